@@ -1,0 +1,86 @@
+package spec
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// A Call is what accompanies one attempt at one request to the actor that
+// serves it. The body travels beside it, as the engine will get it.
+type Call struct {
+	RequestID    string
+	Tenant       string
+	Key          string // key id, for revocation and accounting
+	Deployment   string
+	Version      uint64
+	Regions      []string // allowed regions; empty: any
+	Attempt      int      // 1 for the first
+	Path         string   // the engine's path, such as /v1/chat/completions
+	Gateway      NodeID
+	Deadline     time.Time // zero: none
+	TraceParent  string    // W3C trace context of the caller's span; empty: no trace
+	PromptTokens int       // estimate
+	Stream       bool
+}
+
+// A Target is where one attempt goes.
+type Target struct {
+	Node     NodeID
+	Device   DeviceID
+	Instance InstanceID
+}
+
+// A Load is one instance's state as its actor last told it.
+type Load struct {
+	Instance       InstanceID
+	Ready          bool
+	Slots          int
+	Running        int // leases held, requests
+	Queued         int // requests waiting in the engine
+	KVUse          float64
+	BacklogSeconds float64
+	PrefillTPS     float64 // tokens/s; 0: not measured yet
+	DecodeTPS      float64 // tokens/s of one stream; 0: not measured yet
+	Seq            uint64
+	At             time.Time // when this process learnt it
+}
+
+// An Opener opens one attempt at a request. It returns once the engine has
+// answered with a status and headers, or a *Rejection where the actor would
+// not admit it (nothing was begun), or another error where it may have begun.
+// Cancelling ctx, or closing the stream early, stops the engine's work.
+type Opener interface {
+	Open(ctx context.Context, target Target, call Call, body []byte) (Stream, error)
+}
+
+// A Stream is the engine's answer. Read returns io.EOF only at its proper end:
+// an answer cut short is an error that wraps ErrBroken. Close releases the lease
+// and may be called at any time, more than once.
+type Stream interface {
+	io.ReadCloser
+	Status() int // HTTP status of the engine
+	ContentType() string
+	Load() (Load, bool) // the freshest load that came with the answer
+}
+
+// A Rejection is an actor's refusal to admit a call. It cost one message,
+// nothing was begun, and another candidate may be tried at once.
+type Rejection struct {
+	Reason     string // one of the Reject constants
+	RetryAfter time.Duration
+	Load       *Load // the actor's present load, where it is known
+}
+
+// Reasons of a Rejection.
+const (
+	RejectBusy      = "busy"
+	RejectDraining  = "draining"
+	RejectNotLoaded = "not_loaded"
+	RejectUnhealthy = "unhealthy"
+	RejectRevoked   = "revoked" // the serving node knows that the key is no longer in force
+	RejectRegion    = "region"  // the serving node is outside the allowed regions
+	RejectStale     = "stale"   // the serving node does not know the version yet, or no longer
+)
+
+func (r *Rejection) Error() string { return "actor rejected the request: " + r.Reason }

@@ -1,0 +1,146 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrBroken is wrapped by the error of a Stream that ended before its answer did.
+var ErrBroken = errors.New("stream broke before the answer was complete")
+
+// An Error is a failure that somebody outside the process will read. Its code
+// is one of the catalogue and never changes its meaning.
+type Error struct {
+	Code    Code
+	Message string // what happened, in this case
+	Param   string // the field or flag at fault, if one is
+	Hint    string // what to do, where this case knows better than the catalogue
+	Err     error  // cause, for logs only
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %s: %v", e.Code, e.Message, e.Err)
+	}
+	return fmt.Sprintf("%s: %s", e.Code, e.Message)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an *Error of the catalogue's code.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// CodeOf returns the code of the first *Error in err's chain, or CodeInternal.
+func CodeOf(err error) Code {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return CodeInternal
+}
+
+// A Code names a class of failure for programs.
+type Code string
+
+// The catalogue. See Catalogue for status, title and remedy.
+const (
+	CodeInternal          Code = "internal"
+	CodeInvalidRequest    Code = "invalid_request"
+	CodeInvalidJSON       Code = "invalid_json"
+	CodeBodyTooLarge      Code = "body_too_large"
+	CodeMissingKey        Code = "missing_api_key"
+	CodeInvalidKey        Code = "invalid_api_key"
+	CodeRevokedKey        Code = "revoked_api_key"
+	CodeExpiredKey        Code = "expired_api_key"
+	CodeForbidden         Code = "permission_denied"
+	CodeModelNotFound     Code = "model_not_found"
+	CodeModelForbidden    Code = "model_not_allowed"
+	CodeRateLimited       Code = "rate_limit_exceeded"
+	CodeBusy              Code = "no_capacity"
+	CodeNotReady          Code = "model_not_ready"
+	CodeUpstream          Code = "engine_error"
+	CodeStreamBroken      Code = "stream_broken"
+	CodeDeadline          Code = "deadline_exceeded"
+	CodeDraining          Code = "node_draining"
+	CodeNoLeader          Code = "no_leader"
+	CodeOutcomeUnknown    Code = "outcome_unknown"
+	CodeStaleState        Code = "state_too_old"
+	CodeNotFound          Code = "not_found"
+	CodeMethodNotAllowed  Code = "method_not_allowed"
+	CodeAlreadyExists     Code = "already_exists"
+	CodeConflict          Code = "conflict"
+	CodeTokenInvalid      Code = "join_token_invalid"
+	CodeTokenExpired      Code = "join_token_expired"
+	CodeTokenExhausted    Code = "join_token_exhausted"
+	CodeTokenRevoked      Code = "join_token_revoked"
+	CodeNodeRemoved       Code = "node_removed"
+	CodeFeatureLevel      Code = "feature_level_too_low"
+	CodeOutOfMemory       Code = "device_memory_exhausted"
+	CodeStaleEpoch        Code = "stale_placement_epoch"
+	CodeEngineStart       Code = "engine_start_failed"
+	CodeEngineUnknown     Code = "engine_unknown"
+	CodeEngineUnavailable Code = "engine_unavailable"
+	CodeModelDamaged      Code = "model_damaged"
+	CodeUnsupported       Code = "unsupported_parameter"
+	CodeContextLength     Code = "context_length_exceeded"
+)
+
+// A Class is what the catalogue knows about a code.
+type Class struct {
+	Status int    // HTTP
+	Title  string // what this class of failure is
+	Remedy string // what to do about it
+}
+
+// Catalogue has every public code.
+var Catalogue = map[Code]Class{
+	CodeInternal:          {500, "The server failed in a way that it did not expect.", "Retry; if it persists, send the request id to whoever runs the cluster."},
+	CodeInvalidRequest:    {400, "The request is not valid.", "Correct the named field."},
+	CodeInvalidJSON:       {400, "The body is not valid JSON.", "Send one JSON object with Content-Type application/json."},
+	CodeBodyTooLarge:      {413, "The body is larger than the limit.", "Send less, or have the operator raise gateway.max-body."},
+	CodeMissingKey:        {401, "No API key was sent.", "Send Authorization: Bearer KEY."},
+	CodeInvalidKey:        {401, "The API key is not known.", "Check the key for typos; create one with lotabots keys create."},
+	CodeRevokedKey:        {401, "The API key has been revoked.", "Ask for a new key."},
+	CodeExpiredKey:        {401, "The API key has expired.", "Ask for a new key."},
+	CodeForbidden:         {403, "The key may not do this.", "Use a key that has the named scope."},
+	CodeModelNotFound:     {404, "There is no such model.", "List the models with GET /v1/models."},
+	CodeModelForbidden:    {403, "The key may not use this model.", "Use a key whose model patterns include it."},
+	CodeRateLimited:       {429, "The key's request limit is spent.", "Wait for Retry-After, or ask for a higher limit."},
+	CodeBusy:              {429, "Every instance of the model is full.", "Retry after Retry-After."},
+	CodeNotReady:          {503, "No instance of the model is ready.", "Wait until it has loaded; lotabots status shows how far it is."},
+	CodeUpstream:          {502, "The engine failed.", "Retry; the engine's last lines are in the node's log."},
+	CodeStreamBroken:      {502, "The engine or its node failed in the middle of the answer.", "Send the request again; what came so far is incomplete."},
+	CodeDeadline:          {504, "The request's deadline passed.", "Allow more time, or send less work."},
+	CodeDraining:          {503, "This node is draining.", "Send the request to another node."},
+	CodeNoLeader:          {503, "The cluster has no leader at present, so nothing can be written.", "Retry in some seconds; see lotabots status if it persists."},
+	CodeOutcomeUnknown:    {503, "The write may or may not have been applied.", "Retry with the same Idempotency-Key: it is applied once."},
+	CodeStaleState:        {503, "This node's copy of the state is too old to answer.", "Ask another node, or wait until it has caught up."},
+	CodeNotFound:          {404, "There is no such thing.", "Check the name."},
+	CodeMethodNotAllowed:  {405, "The path does not take this method.", "See /openapi.json."},
+	CodeAlreadyExists:     {409, "It exists already.", "Choose another name, or change the existing one."},
+	CodeConflict:          {409, "It was changed by somebody else in between.", "Read it again and repeat the change."},
+	CodeTokenInvalid:      {401, "The join token is not known.", "Create one with lotabots tokens create --role ROLE."},
+	CodeTokenExpired:      {401, "The join token has expired.", "Create a new one with lotabots tokens create."},
+	CodeTokenExhausted:    {401, "The join token has no uses left.", "Create a new one with lotabots tokens create."},
+	CodeTokenRevoked:      {401, "The join token has been revoked.", "Create a new one with lotabots tokens create."},
+	CodeNodeRemoved:       {403, "The node has been removed from the cluster.", "Join it again under a token."},
+	CodeFeatureLevel:      {409, "A member of the cluster is too old for this.", "Upgrade the members that lotabots status names."},
+	CodeOutOfMemory:       {507, "The device has too little free memory for the model.", "Unload another model, lower context or slots, or add a device."},
+	CodeStaleEpoch:        {409, "The command is older than what the actor has seen.", "None: the reconciler sends a newer one."},
+	CodeEngineStart:       {502, "The engine did not start.", "Read the engine's last lines in this message and in the node's log."},
+	CodeEngineUnknown:     {400, "There is no such engine preset.", "Use one of the presets that the message lists."},
+	CodeEngineUnavailable: {503, "The engine cannot run on this node.", "Install what the message names, or use another engine."},
+	CodeModelDamaged:      {502, "A model file's content does not match its digest.", "Import the model again; the damaged copy was set aside."},
+	CodeUnsupported:       {400, "The engine does not support this field.", "Leave it out, or use an engine that supports it."},
+	CodeContextLength:     {400, "The prompt is longer than the model's context.", "Shorten it, or deploy the model with a larger context."},
+}
+
+// Lookup returns the class of code; an unknown one is CodeInternal's.
+func (c Code) Lookup() Class {
+	if k, ok := Catalogue[c]; ok {
+		return k
+	}
+	return Catalogue[CodeInternal]
+}
