@@ -5,7 +5,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: actor.proto
+// source: cluster/wire/actor.proto
 
 package wire
 
@@ -38,7 +38,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_actor_proto_msgTypes[0]
+	mi := &file_cluster_wire_actor_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -50,7 +50,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_actor_proto_msgTypes[0]
+	mi := &file_cluster_wire_actor_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -63,7 +63,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_actor_proto_rawDescGZIP(), []int{0}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Envelope) GetVersion() uint32 {
@@ -127,7 +127,7 @@ type LoadModel struct {
 
 func (x *LoadModel) Reset() {
 	*x = LoadModel{}
-	mi := &file_actor_proto_msgTypes[1]
+	mi := &file_cluster_wire_actor_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -139,7 +139,7 @@ func (x *LoadModel) String() string {
 func (*LoadModel) ProtoMessage() {}
 
 func (x *LoadModel) ProtoReflect() protoreflect.Message {
-	mi := &file_actor_proto_msgTypes[1]
+	mi := &file_cluster_wire_actor_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -152,7 +152,7 @@ func (x *LoadModel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadModel.ProtoReflect.Descriptor instead.
 func (*LoadModel) Descriptor() ([]byte, []int) {
-	return file_actor_proto_rawDescGZIP(), []int{1}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *LoadModel) GetInstance() string {
@@ -244,7 +244,7 @@ type UnloadModel struct {
 
 func (x *UnloadModel) Reset() {
 	*x = UnloadModel{}
-	mi := &file_actor_proto_msgTypes[2]
+	mi := &file_cluster_wire_actor_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +256,7 @@ func (x *UnloadModel) String() string {
 func (*UnloadModel) ProtoMessage() {}
 
 func (x *UnloadModel) ProtoReflect() protoreflect.Message {
-	mi := &file_actor_proto_msgTypes[2]
+	mi := &file_cluster_wire_actor_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +269,7 @@ func (x *UnloadModel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnloadModel.ProtoReflect.Descriptor instead.
 func (*UnloadModel) Descriptor() ([]byte, []int) {
-	return file_actor_proto_rawDescGZIP(), []int{2}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *UnloadModel) GetInstance() string {
@@ -309,7 +309,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_actor_proto_msgTypes[3]
+	mi := &file_cluster_wire_actor_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +321,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_actor_proto_msgTypes[3]
+	mi := &file_cluster_wire_actor_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +334,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_actor_proto_rawDescGZIP(), []int{3}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Drain) GetReason() string {
@@ -352,7 +352,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_actor_proto_msgTypes[4]
+	mi := &file_cluster_wire_actor_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +364,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_actor_proto_msgTypes[4]
+	mi := &file_cluster_wire_actor_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +377,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_actor_proto_rawDescGZIP(), []int{4}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{4}
 }
 
 type Describe struct {
@@ -388,7 +388,7 @@ type Describe struct {
 
 func (x *Describe) Reset() {
 	*x = Describe{}
-	mi := &file_actor_proto_msgTypes[5]
+	mi := &file_cluster_wire_actor_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -400,7 +400,7 @@ func (x *Describe) String() string {
 func (*Describe) ProtoMessage() {}
 
 func (x *Describe) ProtoReflect() protoreflect.Message {
-	mi := &file_actor_proto_msgTypes[5]
+	mi := &file_cluster_wire_actor_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -413,7 +413,7 @@ func (x *Describe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Describe.ProtoReflect.Descriptor instead.
 func (*Describe) Descriptor() ([]byte, []int) {
-	return file_actor_proto_rawDescGZIP(), []int{5}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{5}
 }
 
 // Ack answers a command: code is empty on success. load is always there.
@@ -428,7 +428,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_actor_proto_msgTypes[6]
+	mi := &file_cluster_wire_actor_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +440,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_actor_proto_msgTypes[6]
+	mi := &file_cluster_wire_actor_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +453,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_actor_proto_rawDescGZIP(), []int{6}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Ack) GetCode() string {
@@ -477,12 +477,11 @@ func (x *Ack) GetLoad() *DeviceLoad {
 	return nil
 }
 
-var File_actor_proto protoreflect.FileDescriptor
+var File_cluster_wire_actor_proto protoreflect.FileDescriptor
 
-const file_actor_proto_rawDesc = "" +
+const file_cluster_wire_actor_proto_rawDesc = "" +
 	"\n" +
-	"\vactor.proto\x12\x10lotabots.wire.v1\x1a\n" +
-	"load.proto\"\x8a\x02\n" +
+	"\x18cluster/wire/actor.proto\x12\x10lotabots.wire.v1\x1a\x17cluster/wire/load.proto\"\x8a\x02\n" +
 	"\bEnvelope\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
@@ -528,19 +527,19 @@ const file_actor_proto_rawDesc = "" +
 	"\x04load\x18\x03 \x01(\v2\x1c.lotabots.wire.v1.DeviceLoadR\x04loadB0Z.github.com/lotabots/lotabots/cluster/wire;wireb\x06proto3"
 
 var (
-	file_actor_proto_rawDescOnce sync.Once
-	file_actor_proto_rawDescData []byte
+	file_cluster_wire_actor_proto_rawDescOnce sync.Once
+	file_cluster_wire_actor_proto_rawDescData []byte
 )
 
-func file_actor_proto_rawDescGZIP() []byte {
-	file_actor_proto_rawDescOnce.Do(func() {
-		file_actor_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_actor_proto_rawDesc), len(file_actor_proto_rawDesc)))
+func file_cluster_wire_actor_proto_rawDescGZIP() []byte {
+	file_cluster_wire_actor_proto_rawDescOnce.Do(func() {
+		file_cluster_wire_actor_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_cluster_wire_actor_proto_rawDesc), len(file_cluster_wire_actor_proto_rawDesc)))
 	})
-	return file_actor_proto_rawDescData
+	return file_cluster_wire_actor_proto_rawDescData
 }
 
-var file_actor_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
-var file_actor_proto_goTypes = []any{
+var file_cluster_wire_actor_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_cluster_wire_actor_proto_goTypes = []any{
 	(*Envelope)(nil),    // 0: lotabots.wire.v1.Envelope
 	(*LoadModel)(nil),   // 1: lotabots.wire.v1.LoadModel
 	(*UnloadModel)(nil), // 2: lotabots.wire.v1.UnloadModel
@@ -552,7 +551,7 @@ var file_actor_proto_goTypes = []any{
 	nil,                 // 8: lotabots.wire.v1.LoadModel.OptionsEntry
 	(*DeviceLoad)(nil),  // 9: lotabots.wire.v1.DeviceLoad
 }
-var file_actor_proto_depIdxs = []int32{
+var file_cluster_wire_actor_proto_depIdxs = []int32{
 	7, // 0: lotabots.wire.v1.Envelope.headers:type_name -> lotabots.wire.v1.Envelope.HeadersEntry
 	8, // 1: lotabots.wire.v1.LoadModel.options:type_name -> lotabots.wire.v1.LoadModel.OptionsEntry
 	9, // 2: lotabots.wire.v1.Ack.load:type_name -> lotabots.wire.v1.DeviceLoad
@@ -563,27 +562,27 @@ var file_actor_proto_depIdxs = []int32{
 	0, // [0:3] is the sub-list for field type_name
 }
 
-func init() { file_actor_proto_init() }
-func file_actor_proto_init() {
-	if File_actor_proto != nil {
+func init() { file_cluster_wire_actor_proto_init() }
+func file_cluster_wire_actor_proto_init() {
+	if File_cluster_wire_actor_proto != nil {
 		return
 	}
-	file_load_proto_init()
+	file_cluster_wire_load_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_actor_proto_rawDesc), len(file_actor_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_actor_proto_rawDesc), len(file_cluster_wire_actor_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_actor_proto_goTypes,
-		DependencyIndexes: file_actor_proto_depIdxs,
-		MessageInfos:      file_actor_proto_msgTypes,
+		GoTypes:           file_cluster_wire_actor_proto_goTypes,
+		DependencyIndexes: file_cluster_wire_actor_proto_depIdxs,
+		MessageInfos:      file_cluster_wire_actor_proto_msgTypes,
 	}.Build()
-	File_actor_proto = out.File
-	file_actor_proto_goTypes = nil
-	file_actor_proto_depIdxs = nil
+	File_cluster_wire_actor_proto = out.File
+	file_cluster_wire_actor_proto_goTypes = nil
+	file_cluster_wire_actor_proto_depIdxs = nil
 }

@@ -6,4 +6,4 @@
 // files beside it. It may import nothing of ours.
 package wire
 
-//go:generate protoc -I . --go_out=. --go_opt=paths=source_relative state.proto load.proto actor.proto infer.proto
+//go:generate sh -c "cd ../.. && protoc --go_out=. --go_opt=paths=source_relative cluster/wire/state.proto cluster/wire/load.proto cluster/wire/actor.proto cluster/wire/infer.proto"

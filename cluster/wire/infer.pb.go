@@ -4,7 +4,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: infer.proto
+// source: cluster/wire/infer.proto
 
 package wire
 
@@ -46,7 +46,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_infer_proto_msgTypes[0]
+	mi := &file_cluster_wire_infer_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -58,7 +58,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_infer_proto_msgTypes[0]
+	mi := &file_cluster_wire_infer_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -71,7 +71,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_infer_proto_rawDescGZIP(), []int{0}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Call) GetRequestId() string {
@@ -192,7 +192,7 @@ type QuotaRequest struct {
 
 func (x *QuotaRequest) Reset() {
 	*x = QuotaRequest{}
-	mi := &file_infer_proto_msgTypes[1]
+	mi := &file_cluster_wire_infer_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -204,7 +204,7 @@ func (x *QuotaRequest) String() string {
 func (*QuotaRequest) ProtoMessage() {}
 
 func (x *QuotaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_infer_proto_msgTypes[1]
+	mi := &file_cluster_wire_infer_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -217,7 +217,7 @@ func (x *QuotaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaRequest.ProtoReflect.Descriptor instead.
 func (*QuotaRequest) Descriptor() ([]byte, []int) {
-	return file_infer_proto_rawDescGZIP(), []int{1}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *QuotaRequest) GetLimit() string {
@@ -260,7 +260,7 @@ type QuotaGrant struct {
 
 func (x *QuotaGrant) Reset() {
 	*x = QuotaGrant{}
-	mi := &file_infer_proto_msgTypes[2]
+	mi := &file_cluster_wire_infer_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -272,7 +272,7 @@ func (x *QuotaGrant) String() string {
 func (*QuotaGrant) ProtoMessage() {}
 
 func (x *QuotaGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_infer_proto_msgTypes[2]
+	mi := &file_cluster_wire_infer_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -285,7 +285,7 @@ func (x *QuotaGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaGrant.ProtoReflect.Descriptor instead.
 func (*QuotaGrant) Descriptor() ([]byte, []int) {
-	return file_infer_proto_rawDescGZIP(), []int{2}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *QuotaGrant) GetGranted() uint32 {
@@ -329,7 +329,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_infer_proto_msgTypes[3]
+	mi := &file_cluster_wire_infer_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +341,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_infer_proto_msgTypes[3]
+	mi := &file_cluster_wire_infer_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,7 +354,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_infer_proto_rawDescGZIP(), []int{3}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *JoinRequest) GetTokenId() string {
@@ -402,7 +402,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_infer_proto_msgTypes[4]
+	mi := &file_cluster_wire_infer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +414,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_infer_proto_msgTypes[4]
+	mi := &file_cluster_wire_infer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +427,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_infer_proto_rawDescGZIP(), []int{4}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Member) GetId() string {
@@ -508,7 +508,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_infer_proto_msgTypes[5]
+	mi := &file_cluster_wire_infer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +520,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_infer_proto_msgTypes[5]
+	mi := &file_cluster_wire_infer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,7 +533,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_infer_proto_rawDescGZIP(), []int{5}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *JoinResponse) GetCertificate() []byte {
@@ -585,11 +585,11 @@ func (x *JoinResponse) GetMessage() string {
 	return ""
 }
 
-var File_infer_proto protoreflect.FileDescriptor
+var File_cluster_wire_infer_proto protoreflect.FileDescriptor
 
-const file_infer_proto_rawDesc = "" +
+const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\n" +
-	"\vinfer.proto\x12\x10lotabots.wire.v1\"\x9f\x03\n" +
+	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\x9f\x03\n" +
 	"\x04Call\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -650,19 +650,19 @@ const file_infer_proto_rawDesc = "" +
 	"\amessage\x18\a \x01(\tR\amessageB0Z.github.com/lotabots/lotabots/cluster/wire;wireb\x06proto3"
 
 var (
-	file_infer_proto_rawDescOnce sync.Once
-	file_infer_proto_rawDescData []byte
+	file_cluster_wire_infer_proto_rawDescOnce sync.Once
+	file_cluster_wire_infer_proto_rawDescData []byte
 )
 
-func file_infer_proto_rawDescGZIP() []byte {
-	file_infer_proto_rawDescOnce.Do(func() {
-		file_infer_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_infer_proto_rawDesc), len(file_infer_proto_rawDesc)))
+func file_cluster_wire_infer_proto_rawDescGZIP() []byte {
+	file_cluster_wire_infer_proto_rawDescOnce.Do(func() {
+		file_cluster_wire_infer_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_cluster_wire_infer_proto_rawDesc), len(file_cluster_wire_infer_proto_rawDesc)))
 	})
-	return file_infer_proto_rawDescData
+	return file_cluster_wire_infer_proto_rawDescData
 }
 
-var file_infer_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
-var file_infer_proto_goTypes = []any{
+var file_cluster_wire_infer_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_cluster_wire_infer_proto_goTypes = []any{
 	(*Call)(nil),         // 0: lotabots.wire.v1.Call
 	(*QuotaRequest)(nil), // 1: lotabots.wire.v1.QuotaRequest
 	(*QuotaGrant)(nil),   // 2: lotabots.wire.v1.QuotaGrant
@@ -670,7 +670,7 @@ var file_infer_proto_goTypes = []any{
 	(*Member)(nil),       // 4: lotabots.wire.v1.Member
 	(*JoinResponse)(nil), // 5: lotabots.wire.v1.JoinResponse
 }
-var file_infer_proto_depIdxs = []int32{
+var file_cluster_wire_infer_proto_depIdxs = []int32{
 	4, // 0: lotabots.wire.v1.JoinRequest.node:type_name -> lotabots.wire.v1.Member
 	4, // 1: lotabots.wire.v1.JoinResponse.members:type_name -> lotabots.wire.v1.Member
 	2, // [2:2] is the sub-list for method output_type
@@ -680,26 +680,26 @@ var file_infer_proto_depIdxs = []int32{
 	0, // [0:2] is the sub-list for field type_name
 }
 
-func init() { file_infer_proto_init() }
-func file_infer_proto_init() {
-	if File_infer_proto != nil {
+func init() { file_cluster_wire_infer_proto_init() }
+func file_cluster_wire_infer_proto_init() {
+	if File_cluster_wire_infer_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_infer_proto_rawDesc), len(file_infer_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_infer_proto_rawDesc), len(file_cluster_wire_infer_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_infer_proto_goTypes,
-		DependencyIndexes: file_infer_proto_depIdxs,
-		MessageInfos:      file_infer_proto_msgTypes,
+		GoTypes:           file_cluster_wire_infer_proto_goTypes,
+		DependencyIndexes: file_cluster_wire_infer_proto_depIdxs,
+		MessageInfos:      file_cluster_wire_infer_proto_msgTypes,
 	}.Build()
-	File_infer_proto = out.File
-	file_infer_proto_goTypes = nil
-	file_infer_proto_depIdxs = nil
+	File_cluster_wire_infer_proto = out.File
+	file_cluster_wire_infer_proto_goTypes = nil
+	file_cluster_wire_infer_proto_depIdxs = nil
 }

@@ -4,7 +4,7 @@
 // versions:
 // 	protoc-gen-go v1.36.12
 // 	protoc        v3.21.12
-// source: load.proto
+// source: cluster/wire/load.proto
 
 package wire
 
@@ -68,11 +68,11 @@ func (x InstanceState) String() string {
 }
 
 func (InstanceState) Descriptor() protoreflect.EnumDescriptor {
-	return file_load_proto_enumTypes[0].Descriptor()
+	return file_cluster_wire_load_proto_enumTypes[0].Descriptor()
 }
 
 func (InstanceState) Type() protoreflect.EnumType {
-	return &file_load_proto_enumTypes[0]
+	return &file_cluster_wire_load_proto_enumTypes[0]
 }
 
 func (x InstanceState) Number() protoreflect.EnumNumber {
@@ -81,7 +81,7 @@ func (x InstanceState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use InstanceState.Descriptor instead.
 func (InstanceState) EnumDescriptor() ([]byte, []int) {
-	return file_load_proto_rawDescGZIP(), []int{0}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{0}
 }
 
 // LoadDigest is at most 1,200 bytes as a datagram; larger ones are split by device.
@@ -96,7 +96,7 @@ type LoadDigest struct {
 
 func (x *LoadDigest) Reset() {
 	*x = LoadDigest{}
-	mi := &file_load_proto_msgTypes[0]
+	mi := &file_cluster_wire_load_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -108,7 +108,7 @@ func (x *LoadDigest) String() string {
 func (*LoadDigest) ProtoMessage() {}
 
 func (x *LoadDigest) ProtoReflect() protoreflect.Message {
-	mi := &file_load_proto_msgTypes[0]
+	mi := &file_cluster_wire_load_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -121,7 +121,7 @@ func (x *LoadDigest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadDigest.ProtoReflect.Descriptor instead.
 func (*LoadDigest) Descriptor() ([]byte, []int) {
-	return file_load_proto_rawDescGZIP(), []int{0}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *LoadDigest) GetNode() string {
@@ -163,7 +163,7 @@ type DeviceLoad struct {
 
 func (x *DeviceLoad) Reset() {
 	*x = DeviceLoad{}
-	mi := &file_load_proto_msgTypes[1]
+	mi := &file_cluster_wire_load_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -175,7 +175,7 @@ func (x *DeviceLoad) String() string {
 func (*DeviceLoad) ProtoMessage() {}
 
 func (x *DeviceLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_load_proto_msgTypes[1]
+	mi := &file_cluster_wire_load_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -188,7 +188,7 @@ func (x *DeviceLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceLoad.ProtoReflect.Descriptor instead.
 func (*DeviceLoad) Descriptor() ([]byte, []int) {
-	return file_load_proto_rawDescGZIP(), []int{1}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *DeviceLoad) GetDevice() string {
@@ -283,7 +283,7 @@ type InstanceLoad struct {
 
 func (x *InstanceLoad) Reset() {
 	*x = InstanceLoad{}
-	mi := &file_load_proto_msgTypes[2]
+	mi := &file_cluster_wire_load_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -295,7 +295,7 @@ func (x *InstanceLoad) String() string {
 func (*InstanceLoad) ProtoMessage() {}
 
 func (x *InstanceLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_load_proto_msgTypes[2]
+	mi := &file_cluster_wire_load_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -308,7 +308,7 @@ func (x *InstanceLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceLoad.ProtoReflect.Descriptor instead.
 func (*InstanceLoad) Descriptor() ([]byte, []int) {
-	return file_load_proto_rawDescGZIP(), []int{2}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *InstanceLoad) GetInstance() string {
@@ -409,12 +409,11 @@ func (x *InstanceLoad) GetContext() uint32 {
 	return 0
 }
 
-var File_load_proto protoreflect.FileDescriptor
+var File_cluster_wire_load_proto protoreflect.FileDescriptor
 
-const file_load_proto_rawDesc = "" +
+const file_cluster_wire_load_proto_rawDesc = "" +
 	"\n" +
-	"\n" +
-	"load.proto\x12\x10lotabots.wire.v1\"l\n" +
+	"\x17cluster/wire/load.proto\x12\x10lotabots.wire.v1\"l\n" +
 	"\n" +
 	"LoadDigest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
@@ -464,26 +463,26 @@ const file_load_proto_rawDesc = "" +
 	"\x13INSTANCE_STATE_GONE\x10\x06B0Z.github.com/lotabots/lotabots/cluster/wire;wireb\x06proto3"
 
 var (
-	file_load_proto_rawDescOnce sync.Once
-	file_load_proto_rawDescData []byte
+	file_cluster_wire_load_proto_rawDescOnce sync.Once
+	file_cluster_wire_load_proto_rawDescData []byte
 )
 
-func file_load_proto_rawDescGZIP() []byte {
-	file_load_proto_rawDescOnce.Do(func() {
-		file_load_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_load_proto_rawDesc), len(file_load_proto_rawDesc)))
+func file_cluster_wire_load_proto_rawDescGZIP() []byte {
+	file_cluster_wire_load_proto_rawDescOnce.Do(func() {
+		file_cluster_wire_load_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_cluster_wire_load_proto_rawDesc), len(file_cluster_wire_load_proto_rawDesc)))
 	})
-	return file_load_proto_rawDescData
+	return file_cluster_wire_load_proto_rawDescData
 }
 
-var file_load_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_load_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
-var file_load_proto_goTypes = []any{
+var file_cluster_wire_load_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_cluster_wire_load_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_cluster_wire_load_proto_goTypes = []any{
 	(InstanceState)(0),   // 0: lotabots.wire.v1.InstanceState
 	(*LoadDigest)(nil),   // 1: lotabots.wire.v1.LoadDigest
 	(*DeviceLoad)(nil),   // 2: lotabots.wire.v1.DeviceLoad
 	(*InstanceLoad)(nil), // 3: lotabots.wire.v1.InstanceLoad
 }
-var file_load_proto_depIdxs = []int32{
+var file_cluster_wire_load_proto_depIdxs = []int32{
 	2, // 0: lotabots.wire.v1.LoadDigest.devices:type_name -> lotabots.wire.v1.DeviceLoad
 	3, // 1: lotabots.wire.v1.DeviceLoad.instances:type_name -> lotabots.wire.v1.InstanceLoad
 	0, // 2: lotabots.wire.v1.InstanceLoad.state:type_name -> lotabots.wire.v1.InstanceState
@@ -494,27 +493,27 @@ var file_load_proto_depIdxs = []int32{
 	0, // [0:3] is the sub-list for field type_name
 }
 
-func init() { file_load_proto_init() }
-func file_load_proto_init() {
-	if File_load_proto != nil {
+func init() { file_cluster_wire_load_proto_init() }
+func file_cluster_wire_load_proto_init() {
+	if File_cluster_wire_load_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_load_proto_rawDesc), len(file_load_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_load_proto_rawDesc), len(file_cluster_wire_load_proto_rawDesc)),
 			NumEnums:      1,
 			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_load_proto_goTypes,
-		DependencyIndexes: file_load_proto_depIdxs,
-		EnumInfos:         file_load_proto_enumTypes,
-		MessageInfos:      file_load_proto_msgTypes,
+		GoTypes:           file_cluster_wire_load_proto_goTypes,
+		DependencyIndexes: file_cluster_wire_load_proto_depIdxs,
+		EnumInfos:         file_cluster_wire_load_proto_enumTypes,
+		MessageInfos:      file_cluster_wire_load_proto_msgTypes,
 	}.Build()
-	File_load_proto = out.File
-	file_load_proto_goTypes = nil
-	file_load_proto_depIdxs = nil
+	File_cluster_wire_load_proto = out.File
+	file_cluster_wire_load_proto_goTypes = nil
+	file_cluster_wire_load_proto_depIdxs = nil
 }
