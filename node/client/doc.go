@@ -1,0 +1,5 @@
+// Package client speaks to a node's API for the command line: it finds an
+// endpoint and a key (flags, a dev cluster's directory, the environment, the
+// saved context), tries the cluster's nodes in turn, and turns error answers into
+// errors that read well. It imports no room.
+package client

@@ -1,0 +1,132 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A Context is a cluster that the command line remembers: where it is and the
+// key to use. It is a file of its own, mode 0600.
+type Context struct {
+	Endpoints []string `json:"endpoints"`
+	Key       string   `json:"key"`
+}
+
+// Flags are what the user said about where to go; all may be empty.
+type Flags struct {
+	Data     string // directory of a dev cluster or of a node
+	Endpoint string
+	Key      string
+}
+
+// Find returns a client for what the user said, else for LOTABOTS_ENDPOINT and
+// LOTABOTS_API_KEY, else for the saved context, else for a dev cluster in data/dev.
+func Find(f Flags) (*Client, error) {
+	key := first(f.Key, os.Getenv("LOTABOTS_API_KEY"))
+	if f.Endpoint != "" {
+		return New(key, f.Endpoint), nil
+	}
+	if f.Data != "" {
+		c, err := FromData(f.Data)
+		if err != nil {
+			return nil, err
+		}
+		return New(first(key, c.Key), c.Endpoints...), nil
+	}
+	if e := os.Getenv("LOTABOTS_ENDPOINT"); e != "" {
+		return New(key, strings.Split(e, ",")...), nil
+	}
+	if path, err := contextPath(); err == nil {
+		if c, err := readContext(path); err == nil {
+			return New(first(key, c.Key), c.Endpoints...), nil
+		}
+	}
+	return nil, errors.New("no cluster named: give --data DIR of a dev cluster or node, or --endpoint URL and --key KEY, or set LOTABOTS_ENDPOINT and LOTABOTS_API_KEY, or save one with lotabots context set")
+}
+
+// FromData reads where a dev cluster (cluster.json) or a node (context.json) is.
+func FromData(dir string) (Context, error) {
+	if raw, err := os.ReadFile(filepath.Join(dir, "cluster.json")); err == nil {
+		var doc struct {
+			AdminKey string `json:"admin_key"`
+			Nodes    []struct {
+				API string `json:"api"`
+			} `json:"nodes"`
+		}
+		if err := json.Unmarshal(raw, &doc); err != nil {
+			return Context{}, fmt.Errorf("%s: %w", filepath.Join(dir, "cluster.json"), err)
+		}
+		c := Context{Key: doc.AdminKey}
+		for _, n := range doc.Nodes {
+			if n.API != "" {
+				c.Endpoints = append(c.Endpoints, n.API)
+			}
+		}
+		return c, nil
+	}
+	c, err := readContext(filepath.Join(dir, "context.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return c, fmt.Errorf("%s holds neither cluster.json (of lotabots dev, once it serves) nor context.json (of lotabots init)", dir)
+	}
+	return c, err
+}
+
+// Save remembers c for later commands of this user.
+func Save(c Context) (string, error) {
+	path, err := contextPath()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	return path, WriteContext(path, c)
+}
+
+// WriteContext writes c to path with mode 0600, renamed into place.
+func WriteContext(path string, c Context) error {
+	raw, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", append(raw, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+func readContext(path string) (Context, error) {
+	var c Context
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(c.Endpoints) == 0 {
+		return c, fmt.Errorf("%s names no endpoint", path)
+	}
+	return c, nil
+}
+
+func contextPath() (string, error) {
+	if p := os.Getenv("LOTABOTS_CONTEXT"); p != "" {
+		return p, nil
+	}
+	dir, err := os.UserConfigDir()
+	return filepath.Join(dir, "lotabots", "context.json"), err
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

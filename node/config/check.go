@@ -1,0 +1,139 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+const sliceKind = reflect.Slice
+
+// A Problem is one thing wrong with a configuration.
+type Problem struct {
+	Key     string
+	Value   string
+	Reason  string
+	Example string
+}
+
+func (p Problem) String() string {
+	s := p.Reason
+	if p.Key != "" {
+		s = fmt.Sprintf("%s = %q: %s", p.Key, p.Value, p.Reason)
+	}
+	if p.Example != "" {
+		s += fmt.Sprintf(" (for example %s)", p.Example)
+	}
+	return s
+}
+
+// Problems is everything wrong with a configuration.
+type Problems []Problem
+
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, x := range p {
+		lines[i] = "  " + x.String()
+	}
+	return fmt.Sprintf("the configuration has %d problem(s):\n%s", len(p), strings.Join(lines, "\n"))
+}
+
+func (p *Problems) add(x Problem) { *p = append(*p, x) }
+
+func (p *Problems) unknown(source, key string, known []Field) {
+	reason := fmt.Sprintf("%s: there is no key %q", source, key)
+	if near := nearest(key, known); near != "" {
+		reason += fmt.Sprintf("; did you mean %q?", near)
+	}
+	p.add(Problem{Reason: reason})
+}
+
+// check appends what is wrong with the values of c.
+func (p *Problems) check(c Config) {
+	values := toMap(c)
+	examples := map[string]string{}
+	for _, f := range Schema() {
+		examples[f.Key] = f.Example
+	}
+	bad := func(key, reason string) {
+		p.add(Problem{Key: key, Value: fmt.Sprint(values[key]), Reason: reason, Example: examples[key]})
+	}
+	if err := spec.NodeID(c.Node.ID).Valid(); err != nil {
+		bad("node.id", "want 1 to 40 of a-z, 0-9 and '-'")
+	}
+	if c.Node.Region == "" {
+		bad("node.region", "must not be empty")
+	}
+	if c.Node.Data == "" {
+		bad("node.data", "must not be empty")
+	}
+	if len(c.Node.Roles) == 0 {
+		bad("node.roles", "want at least one role")
+	}
+	for _, r := range c.Node.Roles {
+		if !spec.ValidRole(spec.Role(r)) {
+			bad("node.roles", fmt.Sprintf("there is no role %q", r))
+		}
+	}
+	for key, addr := range map[string]string{"cluster.listen": c.Cluster.Listen, "cluster.advertise": c.Cluster.Advertise, "api.listen": c.API.Listen, "api.advertise": c.API.Advertise} {
+		if addr == "" && key != "cluster.listen" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			bad(key, "want HOST:PORT: "+err.Error())
+		}
+	}
+	if slices.Contains(c.Node.Roles, string(spec.RoleGateway)) && c.API.Listen == "" {
+		bad("api.listen", "a gateway needs an address")
+	}
+	if c.API.MaxBody < 1024 {
+		bad("api.max-body", "want at least 1024 bytes")
+	}
+	for key, d := range map[string]time.Duration{"cluster.rejoin": c.Cluster.Rejoin, "api.queue-timeout": c.API.QueueTimeout, "api.first-token-timeout": c.API.FirstToken, "api.next-token-timeout": c.API.NextToken, "api.shutdown-timeout": c.API.ShutdownIn, "placement.dead-grace": c.Placement.DeadGrace, "placement.drain-grace": c.Placement.DrainGrace} {
+		if d <= 0 {
+			bad(key, "want a duration above zero")
+		}
+	}
+	p.oneOf(bad, "devices.kind", c.Devices.Kind, "auto", "nvidia", "cpu", "simulated")
+	p.oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	p.oneOf(bad, "log.format", c.Log.Format, "json", "text")
+	if c.Devices.Kind == "simulated" && (c.Devices.Simulated < 1 || c.Devices.MemoryMB < 1) {
+		bad("devices.simulated", "simulated devices need a number and devices.memory-mb above zero")
+	}
+	if c.Telemetry.Sample < 0 || c.Telemetry.Sample > 1 {
+		bad("telemetry.sample", "want 0 to 1")
+	}
+}
+
+func (p *Problems) oneOf(bad func(key, reason string), key, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		bad(key, "want one of "+strings.Join(allowed, ", "))
+	}
+}
+
+// toMap flattens c into its dotted keys.
+func toMap(c Config) map[string]any {
+	out := map[string]any{}
+	flatten(reflect.ValueOf(c), "", out)
+	return out
+}
+
+func flatten(v reflect.Value, prefix string, out map[string]any) {
+	t := v.Type()
+	for i := range t.NumField() {
+		key := prefix + t.Field(i).Tag.Get("koanf")
+		switch f := v.Field(i); {
+		case f.Kind() == reflect.Struct:
+			flatten(f, key+".", out)
+		case f.Type() == reflect.TypeFor[time.Duration]():
+			out[key] = f.Interface().(time.Duration).String()
+		default:
+			out[key] = f.Interface()
+		}
+	}
+}

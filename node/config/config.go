@@ -1,0 +1,98 @@
+package config
+
+import "time"
+
+// Config is one node's configuration. Tags: koanf is the key, help its effect,
+// example a value that is valid.
+type Config struct {
+	Node      Node      `koanf:"node"`
+	Cluster   Cluster   `koanf:"cluster"`
+	API       API       `koanf:"api"`
+	Devices   Devices   `koanf:"devices"`
+	Engines   Engines   `koanf:"engines"`
+	Placement Placement `koanf:"placement"`
+	Log       Log       `koanf:"log"`
+	Telemetry Telemetry `koanf:"telemetry"`
+	Chaos     Chaos     `koanf:"chaos"`
+}
+
+// Node says what this node is.
+type Node struct {
+	ID     string   `koanf:"id" help:"name of this node, unique in the cluster; fixed once it has joined" example:"gpu-rack2-07"`
+	Region string   `koanf:"region" help:"where it stands, for residency and routing" example:"eu-north"`
+	Zone   string   `koanf:"zone" help:"failure domain inside the region, such as a rack" example:"rack2"`
+	Roles  []string `koanf:"roles" help:"voter, worker, gateway; what the join token allows" example:"[voter, worker, gateway]"`
+	Data   string   `koanf:"data" help:"directory of everything that must survive a restart" example:"/var/lib/lotabots"`
+}
+
+// Cluster says how this node meets the others.
+type Cluster struct {
+	Listen    string        `koanf:"listen" help:"address of the cluster port: TCP and UDP on one number" example:"0.0.0.0:7946"`
+	Advertise string        `koanf:"advertise" help:"address under which the other nodes reach the cluster port; default: listen" example:"10.0.0.7:7946"`
+	Seeds     []string      `koanf:"seeds" help:"cluster ports of other nodes to find the cluster by, beside the peers remembered" example:"[10.0.0.5:7946]"`
+	Rejoin    time.Duration `koanf:"rejoin" help:"how often to look for members that gossip has lost" example:"15s"`
+}
+
+// API says how clients reach this node's gateway.
+type API struct {
+	Listen       string        `koanf:"listen" help:"address of the gateway; empty: no gateway here" example:"0.0.0.0:8080"`
+	Advertise    string        `koanf:"advertise" help:"address under which clients reach it; default: listen" example:"10.0.0.7:8080"`
+	MaxBody      int           `koanf:"max-body" help:"largest request body, bytes" example:"33554432"`
+	QueueTimeout time.Duration `koanf:"queue-timeout" help:"how long a request may wait for a free slot" example:"10s"`
+	FirstToken   time.Duration `koanf:"first-token-timeout" help:"how long an engine may take to its first byte" example:"60s"`
+	NextToken    time.Duration `koanf:"next-token-timeout" help:"how long a stream may stand still before it counts as broken" example:"30s"`
+	ShutdownIn   time.Duration `koanf:"shutdown-timeout" help:"how long running requests may take to finish at SIGTERM" example:"30s"`
+}
+
+// Devices says what the node runs models on.
+type Devices struct {
+	Kind      string `koanf:"kind" help:"auto (NVIDIA GPUs, else the CPU), nvidia, cpu, simulated" example:"auto"`
+	Simulated int    `koanf:"simulated" help:"number of simulated devices, for kind simulated" example:"4"`
+	MemoryMB  int    `koanf:"memory-mb" help:"memory of each simulated device, or a cap on the CPU device's, MiB; 0: what the machine has" example:"24576"`
+}
+
+// Engines names the programs that this node may start. Only this file can:
+// whoever may deploy a model must not thereby run commands.
+type Engines struct {
+	Helper      string   `koanf:"helper" help:"path of lotabots-engine; default: beside lotabots" example:"/usr/local/bin/lotabots-engine"`
+	Libraries   string   `koanf:"libraries" help:"directory of llama.cpp's libraries; default: LOTABOTS_LLAMA_LIB, then the cache" example:"/usr/local/lib/llama"`
+	Ollama      string   `koanf:"ollama" help:"path of ollama; default: looked up in PATH" example:"/usr/local/bin/ollama"`
+	LlamaServer string   `koanf:"llama-server" help:"path of llama-server; default: looked up in PATH" example:"/usr/local/bin/llama-server"`
+	ExternalURL []string `koanf:"external-urls" help:"URL prefixes that external engines may have; empty: none" example:"[http://10.0.0.9:8000/]"`
+}
+
+// Placement says how patient the leader is, when this node is the leader.
+type Placement struct {
+	DeadGrace  time.Duration `koanf:"dead-grace" help:"how long a dead node keeps its placements" example:"30s"`
+	DrainGrace time.Duration `koanf:"drain-grace" help:"how long a draining node keeps its placements" example:"10m"`
+}
+
+// Log says what is logged.
+type Log struct {
+	Level  string `koanf:"level" help:"debug, info, warn or error" example:"info"`
+	Format string `koanf:"format" help:"json or text" example:"json"`
+}
+
+// Telemetry says where traces go.
+type Telemetry struct {
+	OTLP   string  `koanf:"otlp" help:"OTLP/HTTP endpoint for traces; empty: none are recorded" example:"http://127.0.0.1:4318"`
+	Sample float64 `koanf:"sample" help:"share of traces recorded that no caller has decided about, 0 to 1" example:"0.1"`
+}
+
+// Chaos is the owner's consent to faults.
+type Chaos struct {
+	Allow bool `koanf:"allow" help:"whether a harness that is not this cluster's own may inject faults here" example:"false"`
+}
+
+// Default is the configuration of a node that nobody has configured.
+func Default() Config {
+	return Config{
+		Node:      Node{Region: "local", Zone: "a", Roles: []string{"voter", "worker", "gateway"}, Data: "data"},
+		Cluster:   Cluster{Listen: "127.0.0.1:7946", Rejoin: 15 * time.Second},
+		API:       API{Listen: "127.0.0.1:8080", MaxBody: 32 << 20, QueueTimeout: 10 * time.Second, FirstToken: 60 * time.Second, NextToken: 30 * time.Second, ShutdownIn: 30 * time.Second},
+		Devices:   Devices{Kind: "auto"},
+		Placement: Placement{DeadGrace: 30 * time.Second, DrainGrace: 10 * time.Minute},
+		Log:       Log{Level: "info", Format: "json"},
+		Telemetry: Telemetry{Sample: 1},
+	}
+}
