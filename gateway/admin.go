@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// Headers of the admin API.
+const (
+	// HeaderStateIndex is the index of the state that an answer was made from.
+	// A request that carries one is answered from that state or a newer one.
+	HeaderStateIndex = "X-LotaBots-State-Index"
+	// HeaderIdempotency makes a write that is sent twice happen once.
+	HeaderIdempotency = "Idempotency-Key"
+)
+
+// featureLevel is the level that introduced the commands written here.
+const featureLevel = 1
+
+const (
+	adminTimeout = 30 * time.Second // of an operation but imports
+	catchUp      = 2 * time.Second  // that an answer waits for this node's copy of the state
+)
+
+// fresh answers from a state no older than the one that the client has seen.
+func fresh(op operation) operation {
+	return func(r *request) error {
+		if arg := r.ctx.Request.Header.Peek(HeaderStateIndex); len(arg) > 0 {
+			index, ok := parseIndex(arg)
+			if !ok {
+				return &spec.Error{Code: spec.CodeInvalidRequest, Param: HeaderStateIndex, Message: HeaderStateIndex + " must be a number."}
+			}
+			if !r.g.caughtUp(index, catchUp) {
+				return spec.Errorf(spec.CodeStaleState, "This node's copy of the state is at index %d, and %d was asked for.", r.g.cfg.State.Index(), index)
+			}
+		}
+		r.ctx.Response.Header.Set(HeaderStateIndex, itoa(int64(r.g.cfg.State.Index())))
+		return op(r)
+	}
+}
+
+func parseIndex(b []byte) (n uint64, ok bool) {
+	for _, c := range b {
+		if c < '0' || c > '9' || n > 1<<59 {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n, len(b) > 0
+}
+
+// caughtUp waits until this node's state and the gateway's tables have reached index.
+func (g *Gateway) caughtUp(index uint64, limit time.Duration) bool {
+	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
+		if g.seen.Load() >= index {
+			return true
+		}
+		if time.Now().After(end) || g.work.Err() != nil {
+			return g.cfg.State.Index() >= index // an entry that told of no change
+		}
+	}
+}
+
+// operate gives an operation its time.
+func (r *request) operate() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.g.work, adminTimeout)
+}
+
+// propose writes c and waits until this node has it too, so that what the
+// client reads here next is no older.
+func (r *request) propose(c *wire.Command) (*wire.Result, error) {
+	ctx, cancel := r.operate()
+	defer cancel()
+	id, err := r.idempotency()
+	if err != nil {
+		return nil, err
+	}
+	c.Level, c.RequestId, c.AtMs, c.Principal = featureLevel, id, time.Now().UnixMilli(), "key/"+r.who.Key
+	res, err := r.g.cfg.Proposer.Propose(ctx, c)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, &spec.Error{Code: spec.CodeOutcomeUnknown, Message: "The write was sent and not acknowledged in time.", Err: err}
+		}
+		return nil, err
+	}
+	if res.GetCode() != "" {
+		return nil, &spec.Error{Code: spec.Code(res.GetCode()), Message: sentence(res.GetMessage())}
+	}
+	r.g.caughtUp(res.GetIndex(), catchUp)
+	r.ctx.Response.Header.Set(HeaderStateIndex, itoa(int64(max(res.GetIndex(), r.g.cfg.State.Index()))))
+	return res, nil
+}
+
+// idempotency is the command's id: the client's within its own key, or a new one.
+func (r *request) idempotency() (string, error) {
+	sent := r.ctx.Request.Header.Peek(HeaderIdempotency)
+	if len(sent) == 0 {
+		return "gw/" + rand.Text(), nil
+	}
+	if len(sent) > maxRequestID || !sane(sent) {
+		return "", &spec.Error{Code: spec.CodeInvalidRequest, Param: HeaderIdempotency,
+			Message: "Idempotency-Key must be 1 to 128 of letters, digits, '-', '_', '.' and ':'."}
+	}
+	return "key/" + r.who.Key + "/" + string(sent), nil
+}
+
+// sentence makes a message of the state's read like the others.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	s = strings.ToUpper(s[:1]) + s[1:]
+	if !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
+}
+
+// A page is a part of a list.
+type page[T any] struct {
+	Data       []T    `json:"data"`
+	NextCursor string `json:"next_cursor"` // empty: this is the last page
+}
+
+const (
+	usualPage = 100
+	mostPage  = 1000
+)
+
+// list answers with the page of all that the request asks for; id orders them.
+func list[R, T any](r *request, all []R, id func(R) string, show func(R) T) error {
+	limit, err := r.number("limit", usualPage, mostPage)
+	if err != nil {
+		return err
+	}
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b R) int { return strings.Compare(id(a), id(b)) })
+	cursor := string(r.ctx.QueryArgs().Peek("cursor"))
+	out := page[T]{Data: []T{}}
+	for i, item := range all {
+		if cursor != "" && id(item) <= cursor {
+			continue
+		}
+		if len(out.Data) == limit {
+			out.NextCursor = id(all[i-1])
+			break
+		}
+		out.Data = append(out.Data, show(item))
+	}
+	return r.json(200, out)
+}

@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/openai"
+)
+
+// A form collects what is wrong with an admin request's body.
+type form struct{ problems []openai.Problem }
+
+func (f *form) add(param, message string) {
+	f.problems = append(f.problems, openai.Problem{Param: param, Message: message})
+}
+
+// check adds a problem unless ok.
+func (f *form) check(ok bool, param, message string) {
+	if !ok {
+		f.add(param, message)
+	}
+}
+
+func (f *form) err() error {
+	if len(f.problems) == 0 {
+		return nil
+	}
+	return &invalid{problems: f.problems}
+}
+
+// decode reads the body into the struct that v points to. Fields that are not
+// known or of another type become problems; the others are set.
+func (r *request) decode(v any) (*form, error) {
+	body, release, err := r.body()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return decodeForm(body, v)
+}
+
+func decodeForm(body []byte, v any) (*form, error) {
+	fields := map[string]json.RawMessage{}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if err := dec.Decode(&fields); err != nil || fields == nil {
+		return nil, notObject(err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, spec.Errorf(spec.CodeInvalidJSON, "The body goes on after its JSON object.")
+	}
+	f := &form{}
+	s := reflect.ValueOf(v).Elem()
+	known := map[string]reflect.Value{}
+	for i := range s.NumField() {
+		name, _, _ := strings.Cut(s.Type().Field(i).Tag.Get("json"), ",")
+		known[name] = s.Field(i)
+	}
+	for _, name := range sortedKeys(fields) {
+		field, ok := known[name]
+		if !ok {
+			f.add(clip(name, 64), "is not known")
+			continue
+		}
+		if err := json.Unmarshal(fields[name], field.Addr().Interface()); err != nil {
+			f.add(name, "must be "+describe(field.Type()))
+		}
+	}
+	return f, nil
+}
+
+func notObject(err error) error {
+	var syntax *json.SyntaxError
+	switch {
+	case errors.Is(err, io.EOF):
+		return spec.Errorf(spec.CodeInvalidJSON, "The body is empty.")
+	case errors.As(err, &syntax), errors.Is(err, io.ErrUnexpectedEOF):
+		return spec.Errorf(spec.CodeInvalidJSON, "The body is not valid JSON: %s.", clip(err.Error(), 160))
+	default:
+		return spec.Errorf(spec.CodeInvalidJSON, "The body is JSON, but not an object.")
+	}
+}
+
+// describe says what a field of type t wants.
+func describe(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return describe(t.Elem())
+	case reflect.String:
+		return "a string"
+	case reflect.Uint32, reflect.Uint64:
+		return "a whole number of 0 or more"
+	case reflect.Int64:
+		return "a whole number"
+	case reflect.Slice:
+		return "an array of strings"
+	default:
+		return "an object of strings"
+	}
+}

@@ -1,0 +1,167 @@
+package gateway
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// maxName bounds names of deployments and models.
+const maxName = 128
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`)
+
+const nameRule = "must be 1 to 128 of letters, digits, '.', '_', ':' and '-', beginning with a letter or digit"
+
+type deploymentView struct {
+	Name         string            `json:"name"`
+	Tenant       string            `json:"tenant"`
+	Version      uint64            `json:"version"`
+	Model        string            `json:"model"`
+	Engine       string            `json:"engine"`
+	Options      map[string]string `json:"options"`
+	Replicas     uint32            `json:"replicas"`
+	MinPerRegion uint32            `json:"min_per_region"`
+	Regions      []string          `json:"regions"`
+	Context      uint32            `json:"context"`
+	Slots        uint32            `json:"slots"`
+	MemoryBytes  uint64            `json:"memory_bytes"`
+	CreatedMS    int64             `json:"created_ms"`
+	ChangedMS    int64             `json:"changed_ms"`
+}
+
+func viewDeployment(d *wire.Deployment) deploymentView {
+	v := deploymentView{Name: d.GetName(), Tenant: d.GetTenant(), Version: d.GetVersion(), Model: d.GetModel(), Engine: d.GetEngine(),
+		Options: d.GetOptions(), Replicas: d.GetReplicas(), MinPerRegion: d.GetMinPerRegion(), Regions: some(d.GetRegions()),
+		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
+	if v.Options == nil {
+		v.Options = map[string]string{}
+	}
+	return v
+}
+
+func listDeployments(r *request) error {
+	return list(r, r.g.cfg.State.Deployments(), (*wire.Deployment).GetName, viewDeployment)
+}
+
+type deploymentForm struct {
+	Tenant       string            `json:"tenant"`
+	Model        string            `json:"model"`
+	Engine       string            `json:"engine"`
+	Options      map[string]string `json:"options"`
+	Replicas     *uint32           `json:"replicas"`
+	MinPerRegion uint32            `json:"min_per_region"`
+	Regions      []string          `json:"regions"`
+	Context      uint32            `json:"context"`
+	Slots        uint32            `json:"slots"`
+	MemoryBytes  uint64            `json:"memory_bytes"`
+}
+
+const maxReplicas = 10_000
+
+func (d *deploymentForm) check(f *form, name string, g *Gateway) {
+	f.check(nameForm.MatchString(name), "name", nameRule)
+	f.check(len(d.Tenant) <= 100, "tenant", "must have at most 100 bytes")
+	switch engines := g.cfg.Engines; {
+	case d.Engine == "":
+		f.add("engine", "is missing")
+	case len(engines) > 0 && !slices.Contains(engines, d.Engine):
+		f.add("engine", "must be one of "+join(engines))
+	case d.Engine == external && d.Model != "":
+		f.add("model", "must be empty: an external engine has its model already")
+	case d.Engine != external && d.Model == "":
+		f.add("model", "is missing: name an imported model")
+	}
+	if d.Model != "" && d.Engine != external {
+		_, ok := g.cfg.State.Model(d.Model)
+		f.check(ok, "model", "is not imported: import it first")
+	}
+	f.check(d.Replicas == nil || *d.Replicas <= maxReplicas, "replicas", "must be at most 10000")
+	f.check(d.MinPerRegion <= maxReplicas, "min_per_region", "must be at most 10000")
+	f.check(len(d.Options) <= 64, "options", "must have at most 64 entries")
+	for i, region := range d.Regions {
+		at := "regions[" + strconv.Itoa(i) + "]"
+		f.check(region != "" && len(region) <= 64, at, "must have 1 to 64 bytes")
+		f.check(!slices.Contains(d.Regions[:i], region), at, "is given twice")
+	}
+}
+
+// external is the preset of engines that run elsewhere.
+const external = "external"
+
+func join(list []string) string {
+	out := ""
+	for i, s := range list {
+		if i > 0 {
+			out += ", "
+		}
+		out += s
+	}
+	return out
+}
+
+func putDeployment(r *request) error {
+	ask, name := deploymentForm{}, r.param("name")
+	f, err := r.decode(&ask)
+	if err != nil {
+		return err
+	}
+	ask.check(f, name, r.g)
+	if err := f.err(); err != nil {
+		return err
+	}
+	replicas := uint32(1)
+	if ask.Replicas != nil {
+		replicas = *ask.Replicas
+	}
+	d := &wire.Deployment{Name: name, Tenant: ask.Tenant, Model: ask.Model, Engine: ask.Engine, Options: ask.Options, Replicas: replicas,
+		MinPerRegion: ask.MinPerRegion, Regions: ask.Regions, Context: ask.Context, Slots: ask.Slots, MemoryBytes: ask.MemoryBytes}
+	res, err := r.propose(&wire.Command{Body: &wire.Command_PutDeployment{PutDeployment: &wire.PutDeployment{Deployment: d}}})
+	if err != nil {
+		return err
+	}
+	if now, ok := r.g.cfg.State.Deployment(name); ok && now.GetVersion() >= res.GetVersion() {
+		return r.json(200, viewDeployment(now))
+	}
+	d.Version = res.GetVersion() // this node's copy lags behind
+	return r.json(200, viewDeployment(d))
+}
+
+func removeDeployment(r *request) error {
+	name := r.param("name")
+	_, err := r.propose(&wire.Command{Body: &wire.Command_RemoveDeployment{RemoveDeployment: &wire.RemoveDeployment{Name: name}}})
+	return r.removed(name, err)
+}
+
+// removed answers a removal.
+func (r *request) removed(name string, err error) error {
+	if err != nil {
+		return err
+	}
+	return r.json(200, struct {
+		Name    string `json:"name"`
+		Removed bool   `json:"removed"`
+	}{name, true})
+}
+
+type placementView struct {
+	Instance    string `json:"instance"`
+	Deployment  string `json:"deployment"`
+	Version     uint64 `json:"version"`
+	Node        string `json:"node"`
+	Device      string `json:"device"`
+	Epoch       uint64 `json:"epoch"`
+	MemoryBytes uint64 `json:"memory_bytes"`
+}
+
+func listPlacements(r *request) error {
+	return list(r, r.g.cfg.State.Placements(), (*wire.Placement).GetInstance, func(p *wire.Placement) placementView {
+		return placementView{Instance: p.GetInstance(), Deployment: p.GetDeployment(), Version: p.GetVersion(), Node: p.GetNode(),
+			Device: p.GetDevice(), Epoch: p.GetEpoch(), MemoryBytes: p.GetMemoryBytes()}
+	})
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"io"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+type modelView struct {
+	Name       string `json:"name"`
+	Format     string `json:"format"`
+	Digest     string `json:"digest"` // SHA-256, hex
+	Size       uint64 `json:"size"`
+	ImportedMS int64  `json:"imported_ms"`
+	ImportedOn string `json:"imported_on"`
+}
+
+func viewModel(m *wire.Model) modelView {
+	return modelView{Name: m.GetName(), Format: m.GetFormat(), Digest: hex.EncodeToString(m.GetDigest()), Size: m.GetSize(),
+		ImportedMS: m.GetImportedMs(), ImportedOn: m.GetImportedOn()}
+}
+
+func listModels(r *request) error {
+	return list(r, r.g.cfg.State.Models(), (*wire.Model).GetName, viewModel)
+}
+
+func removeModel(r *request) error {
+	name := r.param("name")
+	_, err := r.propose(&wire.Command{Body: &wire.Command_RemoveModel{RemoveModel: &wire.RemoveModel{Name: name}}})
+	return r.removed(name, err)
+}
+
+// importModel streams the body to the model store: it is never held in memory.
+func importModel(r *request) error {
+	if r.g.cfg.Models == nil {
+		r.ctx.SetConnectionClose() // with what is left of the body
+		return r.elsewhere("take in models")
+	}
+	name := r.param("name")
+	if !nameForm.MatchString(name) {
+		r.ctx.SetConnectionClose()
+		f := &form{}
+		f.add("name", nameRule)
+		return f.err()
+	}
+	in := &incoming{r: bytes.NewReader(r.ctx.Request.Body()), limit: r.g.cfg.MaxModel, want: -1}
+	if r.ctx.Request.IsBodyStream() {
+		in.r, in.want = r.ctx.RequestBodyStream(), int64(r.ctx.Request.Header.ContentLength())
+	}
+	if in.want > in.limit {
+		return r.tooLarge64(in.limit)
+	}
+	m, err := r.g.cfg.Models.Import(r.g.work, name, in)
+	switch {
+	case errors.Is(in.fault, errTooLarge):
+		return r.tooLarge64(in.limit)
+	case in.fault != nil:
+		return r.cutShort(in.fault)
+	case err != nil:
+		r.ctx.SetConnectionClose()
+		return err
+	}
+	return r.json(200, viewModel(m))
+}
+
+func (r *request) tooLarge64(limit int64) error {
+	r.ctx.SetConnectionClose()
+	return spec.Errorf(spec.CodeBodyTooLarge, "The model is larger than the limit of %d bytes.", limit)
+}
+
+var errTooLarge = errors.New("body is larger than the limit")
+
+// An incoming is a body on its way in, which must be of the length it claims.
+type incoming struct {
+	r     io.Reader
+	got   int64
+	want  int64 // below 0: unknown
+	limit int64
+	fault error
+}
+
+func (in *incoming) Read(p []byte) (int, error) {
+	if in.fault != nil {
+		return 0, in.fault
+	}
+	n, err := in.r.Read(p)
+	in.got += int64(n)
+	switch {
+	case in.got > in.limit:
+		in.fault = errTooLarge
+	case err == io.EOF && in.want >= 0 && in.got < in.want:
+		in.fault = io.ErrUnexpectedEOF
+	case err != nil && err != io.EOF:
+		in.fault = err
+	}
+	if in.fault != nil {
+		return 0, in.fault
+	}
+	return n, err
+}

@@ -1,0 +1,92 @@
+package auth
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"hash/crc32"
+)
+
+// The text of a key is
+//
+//	lb-<id>-<secret><check>
+//
+// id is public (it names the record), secret has 160 random bits, check has six
+// characters computed from both, so that a typo is told from an unknown key
+// without a look-up. All three are of a-z and 2-7.
+const (
+	prefix    = "lb-"
+	idLen     = 10 // of keys made here; 4 to maxID are accepted
+	minID     = 4
+	maxID     = 32
+	secretLen = 32
+	checkLen  = 6
+)
+
+const alphabet = "abcdefghijklmnopqrstuvwxyz234567"
+
+var encoding = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
+
+// A Text is a parsed key. Its slices point into what was parsed.
+type Text struct {
+	ID     []byte
+	Secret []byte
+}
+
+// NewText makes a key: its text, to be shown once, its id, and the hash to keep.
+func NewText() (text, id string, hash [sha256.Size]byte) {
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw) // never fails since Go 1.24
+	id = encoding.EncodeToString(raw[20:])[:idLen]
+	secret := encoding.EncodeToString(raw[:20])
+	return Format(id, secret), id, Hash([]byte(secret))
+}
+
+// Format joins id and secret to a key's text.
+func Format(id, secret string) string {
+	body := prefix + id + "-" + secret
+	check := checkOf([]byte(body))
+	return body + string(check[:])
+}
+
+// Hash is what the state keeps of a key: SHA-256 of the secret part.
+func Hash(secret []byte) [sha256.Size]byte { return sha256.Sum256(secret) }
+
+// Parse splits a key's text. ok is false if it is no key or its check
+// characters do not fit. It allocates nothing.
+func Parse(text []byte) (t Text, ok bool) {
+	if len(text) < len(prefix)+minID+1+secretLen+checkLen || string(text[:len(prefix)]) != prefix {
+		return Text{}, false
+	}
+	body, check := text[:len(text)-checkLen], text[len(text)-checkLen:]
+	secret := body[len(body)-secretLen:]
+	id := body[len(prefix) : len(body)-secretLen-1]
+	if body[len(body)-secretLen-1] != '-' || len(id) < minID || len(id) > maxID {
+		return Text{}, false
+	}
+	if !plain(id) || !plain(secret) {
+		return Text{}, false
+	}
+	if want := checkOf(body); string(want[:]) != string(check) {
+		return Text{}, false
+	}
+	return Text{ID: id, Secret: secret}, true
+}
+
+func plain(b []byte) bool {
+	for _, c := range b {
+		if (c < 'a' || c > 'z') && (c < '2' || c > '7') {
+			return false
+		}
+	}
+	return true
+}
+
+func checkOf(body []byte) (out [checkLen]byte) {
+	sum := crc32.ChecksumIEEE(body)
+	for i := range out {
+		out[i] = alphabet[sum&31]
+		sum >>= 5
+	}
+	return out
+}

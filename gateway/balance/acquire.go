@@ -1,0 +1,196 @@
+package balance
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// A Grant is a place on an instance that this gateway counts as taken until it
+// is given back by Release or one of the failures. Its zero value does nothing.
+type Grant struct {
+	spec.Target
+	Version uint64
+	table   *Table
+	in      *Instance
+	prompt  int
+	began   time.Time
+}
+
+type waiter struct {
+	q     *Query
+	ch    chan struct{} // closed when grant is set
+	grant Grant
+}
+
+// Acquire takes a place for q, waiting in the deployment's queue while nobody
+// has room. The error is a *spec.Error: no_capacity, model_not_ready, or ctx's
+// cause where that ended the wait.
+func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
+	t.mu.Lock()
+	p := t.poolLocked(q.Deployment)
+	standing := Full
+	if len(p.waiters) == 0 {
+		var g Grant
+		if g, standing = t.tryLocked(p, q); standing == Picked {
+			t.mu.Unlock()
+			return g, nil
+		}
+	} else {
+		_, standing = servable(p.list, q)
+	}
+	wait := t.waitFor(standing, q)
+	if wait == 0 || len(p.waiters) >= t.cfg.QueueLength {
+		err := t.refusalLocked(p, q, standing)
+		t.mu.Unlock()
+		return Grant{}, err
+	}
+	w := &waiter{q: q, ch: make(chan struct{})}
+	p.waiters = append(p.waiters, w)
+	t.mu.waiting++
+	t.mu.Unlock()
+	return t.await(ctx, w, wait)
+}
+
+// waitFor is how long it is worth waiting.
+func (t *Table) waitFor(s Standing, q *Query) time.Duration {
+	switch {
+	case s == Full:
+		return t.cfg.QueueTimeout
+	case s == Exhausted:
+		return 0
+	case s == NotReady || q.Expected:
+		return t.cfg.ReadyTimeout
+	default:
+		return 0
+	}
+}
+
+func (t *Table) await(ctx context.Context, w *waiter, wait time.Duration) (Grant, error) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.ch:
+			return w.grant, nil
+		case <-ctx.Done():
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if t.leaveLocked(w) {
+				return Grant{}, context.Cause(ctx)
+			}
+			return w.grant, nil // it was granted in between; the caller gives it back
+		case <-timer.C:
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if !t.leaveLocked(w) {
+				return w.grant, nil
+			}
+			p := t.poolLocked(w.q.Deployment)
+			_, standing := servable(p.list, w.q)
+			return Grant{}, t.refusalLocked(p, w.q, standing)
+		}
+	}
+}
+
+// leaveLocked takes w out of the queue; false: it has its grant already.
+func (t *Table) leaveLocked(w *waiter) bool {
+	p := t.mu.pools[w.q.Deployment]
+	if p == nil {
+		return false
+	}
+	i := slices.Index(p.waiters, w)
+	if i < 0 {
+		return false
+	}
+	p.waiters = slices.Delete(p.waiters, i, i+1)
+	t.mu.waiting--
+	return true
+}
+
+func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
+	now := t.cfg.Now()
+	in, standing := Pick(p.list, q, now, t.stale(), random)
+	if standing != Picked {
+		return Grant{}, standing
+	}
+	in.own++
+	in.since++
+	in.pending += q.PromptTokens
+	return Grant{Target: in.Target, Version: in.Version, table: t, in: in, prompt: q.PromptTokens, began: now}, Picked
+}
+
+func (t *Table) refusalLocked(p *pool, q *Query, s Standing) error {
+	if s == Full {
+		return &Refusal{RetryAfter: p.retryAfter(), Err: spec.Errorf(spec.CodeBusy,
+			"Every instance of %q is full and %d requests wait.", q.Deployment, len(p.waiters))}
+	}
+	if s == Exhausted {
+		return &Refusal{RetryAfter: time.Second, Err: spec.Errorf(spec.CodeUpstream,
+			"Every instance of %q that is ready failed this request.", q.Deployment)}
+	}
+	return &Refusal{RetryAfter: 2 * time.Second, Err: spec.Errorf(spec.CodeNotReady,
+		"No instance of %q is ready to serve this request.", q.Deployment)}
+}
+
+// retryAfter reckons when the queue will have drained.
+func (p *pool) retryAfter() time.Duration {
+	slots := 0
+	for _, in := range p.list {
+		slots += max(in.Slots, 1)
+	}
+	s := math.Ceil(float64(len(p.waiters)+1) * max(p.hold, 0.5) / float64(max(slots, 1)))
+	return time.Duration(min(max(s, 1), 60)) * time.Second
+}
+
+// MinRetry is the least that a client is told to wait.
+const MinRetry = time.Second
+
+// A Refusal says that there is no place, and when to ask again.
+type Refusal struct {
+	RetryAfter time.Duration
+	Err        *spec.Error
+}
+
+func (r *Refusal) Error() string { return r.Err.Error() }
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// serveAllLocked grants places to those who wait, in the order of their coming.
+func (t *Table) serveAllLocked() {
+	if t.mu.waiting == 0 {
+		return
+	}
+	for _, p := range t.mu.pools {
+		t.serveLocked(p)
+	}
+}
+
+// serveLocked looks past a waiter whom nobody suits, so that one with many
+// instances excluded does not hold up the others.
+func (t *Table) serveLocked(p *pool) {
+	for i := 0; i < len(p.waiters); {
+		w := p.waiters[i]
+		g, standing := t.tryLocked(p, w.q)
+		if standing != Picked {
+			if len(w.q.Exclude) == 0 && len(w.q.Regions) == 0 {
+				return
+			}
+			i++
+			continue
+		}
+		w.grant = g
+		close(w.ch)
+		p.waiters = slices.Delete(p.waiters, i, i+1)
+		t.mu.waiting--
+	}
+}
+
+// Waiting counts the requests in the queues.
+func (t *Table) Waiting() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mu.waiting
+}

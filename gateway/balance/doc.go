@@ -1,0 +1,8 @@
+// Package balance knows how full every instance is, as far as this gateway can
+// tell, and chooses where a request goes: the instances' digests, this
+// gateway's own requests in flight on top, and a short queue for the times when
+// nobody has room.
+//
+// The gateway's relay calls it; node/ feeds it digests and members. It imports
+// cluster/spec and cluster/wire alone. Pick is a pure function.
+package balance

@@ -1,0 +1,200 @@
+package balance
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// An Instance is one loaded copy as this gateway sees it. The Table's lock
+// guards it.
+type Instance struct {
+	spec.Target
+	Deployment string
+	Version    uint64
+	State      wire.InstanceState
+	Slots      int
+	Running    int // as last told
+	Queued     int
+	KVUse      float64
+	Backlog    float64 // seconds, as last told
+	PrefillTPS float64
+	DecodeTPS  float64
+
+	own      int // requests of this gateway that are under way on it
+	since    int // its requests begun less those ended since it was last heard of
+	pending  int // their prompt tokens
+	heard    time.Time
+	seq      uint64
+	draining bool // its device is
+	shunned  bool // it failed or refused; until it is heard of again
+	gone     bool
+	node     *member
+}
+
+// A Member is a node as the routing table needs it.
+type Member struct {
+	Node     spec.NodeID
+	Region   string
+	Draining bool
+}
+
+type member struct {
+	Member
+	alive bool
+	boot  uint64
+}
+
+// A Query says what a request needs.
+type Query struct {
+	Deployment   string
+	Version      uint64   // in the state
+	Regions      []string // allowed; empty: any
+	Region       string   // of this gateway
+	PromptTokens int
+	Exclude      []spec.InstanceID // tried already
+	Expected     bool              // the state places an instance of it, so waiting may help
+}
+
+// A Standing tells why nothing was picked.
+type Standing uint8
+
+// Why nothing was picked, best hope first.
+const (
+	Picked    Standing = iota
+	Full               // somebody is ready, nobody has room
+	NotReady           // somebody is there or loading, nobody is ready
+	Absent             // nobody is there
+	Exhausted          // whoever is ready has been tried
+)
+
+// Speeds to reckon with until an instance's own are measured, tokens/s.
+const (
+	unknownPrefill = 1000
+	unknownDecode  = 50
+	decodeTokens   = 250 // of an ordinary answer
+)
+
+// Pick chooses among the instances of one deployment: of the version in the
+// state, or, until one of those is ready, of the newest version that is; in the
+// gateway's own region as long as that has room; the least expected seconds;
+// at random among equals. It never waits and never allocates.
+func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random func() uint64) (*Instance, Standing) {
+	version, standing := servable(list, q)
+	if standing != Full {
+		return nil, standing
+	}
+	var best *Instance
+	var bestScore float64
+	bestHome, ties := false, uint64(0)
+	for _, in := range list {
+		if in.Version != version || !in.ready(q) || !in.room(now, stale) || excluded(in, q) {
+			continue
+		}
+		home := in.node.Region == q.Region
+		if best != nil && bestHome && !home {
+			continue
+		}
+		score := in.score(q)
+		switch {
+		case best == nil || (home && !bestHome) || score < bestScore:
+			best, bestScore, bestHome, ties = in, score, home, 1
+		case score == bestScore:
+			ties++
+			if random()%ties == 0 {
+				best = in
+			}
+		}
+	}
+	if best == nil {
+		return nil, Full
+	}
+	return best, Picked
+}
+
+// servable finds the version to serve: Full says that one is ready.
+func servable(list []*Instance, q *Query) (version uint64, s Standing) {
+	s = Absent
+	tried := false
+	for _, in := range list {
+		switch {
+		case excluded(in, q):
+			tried = tried || in.ready(q)
+		case !in.ready(q):
+			if s == Absent && in.coming() {
+				s = NotReady
+			}
+		case in.Version == q.Version:
+			return q.Version, Full
+		case in.Version < q.Version && in.Version >= version:
+			version, s = in.Version, Full
+		}
+	}
+	if s != Full && tried {
+		s = Exhausted
+	}
+	return version, s
+}
+
+func (in *Instance) ready(q *Query) bool {
+	return in.State == wire.InstanceState_INSTANCE_STATE_READY && !in.draining && !in.shunned && !in.gone &&
+		in.node.alive && !in.node.Draining && allowedRegion(in.node.Region, q.Regions)
+}
+
+// coming tells whether the instance may yet become ready.
+func (in *Instance) coming() bool {
+	return !in.gone && in.State != wire.InstanceState_INSTANCE_STATE_FAILED
+}
+
+// room tells whether one more request finds a slot. An instance not heard of
+// for long counts as full, and one that tells no slots as having one.
+func (in *Instance) room(now time.Time, stale time.Duration) bool {
+	return now.Sub(in.heard) <= stale && in.load() < max(in.Slots, 1)
+}
+
+// load is the requests on the instance: what it told, corrected by what this
+// gateway did since, and never less than this gateway's own.
+func (in *Instance) load() int {
+	return max(in.own, in.Running+in.Queued+in.since)
+}
+
+// score is the seconds that a request is expected to take there.
+func (in *Instance) score(q *Query) float64 {
+	prefill, decode := in.PrefillTPS, in.DecodeTPS
+	if prefill <= 0 {
+		prefill = unknownPrefill
+	}
+	if decode <= 0 {
+		decode = unknownDecode
+	}
+	s := in.Backlog + float64(in.pending+q.PromptTokens)/prefill
+	s += 0.1 * decodeTokens / decode
+	s += float64(in.load()) / float64(max(in.Slots, 1))
+	k := min(in.KVUse, 0.99)
+	return s + k/(1-k)
+}
+
+func allowedRegion(region string, allowed []string) bool {
+	if len(allowed) == 0 {
+		return true
+	}
+	for _, r := range allowed {
+		if r == region {
+			return true
+		}
+	}
+	return false
+}
+
+func excluded(in *Instance, q *Query) bool {
+	for _, id := range q.Exclude {
+		if id == in.Target.Instance {
+			return true
+		}
+	}
+	return false
+}
+
+func random() uint64 { return rand.Uint64() }

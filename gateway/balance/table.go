@@ -1,0 +1,235 @@
+package balance
+
+import (
+	"sync"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// Config of a Table.
+type Config struct {
+	Region         string        // of this gateway
+	DigestInterval time.Duration // of the heartbeat; 0: 1 s. After three without one an instance counts as full.
+	QueueTimeout   time.Duration // how long a request waits for room; 0: 10 s
+	ReadyTimeout   time.Duration // how long it waits for a first instance; 0: 5 s
+	QueueLength    int           // waiting requests per deployment; 0: 256
+	Now            func() time.Time
+}
+
+// A Table is the routing table of one gateway. All methods may be called at
+// any time from anywhere; none blocks but Acquire.
+type Table struct {
+	cfg Config
+	mu  struct {
+		sync.Mutex
+		members   map[spec.NodeID]*member
+		instances map[spec.InstanceID]*Instance
+		pools     map[string]*pool
+		devices   map[spec.DeviceID]heard
+		waiting   int
+	}
+}
+
+// heard is the number of a device's last digest.
+type heard struct{ boot, seq uint64 }
+
+// A pool is the instances of one deployment and the requests that wait for them.
+type pool struct {
+	list    []*Instance
+	waiters []*waiter
+	hold    float64 // seconds that a request holds its slot, smoothed
+}
+
+// NewTable returns an empty table.
+func NewTable(cfg Config) *Table {
+	if cfg.DigestInterval == 0 {
+		cfg.DigestInterval = time.Second
+	}
+	if cfg.QueueTimeout == 0 {
+		cfg.QueueTimeout = 10 * time.Second
+	}
+	if cfg.ReadyTimeout == 0 {
+		cfg.ReadyTimeout = 5 * time.Second
+	}
+	if cfg.QueueLength == 0 {
+		cfg.QueueLength = 256
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	t := &Table{cfg: cfg}
+	t.mu.members = make(map[spec.NodeID]*member)
+	t.mu.instances = make(map[spec.InstanceID]*Instance)
+	t.mu.pools = make(map[string]*pool)
+	t.mu.devices = make(map[spec.DeviceID]heard)
+	return t
+}
+
+func (t *Table) stale() time.Duration { return 3 * t.cfg.DigestInterval }
+
+func (t *Table) poolLocked(deployment string) *pool {
+	p := t.mu.pools[deployment]
+	if p == nil {
+		p = &pool{}
+		t.mu.pools[deployment] = p
+	}
+	return p
+}
+
+func (t *Table) memberLocked(id spec.NodeID) *member {
+	m := t.mu.members[id]
+	if m == nil {
+		m = &member{Member: Member{Node: id}}
+		t.mu.members[id] = m
+	}
+	return m
+}
+
+// PutMember says that a node is alive, and where. A node nobody has put is not
+// routed to.
+func (t *Table) PutMember(m Member) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	have := t.memberLocked(m.Node)
+	have.Member, have.alive = m, true
+	t.serveAllLocked()
+}
+
+// NodeGone says that a node is dead or has left.
+func (t *Table) NodeGone(id spec.NodeID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.memberLocked(id).alive = false
+}
+
+// Alive tells whether the node is a live member.
+func (t *Table) Alive(id spec.NodeID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.mu.members[id]
+	return m != nil && m.alive
+}
+
+// Observe takes over a node's digest, which arrived at now. Older ones than
+// what is known are ignored.
+func (t *Table) Observe(d *wire.LoadDigest, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.memberLocked(spec.NodeID(d.GetNode()))
+	if d.GetBoot() < m.boot {
+		return
+	}
+	if d.GetBoot() > m.boot {
+		m.boot = d.GetBoot()
+		for _, in := range t.mu.instances { // what its last process told is void
+			if in.node == m {
+				t.dropLocked(in)
+			}
+		}
+	}
+	for _, dev := range d.GetDevices() {
+		id := spec.DeviceID(dev.GetDevice())
+		last := t.mu.devices[id]
+		if last.boot > m.boot || (last.boot == m.boot && dev.GetSeq() <= last.seq) {
+			continue
+		}
+		t.mu.devices[id] = heard{boot: m.boot, seq: dev.GetSeq()}
+		t.observeDeviceLocked(m, dev, now)
+	}
+}
+
+func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Time) {
+	id := spec.DeviceID(dev.GetDevice())
+	for _, il := range dev.GetInstances() {
+		in := t.instanceLocked(spec.InstanceID(il.GetInstance()), il.GetDeployment())
+		in.node, in.Node, in.Device = m, m.Node, id
+		in.Version, in.State = il.GetVersion(), il.GetState()
+		in.draining = dev.GetDraining()
+		in.learn(spec.Load{
+			Slots: int(il.GetSlots()), Running: int(il.GetRunning()), Queued: int(il.GetQueued()),
+			KVUse: float64(il.GetKvUse()), BacklogSeconds: float64(il.GetBacklogSeconds()),
+			PrefillTPS: float64(il.GetPrefillTps()), DecodeTPS: float64(il.GetDecodeTps()), Seq: dev.GetSeq(),
+		}, now)
+		in.shunned = false
+	}
+	for iid, in := range t.mu.instances {
+		if in.Device != id {
+			continue
+		}
+		told := false
+		for _, il := range dev.GetInstances() {
+			told = told || (il.GetInstance() == string(iid) && il.GetState() != wire.InstanceState_INSTANCE_STATE_GONE)
+		}
+		if !told {
+			t.dropLocked(in)
+		}
+	}
+	t.serveAllLocked()
+}
+
+func (t *Table) instanceLocked(id spec.InstanceID, deployment string) *Instance {
+	in := t.mu.instances[id]
+	if in == nil {
+		in = &Instance{Target: spec.Target{Instance: id}, Deployment: deployment}
+		t.mu.instances[id] = in
+		p := t.poolLocked(deployment)
+		p.list = append(p.list, in)
+	}
+	return in
+}
+
+func (t *Table) dropLocked(in *Instance) {
+	in.gone = true
+	delete(t.mu.instances, in.Target.Instance)
+	p := t.mu.pools[in.Deployment]
+	for i, other := range p.list {
+		if other == in {
+			p.list = append(p.list[:i], p.list[i+1:]...)
+			break
+		}
+	}
+	if len(p.list) == 0 && len(p.waiters) == 0 {
+		delete(t.mu.pools, in.Deployment)
+	}
+}
+
+// learn takes over what the instance told, so that what this gateway did
+// before is part of it.
+func (in *Instance) learn(l spec.Load, now time.Time) {
+	in.Slots, in.Running, in.Queued = l.Slots, l.Running, l.Queued
+	in.KVUse, in.Backlog = l.KVUse, l.BacklogSeconds
+	if l.PrefillTPS > 0 {
+		in.PrefillTPS = l.PrefillTPS
+	}
+	if l.DecodeTPS > 0 {
+		in.DecodeTPS = l.DecodeTPS
+	}
+	in.seq, in.heard = l.Seq, now
+	in.since, in.pending = 0, 0
+}
+
+// Candidates counts a deployment's instances and those that are ready.
+func (t *Table) Candidates(deployment string) (all, ready int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.mu.pools[deployment]
+	if p == nil {
+		return 0, 0
+	}
+	q := Query{}
+	for _, in := range p.list {
+		if in.ready(&q) {
+			ready++
+		}
+	}
+	return len(p.list), ready
+}
+
+// Size counts the instances known.
+func (t *Table) Size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.mu.instances)
+}

@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/auth"
+)
+
+// A catalog is the deployments as the hot path reads them: an immutable
+// snapshot, replaced when a deployment or a placement changes.
+type catalog struct {
+	state StateReader
+	mu    sync.Mutex // one reload at a time
+	now   atomic.Pointer[map[string]*deployment]
+}
+
+type deployment struct {
+	*wire.Deployment
+	placed int // instances that the state places
+}
+
+func newCatalog(s StateReader) *catalog {
+	c := &catalog{state: s}
+	c.now.Store(&map[string]*deployment{})
+	return c
+}
+
+func (c *catalog) reload() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := make(map[string]*deployment)
+	for _, d := range c.state.Deployments() {
+		next[d.GetName()] = &deployment{Deployment: d}
+	}
+	for _, p := range c.state.Placements() {
+		if d := next[p.GetDeployment()]; d != nil {
+			d.placed++
+		}
+	}
+	c.now.Store(&next)
+}
+
+// find looks a model up by the client's bytes, without an allocation.
+func (c *catalog) find(model []byte) *deployment { return (*c.now.Load())[string(model)] }
+
+// visible lists what who may use, by name.
+func (c *catalog) visible(who *auth.Principal) []*deployment {
+	var out []*deployment
+	for _, d := range *c.now.Load() {
+		if who.MayUse(d.GetName(), d.GetTenant()) {
+			out = append(out, d)
+		}
+	}
+	slices.SortFunc(out, func(a, b *deployment) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return out
+}
+
+// near names up to three visible models that look like name.
+func (c *catalog) near(who *auth.Principal, name string) []string {
+	if len(name) > 128 {
+		return nil
+	}
+	type match struct {
+		name string
+		far  int
+	}
+	var found []match
+	for _, d := range c.visible(who) {
+		far := distance(strings.ToLower(name), strings.ToLower(d.GetName()))
+		if far <= max(2, len(name)/3) || strings.Contains(d.GetName(), name) {
+			found = append(found, match{d.GetName(), far})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b match) int { return a.far - b.far })
+	var out []string
+	for _, m := range found[:min(3, len(found))] {
+		out = append(out, m.name)
+	}
+	return out
+}
+
+// distance is Levenshtein's, over bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := diagonal
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			diagonal = row[j]
+			row[j] = min(cost, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,94 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/balance"
+)
+
+// Config of a Gateway. The parts that are named required have no default.
+type Config struct {
+	Self    spec.NodeID // required
+	Region  string
+	Version string // of the build, for /healthz
+
+	Proposer  Proposer    // required
+	State     StateReader // required
+	Subscribe func(fn func(Change)) (cancel func())
+	Opener    spec.Opener // required
+	Quota     Quota       // nil: this gateway's own share of each limit is all there is
+	Models    Models      // nil: no imports
+	Tokens    Tokens      // nil: no join tokens
+	Cluster   Cluster     // nil: no operations on nodes
+	Engines   []string    // presets that deployments may name; nil: any
+	Usage     UsageSink   // nil: counted in metrics only
+
+	// Applied waits shortly for an entry to be applied everywhere and names the
+	// members that have not told so. nil: nobody is waited for or named.
+	Applied func(ctx context.Context, index uint64) (lagging []spec.NodeID)
+	// Gateways is how many gateways are alive, this one included. nil: 1.
+	Gateways func() int
+	// Ready says why the node is not ready to serve, or nil. nil: always ready.
+	Ready func() error
+
+	Registerer prometheus.Registerer // required
+	Gatherer   prometheus.Gatherer   // required: what /metrics shows
+	Log        *slog.Logger          // required
+
+	MaxBody      int           // bytes of an inference or admin body; 0: 32 MB
+	MaxModel     int64         // bytes of an imported model; 0: 1 TB
+	ReadTimeout  time.Duration // of a whole request but for imports; 0: 60 s
+	WriteTimeout time.Duration // of an answer that is not streamed; 0: 60 s
+	IdleTimeout  time.Duration // of a connection without a request; 0: 90 s
+	MaxDuration  time.Duration // of an inference request; 0: 30 min
+	Connections  int           // at a time; 0: 16,384
+
+	Balance balance.Config // Region is taken from above
+	// The relay's limits; 0: its defaults.
+	FirstByte, Between, Whole, WriteStall, PingAfter time.Duration
+	Tries                                            int
+}
+
+func (c *Config) complete() error {
+	if c.Self == "" || c.Proposer == nil || c.State == nil || c.Opener == nil || c.Registerer == nil || c.Gatherer == nil || c.Log == nil {
+		return errors.New("gateway: Self, Proposer, State, Opener, Registerer, Gatherer and Log are required")
+	}
+	or := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	or(&c.ReadTimeout, 60*time.Second)
+	or(&c.WriteTimeout, 60*time.Second)
+	or(&c.IdleTimeout, 90*time.Second)
+	or(&c.MaxDuration, 30*time.Minute)
+	if c.MaxBody == 0 {
+		c.MaxBody = 32 << 20
+	}
+	if c.MaxModel == 0 {
+		c.MaxModel = 1 << 40
+	}
+	if c.Connections == 0 {
+		c.Connections = 16 << 10
+	}
+	if c.Subscribe == nil {
+		c.Subscribe = func(func(Change)) func() { return func() {} }
+	}
+	if c.Gateways == nil {
+		c.Gateways = func() int { return 1 }
+	}
+	if c.Ready == nil {
+		c.Ready = func() error { return nil }
+	}
+	if c.Quota == nil {
+		c.Quota = noQuota{}
+	}
+	c.Balance.Region = c.Region
+	return nil
+}

@@ -1,0 +1,129 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/balance"
+	"github.com/lotabots/lotabots/gateway/openai"
+	"github.com/lotabots/lotabots/gateway/relay"
+)
+
+// invalid is an invalid_request error with every problem found.
+type invalid struct {
+	problems []openai.Problem
+}
+
+func (e *invalid) Error() string { return "invalid request" }
+
+// fail answers with err.
+func (r *request) fail(err error) {
+	if errors.Is(err, relay.ErrGone) {
+		r.ctx.SetStatusCode(statusGone)
+		r.ctx.SetConnectionClose()
+		return
+	}
+	if spec.CodeOf(err) == spec.CodeInternal {
+		var bad *invalid
+		if !errors.As(err, &bad) {
+			r.g.cfg.Log.Error("request failed", slog.String("request_id", r.id), slog.String("path", string(r.ctx.Path())), slog.Any("error", err))
+		}
+	}
+	writeError(r.ctx, err, r.id)
+}
+
+// statusGone stands in logs and metrics for a client that left; nobody is sent it.
+const statusGone = 499
+
+// writeError sets err as the answer. What is no *spec.Error is told as internal,
+// without its text.
+func writeError(ctx *fasthttp.RequestCtx, err error, requestID string) {
+	e, problems := public(err)
+	status := e.Code.Lookup().Status
+	body := openai.AppendError(make([]byte, 0, 512), e, requestID, problems)
+	if ctx.Response.IsBodyStream() {
+		_ = ctx.Response.CloseBodyStream()
+	}
+	ctx.SetStatusCode(status)
+	ctx.Response.Header.SetContentType("application/json")
+	ctx.Response.SetBodyRaw(body)
+	if status == fasthttp.StatusUnauthorized {
+		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="lotabots"`)
+	}
+	if wait := retryAfter(err, e.Code); wait > 0 {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	}
+}
+
+func public(err error) (*spec.Error, []openai.Problem) {
+	var bad *invalid
+	var e *spec.Error
+	switch {
+	case errors.As(err, &bad):
+		first := bad.problems[0]
+		message := first.Param + " " + first.Message
+		if n := len(bad.problems); n > 1 {
+			message += "; " + strconv.Itoa(n-1) + " more in errors"
+		}
+		return &spec.Error{Code: spec.CodeInvalidRequest, Message: message + ".", Param: first.Param}, bad.problems
+	case errors.As(err, &e):
+		return e, nil
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return spec.Errorf(spec.CodeDeadline, "The operation did not end in time."), nil
+	default:
+		return spec.Errorf(spec.CodeInternal, "The server failed to serve the request."), nil
+	}
+}
+
+func retryAfter(err error, code spec.Code) time.Duration {
+	var refusal *balance.Refusal
+	var limited *limited
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.RetryAfter
+	case errors.As(err, &limited):
+		return max(limited.after, time.Second)
+	case code == spec.CodeNoLeader || code == spec.CodeDraining || code == spec.CodeStaleState || code == spec.CodeOutcomeUnknown:
+		return time.Second
+	default:
+		return 0
+	}
+}
+
+// limited is a refusal under a limit.
+type limited struct {
+	after time.Duration
+	err   *spec.Error
+}
+
+func (e *limited) Error() string { return e.err.Error() }
+func (e *limited) Unwrap() error { return e.err }
+
+// badRequest answers what fasthttp could not read.
+func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
+	id := requestID(ctx)
+	ctx.Response.Header.Set(HeaderRequestID, id)
+	ctx.Response.Header.Set("X-LotaBots-Gateway", string(g.cfg.Self))
+	ctx.SetConnectionClose()
+	e := spec.Errorf(spec.CodeInvalidRequest, "The request could not be read as HTTP/1.1.")
+	var small *fasthttp.ErrSmallBuffer
+	if errors.As(err, &small) {
+		e.Message, e.Hint = "The request's headers are larger than 16 KB.", "Send fewer or shorter headers."
+	}
+	g.metrics.malformed.Inc()
+	writeError(ctx, e, id)
+}
+
+// quiet passes the server's own lines on at debug: they tell of clients, not of us.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Printf(format string, args ...any) {
+	q.log.Debug("http server", "format", format, "args", args)
+}

@@ -1,0 +1,57 @@
+package gateway
+
+import (
+	"net"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/valyala/fasthttp/fasthttpadaptor"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/api"
+	"github.com/lotabots/lotabots/gateway/auth"
+)
+
+// healthz tells that the process serves.
+func healthz(r *request) error {
+	return r.json(200, struct {
+		Status  string `json:"status"`
+		Node    string `json:"node"`
+		Version string `json:"version"`
+	}{"ok", string(r.g.cfg.Self), r.g.cfg.Version})
+}
+
+// readyz tells whether new clients should come here.
+func readyz(r *request) error {
+	if r.g.draining.Load() {
+		return spec.Errorf(spec.CodeDraining, "This node is draining.")
+	}
+	if err := r.g.cfg.Ready(); err != nil {
+		return &spec.Error{Code: spec.CodeNotReady, Message: "This node is not ready: " + err.Error() + ".", Hint: "Wait, or ask another node."}
+	}
+	return r.json(200, struct {
+		Status     string `json:"status"`
+		StateIndex uint64 `json:"state_index"`
+	}{"ready", r.g.cfg.State.Index()})
+}
+
+// showMetrics serves Prometheus: to loopback, or to a key with the scope.
+func showMetrics() operation {
+	var handler http.Handler
+	return func(r *request) error {
+		if ip, ok := r.ctx.RemoteAddr().(*net.TCPAddr); !ok || !ip.IP.IsLoopback() || len(keyOf(r.ctx)) > 0 {
+			if err := r.identify(auth.Metrics); err != nil {
+				return err
+			}
+		}
+		handler = promhttp.HandlerFor(r.g.cfg.Gatherer, promhttp.HandlerOpts{})
+		fasthttpadaptor.NewFastHTTPHandler(handler)(r.ctx)
+		return nil
+	}
+}
+
+func showSpec(r *request) error {
+	r.ctx.Response.Header.SetContentType("application/json")
+	r.ctx.Response.SetBodyRaw(api.JSON())
+	return nil
+}

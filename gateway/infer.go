@@ -1,0 +1,208 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/auth"
+	"github.com/lotabots/lotabots/gateway/balance"
+	"github.com/lotabots/lotabots/gateway/openai"
+	"github.com/lotabots/lotabots/gateway/relay"
+)
+
+// An inferring is one inference request. The relay may hold it after the
+// handler has returned, until Done.
+type inferring struct {
+	relay.Exchange
+	g        *Gateway
+	endpoint openai.Endpoint
+	who      *auth.Principal
+	began    time.Time
+	release  func()
+	span     trace.Span
+	traced   string // the client's traceparent
+}
+
+var checks = sync.Pool{New: func() any { return new(openai.Request) }}
+
+// inference serves one of the endpoints.
+func inference(e openai.Endpoint) operation {
+	return func(r *request) error {
+		x := &inferring{g: r.g, endpoint: e, who: r.who, began: time.Now()}
+		r.g.metrics.active.Inc()
+		x.startSpan(r)
+		check := checks.Get().(*openai.Request)
+		defer checks.Put(check)
+		if err := x.prepare(r, check); err != nil {
+			x.refused(err)
+			return err
+		}
+		x.Done = x.done
+		return r.g.relay.Serve(r.ctx, &x.Exchange)
+	}
+}
+
+// prepare limits, reads, checks and describes the request.
+func (x *inferring) prepare(r *request, check *openai.Request) error {
+	if err := r.limit(); err != nil {
+		return err
+	}
+	body, release, err := r.body()
+	if err != nil {
+		return err
+	}
+	x.release = release
+	if err := check.Check(x.endpoint, body); err != nil {
+		return err
+	}
+	if len(check.Problems) > 0 {
+		return &invalid{problems: append([]openai.Problem(nil), check.Problems...)}
+	}
+	d, err := r.model(check.Model)
+	if err != nil {
+		return err
+	}
+	x.Body, x.Conn, x.Topology = body, r.ctx.Conn(), r.who.May(auth.Topology)
+	x.Call = spec.Call{
+		RequestID: r.id, Tenant: r.who.Tenant, Key: r.who.Key, Deployment: d.GetName(), Version: d.GetVersion(),
+		Regions: d.GetRegions(), Path: x.endpoint.Path(), Gateway: r.g.cfg.Self, TraceParent: x.traced,
+		PromptTokens: check.PromptTokens, Stream: check.Stream, Deadline: x.began.Add(r.g.cfg.MaxDuration),
+	}
+	x.Query = balance.Query{
+		Deployment: d.GetName(), Version: d.GetVersion(), Regions: d.GetRegions(),
+		Region: r.g.cfg.Region, PromptTokens: check.PromptTokens, Expected: d.placed > 0,
+	}
+	return nil
+}
+
+// model finds the deployment that the client named, if the key may use it.
+func (r *request) model(name []byte) (*deployment, error) {
+	d := r.g.catalog.find(name)
+	if d == nil || !r.who.Sees(d.GetTenant()) {
+		e := &spec.Error{Code: spec.CodeModelNotFound, Param: "model", Message: "There is no model " + strconv.Quote(clip(string(name), 100)) + "."}
+		if near := r.g.catalog.near(r.who, string(name)); len(near) > 0 {
+			e.Hint = "Did you mean " + strings.Join(near, " or ") + "? " + e.Code.Lookup().Remedy
+		}
+		return nil, e
+	}
+	if !r.who.MayUse(d.GetName(), d.GetTenant()) {
+		return nil, &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.GetName()) + "."}
+	}
+	return d, nil
+}
+
+// limit spends one request of the key's rate and tells the client where it stands.
+func (r *request) limit() error {
+	if r.who.PerMin == 0 {
+		return nil
+	}
+	d := r.g.limiter.Allow(r.g.work, r.who.Limit, r.who.PerMin)
+	h := &r.ctx.Response.Header
+	h.Set("X-Ratelimit-Limit-Requests", itoa(int64(d.Limit)))
+	h.Set("X-Ratelimit-Remaining-Requests", itoa(int64(d.Remaining)))
+	h.Set("X-Ratelimit-Reset-Requests", string(openai.AppendDuration(nil, d.Reset.Milliseconds())))
+	if d.Shared {
+		r.g.metrics.limits[limitShared].Inc()
+	}
+	if d.OK {
+		r.g.metrics.limits[limitAdmitted].Inc()
+		return nil
+	}
+	r.g.metrics.limits[limitRefused].Inc()
+	return &limited{after: d.RetryAfter, err: spec.Errorf(spec.CodeRateLimited,
+		"The key's limit of %d requests per minute is spent.", d.Limit)}
+}
+
+// startSpan continues the client's trace, or begins one.
+func (x *inferring) startSpan(r *request) {
+	x.Context = context.Background()
+	parent := string(r.ctx.Request.Header.Peek("Traceparent"))
+	if parent != "" {
+		remote := propagation.TraceContext{}.Extract(x.Context, propagation.MapCarrier{"traceparent": parent})
+		if trace.SpanContextFromContext(remote).IsValid() {
+			x.traced = parent
+			x.Context = remote
+		}
+	}
+	if r.g.tracer != nil {
+		x.Context, x.span = r.g.tracer.Start(x.Context, "gateway.request", trace.WithSpanKind(trace.SpanKindServer),
+			trace.WithAttributes(attribute.String("lotabots.request_id", r.id), attribute.String("http.route", x.endpoint.Path())))
+		x.traced = relay.TraceParent(x.Context)
+	}
+}
+
+// refused accounts for a request that never reached the relay.
+func (x *inferring) refused(err error) {
+	e, _ := public(err)
+	x.account(relay.Outcome{Err: e})
+}
+
+// done accounts for one that did.
+func (x *inferring) done(o relay.Outcome) { x.account(o) }
+
+func (x *inferring) account(o relay.Outcome) {
+	if x.release != nil {
+		x.release()
+	}
+	g := x.g
+	took := time.Since(x.began)
+	code := ""
+	switch {
+	case o.Gone:
+		code = "client_gone"
+	case o.Err != nil:
+		code = string(o.Err.Code)
+	case o.Status >= 400:
+		code = "engine_" + strconv.Itoa(o.Status)
+	}
+	g.metrics.active.Dec()
+	g.metrics.ended(x.endpoint, code, took, o.FirstByte)
+	if o.HasUsage {
+		g.metrics.prompt.Add(float64(o.Usage.Prompt))
+		g.metrics.generated.Add(float64(o.Usage.Completion))
+	}
+	if x.span != nil {
+		x.span.SetAttributes(attribute.String("lotabots.node", string(o.Node)), attribute.Int("lotabots.attempts", o.Attempts))
+		if code != "" {
+			x.span.SetStatus(codes.Error, code)
+		}
+		x.span.End()
+	}
+	x.log(o, code, took)
+	if g.cfg.Usage != nil && x.Call.Deployment != "" {
+		u := Usage{RequestID: x.Call.RequestID, Tenant: x.Call.Tenant, Key: x.Call.Key, Deployment: x.Call.Deployment,
+			Version: x.Call.Version, Node: o.Node, Attempts: o.Attempts, PromptTokens: o.Usage.Prompt,
+			CompletionTokens: o.Usage.Completion, Known: o.HasUsage, Gone: o.Gone, Took: took}
+		if o.Err != nil {
+			u.Code = o.Err.Code
+		}
+		g.cfg.Usage.Record(u)
+	}
+}
+
+// log writes one line for what went wrong; what went well is in the metrics.
+func (x *inferring) log(o relay.Outcome, code string, took time.Duration) {
+	if o.Err == nil || o.Err.Code.Lookup().Status < 500 {
+		return
+	}
+	x.g.cfg.Log.Warn("inference request failed", "request_id", x.Call.RequestID, "key", x.who.Key, "deployment", x.Call.Deployment,
+		"node", o.Node, "attempts", o.Attempts, "code", code, "took", took, "error", o.Err)
+}
+
+// noQuota stands in where there is no owner: the limiter then admits its share.
+type noQuota struct{}
+
+func (noQuota) Lease(context.Context, *wire.QuotaRequest) (*wire.QuotaGrant, error) {
+	return nil, errors.New("this gateway has no quota owners")
+}

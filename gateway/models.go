@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// model is a deployment as OpenAI's API lists it.
+type model struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	OwnedBy string `json:"owned_by"`
+}
+
+func modelOf(d *deployment) model {
+	owner := d.GetTenant()
+	if owner == "" {
+		owner = "lotabots"
+	}
+	return model{ID: d.GetName(), Object: "model", Created: d.GetCreatedMs() / 1000, OwnedBy: owner}
+}
+
+func listVisible(r *request) error {
+	out := struct {
+		Object string  `json:"object"`
+		Data   []model `json:"data"`
+	}{Object: "list", Data: []model{}}
+	for _, d := range r.g.catalog.visible(r.who) {
+		out.Data = append(out.Data, modelOf(d))
+	}
+	return r.json(200, out)
+}
+
+func showVisible(r *request) error {
+	id := r.param("id")
+	d, err := r.model([]byte(id))
+	if err != nil {
+		return err
+	}
+	return r.json(200, modelOf(d))
+}
+
+// json answers with v, and the index of the state that it was made from.
+func (r *request) json(status int, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	r.ctx.SetStatusCode(status)
+	r.ctx.Response.Header.SetContentType("application/json")
+	r.ctx.Response.SetBodyRaw(append(b, '\n'))
+	return nil
+}
+
+// param is a part of the path.
+func (r *request) param(name string) string {
+	s, _ := r.ctx.UserValue(name).(string)
+	return s
+}
+
+// number reads a query argument.
+func (r *request) number(name string, usual, most int) (int, error) {
+	arg := string(r.ctx.QueryArgs().Peek(name))
+	if arg == "" {
+		return usual, nil
+	}
+	n, err := strconv.Atoi(arg)
+	if err != nil || n < 1 || n > most {
+		return 0, &spec.Error{Code: spec.CodeInvalidRequest, Param: name, Message: name + " must be a number from 1 to " + strconv.Itoa(most) + "."}
+	}
+	return n, nil
+}

@@ -1,0 +1,92 @@
+package openai
+
+import (
+	"strconv"
+
+	"github.com/valyala/fastjson"
+)
+
+// messages checks a chat's messages and counts their text.
+func (r *Request) messages(v *fastjson.Value) {
+	list, err := v.Array()
+	if err != nil || len(list) == 0 {
+		r.add("messages", "must be an array of at least one message")
+		return
+	}
+	for i, m := range list {
+		if m.Type() != fastjson.TypeObject {
+			r.add(at("messages", i, ""), "must be an object with role and content")
+			continue
+		}
+		if role := m.Get("role"); role == nil || role.Type() != fastjson.TypeString {
+			r.add(at("messages", i, ".role"), "must be a string such as user")
+		}
+		content := m.Get("content")
+		if content == nil {
+			continue // a call of tools has none
+		}
+		switch content.Type() {
+		case fastjson.TypeString:
+			r.promptIn += len(content.GetStringBytes())
+		case fastjson.TypeNull:
+		case fastjson.TypeArray:
+			r.parts(i, content.GetArray())
+		default:
+			r.add(at("messages", i, ".content"), "must be a string or an array of parts")
+		}
+	}
+}
+
+func (r *Request) parts(message int, list []*fastjson.Value) {
+	for _, p := range list {
+		if p.Type() != fastjson.TypeObject {
+			r.add(at("messages", message, ".content"), "must hold objects with a type")
+			return
+		}
+		r.promptIn += len(p.GetStringBytes("text"))
+	}
+}
+
+// text checks a prompt or input: a string, or an array of strings, of token
+// ids, or of arrays of token ids.
+func (r *Request) text(param string, v *fastjson.Value) {
+	switch v.Type() {
+	case fastjson.TypeString:
+		r.promptIn += len(v.GetStringBytes())
+	case fastjson.TypeArray:
+		list := v.GetArray()
+		if len(list) == 0 {
+			r.add(param, "must not be empty")
+			return
+		}
+		first := list[0].Type()
+		if first != fastjson.TypeString && first != fastjson.TypeNumber && first != fastjson.TypeArray {
+			r.add(param, "must hold strings, or token ids")
+			return
+		}
+		for _, item := range list {
+			if item.Type() != first {
+				r.add(param, "must hold items of one kind: strings, or token ids")
+				return
+			}
+			r.promptIn += textBytes(item)
+		}
+	default:
+		r.add(param, "must be a string or an array")
+	}
+}
+
+func textBytes(v *fastjson.Value) int {
+	switch v.Type() {
+	case fastjson.TypeString:
+		return len(v.GetStringBytes())
+	case fastjson.TypeArray:
+		return 4 * len(v.GetArray())
+	default:
+		return 4
+	}
+}
+
+func at(list string, i int, rest string) string {
+	return list + "[" + strconv.Itoa(i) + "]" + rest
+}

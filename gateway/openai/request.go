@@ -1,0 +1,235 @@
+package openai
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/valyala/fastjson"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// An Endpoint is one of the inference operations.
+type Endpoint uint8
+
+// The endpoints.
+const (
+	Chat Endpoint = iota
+	Completions
+	Embeddings
+)
+
+var paths = [...]string{"/v1/chat/completions", "/v1/completions", "/v1/embeddings"}
+var names = [...]string{"chat", "completions", "embeddings"}
+
+// Path is where the engine serves the endpoint.
+func (e Endpoint) Path() string { return paths[e] }
+
+// String names the endpoint in metrics and logs.
+func (e Endpoint) String() string { return names[e] }
+
+// maxProblems bounds how many problems are listed of one request.
+const maxProblems = 16
+
+// maxKeptParser is the body size above which a parser's memory is not kept.
+const maxKeptParser = 256 << 10
+
+// A Request is what routing needs to know of a body. It may be used again:
+// Check overwrites it.
+type Request struct {
+	Model        []byte // as the client wrote it
+	Stream       bool
+	IncludeUsage bool
+	N            int
+	MaxTokens    int // 0: the engine's default
+	PromptTokens int // estimate: four bytes a token
+	Problems     []Problem
+
+	seen     uint32
+	promptIn int // bytes of text in the prompt
+}
+
+var parsers fastjson.ParserPool
+
+// Check reads body. The error is an invalid_json one where it is no JSON object;
+// whatever else is wrong is listed in r.Problems. body is not kept.
+func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
+	*r = Request{Model: r.Model[:0], Problems: r.Problems[:0], N: 1}
+	p := parsers.Get()
+	// Parsing bounds the depth, and validation, which is strict, does not: in this order.
+	v, err := p.ParseBytes(body)
+	if err == nil {
+		err = fastjson.ValidateBytes(body)
+	}
+	if err != nil {
+		keep(p, body)
+		return &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is not valid JSON: " + clip(err.Error(), 160) + "."}
+	}
+	obj, err := v.Object()
+	if err != nil {
+		keep(p, body)
+		return &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is JSON, but not an object."}
+	}
+	obj.Visit(func(key []byte, v *fastjson.Value) { r.field(e, key, v) })
+	r.required(e)
+	keep(p, body)
+	r.PromptTokens = max(1, r.promptIn/4)
+	return nil
+}
+
+func keep(p *fastjson.Parser, body []byte) {
+	if len(body) <= maxKeptParser {
+		parsers.Put(p)
+	}
+}
+
+// Fields that may be given once.
+const (
+	fModel uint32 = 1 << iota
+	fStream
+	fStreamOptions
+	fMessages
+	fPrompt
+	fInput
+	fMaxTokens
+	fMaxCompletion
+	fN
+	fTemperature
+	fTopP
+)
+
+func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {
+	switch string(key) {
+	case "model":
+		r.once(fModel, "model")
+		if r.want(v, fastjson.TypeString, "model", "a string") {
+			r.Model = append(r.Model[:0], v.GetStringBytes()...)
+		}
+	case "stream":
+		r.once(fStream, "stream")
+		r.stream(e, v)
+	case "stream_options":
+		r.once(fStreamOptions, "stream_options")
+		if v.Type() != fastjson.TypeNull && r.want(v, fastjson.TypeObject, "stream_options", "an object") {
+			r.IncludeUsage = v.GetBool("include_usage")
+		}
+	case "messages":
+		if e == Chat {
+			r.once(fMessages, "messages")
+			r.messages(v)
+		}
+	case "prompt":
+		if e == Completions {
+			r.once(fPrompt, "prompt")
+			r.text("prompt", v)
+		}
+	case "input":
+		if e == Embeddings {
+			r.once(fInput, "input")
+			r.text("input", v)
+		}
+	case "max_tokens":
+		r.once(fMaxTokens, "max_tokens")
+		r.MaxTokens = max(r.MaxTokens, r.integer("max_tokens", v, 1, math.MaxInt32))
+	case "max_completion_tokens":
+		r.once(fMaxCompletion, "max_completion_tokens")
+		r.MaxTokens = max(r.MaxTokens, r.integer("max_completion_tokens", v, 1, math.MaxInt32))
+	case "n":
+		r.once(fN, "n")
+		r.N = max(1, r.integer("n", v, 1, 128))
+	case "temperature":
+		r.once(fTemperature, "temperature")
+		r.number("temperature", v, 0, 2)
+	case "top_p":
+		r.once(fTopP, "top_p")
+		r.number("top_p", v, 0, 1)
+	}
+}
+
+func (r *Request) required(e Endpoint) {
+	if r.seen&fModel == 0 || (len(r.Model) == 0 && !r.has("model")) {
+		r.add("model", "is missing: name the deployment that should answer")
+	}
+	switch {
+	case e == Chat && r.seen&fMessages == 0:
+		r.add("messages", "is missing: send at least one message")
+	case e == Completions && r.seen&fPrompt == 0:
+		r.add("prompt", "is missing")
+	case e == Embeddings && r.seen&fInput == 0:
+		r.add("input", "is missing")
+	}
+	if r.seen&fStreamOptions != 0 && r.IncludeUsage && !r.Stream {
+		r.add("stream_options", "may only be given with \"stream\": true")
+	}
+}
+
+func (r *Request) stream(e Endpoint, v *fastjson.Value) {
+	switch v.Type() {
+	case fastjson.TypeTrue:
+		r.Stream = true
+		if e == Embeddings {
+			r.add("stream", "must not be true: embeddings are not streamed")
+		}
+	case fastjson.TypeFalse, fastjson.TypeNull:
+	default:
+		r.add("stream", "must be true or false")
+	}
+}
+
+func (r *Request) once(bit uint32, param string) {
+	if r.seen&bit != 0 {
+		r.add(param, "is given twice")
+	}
+	r.seen |= bit
+}
+
+func (r *Request) want(v *fastjson.Value, t fastjson.Type, param, what string) bool {
+	if v.Type() == t {
+		return true
+	}
+	r.add(param, "must be "+what)
+	return false
+}
+
+func (r *Request) has(param string) bool {
+	for _, p := range r.Problems {
+		if p.Param == param {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Request) add(param, message string) {
+	if len(r.Problems) < maxProblems {
+		r.Problems = append(r.Problems, Problem{Param: param, Message: message})
+	}
+}
+
+func (r *Request) integer(param string, v *fastjson.Value, lo, hi int) int {
+	if v.Type() == fastjson.TypeNull {
+		return 0
+	}
+	n, err := v.Int()
+	if err != nil || n < lo || n > hi {
+		r.add(param, "must be a whole number from "+strconv.Itoa(lo)+" to "+strconv.Itoa(hi))
+		return 0
+	}
+	return n
+}
+
+func (r *Request) number(param string, v *fastjson.Value, lo, hi float64) {
+	if v.Type() == fastjson.TypeNull {
+		return
+	}
+	if f, err := v.Float64(); err != nil || f < lo || f > hi {
+		r.add(param, "must be a number from "+strconv.FormatFloat(lo, 'g', -1, 64)+" to "+strconv.FormatFloat(hi, 'g', -1, 64))
+	}
+}
+
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "..."
+}

@@ -1,0 +1,62 @@
+package openai
+
+import "bytes"
+
+// TailSize is how much of an answer's end Usage and the end of a stream need.
+const TailSize = 1024
+
+// A Usage is what an engine says a request took.
+type Usage struct {
+	Prompt     int
+	Completion int
+}
+
+// UsageOf finds the usage in the last bytes of an answer, streamed or not. A
+// client's text cannot fake it: inside a JSON string the quotes are escaped.
+func UsageOf(tail []byte) (u Usage, ok bool) {
+	u.Prompt, ok = lastNumber(tail, `"prompt_tokens":`)
+	u.Completion, _ = lastNumber(tail, `"completion_tokens":`)
+	return u, ok
+}
+
+func lastNumber(b []byte, key string) (int, bool) {
+	i := bytes.LastIndex(b, []byte(key))
+	if i < 0 {
+		return 0, false
+	}
+	b = bytes.TrimLeft(b[i+len(key):], " ")
+	n, digits := 0, 0
+	for digits < len(b) && digits < 9 && b[digits] >= '0' && b[digits] <= '9' {
+		n = n*10 + int(b[digits]-'0')
+		digits++
+	}
+	return n, digits > 0
+}
+
+// Done tells whether the last bytes of a stream end it properly: with [DONE],
+// or with an error event of the engine's own.
+func Done(tail []byte) (done, failed bool) {
+	trimmed := bytes.TrimRight(tail, "\r\n ")
+	if bytes.HasSuffix(trimmed, []byte("[DONE]")) {
+		return true, false
+	}
+	if i := bytes.LastIndex(trimmed, []byte("data:")); i >= 0 {
+		event := bytes.TrimLeft(trimmed[i+len("data:"):], " ")
+		return false, bytes.HasPrefix(event, []byte(`{"error"`))
+	}
+	return false, false
+}
+
+// EventEnd returns the length of the complete events at the beginning of b, or
+// 0 if it holds none. An event ends with an empty line.
+func EventEnd(b []byte) int {
+	for i := len(b) - 1; i > 0; i-- {
+		if b[i] != '\n' {
+			continue
+		}
+		if b[i-1] == '\n' || (i > 1 && b[i-1] == '\r' && b[i-2] == '\n') {
+			return i + 1
+		}
+	}
+	return 0
+}

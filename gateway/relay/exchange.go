@@ -1,0 +1,243 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/balance"
+	"github.com/lotabots/lotabots/gateway/openai"
+)
+
+// An Exchange is one request on its way. The caller fills the first block and
+// keeps Body as it is until Done has been called.
+type Exchange struct {
+	Context  context.Context // carries the caller's span
+	Call     spec.Call
+	Body     []byte
+	Query    balance.Query
+	Conn     net.Conn
+	Topology bool          // the client may see which node serves it
+	Done     func(Outcome) // called once, when everything has ended
+
+	r     *Relay
+	began time.Time
+	watch watch
+	out   Outcome
+
+	ctx      context.Context // of the present attempt
+	cancel   context.CancelCauseFunc
+	unhook   func() bool
+	grant    balance.Grant
+	stream   spec.Stream
+	extra    spec.Stream // of a broken build alone: see double.go
+	failures int
+	refusals int
+	last     error // of the last attempt that failed
+
+	contentType string
+
+	buf    []byte // bytes that came and were not passed on yet
+	tail   []byte // the last bytes of the answer
+	closed bool
+}
+
+// An Outcome is how a request ended.
+type Outcome struct {
+	Err       *spec.Error // nil: the engine's answer was passed on whole
+	Gone      bool        // the client left
+	Status    int         // the engine's
+	Node      spec.NodeID // that served it
+	Attempts  int
+	FirstByte time.Duration // 0: none came
+	Usage     openai.Usage
+	HasUsage  bool
+}
+
+// ErrGone says that the client has left, so that nobody wants an answer.
+var ErrGone = errors.New("client is gone")
+
+// begin prepares x.
+func (r *Relay) begin(x *Exchange) {
+	x.r, x.began = r, time.Now()
+	r.watcher.add(&x.watch, x.Conn, x.Call.Deadline)
+}
+
+// end closes what is open and tells the caller. Only the first call counts.
+func (x *Exchange) end(err error) {
+	if x.closed {
+		return
+	}
+	x.closed = true
+	x.drop()
+	x.r.watcher.remove(&x.watch)
+	x.out.Gone = errors.Is(err, ErrGone)
+	if err != nil && !x.out.Gone {
+		x.out.Err = asPublic(err)
+	}
+	x.out.Usage, x.out.HasUsage = openai.UsageOf(x.tail)
+	if x.Done != nil {
+		x.Done(x.out)
+	}
+}
+
+// drop closes the present attempt and gives its place back.
+func (x *Exchange) drop() {
+	if x.stream != nil {
+		if x.unhook != nil {
+			x.unhook()
+			x.unhook = nil
+		}
+		_ = x.stream.Close()
+		if l, ok := x.stream.Load(); ok {
+			x.grant.Learn(l)
+		}
+		x.stream = nil
+	}
+	if x.extra != nil {
+		_ = x.extra.Close()
+		x.extra = nil
+	}
+	if x.cancel != nil {
+		_ = x.r.watcher.attempt(&x.watch, nil)
+		x.cancel(nil)
+		x.cancel = nil
+	}
+	x.grant.Release()
+}
+
+// run makes attempts until one has something for the client: the whole answer,
+// or the first events of a stream, in x.buf.
+func (x *Exchange) run() error {
+	for {
+		if err := x.place(); err != nil {
+			return x.explain(err)
+		}
+		err := x.open()
+		if err == nil {
+			err = x.receive()
+		}
+		if err == nil {
+			return nil
+		}
+		if final := x.judge(err); final != nil {
+			return x.explain(final)
+		}
+	}
+}
+
+// place begins an attempt: it takes a place, and waits for one where it has to.
+func (x *Exchange) place() error {
+	x.ctx, x.cancel = context.WithCancelCause(x.Context)
+	if err := x.r.watcher.attempt(&x.watch, x.cancel); err != nil {
+		return err
+	}
+	end := x.r.span(x, "gateway.route")
+	began := time.Now()
+	var err error
+	x.grant, err = x.r.cfg.Table.Acquire(x.ctx, &x.Query)
+	x.r.metrics.queueWait.Observe(time.Since(began).Seconds())
+	end(err)
+	return err
+}
+
+// open opens the attempt's stream.
+func (x *Exchange) open() error {
+	x.out.Attempts++
+	x.Call.Attempt, x.Call.Version = x.out.Attempts, x.grant.Version
+	limit := x.r.cfg.Whole
+	if x.Call.Stream {
+		limit = x.r.cfg.FirstByte
+	}
+	x.r.watcher.expect(&x.watch, x.grant.Node, limit)
+	end := x.r.openSpan(x)
+	stream, err := x.r.cfg.Opener.Open(x.ctx, x.grant.Target, x.Call, x.Body)
+	end(err)
+	if err != nil {
+		return x.blame(err)
+	}
+	x.stream = stream
+	x.unhook = context.AfterFunc(x.ctx, func() { _ = stream.Close() })
+	x.out.Status, x.out.Node, x.contentType = stream.Status(), x.grant.Node, stream.ContentType()
+	if l, ok := stream.Load(); ok {
+		x.grant.Learn(l)
+	}
+	x.doubleDispatch()
+	return nil
+}
+
+// streaming tells whether the answer is to be passed on as it comes.
+func (x *Exchange) streaming() bool {
+	return x.Call.Stream && x.stream != nil && x.stream.Status() == http.StatusOK &&
+		strings.HasPrefix(x.stream.ContentType(), "text/event-stream")
+}
+
+// receive reads the first events of a stream, or the whole of another answer.
+func (x *Exchange) receive() error {
+	x.buf, x.tail = x.buf[:0], x.tail[:0]
+	streaming := x.streaming()
+	for {
+		err := x.fill()
+		switch {
+		case err == io.EOF && streaming:
+			return nil // next tells what was missing
+		case err == io.EOF:
+			x.keepTail(x.buf)
+			return x.checkStatus()
+		case err != nil:
+			return err
+		case streaming && openai.EventEnd(x.buf) > 0:
+			x.r.watcher.expect(&x.watch, x.grant.Node, x.r.cfg.Between)
+			return nil
+		case len(x.buf) > x.r.cfg.MaxAnswer:
+			return &spec.Error{Code: spec.CodeUpstream, Message: "The engine's answer is larger than this gateway holds; ask for it as a stream, or in smaller batches."}
+		}
+	}
+}
+
+// fill reads what there is to x.buf.
+func (x *Exchange) fill() error {
+	if cap(x.buf)-len(x.buf) < minRead {
+		x.grow()
+	}
+	n, err := x.stream.Read(x.buf[len(x.buf):cap(x.buf)])
+	x.buf = x.buf[:len(x.buf)+n]
+	if n > 0 {
+		x.r.watcher.touch(&x.watch)
+		if x.out.FirstByte == 0 {
+			x.out.FirstByte = time.Since(x.began)
+		}
+		return nil // an error comes again
+	}
+	if err != nil && err != io.EOF {
+		return x.blame(err)
+	}
+	return err
+}
+
+func (x *Exchange) grow() {
+	next := make([]byte, len(x.buf), max(firstRead, 2*cap(x.buf)))
+	copy(next, x.buf)
+	x.buf = next
+}
+
+const (
+	firstRead = 4 << 10
+	minRead   = 1 << 10
+)
+
+func (x *Exchange) keepTail(b []byte) {
+	if len(b) >= openai.TailSize {
+		x.tail = append(x.tail[:0], b[len(b)-openai.TailSize:]...)
+		return
+	}
+	if over := len(x.tail) + len(b) - openai.TailSize; over > 0 {
+		x.tail = x.tail[:copy(x.tail, x.tail[over:])]
+	}
+	x.tail = append(x.tail, b...)
+}

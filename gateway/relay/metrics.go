@@ -1,0 +1,27 @@
+package relay
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	retries   *prometheus.CounterVec
+	breaks    *prometheus.CounterVec
+	queueWait prometheus.Histogram
+	pings     prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_retries_total",
+			Help: "Attempts that did not serve their request, by reason."}, []string{"reason"}),
+		breaks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_stream_breaks_total",
+			Help: "Streams that ended with an error event, by reason."}, []string{"reason"}),
+		queueWait: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "lotabots_gateway_queue_wait_seconds",
+			Help: "Time that requests waited for a place.", Buckets: []float64{.0001, .001, .01, .05, .1, .25, .5, 1, 2.5, 5, 10}}),
+		pings: prometheus.NewCounter(prometheus.CounterOpts{Name: "lotabots_gateway_pings_total",
+			Help: "Comments sent to keep streams alive before their first byte."}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.retries, m.breaks, m.queueWait, m.pings)
+	}
+	return m
+}

@@ -1,0 +1,74 @@
+package relay
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/balance"
+)
+
+// Config of a Relay. Zero durations and counts take the defaults named.
+type Config struct {
+	Opener     spec.Opener
+	Table      *balance.Table
+	Tries      int           // attempts that may fail before the first byte; 3. Refusals are not counted.
+	FirstByte  time.Duration // 60 s: a stream that gives no byte for so long is broken
+	Between    time.Duration // 30 s: the same between two of its bytes
+	Whole      time.Duration // 10 min: an answer that is not streamed
+	WriteStall time.Duration // 30 s: a client that takes nothing for so long is gone
+	PingAfter  time.Duration // 5 s: a stream without a byte for so long gets comments, as often
+	MaxAnswer  int           // 64 MiB: of an answer that is not streamed
+	Tracer     trace.Tracer  // nil: no spans
+	Registerer prometheus.Registerer
+	Log        *slog.Logger
+}
+
+// maxRefusals bounds how many actors refuse one request before it is refused.
+const maxRefusals = 16
+
+// A Relay carries requests. Start runs its watcher, Stop ends it.
+type Relay struct {
+	cfg     Config
+	watcher *watcher
+	metrics *metrics
+}
+
+// New returns a Relay that is not started.
+func New(cfg Config) *Relay {
+	or := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	or(&cfg.FirstByte, 60*time.Second)
+	or(&cfg.Between, 30*time.Second)
+	or(&cfg.Whole, 10*time.Minute)
+	or(&cfg.WriteStall, 30*time.Second)
+	or(&cfg.PingAfter, 5*time.Second)
+	if cfg.Tries == 0 {
+		cfg.Tries = 3
+	}
+	if cfg.MaxAnswer == 0 {
+		cfg.MaxAnswer = 64 << 20
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Relay{cfg: cfg, watcher: newWatcher(cfg.Table.Alive), metrics: newMetrics(cfg.Registerer)}
+}
+
+// Start runs the watcher until Stop.
+func (r *Relay) Start() { go r.watcher.run() }
+
+// Abort ends every request under way: streams with an error event.
+func (r *Relay) Abort() { r.watcher.endAll(errShutdown) }
+
+// Stop ends the watcher and waits for it. No request may be under way.
+func (r *Relay) Stop() {
+	close(r.watcher.stop)
+	<-r.watcher.ended
+}

@@ -1,0 +1,148 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/balance"
+)
+
+// errStatus says that the engine answered with a status that another instance
+// may not give. Its answer stays in x.buf, for the client if nobody does better.
+var errStatus = errors.New("engine answered with an error")
+
+// checkStatus tells whether an answer is worth another attempt.
+func (x *Exchange) checkStatus() error {
+	s := x.out.Status
+	if s < http.StatusInternalServerError && s != http.StatusTooManyRequests {
+		return nil
+	}
+	return errStatus
+}
+
+// blame replaces an error that the watcher caused by its cause.
+func (x *Exchange) blame(err error) error {
+	if cause := context.Cause(x.ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		var r *spec.Rejection
+		if !errors.As(err, &r) {
+			return cause
+		}
+	}
+	return err
+}
+
+// judge decides after a failed attempt: nil for another one, or the error that
+// the request ends with.
+func (x *Exchange) judge(err error) error {
+	x.last = err
+	if final := x.r.watcher.finalCause(&x.watch); final != nil {
+		return final
+	}
+	var refused *spec.Rejection
+	if errors.As(err, &refused) {
+		return x.refused(refused)
+	}
+	x.failures++
+	if public := (*spec.Error)(nil); errors.As(err, &public) && public.Code.Lookup().Status < 500 {
+		return err // the same anywhere
+	}
+	x.r.metrics.retries.WithLabelValues(reasonOf(err)).Inc()
+	x.r.cfg.Log.Info("attempt failed", "request_id", x.Call.RequestID, "node", x.grant.Node,
+		"instance", x.grant.Target.Instance, "attempt", x.out.Attempts, "error", err)
+	x.Query.Exclude = append(x.Query.Exclude, x.grant.Target.Instance)
+	if !errors.Is(err, errStatus) {
+		x.grant.Failed()
+	}
+	x.drop()
+	if x.failures >= x.r.cfg.Tries {
+		return err
+	}
+	return nil
+}
+
+func (x *Exchange) refused(r *spec.Rejection) error {
+	x.refusals++
+	x.r.metrics.retries.WithLabelValues(r.Reason).Inc()
+	switch r.Reason {
+	case spec.RejectRevoked:
+		x.drop()
+		return spec.Errorf(spec.CodeRevokedKey, "The API key has been revoked.")
+	case spec.RejectRegion, spec.RejectStale: // of this request, not of the instance
+		x.Query.Exclude = append(x.Query.Exclude, x.grant.Target.Instance)
+	default:
+		x.grant.Rejected(r)
+	}
+	x.drop()
+	if x.refusals >= maxRefusals {
+		return &balance.Refusal{RetryAfter: max(r.RetryAfter, balance.MinRetry),
+			Err: spec.Errorf(spec.CodeBusy, "%d instances in turn refused the request, the last one as %s.", x.refusals, r.Reason)}
+	}
+	return nil
+}
+
+// explain turns an internal error into what the client is told.
+func (x *Exchange) explain(err error) error {
+	var refusal *balance.Refusal
+	var public *spec.Error
+	switch {
+	case errors.Is(err, errClientGone):
+		return ErrGone
+	case errors.As(err, &refusal):
+		if x.last != nil && refusal.Err.Code == spec.CodeUpstream {
+			return x.explain(x.last)
+		}
+		return err
+	case errors.As(err, &public):
+		return err
+	case errors.Is(err, errStatus):
+		return errStatus
+	case errors.Is(err, errDeadline):
+		return &spec.Error{Code: spec.CodeDeadline, Message: "The request's deadline passed before its answer was complete.", Err: err}
+	case errors.Is(err, errShutdown):
+		return &spec.Error{Code: spec.CodeDraining, Message: "This gateway was shut down before the answer was complete.", Err: err}
+	case errors.Is(err, spec.ErrBroken), errors.Is(err, errStalled), errors.Is(err, errNodeGone):
+		return &spec.Error{Code: spec.CodeStreamBroken, Message: "The answer broke off: " + reasonText(err) + ".", Err: err}
+	default:
+		return &spec.Error{Code: spec.CodeUpstream, Message: "The instances that were tried could not be reached.", Err: err}
+	}
+}
+
+func reasonText(err error) string {
+	switch {
+	case errors.Is(err, errStalled):
+		return errStalled.Error()
+	case errors.Is(err, errNodeGone):
+		return errNodeGone.Error()
+	default:
+		return "the engine or its node failed"
+	}
+}
+
+func reasonOf(err error) string {
+	switch {
+	case errors.Is(err, errStatus):
+		return "engine_status"
+	case errors.Is(err, errStalled):
+		return "stalled"
+	case errors.Is(err, errNodeGone):
+		return "node_gone"
+	case errors.Is(err, errShutdown):
+		return "shutdown"
+	case errors.Is(err, errDeadline):
+		return "deadline"
+	case errors.Is(err, spec.ErrBroken):
+		return "broken"
+	default:
+		return "connection"
+	}
+}
+
+func asPublic(err error) *spec.Error {
+	var e *spec.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &spec.Error{Code: spec.CodeInternal, Message: "The gateway failed to serve the request.", Err: err}
+}

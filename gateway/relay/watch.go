@@ -1,0 +1,238 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// Why the watcher ended a request's work: causes of its context.
+var (
+	errClientGone = errors.New("client closed the connection")
+	errStalled    = errors.New("no byte from the engine for too long")
+	errNodeGone   = errors.New("the serving node left the cluster")
+	errDeadline   = errors.New("deadline passed")
+	errShutdown   = errors.New("gateway is shutting down")
+)
+
+const (
+	sweepEvery  = 50 * time.Millisecond
+	watchShards = 16
+	// suspectAfter is how long a request on a node that is no member any more
+	// may go without a byte. One whose bytes still come is left alone.
+	suspectAfter = 250 * time.Millisecond
+)
+
+// A watcher looks after all requests under way from one goroutine: whether the
+// client is still there, whether bytes come, whether the deadline has passed.
+// A request that takes less than one sweep costs two list operations.
+type watcher struct {
+	alive  func(spec.NodeID) bool
+	now    atomic.Int64 // Unix ns, as of the last sweep
+	shards [watchShards]struct {
+		sync.Mutex
+		head watch
+	}
+	next  atomic.Uint32
+	stop  chan struct{}
+	ended chan struct{}
+}
+
+// A watch is one request under way. Its fields but progress are guarded by the
+// shard's lock.
+type watch struct {
+	prev, next *watch
+	shard      uint32
+	conn       syscall.Conn
+	cancel     context.CancelCauseFunc // of the present attempt
+	node       spec.NodeID             // of the present attempt
+	limit      time.Duration           // without a byte; 0: none
+	deadline   int64                   // Unix ns; 0: none
+	cause      error                   // final: no further attempt
+	fresh      bool                    // not swept yet
+	progress   atomic.Int64            // Unix ns of the last byte
+}
+
+func newWatcher(alive func(spec.NodeID) bool) *watcher {
+	w := &watcher{alive: alive, stop: make(chan struct{}), ended: make(chan struct{})}
+	w.now.Store(time.Now().UnixNano())
+	for i := range w.shards {
+		h := &w.shards[i].head
+		h.prev, h.next = h, h
+	}
+	return w
+}
+
+func (w *watcher) run() {
+	defer close(w.ended)
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.stop:
+			return
+		case t := <-tick.C:
+			w.now.Store(t.UnixNano())
+			w.sweep(t.UnixNano())
+		}
+	}
+}
+
+func (w *watcher) add(x *watch, conn net.Conn, deadline time.Time) {
+	x.conn = rawConn(conn)
+	x.cause, x.cancel, x.node, x.limit, x.deadline, x.fresh = nil, nil, "", 0, 0, true
+	if !deadline.IsZero() {
+		x.deadline = deadline.UnixNano()
+	}
+	x.shard = w.next.Add(1) % watchShards
+	s := &w.shards[x.shard]
+	s.Lock()
+	x.prev, x.next = s.head.prev, &s.head
+	x.prev.next, x.next.prev = x, x
+	s.Unlock()
+}
+
+func (w *watcher) remove(x *watch) {
+	s := &w.shards[x.shard]
+	s.Lock()
+	defer s.Unlock()
+	if x.prev != nil {
+		x.prev.next, x.next.prev = x.next, x.prev
+		x.prev, x.next = nil, nil
+	}
+}
+
+// attempt makes cancel the way to end the present attempt; the error is why
+// there must be no further one.
+func (w *watcher) attempt(x *watch, cancel context.CancelCauseFunc) error {
+	s := &w.shards[x.shard]
+	s.Lock()
+	defer s.Unlock()
+	x.cancel, x.node, x.limit = cancel, "", 0
+	return x.cause
+}
+
+// expect says that bytes should come from node at least every limit.
+func (w *watcher) expect(x *watch, node spec.NodeID, limit time.Duration) {
+	s := &w.shards[x.shard]
+	s.Lock()
+	defer s.Unlock()
+	x.node, x.limit = node, limit
+	x.progress.Store(w.now.Load())
+}
+
+func (w *watcher) finalCause(x *watch) error {
+	s := &w.shards[x.shard]
+	s.Lock()
+	defer s.Unlock()
+	return x.cause
+}
+
+// leave ends a request whose client is known to be gone.
+func (w *watcher) leave(x *watch) {
+	s := &w.shards[x.shard]
+	s.Lock()
+	defer s.Unlock()
+	if x.cause == nil {
+		x.finish(errClientGone)
+	}
+}
+
+// touch says that a byte came.
+func (w *watcher) touch(x *watch) { x.progress.Store(w.now.Load()) }
+
+func (w *watcher) sweep(now int64) {
+	for i := range w.shards {
+		s := &w.shards[i]
+		s.Lock()
+		for x := s.head.next; x != &s.head; x = x.next {
+			if x.fresh {
+				x.fresh = false
+				continue
+			}
+			w.judge(x, now)
+		}
+		s.Unlock()
+	}
+}
+
+func (w *watcher) judge(x *watch, now int64) {
+	idle := time.Duration(now - x.progress.Load())
+	switch {
+	case x.cause != nil:
+	case closedByPeer(x.conn):
+		x.finish(errClientGone)
+	case x.deadline != 0 && now > x.deadline:
+		x.finish(errDeadline)
+	case x.limit != 0 && idle > x.limit:
+		x.cancelAttempt(errStalled)
+	case x.limit != 0 && idle > suspectAfter && !w.alive(x.node):
+		x.cancelAttempt(errNodeGone)
+	}
+}
+
+func (x *watch) finish(cause error) {
+	x.cause = cause
+	x.cancelAttempt(cause)
+}
+
+func (x *watch) cancelAttempt(cause error) {
+	if x.cancel != nil {
+		x.cancel(cause)
+		x.cancel = nil
+	}
+	x.limit = 0
+}
+
+// endAll ends every request under way.
+func (w *watcher) endAll(cause error) {
+	for i := range w.shards {
+		s := &w.shards[i]
+		s.Lock()
+		for x := s.head.next; x != &s.head; x = x.next {
+			if x.cause == nil {
+				x.finish(cause)
+			}
+		}
+		s.Unlock()
+	}
+}
+
+func rawConn(c net.Conn) syscall.Conn {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+		c = t.NetConn()
+	}
+	raw, _ := c.(syscall.Conn)
+	return raw
+}
+
+// closedByPeer looks at the socket without taking anything from it, so that
+// requests that a client has sent ahead stay where they are.
+func closedByPeer(c syscall.Conn) bool {
+	if c == nil {
+		return false
+	}
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return true
+	}
+	gone := false
+	err = rc.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		switch {
+		case err == nil:
+			gone = n == 0
+		case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
+		default:
+			gone = true
+		}
+	})
+	return gone || err != nil
+}

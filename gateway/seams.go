@@ -1,0 +1,106 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// A Proposer writes to the cluster's state. A command that was applied and
+// refused answers with a Result that has a code; an error means that it is not
+// known to be applied, and is a *spec.Error where it can be.
+type Proposer interface {
+	Propose(ctx context.Context, c *wire.Command) (*wire.Result, error)
+}
+
+// A StateReader reads this node's copy of the state. What it returns is not
+// changed by either side.
+type StateReader interface {
+	Index() uint64
+	Age() time.Duration // since this copy was last known to be the newest; 0 on a leader
+	Node(id string) (*wire.Node, bool)
+	Tenants() []*wire.Tenant
+	Key(id string) (*wire.APIKey, bool)
+	Keys(tenant, cursor string, limit int) (page []*wire.APIKey, next string) // empty tenant: all
+	Deployment(name string) (*wire.Deployment, bool)
+	Deployments() []*wire.Deployment
+	Placements() []*wire.Placement
+	Model(name string) (*wire.Model, bool)
+	Models() []*wire.Model
+}
+
+// A Kind is a kind of record that the gateway follows.
+type Kind uint8
+
+// The kinds.
+const (
+	KindOther Kind = iota
+	KindTenant
+	KindKey
+	KindDeployment
+	KindPlacement
+)
+
+// A Change tells what one applied entry changed. Reset: read everything anew.
+type Change struct {
+	Index   uint64
+	Reset   bool
+	Records []Ref
+}
+
+// A Ref names one record.
+type Ref struct {
+	Kind Kind
+	ID   string
+}
+
+// A Quota leases shares of limits from their owners.
+type Quota interface {
+	Lease(ctx context.Context, r *wire.QuotaRequest) (*wire.QuotaGrant, error)
+}
+
+// Models takes in model files.
+type Models interface {
+	// Import stores what r gives as the model of that name and makes it known to the cluster.
+	Import(ctx context.Context, name string, r io.Reader) (*wire.Model, error)
+}
+
+// Tokens makes join tokens.
+type Tokens interface {
+	// Create returns the token's text, which is kept nowhere.
+	Create(ctx context.Context, role spec.Role, ttl time.Duration, uses int) (string, *wire.JoinToken, error)
+}
+
+// A Cluster is the operations on nodes.
+type Cluster interface {
+	Self() spec.NodeID
+	Status(ctx context.Context) (*Status, error)
+	Drain(ctx context.Context, node spec.NodeID) error
+	Resume(ctx context.Context, node spec.NodeID) error
+	TransferLeadership(ctx context.Context) error
+}
+
+// A UsageSink is told of every request that has ended. It must not block.
+type UsageSink interface {
+	Record(u Usage)
+}
+
+// A Usage is one request that has ended.
+type Usage struct {
+	RequestID        string
+	Tenant           string
+	Key              string
+	Deployment       string
+	Version          uint64
+	Node             spec.NodeID // that served it; empty: none did
+	Attempts         int
+	PromptTokens     int // as the engine told; 0 with Known false: it did not
+	CompletionTokens int
+	Known            bool
+	Code             spec.Code // empty: a whole answer was passed on
+	Gone             bool      // the client left
+	Took             time.Duration
+}

@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fasthttp/router"
+	"github.com/valyala/fasthttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/auth"
+	"github.com/lotabots/lotabots/gateway/balance"
+	"github.com/lotabots/lotabots/gateway/limit"
+	"github.com/lotabots/lotabots/gateway/relay"
+)
+
+// A Gateway serves clients on the listeners given to Serve. Feed its Table with
+// digests and members.
+type Gateway struct {
+	cfg     Config
+	table   *balance.Table
+	keys    *auth.Table
+	catalog *catalog
+	limiter *limit.Limiter
+	relay   *relay.Relay
+	metrics *metrics
+	router  *router.Router
+	server  *fasthttp.Server
+	tracer  trace.Tracer // nil: nothing is traced
+
+	seen        atomic.Uint64 // index of the last change taken over
+	draining    atomic.Bool
+	unsubscribe func()
+	once        sync.Once
+	work        context.Context // of admin operations
+	abandon     context.CancelFunc
+}
+
+// New assembles a Gateway; it reads the state once and starts to follow it.
+// Shutdown ends it, also if Serve was never called.
+func New(cfg Config) (*Gateway, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	g := &Gateway{cfg: cfg, keys: auth.NewTable(), table: balance.NewTable(cfg.Balance), tracer: tracer()}
+	g.work, g.abandon = context.WithCancel(context.Background())
+	g.metrics = newMetrics(cfg.Registerer, g.table)
+	g.catalog = newCatalog(cfg.State)
+	g.limiter = limit.New(limit.Config{Leaser: cfg.Quota, Gateways: cfg.Gateways, Log: cfg.Log})
+	g.relay = relay.New(relay.Config{
+		Opener: cfg.Opener, Table: g.table, Tracer: g.tracer, Registerer: cfg.Registerer, Log: cfg.Log,
+		FirstByte: cfg.FirstByte, Between: cfg.Between, Whole: cfg.Whole,
+		WriteStall: cfg.WriteStall, PingAfter: cfg.PingAfter, Tries: cfg.Tries,
+	})
+	g.router = g.routes()
+	g.server = g.newServer()
+	g.unsubscribe = cfg.Subscribe(g.follow)
+	g.follow(Change{Index: cfg.State.Index(), Reset: true})
+	g.relay.Start()
+	return g, nil
+}
+
+// Table is the routing table, to be fed by the caller.
+func (g *Gateway) Table() *balance.Table { return g.table }
+
+// tracer is nil where the process has no tracing set up, so that requests are
+// spared its cost.
+func tracer() trace.Tracer {
+	t := otel.Tracer("github.com/lotabots/lotabots/gateway")
+	_, span := t.Start(context.Background(), "gateway.start")
+	defer span.End()
+	if !span.SpanContext().IsValid() {
+		return nil
+	}
+	return t
+}
+
+func (g *Gateway) newServer() *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:                      g.handle,
+		ErrorHandler:                 g.badRequest,
+		HeaderReceived:               g.headerReceived,
+		Name:                         "lotabots",
+		Concurrency:                  g.cfg.Connections,
+		ReadBufferSize:               16 << 10,
+		ReadTimeout:                  g.cfg.ReadTimeout,
+		WriteTimeout:                 g.cfg.WriteTimeout,
+		IdleTimeout:                  g.cfg.IdleTimeout,
+		MaxRequestBodySize:           prefetch,
+		StreamRequestBody:            true, // so that nobody's body is held before the key is known
+		DisablePreParseMultipartForm: true,
+		CloseOnShutdown:              true,
+		NoDefaultDate:                true,
+		TCPKeepalive:                 true,
+		Logger:                       quiet{g.cfg.Log},
+	}
+}
+
+// Serve answers clients on ln until Shutdown, and then returns nil.
+func (g *Gateway) Serve(ln net.Listener) error { return g.server.Serve(ln) }
+
+// StartDrain makes /readyz fail and asks clients to go elsewhere with their
+// next request; those that come are served all the same.
+func (g *Gateway) StartDrain() { g.draining.Store(true) }
+
+// EndDrain takes StartDrain back.
+func (g *Gateway) EndDrain() { g.draining.Store(false) }
+
+// Shutdown refuses new connections and waits for the requests under way; those
+// that remain when ctx ends are ended with an error that says so. Then it ends
+// everything that New started.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.StartDrain()
+	err := g.server.ShutdownWithContext(ctx)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		g.abandon()
+		g.relay.Abort()
+		last, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		err = errors.Join(err, g.server.ShutdownWithContext(last))
+		cancel()
+	}
+	g.once.Do(func() {
+		g.unsubscribe()
+		g.abandon()
+		g.limiter.Close()
+		g.relay.Stop()
+	})
+	return err
+}
+
+// follow takes over what an entry changed. It runs inside apply and must not block.
+func (g *Gateway) follow(c Change) {
+	if c.Reset {
+		g.keys.Reset(g.allKeys(), g.cfg.State.Tenants())
+		g.catalog.reload()
+		g.seen.Store(c.Index)
+		return
+	}
+	reload := false
+	for _, r := range c.Records {
+		switch r.Kind {
+		case KindKey:
+			if k, ok := g.cfg.State.Key(r.ID); ok {
+				g.keys.Put(k)
+			} else {
+				g.keys.Remove(r.ID)
+			}
+		case KindTenant:
+			for _, tn := range g.cfg.State.Tenants() {
+				if tn.GetId() == r.ID {
+					g.keys.PutTenant(tn)
+				}
+			}
+		case KindDeployment, KindPlacement:
+			reload = true
+		}
+	}
+	if reload {
+		g.catalog.reload()
+	}
+	g.seen.Store(c.Index)
+}
+
+func (g *Gateway) allKeys() []*wire.APIKey {
+	var all []*wire.APIKey
+	for cursor := ""; ; {
+		page, next := g.cfg.State.Keys("", cursor, 1000)
+		all = append(all, page...)
+		if next == "" {
+			return all
+		}
+		cursor = next
+	}
+}

@@ -1,0 +1,73 @@
+package gateway
+
+// Status is the answer of GET /admin/v1/status: the cluster as one node sees it.
+type Status struct {
+	Cluster    string           `json:"cluster"`
+	Self       string           `json:"self"`
+	Leader     string           `json:"leader"` // empty: none is known
+	Term       uint64           `json:"term"`
+	StateIndex uint64           `json:"state_index"`
+	StateAgeMS int64            `json:"state_age_ms"`
+	Version    string           `json:"version"`
+	Nodes      []NodeStatus     `json:"nodes"`
+	Regions    []RegionStatus   `json:"regions"`
+	Devices    []DeviceStatus   `json:"devices"`
+	Instances  []InstanceStatus `json:"instances"`
+}
+
+// NodeStatus is one node.
+type NodeStatus struct {
+	ID      string   `json:"id"`
+	Roles   []string `json:"roles"`
+	Region  string   `json:"region"`
+	Zone    string   `json:"zone"`
+	State   string   `json:"state"` // of the record: active, draining, removed
+	Alive   bool     `json:"alive"` // as gossip tells
+	Leader  bool     `json:"leader"`
+	Voter   bool     `json:"voter"` // holds Raft's log and votes at present
+	Cluster string   `json:"cluster"`
+	API     string   `json:"api"`
+	Version string   `json:"version"`
+}
+
+// RegionStatus sums up one region.
+type RegionStatus struct {
+	Name      string `json:"name"`
+	Nodes     int    `json:"nodes"`
+	Alive     int    `json:"alive"`
+	Devices   int    `json:"devices"`
+	Instances int    `json:"instances"` // ready
+}
+
+// DeviceStatus is one device.
+type DeviceStatus struct {
+	ID          string `json:"id"`
+	Node        string `json:"node"`
+	Kind        string `json:"kind"`
+	Name        string `json:"name"`
+	MemoryTotal uint64 `json:"memory_total_bytes"`
+	MemoryFree  uint64 `json:"memory_free_bytes"`
+	Utilisation uint32 `json:"utilisation_percent"`
+	Health      string `json:"health"`
+	Draining    bool   `json:"draining"`
+	AgeMS       int64  `json:"age_ms"` // of what is told here
+}
+
+// InstanceStatus is one instance.
+type InstanceStatus struct {
+	ID         string  `json:"id"`
+	Deployment string  `json:"deployment"`
+	Version    uint64  `json:"version"`
+	Node       string  `json:"node"`
+	Region     string  `json:"region"`
+	Device     string  `json:"device"`
+	State      string  `json:"state"` // placed, loading, ready, draining, restarting, failed
+	Reason     string  `json:"reason,omitempty"`
+	Slots      uint32  `json:"slots"`
+	Running    uint32  `json:"running"`
+	Queued     uint32  `json:"queued"`
+	KVUse      float32 `json:"kv_use"`
+	Context    uint32  `json:"context"`
+	PrefillTPS float32 `json:"prefill_tokens_per_second"`
+	DecodeTPS  float32 `json:"decode_tokens_per_second"`
+}
