@@ -36,11 +36,10 @@ func (f *form) err() error {
 // decode reads the body into the struct that v points to. Fields that are not
 // known or of another type become problems; the others are set.
 func (r *request) decode(v any) (*form, error) {
-	body, release, err := r.body()
+	body, err := r.body()
 	if err != nil {
 		return nil, err
 	}
-	defer release()
 	return decodeForm(body, v)
 }
 

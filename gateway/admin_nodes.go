@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -27,7 +28,10 @@ func status(r *request) error {
 		return err
 	}
 	out := *s
-	out.Nodes, out.Regions = full(s.Nodes), full(s.Regions)
+	out.Nodes, out.Regions = full(slices.Clone(s.Nodes)), full(s.Regions)
+	for i := range out.Nodes {
+		out.Nodes[i].Roles = full(out.Nodes[i].Roles)
+	}
 	out.Devices, out.Instances = full(s.Devices), full(s.Instances)
 	return r.json(200, out)
 }

@@ -1,11 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -27,31 +27,21 @@ func (g *Gateway) headerReceived(h *fasthttp.RequestHeader) (c fasthttp.RequestC
 	return c
 }
 
-var bodies = sync.Pool{New: func() any { return new([]byte) }}
-
-// maxKept is the size up to which a body's memory is used again.
-const maxKept = 1 << 20
+// firstRead is how much room a body of unknown length gets at first.
+const firstRead = 4 << 10
 
 // body reads the request's body, at most MaxBody of it, whatever length it
-// claims. release gives its memory back.
-func (r *request) body() (body []byte, release func(), err error) {
-	limit := r.g.cfg.MaxBody
-	if r.ctx.Request.Header.ContentLength() > limit {
-		return nil, nil, r.tooLarge(limit)
+// claims. The memory is the caller's own and is not used again here: what sends
+// it to an engine may look at it until long after the answer.
+func (r *request) body() ([]byte, error) {
+	limit, length := r.g.cfg.MaxBody, r.ctx.Request.Header.ContentLength()
+	if length > limit {
+		return nil, r.tooLarge(limit)
 	}
 	if !r.ctx.Request.IsBodyStream() {
-		return r.ctx.Request.Body(), func() {}, nil
+		return bytes.Clone(r.ctx.Request.Body()), nil
 	}
-	held := bodies.Get().(*[]byte)
-	release = func() {
-		if cap(*held) <= maxKept {
-			bodies.Put(held)
-		}
-	}
-	b := (*held)[:0]
-	if n := r.ctx.Request.Header.ContentLength(); n > cap(b) {
-		b = make([]byte, 0, min(n, prefetch))
-	}
+	b := make([]byte, 0, min(max(length, firstRead), prefetch)+1)
 	in := r.ctx.RequestBodyStream()
 	for {
 		if len(b) == cap(b) {
@@ -59,20 +49,15 @@ func (r *request) body() (body []byte, release func(), err error) {
 		}
 		n, err := in.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
-		*held = b
 		switch {
 		case len(b) > limit:
-			release()
-			return nil, nil, r.tooLarge(limit)
+			return nil, r.tooLarge(limit)
+		case err == io.EOF && length >= 0 && len(b) < length:
+			return nil, r.cutShort(io.ErrUnexpectedEOF)
 		case err == io.EOF:
-			if want := r.ctx.Request.Header.ContentLength(); want >= 0 && len(b) < want {
-				release()
-				return nil, nil, r.cutShort(io.ErrUnexpectedEOF)
-			}
-			return b, release, nil
+			return b, nil
 		case err != nil:
-			release()
-			return nil, nil, r.cutShort(err)
+			return nil, r.cutShort(err)
 		}
 	}
 }

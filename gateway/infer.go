@@ -29,7 +29,6 @@ type inferring struct {
 	endpoint openai.Endpoint
 	who      *auth.Principal
 	began    time.Time
-	release  func()
 	span     trace.Span
 	traced   string // the client's traceparent
 }
@@ -58,11 +57,10 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if err := r.limit(); err != nil {
 		return err
 	}
-	body, release, err := r.body()
+	body, err := r.body()
 	if err != nil {
 		return err
 	}
-	x.release = release
 	if err := check.Check(x.endpoint, body); err != nil {
 		return err
 	}
@@ -152,9 +150,6 @@ func (x *inferring) refused(err error) {
 func (x *inferring) done(o relay.Outcome) { x.account(o) }
 
 func (x *inferring) account(o relay.Outcome) {
-	if x.release != nil {
-		x.release()
-	}
 	g := x.g
 	took := time.Since(x.began)
 	code := ""

@@ -69,6 +69,9 @@ func New(cfg Config) (*Gateway, error) {
 // Table is the routing table, to be fed by the caller.
 func (g *Gateway) Table() *balance.Table { return g.table }
 
+// Routes lists the paths that are served, by method.
+func (g *Gateway) Routes() map[string][]string { return g.router.List() }
+
 // tracer is nil where the process has no tracing set up, so that requests are
 // spared its cost.
 func tracer() trace.Tracer {

@@ -15,7 +15,7 @@ import (
 )
 
 // An Exchange is one request on its way. The caller fills the first block and
-// keeps Body as it is until Done has been called.
+// leaves Body as it is for ever: an opener may look at it after its answer.
 type Exchange struct {
 	Context  context.Context // carries the caller's span
 	Call     spec.Call

@@ -1,0 +1,168 @@
+package gateway_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway"
+	"github.com/lotabots/lotabots/gateway/auth"
+)
+
+// A state is a state machine of one process that applies at once.
+type state struct {
+	mu          sync.Mutex
+	index       uint64
+	age         time.Duration
+	keys        map[string]*wire.APIKey
+	deployments map[string]*wire.Deployment
+	models      map[string]*wire.Model
+	nodes       map[string]*wire.Node
+	applied     map[string]*wire.Result
+	last        *wire.Command
+	fn          func(gateway.Change)
+}
+
+func newState() *state {
+	return &state{index: 10, keys: map[string]*wire.APIKey{}, deployments: map[string]*wire.Deployment{}, models: map[string]*wire.Model{},
+		nodes: map[string]*wire.Node{"n1": {Id: "n1"}}, applied: map[string]*wire.Result{}}
+}
+
+func (s *state) subscribe(fn func(gateway.Change)) func() {
+	s.fn = fn
+	return func() {}
+}
+
+func (s *state) addKey(id, tenant string, rpm uint32, scopes ...string) string {
+	id += "xxxx"
+	secret := strings.Repeat("a", 32)
+	hash := auth.Hash([]byte(secret))
+	s.keys[id] = &wire.APIKey{Id: id, Tenant: tenant, Name: id, Hash: hash[:], Scopes: scopes, RequestsPerMinute: rpm}
+	return auth.Format(id, secret)
+}
+
+func (s *state) addDeployment(name, tenant string) {
+	s.deployments[name] = &wire.Deployment{Name: name, Tenant: tenant, Version: 1, Engine: "embedded", Replicas: 1}
+}
+
+func (s *state) Propose(_ context.Context, c *wire.Command) (*wire.Result, error) {
+	s.mu.Lock()
+	s.last = c
+	if old, ok := s.applied[c.RequestId]; ok {
+		s.mu.Unlock()
+		old = proto.Clone(old).(*wire.Result)
+		old.Replayed = true
+		return old, nil
+	}
+	s.index++
+	res := &wire.Result{Index: s.index}
+	ref := s.applyLocked(c, res)
+	s.applied[c.RequestId] = res
+	s.mu.Unlock()
+	s.fn(gateway.Change{Index: res.Index, Records: []gateway.Ref{ref}})
+	return res, nil
+}
+
+func (s *state) applyLocked(c *wire.Command, res *wire.Result) gateway.Ref {
+	missing := func(ok bool) {
+		if !ok {
+			res.Code, res.Message = string(spec.CodeNotFound), "no such thing"
+		}
+	}
+	switch b := c.Body.(type) {
+	case *wire.Command_PutKey:
+		s.keys[b.PutKey.Key.Id] = b.PutKey.Key
+		return gateway.Ref{Kind: gateway.KindKey, ID: b.PutKey.Key.Id}
+	case *wire.Command_RevokeKey:
+		k, ok := s.keys[b.RevokeKey.Id]
+		if missing(ok); ok {
+			k = proto.Clone(k).(*wire.APIKey)
+			k.RevokedMs = c.AtMs
+			s.keys[k.Id] = k
+		}
+		return gateway.Ref{Kind: gateway.KindKey, ID: b.RevokeKey.Id}
+	case *wire.Command_PutDeployment:
+		d := b.PutDeployment.Deployment
+		d.Version = s.deployments[d.Name].GetVersion() + 1
+		res.Version = d.Version
+		s.deployments[d.Name] = d
+		return gateway.Ref{Kind: gateway.KindDeployment, ID: d.Name}
+	case *wire.Command_RemoveDeployment:
+		_, ok := s.deployments[b.RemoveDeployment.Name]
+		missing(ok)
+		delete(s.deployments, b.RemoveDeployment.Name)
+		return gateway.Ref{Kind: gateway.KindDeployment, ID: b.RemoveDeployment.Name}
+	case *wire.Command_RemoveModel:
+		_, ok := s.models[b.RemoveModel.Name]
+		missing(ok)
+		delete(s.models, b.RemoveModel.Name)
+	}
+	return gateway.Ref{}
+}
+
+func (s *state) Index() uint64      { s.mu.Lock(); defer s.mu.Unlock(); return s.index }
+func (s *state) Age() time.Duration { s.mu.Lock(); defer s.mu.Unlock(); return s.age }
+
+func pick[T any](s *state, m map[string]T, id string) (T, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := m[id]
+	return v, ok
+}
+
+func all[T any](s *state, m map[string]T) (out []T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range m {
+		out = append(out, v)
+	}
+	return out
+}
+
+func (s *state) Node(id string) (*wire.Node, bool)               { return pick(s, s.nodes, id) }
+func (s *state) Tenants() []*wire.Tenant                         { return nil }
+func (s *state) Key(id string) (*wire.APIKey, bool)              { return pick(s, s.keys, id) }
+func (s *state) Deployment(name string) (*wire.Deployment, bool) { return pick(s, s.deployments, name) }
+func (s *state) Deployments() []*wire.Deployment                 { return all(s, s.deployments) }
+func (s *state) Placements() []*wire.Placement {
+	return []*wire.Placement{{Instance: "i-n1", Deployment: "placed", Node: "n1", Device: "cpu/n1", Version: 1, Epoch: 4}}
+}
+func (s *state) Model(name string) (*wire.Model, bool) { return pick(s, s.models, name) }
+func (s *state) Models() []*wire.Model                 { return all(s, s.models) }
+func (s *state) Keys(string, string, int) ([]*wire.APIKey, string) {
+	return all(s, s.keys), ""
+}
+
+func (s *state) Import(_ context.Context, name string, r io.Reader) (*wire.Model, error) {
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	if err != nil {
+		return nil, err
+	}
+	m := &wire.Model{Name: name, Format: "gguf", Size: uint64(n), Digest: h.Sum(nil), ImportedOn: "n1"}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.models[name] = m
+	return m, nil
+}
+
+func (s *state) Create(_ context.Context, role spec.Role, ttl time.Duration, uses int) (string, *wire.JoinToken, error) {
+	return "ltj_x", &wire.JoinToken{Id: "tok", Role: string(role), UsesLeft: uint32(uses), ExpiresMs: time.Now().Add(ttl).UnixMilli()}, nil
+}
+
+func (s *state) Self() spec.NodeID { return "n1" }
+func (s *state) Status(context.Context) (*gateway.Status, error) {
+	return &gateway.Status{Cluster: "c", Self: "n1", Leader: "n1", Nodes: []gateway.NodeStatus{
+		{ID: "n2", State: "active"}, {ID: "n1", State: "active", Alive: true}, {ID: "n3", State: "active"}},
+		Instances: []gateway.InstanceStatus{{ID: "i", State: "ready"}}}, nil
+}
+func (s *state) Drain(context.Context, spec.NodeID) error  { return nil }
+func (s *state) Resume(context.Context, spec.NodeID) error { return nil }
+func (s *state) TransferLeadership(context.Context) error  { return nil }
