@@ -1,0 +1,171 @@
+package llamacpp
+
+import (
+	"context"
+	"log/slog"
+	"math"
+
+	"github.com/hybridgroup/yzma/pkg/llama"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+const (
+	// embedBatch bounds the tokens of one step, where the context is not longer anyway.
+	embedBatch = 2048
+	// embedSequences bounds the texts of one step.
+	embedSequences = 16
+)
+
+// An embedder owns a context that pools: its loop alone decodes. It keeps nothing between steps.
+type embedder struct {
+	model    *model
+	ctx      llama.Context
+	memory   llama.Memory
+	batch    llama.Batch
+	capacity int // tokens of a batch, and of a text
+	submit   chan *embedJob
+	quit     context.Context
+	done     chan struct{}
+	log      *slog.Logger
+}
+
+// An embedJob is one request's texts. The loop writes vectors and err, then closes ready.
+type embedJob struct {
+	ctx     context.Context
+	texts   [][]llama.Token
+	vectors [][]float32
+	err     error
+	ready   chan struct{}
+}
+
+func newEmbedder(quit context.Context, m *model, contextSize int, threads int32, log *slog.Logger) (*embedder, error) {
+	capacity := min(max(embedBatch, contextSize), m.trained)
+	p := llama.ContextDefaultParams()
+	p.NCtx, p.NBatch, p.NUbatch = uint32(capacity), uint32(capacity), uint32(capacity)
+	p.NSeqMax, p.KVUnified, p.Embeddings, p.NoPerf = embedSequences, 1, 1, 1
+	p.NThreads, p.NThreadsBatch = threads, threads
+	ctx, err := llama.InitFromModel(m.handle, p)
+	if err == nil && llama.GetPoolingType(ctx) == llama.PoolingTypeNone {
+		_ = llama.Free(ctx)
+		p.PoolingType = llama.PoolingTypeMean // what a model that was made for text has none of its own for
+		ctx, err = llama.InitFromModel(m.handle, p)
+	}
+	if err != nil {
+		return nil, &spec.Error{Code: spec.CodeOutOfMemory, Message: "llama.cpp cannot make a context for embeddings", Err: err}
+	}
+	if llama.GetPoolingType(ctx) == llama.PoolingTypeRank {
+		_ = llama.Free(ctx)
+		return nil, &spec.Error{Code: spec.CodeUnsupported, Message: "the model ranks texts; it makes no embeddings", Hint: "Use an embedding model"}
+	}
+	memory, err := llama.GetMemory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &embedder{
+		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity,
+		submit: make(chan *embedJob), quit: quit, done: make(chan struct{}), log: log,
+	}, nil
+}
+
+func (e *embedder) run() {
+	defer close(e.done)
+	defer func() {
+		_ = llama.BatchFree(e.batch)
+		_ = llama.Free(e.ctx)
+	}()
+	for {
+		select {
+		case j := <-e.submit:
+			j.err = e.serve(j)
+			close(j.ready)
+		case <-e.quit.Done():
+			return
+		}
+	}
+}
+
+// serve packs as many texts into a step as fit.
+func (e *embedder) serve(j *embedJob) error {
+	for first := 0; first < len(j.texts); {
+		if j.ctx.Err() != nil {
+			return j.ctx.Err()
+		}
+		if e.quit.Err() != nil {
+			return spec.Errorf(spec.CodeDraining, "the engine is stopping")
+		}
+		n, tokens := 0, 0
+		for n < embedSequences && first+n < len(j.texts) && tokens+len(j.texts[first+n]) <= e.capacity {
+			tokens += len(j.texts[first+n])
+			n++
+		}
+		vectors, err := e.step(j.texts[first : first+n])
+		if err != nil {
+			return err
+		}
+		j.vectors = append(j.vectors, vectors...)
+		first += n
+	}
+	return nil
+}
+
+func (e *embedder) step(texts [][]llama.Token) ([][]float32, error) {
+	e.batch.NTokens = 0
+	if e.memory != 0 { // encoders have none
+		if err := llama.MemoryClear(e.memory, false); err != nil {
+			return nil, err
+		}
+	}
+	for i, text := range texts {
+		for at, t := range text {
+			if err := e.batch.Add(t, llama.Pos(at), []llama.SeqId{llama.SeqId(i)}, true); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if code, err := llama.Decode(e.ctx, e.batch); err != nil || code != 0 {
+		e.log.Error("llama.cpp failed to embed", "code", code, "tokens", e.batch.NTokens, "error", err)
+		return nil, spec.Errorf(spec.CodeUpstream, "llama.cpp failed to embed a batch (%d)", code)
+	}
+	vectors := make([][]float32, len(texts))
+	for i := range texts {
+		v, err := llama.GetEmbeddingsSeq(e.ctx, llama.SeqId(i), e.model.width)
+		if err != nil || v == nil {
+			return nil, spec.Errorf(spec.CodeUpstream, "llama.cpp gave no embedding")
+		}
+		vectors[i] = normalised(v)
+	}
+	return vectors, nil
+}
+
+// normalised copies v, which belongs to the library, at length 1.
+func normalised(v []float32) []float32 {
+	var sum float64
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	scale := 1 / math.Sqrt(max(sum, 1e-24))
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(float64(x) * scale)
+	}
+	return out
+}
+
+// embed gives one vector per text.
+func (e *embedder) embed(ctx context.Context, texts [][]llama.Token) ([][]float32, error) {
+	j := &embedJob{ctx: ctx, texts: texts, ready: make(chan struct{})}
+	select {
+	case e.submit <- j:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-e.done:
+		return nil, spec.Errorf(spec.CodeDraining, "the engine is stopping")
+	}
+	select {
+	case <-j.ready:
+		return j.vectors, j.err
+	case <-ctx.Done(): // the loop sees it at its next step
+		return nil, ctx.Err()
+	}
+}

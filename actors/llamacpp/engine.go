@@ -1,0 +1,190 @@
+package llamacpp
+
+import (
+	"context"
+	"sync"
+
+	"github.com/hybridgroup/yzma/pkg/llama"
+
+	"github.com/lotabots/lotabots/actors/llamacpp/openai"
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// An Engine is a loaded model that answers requests.
+type Engine struct {
+	config  Config
+	model   *model
+	format  string // of chats
+	context int    // tokens of one request
+	gen     *generator
+	threads int32
+
+	quit   context.Context
+	cancel context.CancelFunc
+
+	embedding sync.Mutex // guards emb, which is made when first asked for
+	emb       *embedder
+}
+
+// Open loads the libraries and the model and starts the loops.
+func Open(c Config) (*Engine, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if err := loadLibraries(c.Libraries); err != nil {
+		return nil, err
+	}
+	m, err := openModel(c.Model, c.Device)
+	if err != nil {
+		return nil, err
+	}
+	if c.Name != "" {
+		m.name = c.Name
+	}
+	e := &Engine{config: c, model: m, format: m.chatFormat(), threads: threads(c.Threads, m.bytes)}
+	e.context = c.Context
+	if e.context == 0 {
+		e.context = min(m.trained, defaultContext)
+	}
+	if e.context > m.trained {
+		c.Log.Warn("the context is cut to what the model was trained on", "wanted", e.context, "trained", m.trained)
+		e.context = m.trained
+	}
+	e.quit, e.cancel = context.WithCancel(context.Background())
+	if m.encoder && m.decoder {
+		e.free()
+		return nil, spec.Errorf(spec.CodeEngineStart, "the model is an encoder with a decoder, which this engine does not serve")
+	}
+	if m.decoder {
+		if e.gen, err = newGenerator(e.quit, m, e.context, c.Slots, e.threads, c.Log); err != nil {
+			e.free()
+			return nil, err
+		}
+		go e.gen.run()
+	}
+	if c.Embeddings == "on" || !m.decoder {
+		if _, err = e.embedder(); err != nil {
+			e.Close()
+			return nil, err
+		}
+	}
+	c.Log.Info("model loaded", "model", m.name, "context", e.context, "slots", c.Slots, "threads", e.threads, "device", c.Device, "chat", e.format != "", "bytes", m.bytes)
+	return e, nil
+}
+
+// embedder makes the context for embeddings at the first request, so that nobody pays for it unasked.
+func (e *Engine) embedder() (*embedder, error) {
+	if e.config.Embeddings == "off" {
+		return nil, &spec.Error{Code: spec.CodeUnsupported, Message: "embeddings are switched off", Hint: "Start the engine with --embeddings auto"}
+	}
+	e.embedding.Lock()
+	defer e.embedding.Unlock()
+	if e.emb != nil {
+		return e.emb, nil
+	}
+	if e.quit.Err() != nil {
+		return nil, spec.Errorf(spec.CodeDraining, "the engine is stopping")
+	}
+	emb, err := newEmbedder(e.quit, e.model, e.context, e.threads, e.config.Log)
+	if err != nil {
+		return nil, err
+	}
+	e.emb = emb
+	go emb.run()
+	return emb, nil
+}
+
+// Load is how busy the engine is.
+func (e *Engine) Load() Load {
+	if e.gen == nil {
+		return Load{Slots: 1}
+	}
+	return *e.gen.load.Load()
+}
+
+// Close ends what runs, waits for the loops and frees the model.
+func (e *Engine) Close() {
+	e.cancel()
+	if e.gen != nil {
+		<-e.gen.done
+	}
+	e.embedding.Lock()
+	defer e.embedding.Unlock()
+	if e.emb != nil {
+		<-e.emb.done
+	}
+	e.free()
+}
+
+func (e *Engine) free() {
+	e.cancel()
+	_ = llama.ModelFree(e.model.handle)
+}
+
+// generate starts an answer; its events come to the outbox until ctx ends.
+func (e *Engine) generate(ctx context.Context, r *openai.Generation) (*outbox, error) {
+	if e.gen == nil {
+		return nil, &spec.Error{Code: spec.CodeUnsupported, Message: "the model makes embeddings only", Hint: "Use /v1/embeddings"}
+	}
+	prompt, err := e.prompt(r)
+	if err != nil {
+		return nil, err
+	}
+	room := e.context - len(prompt)
+	if room < 1 {
+		return nil, tooLong("the prompt", len(prompt), e.context)
+	}
+	limit := room
+	if r.MaxTokens > 0 {
+		limit = min(limit, r.MaxTokens)
+	}
+	out := newOutbox()
+	return out, e.gen.send(&job{ctx: ctx, prompt: prompt, max: limit, sampling: r.Sampling, stops: r.Stop, out: out})
+}
+
+func (e *Engine) prompt(r *openai.Generation) ([]llama.Token, error) {
+	var tokens []llama.Token
+	var err error
+	switch {
+	case r.Kind == openai.Chat:
+		tokens, err = e.model.chat(e.format, r.Messages)
+	case r.Tokens != nil:
+		tokens, err = e.model.checked("prompt", r.Tokens)
+	default:
+		tokens = e.model.tokenize(r.Prompt, true, true)
+	}
+	if err == nil && len(tokens) == 0 {
+		err = &spec.Error{Code: spec.CodeInvalidRequest, Param: "prompt", Message: "the prompt has no tokens"}
+	}
+	return tokens, err
+}
+
+// embed gives a vector per input, and how many tokens were read.
+func (e *Engine) embed(ctx context.Context, r *openai.Embedding) ([][]float32, int, error) {
+	emb, err := e.embedder()
+	if err != nil {
+		return nil, 0, err
+	}
+	texts, total := make([][]llama.Token, len(r.Inputs)), 0
+	for i, in := range r.Inputs {
+		if in.Tokens != nil {
+			if texts[i], err = e.model.checked("input", in.Tokens); err != nil {
+				return nil, 0, err
+			}
+		} else {
+			texts[i] = e.model.tokenize(in.Text, true, false)
+		}
+		if n := len(texts[i]); n > emb.capacity {
+			return nil, 0, tooLong("an input", n, emb.capacity)
+		} else if n == 0 {
+			return nil, 0, &spec.Error{Code: spec.CodeInvalidRequest, Param: "input", Message: "an input has no tokens"}
+		}
+		total += len(texts[i])
+	}
+	vectors, err := emb.embed(ctx, texts)
+	return vectors, total, err
+}
+
+func tooLong(what string, has, holds int) error {
+	return spec.Errorf(spec.CodeContextLength, "%s has %d tokens; the context holds %d, the answer's included", what, has, holds)
+}

@@ -1,0 +1,153 @@
+package llamacpp
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/hybridgroup/yzma/pkg/llama"
+
+	"github.com/lotabots/lotabots/actors/llamacpp/library"
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// loading guards the process-wide state of the libraries: one build per process.
+var loading struct {
+	sync.Mutex
+	dir string
+}
+
+// loadLibraries opens the libraries in dir once.
+func loadLibraries(dir string) error {
+	loading.Lock()
+	defer loading.Unlock()
+	if loading.dir == dir {
+		return nil
+	}
+	if loading.dir != "" {
+		return spec.Errorf(spec.CodeEngineStart, "the libraries of %s are in use in this process", loading.dir)
+	}
+	// without this a failed assertion starts a debugger, which can hang
+	if err := os.Setenv("GGML_NO_BACKTRACE", "1"); err != nil {
+		return err
+	}
+	if err := llama.Load(dir); err != nil {
+		return &spec.Error{
+			Code: spec.CodeEngineUnavailable, Err: err,
+			Message: "llama.cpp's libraries in " + dir + " cannot be loaded: " + err.Error(),
+			Hint:    "They must be llama.cpp " + library.Release + " for this machine, with libstdc++ and glibc 2.34 or newer",
+		}
+	}
+	llama.LogSet(llama.LogSilent())
+	llama.Init()
+	loading.dir = dir
+	return nil
+}
+
+// A model is the weights and the vocabulary; it is read by many goroutines, written by none.
+type model struct {
+	handle   llama.Model
+	vocab    llama.Vocab
+	name     string
+	template string
+	tokens   int32 // in the vocabulary
+	trained  int   // context, in tokens
+	width    int32 // of an embedding
+	bytes    uint64
+	encoder  bool
+	decoder  bool
+	controls []string // texts of the control tokens, which a user's text must not smuggle in
+}
+
+func openModel(path, device string) (*model, error) {
+	p := llama.ModelDefaultParams()
+	devices, err := placement(&p, device)
+	if err != nil {
+		return nil, err
+	}
+	handle, err := llama.ModelLoadFromFile(path, p)
+	runtime.KeepAlive(devices)
+	if err != nil {
+		return nil, &spec.Error{
+			Code: spec.CodeEngineStart, Err: err, Message: "llama.cpp cannot load " + path,
+			Hint: "Check that the file is a whole GGUF of an architecture that llama.cpp " + library.Release + " knows, and that the memory suffices",
+		}
+	}
+	m := &model{
+		handle: handle, vocab: llama.ModelGetVocab(handle), template: llama.ModelChatTemplate(handle, ""),
+		trained: int(llama.ModelNCtxTrain(handle)), width: llama.ModelNEmbd(handle), bytes: llama.ModelSize(handle),
+		encoder: llama.ModelHasEncoder(handle), decoder: llama.ModelHasDecoder(handle),
+		name: strings.TrimSuffix(filepath.Base(path), ".gguf"),
+	}
+	m.tokens = llama.VocabNTokens(m.vocab)
+	for t := range m.tokens {
+		if text := llama.VocabGetText(m.vocab, llama.Token(t)); text != "" && llama.VocabIsControl(m.vocab, llama.Token(t)) {
+			m.controls = append(m.controls, text)
+		}
+	}
+	return m, nil
+}
+
+// placement puts the model on the CPU alone or whole on one GPU. The slice it returns must live until
+// the model is loaded.
+func placement(p *llama.ModelParams, device string) ([]llama.GGMLBackendDevice, error) {
+	devices := []llama.GGMLBackendDevice{0}
+	p.NGpuLayers, p.SplitMode, p.MainGpu = 0, llama.SplitModeNone, -1
+	if device != "cpu" {
+		n, err := strconv.Atoi(device)
+		if err != nil {
+			return nil, bad("device", "device is %q; it must be cpu or the number of a GPU", device)
+		}
+		gpus := gpus()
+		if n >= len(gpus) {
+			e := spec.Errorf(spec.CodeEngineUnavailable, "GPU %d was asked for; llama.cpp's libraries see %d", n, len(gpus))
+			e.Hint = "Use libraries built for this GPU (CUDA, Vulkan, ROCm), or --device cpu"
+			return nil, e
+		}
+		devices = []llama.GGMLBackendDevice{gpus[n], 0}
+		p.NGpuLayers, p.MainGpu = 1<<20, 0
+	}
+	return devices, p.SetDevices(devices)
+}
+
+func gpus() []llama.GGMLBackendDevice {
+	var found []llama.GGMLBackendDevice
+	for i := range llama.GGMLBackendDeviceCount() {
+		d := llama.GGMLBackendDeviceGet(i)
+		if llama.GGMLBackendDevType(d) == llama.GGMLBackendDeviceTypeGPU {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+// tokenize splits text; control tokens are recognised in it where parse is set.
+func (m *model) tokenize(text string, begin, parse bool) []llama.Token {
+	return llama.Tokenize(m.vocab, text, begin, parse)
+}
+
+// piece is the bytes of a token; a control token has none.
+func (m *model) piece(t llama.Token) []byte {
+	b := make([]byte, 64)
+	n := llama.TokenToPiece(m.vocab, t, b, 0, false)
+	if n < 0 {
+		b = make([]byte, -n)
+		n = llama.TokenToPiece(m.vocab, t, b, 0, false)
+	}
+	return b[:max(n, 0)]
+}
+
+// checked takes tokens from outside; one beyond the vocabulary would abort the process.
+func (m *model) checked(param string, tokens []int32) ([]llama.Token, error) {
+	out := make([]llama.Token, len(tokens))
+	for i, t := range tokens {
+		if t < 0 || t >= m.tokens {
+			return nil, &spec.Error{Code: spec.CodeInvalidRequest, Param: param, Message: "token " + strconv.Itoa(int(t)) + " is not in the vocabulary of " + strconv.Itoa(int(m.tokens))}
+		}
+		out[i] = llama.Token(t)
+	}
+	return out, nil
+}

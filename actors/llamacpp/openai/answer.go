@@ -1,0 +1,149 @@
+package openai
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// Usage counts tokens: what the model read, and every token that it chose, the end mark included.
+type Usage struct {
+	Prompt     int `json:"prompt_tokens"`
+	Completion int `json:"completion_tokens"`
+	Total      int `json:"total_tokens"`
+}
+
+// An Answer writes one generation's answer, whole or in events.
+type Answer struct {
+	Kind    Kind
+	ID      string
+	Model   string
+	Created int64
+	// NullUsage puts "usage": null into every event but the last, as include_usage asks.
+	NullUsage bool
+}
+
+type choice struct {
+	Index   int     `json:"index"`
+	Delta   *delta  `json:"delta,omitempty"`
+	Message *delta  `json:"message,omitempty"`
+	Text    *string `json:"text,omitempty"`
+	// Logprobs is always null; some clients want the key.
+	Logprobs *struct{} `json:"logprobs"`
+	Finish   *string   `json:"finish_reason"`
+}
+
+type delta struct {
+	Role    string  `json:"role,omitempty"`
+	Content *string `json:"content,omitempty"`
+}
+
+type envelope struct {
+	ID      string          `json:"id"`
+	Object  string          `json:"object"`
+	Created int64           `json:"created"`
+	Model   string          `json:"model"`
+	Choices []choice        `json:"choices"`
+	Usage   json.RawMessage `json:"usage,omitempty"`
+}
+
+// Role is the first event of a chat's stream; a completion's has none (nil).
+func (a *Answer) Role() []byte {
+	if a.Kind != Chat {
+		return nil
+	}
+	empty := ""
+	return a.event(choice{Delta: &delta{Role: "assistant", Content: &empty}})
+}
+
+// Text is an event with more of the text.
+func (a *Answer) Text(text string) []byte {
+	if a.Kind == Chat {
+		return a.event(choice{Delta: &delta{Content: &text}})
+	}
+	return a.event(choice{Text: &text})
+}
+
+// Finish is the event that says why the text ended.
+func (a *Answer) Finish(reason string) []byte {
+	if a.Kind == Chat {
+		return a.event(choice{Delta: &delta{}, Finish: &reason})
+	}
+	empty := ""
+	return a.event(choice{Text: &empty, Finish: &reason})
+}
+
+// Usage is the last event where the client asked for it; it has no choices.
+func (a *Answer) Usage(u Usage) []byte {
+	e := a.envelope(a.streamObject(), []choice{})
+	e.Usage = marshal(u)
+	return marshal(e)
+}
+
+// Whole is the body of an answer that is not streamed.
+func (a *Answer) Whole(text, reason string, u Usage) []byte {
+	c := choice{Finish: &reason}
+	object := "text_completion"
+	if a.Kind == Chat {
+		object = "chat.completion"
+		c.Message = &delta{Role: "assistant", Content: &text}
+	} else {
+		c.Text = &text
+	}
+	e := a.envelope(object, []choice{c})
+	e.Usage = marshal(u)
+	return marshal(e)
+}
+
+func (a *Answer) event(c choice) []byte {
+	e := a.envelope(a.streamObject(), []choice{c})
+	if a.NullUsage {
+		e.Usage = json.RawMessage("null")
+	}
+	return marshal(e)
+}
+
+func (a *Answer) streamObject() string {
+	if a.Kind == Chat {
+		return "chat.completion.chunk"
+	}
+	return "text_completion"
+}
+
+func (a *Answer) envelope(object string, choices []choice) envelope {
+	return envelope{ID: a.ID, Object: object, Created: a.Created, Model: a.Model, Choices: choices}
+}
+
+// Error gives an error's HTTP status and its body in OpenAI's shape.
+func Error(err error) (int, []byte) {
+	var e *spec.Error
+	if !errors.As(err, &e) {
+		e = &spec.Error{Code: spec.CodeInternal, Message: "the engine failed in a way that it did not expect"}
+	}
+	class := e.Code.Lookup()
+	kind := "server_error"
+	if class.Status < 500 {
+		kind = "invalid_request_error"
+	}
+	remedy := e.Hint
+	if remedy == "" {
+		remedy = class.Remedy
+	}
+	var param *string
+	if e.Param != "" {
+		param = &e.Param
+	}
+	return class.Status, marshal(map[string]any{"error": map[string]any{
+		"message": e.Message + ". " + remedy, "type": kind, "param": param, "code": string(e.Code),
+	}})
+}
+
+// marshal cannot fail: it is given structs of strings and numbers only.
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}

@@ -1,0 +1,182 @@
+package openai
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// unsupported has the fields that would change the answer, so leaving them aside in silence would be
+// a lie. What only informs (user, metadata, store) is ignored.
+type unsupported struct {
+	N              *int            `json:"n"`
+	BestOf         *int            `json:"best_of"`
+	Logprobs       json.RawMessage `json:"logprobs"`
+	TopLogprobs    *int            `json:"top_logprobs"`
+	LogitBias      json.RawMessage `json:"logit_bias"`
+	Tools          json.RawMessage `json:"tools"`
+	ToolChoice     json.RawMessage `json:"tool_choice"`
+	Functions      json.RawMessage `json:"functions"`
+	ResponseFormat json.RawMessage `json:"response_format"`
+	Echo           *bool           `json:"echo"`
+	Suffix         *string         `json:"suffix"`
+	Audio          json.RawMessage `json:"audio"`
+	Modalities     []string        `json:"modalities"`
+}
+
+func (u *unsupported) check() error {
+	if u.N != nil && *u.N != 1 {
+		return refuse("n", "n is %d; the embedded engine gives one answer per request", *u.N)
+	}
+	if u.BestOf != nil && *u.BestOf != 1 {
+		return refuse("best_of", "best_of is %d; the embedded engine gives one answer per request", *u.BestOf)
+	}
+	if u.TopLogprobs != nil && *u.TopLogprobs != 0 {
+		return refuse("top_logprobs", "the embedded engine gives no log probabilities")
+	}
+	if u.Echo != nil && *u.Echo {
+		return refuse("echo", "the embedded engine does not repeat the prompt")
+	}
+	if u.Suffix != nil && *u.Suffix != "" {
+		return refuse("suffix", "the embedded engine does not insert before a suffix")
+	}
+	if format := (struct{ Type string }{}); !isNull(u.ResponseFormat) {
+		if json.Unmarshal(u.ResponseFormat, &format) != nil || format.Type != "text" {
+			return refuse("response_format", "the embedded engine answers with text only")
+		}
+	}
+	for _, m := range u.Modalities {
+		if m != "text" {
+			return refuse("modalities", "the embedded engine answers with text only")
+		}
+	}
+	for _, f := range []struct {
+		name    string
+		raw     json.RawMessage
+		without []string // values that ask for nothing
+	}{
+		{"logprobs", u.Logprobs, []string{"false"}},
+		{"logit_bias", u.LogitBias, []string{"{}"}},
+		{"tools", u.Tools, []string{"[]"}},
+		{"tool_choice", u.ToolChoice, []string{`"none"`, `"auto"`}},
+		{"functions", u.Functions, []string{"[]"}},
+		{"audio", u.Audio, nil},
+	} {
+		if !isNull(f.raw) && !asksNothing(f.raw, f.without) {
+			return refuse(f.name, "the embedded engine does not support %s", f.name)
+		}
+	}
+	return nil
+}
+
+func asksNothing(raw json.RawMessage, without []string) bool {
+	text := strings.Join(strings.Fields(string(raw)), "")
+	for _, w := range without {
+		if text == w {
+			return true
+		}
+	}
+	return false
+}
+
+func refuse(param, format string, args ...any) error {
+	return &spec.Error{Code: spec.CodeUnsupported, Param: param, Message: fmt.Sprintf(format, args...)}
+}
+
+func parseStop(raw json.RawMessage) ([]string, error) {
+	if isNull(raw) {
+		return nil, nil
+	}
+	var one string
+	list := []string{}
+	if json.Unmarshal(raw, &one) == nil {
+		list = append(list, one)
+	} else if json.Unmarshal(raw, &list) != nil {
+		return nil, invalid("stop", "stop must be a string or a list of strings")
+	}
+	if len(list) > MaxStops {
+		return nil, invalid("stop", "stop has %d strings; at most %d", len(list), MaxStops)
+	}
+	for _, s := range list {
+		if s == "" || len(s) > MaxStopBytes {
+			return nil, invalid("stop", "a stop string must have 1 to %d bytes", MaxStopBytes)
+		}
+	}
+	return list, nil
+}
+
+type messageBody struct {
+	Role    string          `json:"role"`
+	Content json.RawMessage `json:"content"`
+}
+
+func parseMessages(raw json.RawMessage) ([]Message, error) {
+	var bodies []messageBody
+	if isNull(raw) {
+		return nil, invalid("messages", "messages is missing")
+	}
+	if err := json.Unmarshal(raw, &bodies); err != nil {
+		return nil, invalid("messages", "messages must be a list of objects with role and content")
+	}
+	if len(bodies) == 0 || len(bodies) > MaxMessages {
+		return nil, invalid("messages", "messages has %d entries; 1 to %d are allowed", len(bodies), MaxMessages)
+	}
+	messages := make([]Message, len(bodies))
+	for i, b := range bodies {
+		at := fmt.Sprintf("messages.%d", i)
+		text, err := parseContent(b.Content, at+".content")
+		if err != nil {
+			return nil, err
+		}
+		switch b.Role {
+		case "developer": // OpenAI's newer name; templates know the older
+			b.Role = "system"
+		case "system", "user", "assistant", "tool":
+		default:
+			return nil, invalid(at+".role", "the role is %q; it must be system, developer, user, assistant or tool", b.Role)
+		}
+		messages[i] = Message{Role: b.Role, Content: text}
+	}
+	return messages, nil
+}
+
+// parseContent takes a string, null (an assistant's turn without text), or parts of type text.
+func parseContent(raw json.RawMessage, at string) (string, error) {
+	if isNull(raw) {
+		return "", nil
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text, noNUL(at, text)
+	}
+	var parts []struct {
+		Type string `json:"type"`
+		Text string `json:"text"`
+	}
+	if json.Unmarshal(raw, &parts) != nil {
+		return "", invalid(at, "%s must be a string or a list of parts", at)
+	}
+	for _, p := range parts {
+		if p.Type != "text" {
+			return "", refuse(at, "a part of type %q: the embedded engine reads text only", p.Type)
+		}
+		text += p.Text
+	}
+	return text, noNUL(at, text)
+}
+
+func parsePrompt(raw json.RawMessage) (string, []int32, error) {
+	if isNull(raw) {
+		return "", nil, invalid("prompt", "prompt is missing")
+	}
+	inputs, err := parseInputs(raw, "prompt")
+	if err != nil {
+		return "", nil, err
+	}
+	if len(inputs) != 1 {
+		return "", nil, refuse("prompt", "prompt has %d entries; the embedded engine takes one per request", len(inputs))
+	}
+	return inputs[0].Text, inputs[0].Tokens, nil
+}
