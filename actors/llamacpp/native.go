@@ -43,6 +43,12 @@ func loadLibraries(dir string) error {
 	}
 	llama.LogSet(llama.LogSilent())
 	llama.Init()
+	if llama.GGMLBackendDeviceCount() == 0 {
+		return &spec.Error{
+			Code: spec.CodeEngineUnavailable, Message: "none of llama.cpp's CPU variants in " + dir + " runs on this machine",
+			Hint: "Copy every libggml-cpu-*.so of the build into that directory",
+		}
+	}
 	loading.dir = dir
 	return nil
 }
