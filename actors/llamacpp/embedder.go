@@ -41,7 +41,7 @@ type embedJob struct {
 
 func newEmbedder(quit context.Context, m *model, contextSize int, threads int32, log *slog.Logger) (*embedder, error) {
 	capacity := min(max(embedBatch, contextSize), m.trained)
-	p := llama.ContextDefaultParams()
+	p := m.contextParams()
 	p.NCtx, p.NBatch, p.NUbatch = uint32(capacity), uint32(capacity), uint32(capacity)
 	p.NSeqMax, p.KVUnified, p.Embeddings, p.NoPerf = embedSequences, 1, 1, 1
 	p.NThreads, p.NThreadsBatch = threads, threads

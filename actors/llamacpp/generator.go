@@ -40,7 +40,7 @@ type generator struct {
 
 func newGenerator(quit context.Context, m *model, contextSize, slots int, threads int32, log *slog.Logger) (*generator, error) {
 	capacity := max(min(maxBatch, contextSize), slots)
-	p := llama.ContextDefaultParams()
+	p := m.contextParams()
 	p.NCtx, p.NSeqMax = uint32(contextSize*slots), uint32(slots)
 	p.NBatch, p.NUbatch = uint32(capacity), uint32(min(capacity, 512))
 	p.NThreads, p.NThreadsBatch = threads, threads

@@ -63,6 +63,7 @@ type model struct {
 	trained  int   // context, in tokens
 	width    int32 // of an embedding
 	bytes    uint64
+	cpu      bool // alone
 	encoder  bool
 	decoder  bool
 	controls []string // texts of the control tokens, which a user's text must not smuggle in
@@ -86,7 +87,7 @@ func openModel(path, device string) (*model, error) {
 		handle: handle, vocab: llama.ModelGetVocab(handle), template: llama.ModelChatTemplate(handle, ""),
 		trained: int(llama.ModelNCtxTrain(handle)), width: llama.ModelNEmbd(handle), bytes: llama.ModelSize(handle),
 		encoder: llama.ModelHasEncoder(handle), decoder: llama.ModelHasDecoder(handle),
-		name: strings.TrimSuffix(filepath.Base(path), ".gguf"),
+		name: strings.TrimSuffix(filepath.Base(path), ".gguf"), cpu: device == "cpu",
 	}
 	m.tokens = llama.VocabNTokens(m.vocab)
 	for t := range m.tokens {
@@ -95,6 +96,16 @@ func openModel(path, device string) (*model, error) {
 		}
 	}
 	return m, nil
+}
+
+// contextParams are llama.cpp's, but for what was measured: its flash attention, meant for GPUs, halves
+// the speed on a CPU.
+func (m *model) contextParams() llama.ContextParams {
+	p := llama.ContextDefaultParams()
+	if m.cpu {
+		p.FlashAttentionType = llama.FlashAttentionTypeDisabled
+	}
+	return p
 }
 
 // placement puts the model on the CPU alone or whole on one GPU. The slice it returns must live until
