@@ -61,4 +61,3 @@ func exitWithParent(socket string) {
 	_ = os.Remove(socket)
 	os.Exit(0)
 }
-
