@@ -42,7 +42,7 @@ func Run(ctx context.Context, socket string, c Config, grace time.Duration) erro
 	case err = <-opened:
 	case <-ctx.Done():
 		// a load cannot be broken off; whoever stops us now need not wait for it
-		return errors.Join(web.Close(), os.Remove(socket))
+		return web.Close()
 	}
 	if err != nil {
 		return errors.Join(err, web.Close(), <-served)

@@ -227,3 +227,29 @@ func TestDevicesAreJSONLines(t *testing.T) {
 		}
 	}
 }
+
+// A stop that comes while the model loads is no failure either.
+func TestTermWhileLoading(t *testing.T) {
+	if _, err := library.Find(""); err != nil {
+		t.Skipf("llama.cpp's libraries are not here: %v", err)
+	}
+	socket := filepath.Join(t.TempDir(), "s")
+	p := start(t, "serve", "--socket", socket, "--model", "../../demo/lota-tiny.gguf")
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(socket); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no socket: %s", p.stderr.String())
+		}
+	}
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.exit(t, 5*time.Second); err != nil {
+		t.Errorf("exit: %v: %s", err, p.stderr.String())
+	}
+	if _, err := os.Stat(socket); !os.IsNotExist(err) {
+		t.Errorf("the socket is still there: %v", err)
+	}
+}
