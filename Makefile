@@ -1,0 +1,81 @@
+# Everything a person or CI does here. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run build helper libraries test lint race bench bench-gateway e2e chaos mutants fuzz generate clean
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
+CC_FOUND := $(shell command -v cc || command -v gcc || command -v clang)
+
+# The linter is built by its pinned version, once, into the build cache.
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.9.0
+PROTOC_GEN := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+
+SEED ?= 1
+DURATION ?= 60s
+FUZZTIME ?= 10s
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1|\2/' | column -t -s '|'
+
+run: build ## three nodes in two regions on this machine, a model, a streamed answer; Ctrl-C ends it
+	@bin/lotabots-engine install >/dev/null
+	@exec bin/lotabots dev
+
+build: helper ## bin/lotabots (static) and bin/lotabots-engine
+	@CGO_ENABLED=0 $(GOBUILD) -o bin/lotabots ./node/cmd/lotabots
+
+helper:
+ifeq ($(CC_FOUND),)
+	@echo 'no C compiler: bin/lotabots-engine is built without NVIDIA sensors (install one, and make build again)'
+	@CGO_ENABLED=0 $(GOBUILD) -o bin/lotabots-engine ./node/cmd/lotabots-engine
+else
+	@CGO_ENABLED=1 $(GOBUILD) -o bin/lotabots-engine ./node/cmd/lotabots-engine
+endif
+
+libraries: helper
+	@bin/lotabots-engine install >/dev/null || echo 'llama.cpp could not be fetched: the tests that need it say so'
+
+test: build libraries ## vet and every test but those of e2e
+	go vet ./...
+	go test -timeout 9m ./...
+
+lint: ## gofmt, and golangci-lint by .golangci.yml
+	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
+	  if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
+	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; else $(GOLANGCI) run ./...; fi
+
+race: libraries ## the tests under the race detector
+	go test -race -short -timeout 15m ./actors/... ./chaos/... ./cluster/... ./gateway/... ./node/... ./storage/...
+
+bench: bench-gateway ## every benchmark
+	go test -run '^$$' -bench . -benchtime 200ms ./gateway/... ./cluster/... ./storage/... ./actors/...
+
+bench-gateway: build ## what a request costs through LotaBots, next to a bare fasthttp pass-through
+	@go run ./node/bench -binary bin/lotabots
+
+e2e: build libraries ## whole clusters of real processes, with the official clients and Ollama
+	go test -tags e2e -count=1 -timeout 20m ./chaos/e2e/...
+
+chaos: build libraries mutants ## faults against a running load, and the proof that the harness can fail
+	bin/lotabots chaos run --seed $(SEED) --duration $(DURATION)
+
+mutants: build libraries
+	CGO_ENABLED=0 go build -trimpath -tags mutant -o bin/lotabots-mutant ./node/cmd/lotabots
+	go test -tags mutants -count=1 -timeout 15m ./chaos/...
+
+fuzz: ## every fuzz target for FUZZTIME
+	@for pkg in $$(grep -rlE '^func Fuzz' --include '*_test.go' . | xargs -r -n1 dirname | sort -u); do \
+	  for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$pkg/*_test.go | sed 's/func //'); do \
+	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+generate: ## protobuf code from cluster/wire/*.proto (needs protoc)
+	GOBIN=$(CURDIR)/.cache/bin go install $(PROTOC_GEN)
+	PATH=$(CURDIR)/.cache/bin:$$PATH go generate ./...
+
+clean: ## remove what the build made
+	rm -rf bin dist
