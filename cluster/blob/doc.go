@@ -1,0 +1,11 @@
+// Package blob brings model files from the nodes that hold them to those that
+// need them, chunk by chunk.
+//
+// It owns the protocol (GET /blob/{model}/{chunk}, each with the model's digest)
+// and the fetching: from several holders at a time, every chunk verified before
+// it is kept, what is there already never asked for again. The files themselves
+// belong to a store, which comes in through interfaces.
+//
+// node/ serves Handler on the cluster port and gives Fetch to whatever loads
+// models. The package imports no storage and no transport.
+package blob

@@ -1,0 +1,197 @@
+package blob
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// Port gives HTTP clients whose host is a node's id.
+type Port interface {
+	Client(proto string) *http.Client
+}
+
+// A Writer takes one model's chunks in any order.
+type Writer interface {
+	Missing() []int
+	PutChunk(i int, b []byte) error // verifies b against the model's hash
+	Commit() (path string, err error)
+	Close() error // keeps what is there for the next attempt
+}
+
+// A Store keeps models.
+type Store[W Writer] interface {
+	Path(digest []byte) (string, bool)
+	Writer(m *wire.Model) (W, error)
+}
+
+const (
+	streams      = 2               // chunks asked for at a time
+	chunkTimeout = 2 * time.Minute // for one chunk from one holder
+	maxChunk     = 64 << 20
+	progressStep = 10 // percent between two lines of the log
+)
+
+// A Fetcher brings models to this node.
+type Fetcher struct {
+	client  *http.Client
+	path    func(digest []byte) (string, bool)
+	writer  func(*wire.Model) (Writer, error)
+	holders func() []spec.NodeID
+	opts    Options
+
+	mu     sync.Mutex
+	flying map[string]*flight // by digest
+}
+
+// Options of a Fetcher. The zero value will do.
+type Options struct {
+	Log      *slog.Logger
+	Progress func(m *wire.Model, have, total int) // chunks; called from several goroutines
+}
+
+// NewFetcher returns a Fetcher into store. holders names the nodes to ask, best
+// first; one that lacks the model costs one short answer.
+func NewFetcher[W Writer](port Port, store Store[W], holders func() []spec.NodeID, opts ...Options) *Fetcher {
+	f := &Fetcher{
+		client: port.Client("blob"), path: store.Path, holders: holders, flying: map[string]*flight{},
+		writer: func(m *wire.Model) (Writer, error) { return store.Writer(m) },
+	}
+	if len(opts) > 0 {
+		f.opts = opts[0]
+	}
+	if f.opts.Log == nil {
+		f.opts.Log = slog.New(slog.DiscardHandler)
+	}
+	return f
+}
+
+// A flight is one fetch that several callers may wait for.
+type flight struct {
+	done    chan struct{}
+	cancel  context.CancelFunc
+	waiting int // callers; guarded by Fetcher.mu
+	path    string
+	err     error
+}
+
+// Fetch returns the path of m's file here, and brings it here first where it is
+// not. Callers that want the same bytes share one fetch, which ends early only
+// when the last of them has left. What had come is kept for the next attempt.
+func (f *Fetcher) Fetch(ctx context.Context, m *wire.Model) (string, error) {
+	for {
+		if path, ok := f.path(m.Digest); ok {
+			return path, nil
+		}
+		fl := f.board(m)
+		select {
+		case <-fl.done:
+			if errors.Is(fl.err, context.Canceled) && ctx.Err() == nil {
+				continue // everybody else had left just before we came
+			}
+			return fl.path, fl.err
+		case <-ctx.Done():
+			f.leave(fl)
+			return "", ctx.Err()
+		}
+	}
+}
+
+// board joins the fetch of m's bytes or begins it.
+func (f *Fetcher) board(m *wire.Model) *flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fl := f.flying[string(m.Digest)]; fl != nil {
+		fl.waiting++
+		return fl
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	fl := &flight{done: make(chan struct{}), cancel: cancel, waiting: 1}
+	f.flying[string(m.Digest)] = fl
+	go func() {
+		defer cancel()
+		fl.path, fl.err = f.fetch(ctx, m)
+		f.mu.Lock()
+		delete(f.flying, string(m.Digest))
+		f.mu.Unlock()
+		close(fl.done)
+	}()
+	return fl
+}
+
+// leave gives up waiting; the last one to leave ends the fetch and waits for it.
+func (f *Fetcher) leave(fl *flight) {
+	f.mu.Lock()
+	fl.waiting--
+	last := fl.waiting == 0
+	f.mu.Unlock()
+	if last {
+		fl.cancel()
+		<-fl.done
+	}
+}
+
+func (f *Fetcher) fetch(ctx context.Context, m *wire.Model) (_ string, err error) {
+	w, err := f.writer(m)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if cerr := w.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	began, missing := time.Now(), w.Missing()
+	p := newPull(f, m, w, missing)
+	if len(missing) > 0 {
+		f.opts.Log.Info("fetching a model", "model", m.Name, "digest", hex.EncodeToString(m.Digest),
+			"chunks", len(m.Chunks), "missing", len(missing), "holders", p.names())
+		if err := p.run(ctx); err != nil {
+			return "", err
+		}
+	}
+	path, err := w.Commit()
+	if err != nil {
+		return "", err
+	}
+	f.opts.Log.Info("model fetched", "model", m.Name, "bytes", m.Size, "took", time.Since(began))
+	return path, nil
+}
+
+// get asks one holder for one chunk.
+func (f *Fetcher) get(ctx context.Context, node spec.NodeID, m *wire.Model, i int) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, chunkTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, chunkURL(node, m.Name, i), nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set(hdrDigest, hex.EncodeToString(m.Digest))
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		say, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
+		return nil, fmt.Errorf("HTTP status %d: %s", resp.StatusCode, say)
+	}
+	limit := int64(m.ChunkSize)
+	if limit <= 0 || limit > maxChunk {
+		return nil, fmt.Errorf("the model's chunk size of %d is out of range", m.ChunkSize)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = errors.New("more bytes than a chunk has")
+	}
+	return b, err
+}
