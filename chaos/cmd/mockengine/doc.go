@@ -1,0 +1,3 @@
+// Command mockengine serves the MOCK engine of chaos/mockengine on a loopback
+// address, for benchmarks and for trying failures by hand.
+package main
