@@ -1,0 +1,258 @@
+package placement
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// A roll is one deployment's replicas, sorted by what becomes of them.
+type roll struct {
+	p       *plan
+	d       *wire.Deployment
+	need    uint64
+	good    []*replica // of this version, with a place worth keeping; also what this plan places
+	old     []*replica // to be replaced: serve until others do
+	failed  []*replica
+	leaving int  // that are being unloaded
+	tight   bool // a replica found no room
+}
+
+func (p *plan) deployment(d *wire.Deployment) {
+	m := p.models[d.Model]
+	r := &roll{p: p, d: d, need: Memory(d, m)}
+	for _, x := range p.replicas {
+		if x.Deployment == d.Name {
+			r.sort(x)
+		}
+	}
+	if d.Model != "" && m == nil && d.Engine != "external" && d.Engine != "ollama" {
+		r.unplaced("model " + d.Model + " is not imported")
+	} else {
+		r.fill()
+		r.part()
+	}
+	r.load()
+	r.surplus()
+	r.supersede()
+	r.forgetFailed()
+}
+
+func (r *roll) sort(x *replica) {
+	switch {
+	case x.cond == lost:
+		r.p.retire(x, x.reason, false)
+	case x.cond == sound && x.state(wire.InstanceState_INSTANCE_STATE_DRAINING):
+		r.leaving++ // somebody has decided so; its placement goes when it is gone
+	case x.Version != r.d.Version:
+		x.reason = "another version replaces it"
+		r.old = append(r.old, x)
+	case !allowed(r.d, r.p.nodes[x.Node].GetRegion()):
+		x.reason = "its region is not allowed"
+		r.old = append(r.old, x)
+	case x.cond == moved:
+		r.old = append(r.old, x)
+	case x.state(wire.InstanceState_INSTANCE_STATE_FAILED) || r.p.o.Refused[spec.InstanceID(x.Instance)] != "":
+		r.failed = append(r.failed, x)
+	default:
+		r.good = append(r.good, x)
+	}
+}
+
+// fill places what is missing: regions that are short first, then the rest.
+func (r *roll) fill() {
+	for _, region := range r.regions() {
+		for n := r.in(region); n < int(r.d.MinPerRegion); n++ {
+			if !r.place(search{d: r.d, need: r.need, region: region, among: r.good}, "its region is short of replicas") {
+				break
+			}
+		}
+	}
+	for len(r.good) < int(r.d.Replicas) {
+		if !r.place(search{d: r.d, need: r.need, among: r.good}, "the deployment is short of replicas") {
+			break
+		}
+	}
+}
+
+// part gives the second of two replicas on one device a place of its own when
+// there is one; the surplus that arises ends it.
+func (r *roll) part() {
+	if len(r.good) != int(r.d.Replicas) || len(r.old) > 0 {
+		return
+	}
+	for _, x := range r.good {
+		if r.doubled(x) && x.ready() {
+			s := search{d: r.d, need: r.need, region: r.p.nodes[x.Node].GetRegion(), among: r.good, parted: true}
+			if dev, _ := r.p.choose(s); dev != nil {
+				r.put(dev, "another replica shares its device")
+			}
+			return
+		}
+	}
+}
+
+// doubled tells whether an older good replica is on the same device.
+func (r *roll) doubled(x *replica) bool {
+	return slices.ContainsFunc(r.good, func(y *replica) bool { return y.Device == x.Device && byEpoch(y, x) < 0 })
+}
+
+// regions lists the allowed regions that have a worker, where each must have some.
+func (r *roll) regions() []string {
+	if r.d.MinPerRegion == 0 {
+		return nil
+	}
+	var out []string
+	for _, n := range r.p.nodes {
+		if member(n) && allowed(r.d, n.Region) && !slices.Contains(out, n.Region) {
+			out = append(out, n.Region)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (r *roll) in(region string) (n int) {
+	for _, x := range r.good {
+		if r.p.nodes[x.Node].GetRegion() == region {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *roll) place(s search, reason string) bool {
+	dev, why := r.p.choose(s)
+	if dev == nil {
+		r.tight = r.tight || why == tooFull
+		reason := s.explain(why)
+		if why == tooFull && len(r.old) > 0 {
+			reason += "; what it replaces still runs"
+		}
+		r.unplaced(reason)
+		return false
+	}
+	r.put(dev, reason)
+	return true
+}
+
+func (r *roll) put(dev *device, reason string) {
+	dev.free -= min(dev.free, r.need)
+	dev.replicas++
+	r.good = append(r.good, &replica{dev: dev, Placement: &wire.Placement{Deployment: r.d.Name, Version: r.d.Version,
+		Node: string(dev.node), Device: string(dev.id), MemoryBytes: r.need, Epoch: ^uint64(0)}})
+	r.p.actions = append(r.p.actions, Action{Kind: Place, Deployment: r.d.Name, Version: r.d.Version,
+		Node: dev.node, Device: dev.id, Memory: r.need, Reason: reason})
+}
+
+func (r *roll) unplaced(reason string) {
+	r.p.actions = append(r.p.actions, Action{Kind: Unplaced, Deployment: r.d.Name, Version: r.d.Version, Memory: r.need, Reason: reason})
+}
+
+// load has devices load what they were given and do not speak of.
+func (r *roll) load() {
+	for _, x := range r.good {
+		if x.Instance == "" || x.cond != sound || x.load != nil && x.load.Epoch >= x.Epoch {
+			continue
+		}
+		r.p.actions = append(r.p.actions, Action{Kind: Load, Deployment: r.d.Name, Version: x.Version,
+			Instance: spec.InstanceID(x.Instance), Epoch: x.Epoch, Node: spec.NodeID(x.Node), Device: spec.DeviceID(x.Device),
+			Memory: x.MemoryBytes, Reason: "its device does not have it"})
+	}
+}
+
+// surplus ends the least useful of too many replicas. One that serves goes only
+// when enough others do.
+func (r *roll) surplus() {
+	victims := slices.Clone(r.good)
+	slices.SortFunc(victims, func(a, b *replica) int {
+		return cmp.Or(cmp.Compare(b2i(r.doubled(b)), b2i(r.doubled(a))),
+			cmp.Compare(b2i(a.load != nil), b2i(b.load != nil)), // one that has just been unloaded, say
+			cmp.Compare(b2i(a.ready()), b2i(b.ready())), byEpoch(b, a))
+	})
+	ready := r.ready(r.good)
+	for _, x := range victims {
+		switch region := r.p.nodes[x.Node].GetRegion(); {
+		case len(r.good) <= int(r.d.Replicas):
+			return
+		case x.Instance == "" || allowedMin(r, region) && r.in(region) <= int(r.d.MinPerRegion):
+			continue
+		case x.ready() && ready <= int(r.d.Replicas):
+			return // wait for the others
+		case x.ready():
+			ready--
+		}
+		r.good = slices.DeleteFunc(r.good, func(y *replica) bool { return y == x })
+		r.p.retire(x, "there are more replicas than wanted", true)
+	}
+}
+
+func allowedMin(r *roll, region string) bool { return r.d.MinPerRegion > 0 && allowed(r.d, region) }
+
+func (r *roll) ready(of []*replica) (n int) {
+	for _, x := range of {
+		if x.ready() {
+			n++
+		}
+	}
+	return n
+}
+
+// supersede ends what is to be replaced, as far as others serve in its place.
+func (r *roll) supersede() {
+	want := int(r.d.Replicas)
+	if want > 0 || len(r.good) > 0 {
+		want = max(want, len(r.good), 1)
+	}
+	keep := max(0, want-r.ready(r.good))
+	var serving []*replica
+	for _, x := range r.old {
+		if x.ready() {
+			serving = append(serving, x)
+			continue
+		}
+		r.leaving++
+		r.p.retire(x, x.reason, false)
+	}
+	for len(serving) > keep {
+		r.leaving++
+		r.p.retire(serving[0], serving[0].reason, true)
+		serving = serving[1:]
+	}
+	r.makeRoom(serving)
+}
+
+// makeRoom ends one replica of an old version where a new one finds no room
+// beside it: one at a time, and never the last that serves.
+func (r *roll) makeRoom(serving []*replica) {
+	if !r.tight || r.leaving > 0 || r.ready(r.good) < len(r.good) || len(serving)+r.ready(r.good) < 2 {
+		return
+	}
+	for _, x := range serving {
+		freed := *x.dev
+		freed.free += x.MemoryBytes
+		if r.p.refuse(search{d: r.d, need: r.need}, &freed) == fine {
+			r.p.retire(x, x.reason+", and has no room beside it", true)
+			return
+		}
+	}
+}
+
+// forgetFailed drops failed replicas that are replaced, or that may be tried again.
+func (r *roll) forgetFailed() {
+	for _, x := range r.failed {
+		f, known := r.p.o.Failures[FailureKey{r.d.Name, x.Version, spec.DeviceID(x.Device)}]
+		if len(r.good) >= int(r.d.Replicas) || known && !f.Until.After(r.p.o.Now) {
+			r.p.retire(x, "it failed", false)
+		}
+	}
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,243 @@
+package placement
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+var regionNames = []string{"eu", "us", "ap"}
+
+func drawCluster(t *rapid.T) *sim {
+	s := newSim()
+	for n := range rapid.IntRange(1, 6).Draw(t, "nodes") {
+		var devices []uint64
+		for range rapid.IntRange(0, 3).Draw(t, "devices") {
+			devices = append(devices, uint64(rapid.SampledFrom([]int{8, 16, 24}).Draw(t, "gib"))*gib)
+		}
+		s.node(fmt.Sprintf("n%d", n), rapid.SampledFrom(regionNames).Draw(t, "region"), devices...)
+	}
+	for i := range rapid.IntRange(1, 4).Draw(t, "deployments") {
+		drawWish(t, s.deploy(fmt.Sprintf("m%d", i), 0, 0))
+	}
+	return s
+}
+
+func drawWish(t *rapid.T, d *wire.Deployment) {
+	d.Replicas = uint32(rapid.IntRange(0, 4).Draw(t, "replicas"))
+	d.MinPerRegion = uint32(rapid.IntRange(0, 2).Draw(t, "min"))
+	d.MemoryBytes = uint64(rapid.IntRange(1, 12).Draw(t, "memory")) * gib
+	d.Regions = rapid.SliceOfDistinct(rapid.SampledFrom(regionNames), func(r string) string { return r }).Draw(t, "regions")
+	d.Engine = rapid.SampledFrom([]string{"embedded", "external"}).Draw(t, "engine")
+}
+
+// disturb changes something, as time does.
+func disturb(t *rapid.T, s *sim) {
+	node := rapid.SampledFrom(s.w.Nodes).Draw(t, "node")
+	switch rapid.SampledFrom([]string{"kill", "revive", "drain", "resume", "remove", "version", "wish", "undeploy", "time", "fail"}).Draw(t, "event") {
+	case "kill":
+		s.o.Alive[spec.NodeID(node.Id)] = false
+	case "revive": // a new process: its instances are gone
+		if !s.o.Alive[spec.NodeID(node.Id)] {
+			s.o.Alive[spec.NodeID(node.Id)] = true
+			for _, d := range s.o.Devices {
+				if string(d.Node) == node.Id {
+					d.Load.Instances, d.Load.MemoryFree = nil, d.Load.MemoryTotal
+				}
+			}
+		}
+	case "drain":
+		node.State = wire.NodeState_NODE_STATE_DRAINING
+	case "resume":
+		node.State = wire.NodeState_NODE_STATE_ACTIVE
+	case "remove":
+		node.State = wire.NodeState_NODE_STATE_REMOVED
+	case "version":
+		if d := drawDeployment(t, s); d != nil {
+			d.Version++
+		}
+	case "wish":
+		if d := drawDeployment(t, s); d != nil {
+			d.Version++
+			drawWish(t, d)
+		}
+	case "undeploy":
+		if len(s.w.Deployments) > 0 {
+			s.w.Deployments = s.w.Deployments[1:]
+		}
+	case "fail":
+		fail(t, s)
+	case "time":
+		s.o.Now = s.o.Now.Add(time.Duration(rapid.IntRange(1, 300).Draw(t, "seconds")) * time.Second)
+	}
+	remember(s)
+}
+
+func drawDeployment(t *rapid.T, s *sim) *wire.Deployment {
+	if len(s.w.Deployments) == 0 {
+		return nil
+	}
+	return rapid.SampledFrom(s.w.Deployments).Draw(t, "deployment")
+}
+
+func fail(t *rapid.T, s *sim) {
+	if len(s.w.Placements) == 0 {
+		return
+	}
+	p := rapid.SampledFrom(s.w.Placements).Draw(t, "placement")
+	for _, i := range s.device(spec.DeviceID(p.Device)).Instances {
+		if i.Instance == p.Instance {
+			i.State = wire.InstanceState_INSTANCE_STATE_FAILED
+			s.o.Failures[FailureKey{p.Deployment, p.Version, spec.DeviceID(p.Device)}] = Failure{1, s.o.Now.Add(time.Minute)}
+		}
+	}
+}
+
+// remember does what the reconciler does between two plans.
+func remember(s *sim) {
+	down, draining := Troubled(s.w, s.o)
+	keep(s.o.Down, down, s.o.Now)
+	keep(s.o.Draining, draining, s.o.Now)
+}
+
+func keep(since map[spec.DeviceID]time.Time, now map[spec.DeviceID]bool, at time.Time) {
+	for id := range since {
+		if !now[id] {
+			delete(since, id)
+		}
+	}
+	for id := range now {
+		if _, ok := since[id]; !ok {
+			since[id] = at
+		}
+	}
+}
+
+// check fails on a plan that breaks a rule which holds in any situation.
+func check(t *rapid.T, s *sim, actions []Action) {
+	promised := map[spec.DeviceID]uint64{}
+	for _, p := range s.w.Placements {
+		if !slices.ContainsFunc(s.device(spec.DeviceID(p.Device)).Instances, func(i *wire.InstanceLoad) bool { return i.Instance == p.Instance }) {
+			promised[spec.DeviceID(p.Device)] += p.MemoryBytes
+		}
+	}
+	for _, a := range actions {
+		if a.Kind != Place {
+			continue
+		}
+		d := s.w.Deployments[slices.IndexFunc(s.w.Deployments, func(d *wire.Deployment) bool { return d.Name == a.Deployment })]
+		n := s.w.Nodes[slices.IndexFunc(s.w.Nodes, func(n *wire.Node) bool { return n.Id == string(a.Node) })]
+		dev := s.device(a.Device)
+		promised[a.Device] += a.Memory
+		switch {
+		case !allowed(d, n.Region):
+			t.Fatalf("%+v: outside the allowed regions %v", a, d.Regions)
+		case !s.o.Alive[a.Node] || n.State != wire.NodeState_NODE_STATE_ACTIVE || dev.Draining || dev.Health != "ok":
+			t.Fatalf("%+v: on a node or device that may not take it", a)
+		case a.Memory > 0 && promised[a.Device] > dev.MemoryFree-min(dev.MemoryFree, dev.MemoryTotal/20):
+			t.Fatalf("%+v: %d promised, %d of %d free", a, promised[a.Device], dev.MemoryFree, dev.MemoryTotal)
+		case a.Version != d.Version:
+			t.Fatalf("%+v: not the version %d", a, d.Version)
+		}
+	}
+	serving(t, s, actions)
+}
+
+// serving fails where the last ready instance of a wanted deployment is unloaded.
+func serving(t *rapid.T, s *sim, actions []Action) {
+	for _, d := range s.w.Deployments {
+		left, had := 0, 0
+		for _, p := range s.w.Placements {
+			for _, i := range s.device(spec.DeviceID(p.Device)).Instances {
+				if p.Deployment != d.Name || i.Instance != p.Instance || i.State != wire.InstanceState_INSTANCE_STATE_READY || !s.o.Alive[spec.NodeID(p.Node)] {
+					continue
+				}
+				n := s.w.Nodes[slices.IndexFunc(s.w.Nodes, func(n *wire.Node) bool { return n.Id == p.Node })]
+				if n.State == wire.NodeState_NODE_STATE_REMOVED {
+					continue
+				}
+				had++
+				if !slices.ContainsFunc(actions, func(a Action) bool { return a.Kind == Unload && string(a.Instance) == p.Instance }) {
+					left++
+				}
+			}
+		}
+		if had > 0 && left == 0 && d.Replicas > 0 {
+			t.Fatalf("the last ready instance of %s is unloaded: %+v", d.Name, actions)
+		}
+	}
+}
+
+func TestPlanKeepsItsRulesAndComesToRest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawCluster(t)
+		for range rapid.IntRange(1, 8).Draw(t, "events") {
+			s.run(t, func(actions []Action) { check(t, s, actions) })
+			disturb(t, s)
+			for range rapid.IntRange(0, 2).Draw(t, "rounds before the next event") {
+				actions := steps(s.plan())
+				check(t, s, actions)
+				for _, a := range actions {
+					s.apply(a)
+				}
+				s.settle()
+			}
+		}
+		s.run(t, func(actions []Action) { check(t, s, actions) })
+		if got := steps(s.plan()); len(got) != 0 {
+			t.Fatalf("at rest, planning again gives %+v", got)
+		}
+		complete(t, s)
+	})
+}
+
+// What was placed and has not been observed yet is not placed again.
+func TestPlacingIsNotRepeated(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawCluster(t)
+		for _, a := range s.plan() {
+			if a.Kind == Place {
+				s.apply(a)
+			}
+		}
+		for _, a := range s.plan() {
+			if a.Kind != Load && a.Kind != Unplaced {
+				t.Fatalf("got %+v, want loads alone", a)
+			}
+		}
+	})
+}
+
+func TestPlanIsDeterministic(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawCluster(t)
+		first := s.plan()
+		s.o.Devices = rapid.Permutation(s.o.Devices).Draw(t, "devices")
+		s.w.Nodes = rapid.Permutation(s.w.Nodes).Draw(t, "nodes")
+		if got := s.plan(); fmt.Sprint(got) != fmt.Sprint(first) {
+			t.Fatalf("another order of the same input: %+v, before %+v", got, first)
+		}
+	})
+}
+
+// complete fails where a deployment that has no excuse lacks replicas.
+func complete(t *rapid.T, s *sim) {
+	if len(s.o.Down)+len(s.o.Draining) > 0 { // within a grace
+		return
+	}
+	excused := map[string]bool{}
+	for _, a := range s.plan() {
+		excused[a.Deployment] = true
+	}
+	for _, d := range s.w.Deployments {
+		if n := s.ready(d.Name); n < int(d.Replicas) && !excused[d.Name] {
+			t.Fatalf("at rest, %s has %d ready instances of %d, and nothing says why", d.Name, n, d.Replicas)
+		}
+	}
+}
