@@ -1,0 +1,18 @@
+// Package engine runs the programs that compute: one Engine is one loaded model behind OpenAI's HTTP
+// interface, in a process of its own or, for the preset external, somewhere else.
+//
+// package actors calls it: the instance actor opens, starts, probes and stops engines; requests pass
+// through Do without any actor in between. Which programs may run is the node's configuration alone:
+// whoever deploys a model chooses a preset and its typed options, never a command line. It may import
+// no other room, and neither yzma nor go-nvml: those are linked by the helper lotabots-engine only.
+//
+// Every process is the leader of a session of its own and dies with the node, however the node dies.
+// Its output goes to a file of bounded size in RunDir, beside a directory of its own that is gone
+// after it has stopped.
+//
+// Presets: embedded (lotabots-engine and llama.cpp's libraries), ollama, llama-server, external.
+//
+// Not done: GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;
+// llama-server is tested against a script that records how it was called; external engines get no
+// credentials, so they belong into a network that is trusted.
+package engine

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// A Spec says what one engine is to serve and on what.
+type Spec struct {
+	Instance    spec.InstanceID
+	Deployment  string
+	Model       string // path of the GGUF; empty: external
+	ModelName   string // for answers
+	Preset      string
+	Options     map[string]string
+	Context     uint32 // tokens per request; 0: the engine's default
+	Slots       uint32 // requests at a time; 0: the engine's default
+	Device      device.Device
+	MemoryBytes uint64 // reserved on the device; engines are not held to it
+}
+
+// An Engine serves one model. Methods may be called from any goroutine; Start only once.
+type Engine interface {
+	// Start returns when the engine can serve, or why it cannot: a *spec.Error, with the engine's last
+	// lines where it said something. ctx bounds the start alone. After an error nothing runs any more.
+	Start(ctx context.Context) error
+
+	// Done is closed when a started engine's process has ended, asked or not. It never is for external.
+	Done() <-chan struct{}
+
+	// Err says, once Done is closed, how the process ended; nil: it was stopped.
+	Err() error
+
+	// Do posts body to path, such as /v1/chat/completions, and returns once the headers have come.
+	// Of header, only what concerns the request is passed on. Closing the response's body early, or
+	// ending ctx, ends the engine's work on it. Redirects are errors.
+	Do(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error)
+
+	// Load asks how busy the engine is. Known is false where it cannot tell.
+	Load(ctx context.Context) (Load, error)
+
+	// Healthy asks whether the engine answers.
+	Healthy(ctx context.Context) error
+
+	// Slots is how many requests it serves at a time, and Context how many tokens each may have, prompt
+	// and answer together; 0: not known. Both are final once Start has returned.
+	Slots() uint32
+	Context() uint32
+
+	// Stop asks the process to end, kills its whole group when the grace or ctx is over, and waits
+	// until it is gone. It may be called at any time, more than once, also while Start runs.
+	Stop(ctx context.Context) error
+}
+
+// A Load is how busy an engine says it is.
+type Load struct {
+	Known      bool // the rest is told by the engine
+	Running    int  // requests at work
+	Queued     int  // requests waiting inside
+	KVUse      float64
+	PrefillTPS float64 // tokens/s read, all requests together; 0: not told
+	DecodeTPS  float64 // tokens/s written, all requests together; 0: not told
+}
