@@ -20,7 +20,7 @@ func Discover(ctx context.Context, c Config) ([]Device, error) {
 		}
 		return simulated(c), nil
 	case KindCPU:
-		return one(cpuDevice(c))
+		return one(cpuDevice(ctx, c))
 	case KindNVIDIA:
 		return nvidia(ctx, c)
 	case KindAuto:
@@ -29,7 +29,7 @@ func Discover(ctx context.Context, c Config) ([]Device, error) {
 			return gpus, nil
 		}
 		c.Log.Info("no GPU is used; models run on the CPU", "reason", err)
-		return one(cpuDevice(c))
+		return one(cpuDevice(ctx, c))
 	}
 	return nil, spec.Errorf(spec.CodeInvalidRequest, "devices are of kind %q; it must be auto, nvidia, cpu, simulated or none", c.Kind)
 }
