@@ -1,0 +1,17 @@
+// Package consensus has the cluster agree: it runs Raft over the cluster port,
+// brings every write to the leader, answers linearizable reads and chooses who
+// votes.
+//
+// It owns the Raft server (nobody else sees its type), the protocol of forwarded
+// writes and reads (POST /propose, GET /read-index, GET /leader on the port's
+// "state" protocol) and the choice of voters. Logs, snapshots and the state
+// machine come in through raft's own interfaces.
+//
+// node/ opens it on voters and takes a Forwarder on every other node. The package
+// imports no storage, no transport and no gossip.
+//
+// Not done yet: there are at most three Raft voters (five are worth it from five
+// voter nodes on); a write is sent to the leader in one hop, so a node that is cut
+// off from the leader alone cannot write; a follower counts heartbeats as contact,
+// though one whose disk hangs gets heartbeats and no entries.
+package consensus

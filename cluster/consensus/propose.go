@@ -1,0 +1,152 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// maxCommand bounds an encoded command, in bytes.
+const maxCommand = 16 << 20
+
+// stamp fills in what the proposer has left empty, and encodes the command.
+func stamp(c *wire.Command) ([]byte, error) {
+	if c.GetBody() == nil {
+		return nil, spec.Errorf(spec.CodeInvalidRequest, "the command says nothing")
+	}
+	if c.RequestId == "" {
+		c.RequestId = uuid.NewString()
+	}
+	if c.AtMs == 0 {
+		c.AtMs = time.Now().UnixMilli()
+	}
+	if c.Level == 0 {
+		c.Level = Level
+	}
+	raw, err := proto.Marshal(c)
+	if err != nil {
+		return nil, &spec.Error{Code: spec.CodeInvalidRequest, Message: "The command cannot be encoded.", Err: err}
+	}
+	if len(raw) > maxCommand {
+		return nil, spec.Errorf(spec.CodeBodyTooLarge, "the command takes %d bytes, over the limit of %d", len(raw), maxCommand)
+	}
+	return raw, nil
+}
+
+// Propose has the cluster agree on the command and returns what applying it
+// answered, which may be a refusal (Result.Code). It asks the leader, and tries
+// again with whoever leads next, until ctx ends or 10 s have passed: then its
+// error is a *spec.Error of CodeNoLeader, where nothing can have happened, or of
+// CodeOutcomeUnknown.
+//
+// An empty RequestId, AtMs or Level is filled in, in c itself: proposing the same
+// c again, after an unknown outcome say, asks for the same thing once more and
+// is answered as the first was.
+func (c *Consensus) Propose(ctx context.Context, cmd *wire.Command) (*wire.Result, error) {
+	raw, err := stamp(cmd)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	result, err := insist(ctx, "the write", func(ctx context.Context) (*wire.Result, error) {
+		if c.IsLeader() {
+			return c.apply(ctx, cmd, raw)
+		}
+		return atLeader(ctx, c, func(ctx context.Context, leader spec.NodeID) (*wire.Result, error) {
+			return c.caller.propose(ctx, leader, raw)
+		})
+	})
+	c.metrics.proposed(result, err, time.Since(began))
+	return result, err
+}
+
+// apply proposes a command on the leader, once.
+func (c *Consensus) apply(ctx context.Context, cmd *wire.Command, raw []byte) (*wire.Result, error) {
+	if e := c.tooNew(cmd); e != nil {
+		return nil, final(e)
+	}
+	var response any
+	err := c.ask(ctx, func() error {
+		f := c.raft.Apply(raw, rpcTimeout)
+		if err := f.Error(); err != nil {
+			return err
+		}
+		response = f.Response()
+		return nil
+	})
+	switch {
+	case errors.Is(err, errFinal), errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
+		return nil, err // never in the log
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errMaybe, err)
+	}
+	result, ok := response.(*wire.Result)
+	if !ok {
+		return nil, final(spec.Errorf(spec.CodeInternal, "the state machine answered %T", response))
+	}
+	return result, nil
+}
+
+// tooNew refuses a command that a member could not apply: it would halt there.
+func (c *Consensus) tooNew(cmd *wire.Command) *spec.Error {
+	if cmd.GetBody() == nil {
+		return spec.Errorf(spec.CodeFeatureLevel, "the leader's build does not know this command")
+	}
+	if cmd.GetLevel() > Level {
+		return spec.Errorf(spec.CodeFeatureLevel, "the command needs feature level %d, the leader's build has %d", cmd.GetLevel(), Level)
+	}
+	for _, n := range c.cfg.Nodes() {
+		if n.GetState() == wire.NodeState_NODE_STATE_REMOVED {
+			continue
+		}
+		if level := max(n.GetLevel(), 1); cmd.GetLevel() > level {
+			return spec.Errorf(spec.CodeFeatureLevel, "the command needs feature level %d, node %s has %d", cmd.GetLevel(), n.GetId(), level)
+		}
+	}
+	return nil
+}
+
+// atLeader runs call against the leader that this node knows of, and gives it up
+// as soon as another leads: one that hangs would keep it for long.
+func atLeader[T any](ctx context.Context, c *Consensus, call func(context.Context, spec.NodeID) (T, error)) (T, error) {
+	var none T
+	if c.run.Err() != nil {
+		return none, errEnding
+	}
+	leader, ok := c.Leader()
+	if !ok || leader == c.cfg.ID {
+		return none, errNoLeader
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				if now, known := c.Leader(); known && now != leader || c.run.Err() != nil {
+					cancel()
+					return
+				}
+			}
+		}
+	}()
+	v, err := call(ctx, leader)
+	close(done)
+	<-watching
+	cancel()
+	return v, err
+}
