@@ -1,0 +1,90 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Sizes of the database's memory. State and log of a node are small, and the
+// machine's memory belongs to models.
+const (
+	cacheBytes    = 8 << 20
+	memtableBytes = 4 << 20
+	maxOpenFiles  = 256
+)
+
+// Options of a database.
+type Options struct {
+	Log *slog.Logger // nil: nothing is logged
+	FS  vfs.FS       // nil: the real one. Tests give one that can crash.
+}
+
+// A DB is a node's database. Its methods may be called from any goroutine, but
+// none during or after Close.
+type DB struct {
+	pebble *pebble.DB
+	events *events
+	open   struct { // a scrape of the metrics may come after Close
+		sync.RWMutex
+		closed bool
+	}
+}
+
+// Open opens the database in dir, or makes one. It fails where another process
+// has it open, and wraps ErrNewerFormat where this build is too old for it.
+func Open(dir string, o Options) (*DB, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	db := &DB{events: &events{log: o.Log}}
+	cache := pebble.NewCache(cacheBytes)
+	defer cache.Unref()
+	listener := db.events.listener()
+	options := &pebble.Options{
+		Cache: cache, MemTableSize: memtableBytes, MaxOpenFiles: maxOpenFiles,
+		FormatMajorVersion: pebbleFormat, FS: o.FS, Logger: db.events, EventListener: &listener,
+	}
+	var err error
+	if db.pebble, err = pebble.Open(dir, options); err != nil {
+		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+			return nil, fmt.Errorf("opening the database in %s: another process has it open, or this one may not: %w", dir, err)
+		}
+		return nil, fmt.Errorf("opening the database in %s: %w", dir, err)
+	}
+	if err := checkFormat(db.pebble); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the database in %s: %w", dir, err), db.pebble.Close())
+	}
+	return db, nil
+}
+
+// Pebble is the database for the packages under storage.
+func (db *DB) Pebble() *pebble.DB { return db.pebble }
+
+// Sync returns once everything that was written before the call is on disk,
+// batches that were committed without a sync included.
+func (db *DB) Sync() error { return db.pebble.LogData(nil, pebble.Sync) }
+
+// Close ends the database. Whoever uses it must have stopped.
+func (db *DB) Close() error {
+	db.open.Lock()
+	defer db.open.Unlock()
+	if db.open.closed {
+		return nil
+	}
+	db.open.closed = true
+	return db.pebble.Close()
+}
+
+// Metrics registers the database's metrics, once.
+func (db *DB) Metrics(r prometheus.Registerer) {
+	if r != nil {
+		r.MustRegister(&collector{db: db})
+	}
+}
