@@ -1,0 +1,26 @@
+// Package state is the state machine: it applies the commands that the cluster
+// has agreed on to the records that they are about, and lets the node read them.
+//
+// It owns the records (nodes, tenants, API keys, deployments, placements,
+// models, join tokens, sealed secrets, settings), their secondary indexes, the
+// answers to recent requests, the format of snapshots, and the window of recent
+// entries that the state feed sends on. A Raft server drives it as raft.FSM, a
+// follower of the feed by ApplyEntry and ReadSnapshot: the same code, so that both
+// come to the same bytes at the same index. Apply reads no clock but the
+// command's and no random numbers.
+//
+// node/ opens it over storage's database, hands it to consensus and feed, and
+// reads from it. The package imports no other room.
+//
+// Durability. A batch carries the index that it brings the records to and is not
+// synced: after a crash the log gives again what was lost. A snapshot that Raft
+// keeps is durable here before it is closed, since Raft gives nothing below it
+// again. Restore is durable when it returns.
+//
+// An entry that this build cannot apply halts it: Apply panics and says which
+// level is missing, ApplyEntry returns an error and goes no further.
+//
+// Not done yet: users, roles, sessions, quotas, usage roll-ups and audit entries
+// have no records; the records of one kind are read from disk one by one, without
+// a cache of decoded ones; the versions of removed deployments are kept for ever.
+package state

@@ -1,0 +1,82 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/storage"
+)
+
+// Keys of the state machine, after storage.State:
+//
+//	0x00                                the generation in force, 8 bytes
+//	0x01 generation(8) 0x00             position: applied index, its term, level; 8 bytes each
+//	0x01 generation(8) table name       a record; tables are below 0x80
+//	0x01 generation(8) index ...        entries of secondary indexes, without a value
+//
+// A restored snapshot is written as the next generation while the one in force
+// is read and written, and comes into force by one key. Numbers are big-endian.
+// Names have no zero byte, which ends them where more follows.
+const (
+	pointerMark    = 0x00
+	generationMark = 0x01
+	positionMark   = 0x00
+	firstIndex     = 0x80
+
+	byTenant  = 0x81 // tenant 0 key: keys of a tenant
+	byKeyName = 0x82 // tenant 0 name 0 key: keys that were not revoked
+	byNode    = 0x83 // node 0 instance: placements on a node
+	byAge     = 0x84 // index(8) request: remembered requests
+)
+
+var pointerKey = storage.State.Key([]byte{pointerMark})
+
+// generationPrefix begins every key of a generation.
+func generationPrefix(generation uint64) []byte {
+	return storage.State.Key([]byte{generationMark}, be(generation))
+}
+
+func be(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// after is the first key that does not begin with prefix, or nil if there is none.
+func after(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; i >= 0; i-- {
+		end[i]++
+		if end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
+}
+
+// indexKey is the key, within a generation, of an entry of a secondary index.
+func indexKey(index byte, parts ...string) []byte {
+	return append([]byte{index}, strings.Join(parts, "\x00")...)
+}
+
+const (
+	maxName    = 256 // bytes
+	maxRequest = 512
+)
+
+// checkName refuses what cannot be a part of a key.
+func checkName(field, name string) *wire.Result {
+	switch {
+	case name == "":
+		return refuse(spec.CodeInvalidRequest, "%s is missing", field)
+	case len(name) > maxName:
+		return refuse(spec.CodeInvalidRequest, "%s has %d bytes and may have %d", field, len(name), maxName)
+	case strings.ContainsRune(name, 0):
+		return refuse(spec.CodeInvalidRequest, "%s has a zero byte", field)
+	}
+	return nil
+}
+
+// refuse answers a command that changes nothing.
+func refuse(code spec.Code, format string, args ...any) *wire.Result {
+	return &wire.Result{Code: string(code), Message: fmt.Sprintf(format, args...)}
+}

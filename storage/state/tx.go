@@ -1,0 +1,141 @@
+package state
+
+import (
+	"github.com/cockroachdb/pebble/v2"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// A tx is the application of one entry: it reads what it has written, and all
+// of it comes into force at once. It panics with a fault where the database fails.
+type tx struct {
+	view
+	batch    *pebble.Batch
+	index    uint64
+	command  *wire.Command // nil: Raft's own entry
+	at       int64         // the command's clock, Unix milliseconds
+	refs     []Ref
+	requests int // remembered
+	limits   limits
+}
+
+// beginLocked needs writing.
+func (s *Store) beginLocked(index uint64, c *wire.Command) *tx {
+	batch := s.db.Pebble().NewIndexedBatch()
+	return &tx{
+		view: view{batch, generationPrefix(s.mu.generation)}, batch: batch, index: index,
+		command: c, at: c.GetAtMs(), requests: s.writing.requests, limits: s.limits,
+	}
+}
+
+// run carries the command out, unless its request was answered before, and
+// remembers the answer. A command that is refused leaves nothing but that.
+func (t *tx) run() *wire.Result {
+	if t.command == nil {
+		return &wire.Result{Index: t.index}
+	}
+	id := t.command.GetRequestId()
+	if r, ok := t.remembered(id); ok {
+		return r
+	}
+	if len(id) > maxRequest {
+		r := refuse(spec.CodeInvalidRequest, "the request id has %d bytes and may have %d", len(id), maxRequest)
+		r.Index = t.index
+		return r
+	}
+	r := t.dispatch()
+	if r.Code != "" {
+		t.batch.Reset()
+		t.refs = nil
+	}
+	r.Index = t.index
+	t.remember(id, r)
+	return r
+}
+
+func (t *tx) set(within, value []byte) { must(t.batch.Set(t.key(within), value, nil)) }
+
+func (t *tx) remove(within []byte) { must(t.batch.Delete(t.key(within), nil)) }
+
+// put writes a record over the one that old is, if there was one.
+func (t *table[M]) put(x *tx, m M, old M, existed bool) {
+	if existed {
+		t.unindex(x, old)
+	}
+	raw, err := marshal.Marshal(m)
+	must(err)
+	x.set(t.key(t.name(m)), raw)
+	for _, k := range t.indexes(m) {
+		x.set(k, nil)
+	}
+	x.refs = append(x.refs, Ref{t.kind, t.name(m)})
+}
+
+// drop removes a record.
+func (t *table[M]) drop(x *tx, m M) {
+	t.unindex(x, m)
+	x.remove(t.key(t.name(m)))
+	x.refs = append(x.refs, Ref{t.kind, t.name(m)})
+}
+
+func (t *table[M]) unindex(x *tx, m M) {
+	for _, k := range t.indexes(m) {
+		x.remove(k)
+	}
+}
+
+// done answers a command that was carried out.
+func done(version uint64) *wire.Result { return &wire.Result{Version: version} }
+
+// dispatch carries the command out. decodeCommand has seen to it that its body is known.
+func (t *tx) dispatch() *wire.Result {
+	switch b := t.command.GetBody().(type) {
+	case *wire.Command_PutNode:
+		return t.putNode(given(b.PutNode.GetNode()))
+	case *wire.Command_SetNodeState:
+		return t.setNodeState(b.SetNodeState)
+	case *wire.Command_PutTenant:
+		return t.putTenant(given(b.PutTenant.GetTenant()))
+	case *wire.Command_PutKey:
+		return t.putKey(given(b.PutKey.GetKey()))
+	case *wire.Command_RevokeKey:
+		return t.revokeKey(b.RevokeKey.GetId())
+	case *wire.Command_PutDeployment:
+		return t.putDeployment(given(b.PutDeployment.GetDeployment()))
+	case *wire.Command_RemoveDeployment:
+		return t.removeDeployment(b.RemoveDeployment.GetName())
+	case *wire.Command_PutPlacement:
+		return t.putPlacement(given(b.PutPlacement.GetPlacement()))
+	case *wire.Command_RemovePlacement:
+		return t.removePlacement(b.RemovePlacement.GetInstance())
+	case *wire.Command_PutModel:
+		return t.putModel(given(b.PutModel.GetModel()))
+	case *wire.Command_RemoveModel:
+		return t.removeModel(b.RemoveModel.GetName())
+	case *wire.Command_PutToken:
+		return t.putToken(given(b.PutToken.GetToken()))
+	case *wire.Command_UseToken:
+		return t.useToken(b.UseToken)
+	case *wire.Command_RevokeToken:
+		return t.revokeToken(b.RevokeToken.GetId())
+	case *wire.Command_PutSecret:
+		return t.putSecret(given(b.PutSecret.GetSecret()), b.PutSecret.GetExpectVersion())
+	case *wire.Command_PutSetting:
+		return t.putSetting(b.PutSetting)
+	}
+	panic("state: a command without a body came past decodeCommand")
+}
+
+// given is the record of a command; one that was left out is an empty one,
+// which is refused for its missing name.
+func given[T any, M interface {
+	*T
+	proto.Message
+}](m M) M {
+	if m == nil {
+		return new(T)
+	}
+	return m
+}
