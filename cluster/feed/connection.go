@@ -1,0 +1,120 @@
+package feed
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// A connection is one server's stream of frames.
+type connection struct {
+	// began is a time before the server got the request. What the server says
+	// happened "elapsed" after that happened no earlier than began + elapsed by
+	// this node's clock, however long the frame was on its way.
+	began  time.Time
+	body   io.ReadCloser
+	frames *bufio.Reader
+	watch  *time.Timer
+	cancel context.CancelCauseFunc
+	ctx    context.Context
+}
+
+func dial(ctx context.Context, client *http.Client, server spec.NodeID, from uint64) (*connection, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	c := &connection{ctx: ctx, cancel: cancel}
+	c.watch = time.AfterFunc(2*silence, func() { cancel(errSilent) }) // a handshake takes longer than a frame
+	var mu sync.Mutex                                                 // the trace may be called by a dialler that lost
+	c.began = time.Now()
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		mu.Lock()
+		defer mu.Unlock()
+		c.began = time.Now()
+	}})
+	r, err := http.NewRequestWithContext(traced, http.MethodGet, "http://"+string(server)+"/feed?from="+strconv.FormatUint(from, 10), nil)
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		c.close()
+		return nil, c.why(err)
+	}
+	c.body, c.frames = answer.Body, bufio.NewReaderSize(answer.Body, maxPart+headSize)
+	if answer.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(answer.Body, 512))
+		c.close()
+		return nil, fmt.Errorf("the server answered %s: %s", answer.Status, strings.TrimSpace(string(text)))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return c, nil
+}
+
+// next reads a frame, and waits for it no longer than a living server would let
+// it. The time between two calls does not count.
+func (c *connection) next() (byte, []byte, error) {
+	c.watch.Reset(silence)
+	kind, payload, err := readFrame(c.frames)
+	c.watch.Stop()
+	if err != nil {
+		return 0, nil, c.why(err)
+	}
+	return kind, payload, nil
+}
+
+// why is the cause of err, where this side gave up.
+func (c *connection) why(err error) error {
+	if cause := context.Cause(c.ctx); errors.Is(cause, errSilent) {
+		return cause
+	}
+	return err
+}
+
+func (c *connection) close() {
+	c.watch.Stop()
+	c.cancel(context.Canceled)
+	if c.body != nil {
+		_ = c.body.Close()
+	}
+}
+
+func (f *Follower) entry(payload []byte) error {
+	e := &wire.Entry{}
+	if err := proto.Unmarshal(payload, e); err != nil {
+		return fmt.Errorf("%w: %w", errFrame, err)
+	}
+	if e.GetIndex() <= f.cfg.Store.Index() {
+		return nil // it came by Raft, or with a snapshot that was newer
+	}
+	if _, err := f.cfg.Store.ApplyEntry(e); err != nil {
+		return fmt.Errorf("applying entry %d: %w", e.GetIndex(), err)
+	}
+	return nil
+}
+
+func (f *Follower) snapshot(c *connection) error {
+	began, had := time.Now(), f.cfg.Store.Index()
+	p := &parts{next: c.next}
+	if err := f.cfg.Store.ReadSnapshot(p); err != nil {
+		return fmt.Errorf("restoring a snapshot: %w", err)
+	}
+	if err := p.drain(); err != nil {
+		return err
+	}
+	f.cfg.Log.Info("state restored from a snapshot", "index", f.cfg.Store.Index(), "before", had, "took", time.Since(began))
+	return nil
+}
