@@ -1,8 +1,13 @@
 package engine
 
 import (
+	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // The presets.
@@ -15,27 +20,29 @@ const (
 
 // A Config is what the node's operator allows engines to be.
 type Config struct {
-	Helper      string   // path of lotabots-engine; empty: beside this executable, then in PATH
-	Libraries   string   // directory of llama.cpp's; empty: LOTABOTS_LLAMA_LIB, then the cache
-	Ollama      string   // path; empty: in PATH
-	LlamaServer string   // path; empty: in PATH
+	Helper      string // path of lotabots-engine; empty: beside this executable, then in PATH
+	Libraries   string // directory of llama.cpp's; empty: LOTABOTS_LLAMA_LIB, then the cache
+	Ollama      string // path; empty: in PATH
+	LlamaServer string // path; empty: in PATH
 
 	// ExternalURLs are the prefixes that URLs of external engines may have; none: there are no such.
+	// A prefix ends at a path's segment: http://h:1/a allows http://h:1/a/b, not http://h:1/ab.
 	ExternalURLs []string
 
-	RunDir string        // of logs and of what engines need while they run; must exist
+	RunDir string        // of logs and of what engines need while they run; must exist, nobody else's
 	Grace  time.Duration // how long a stopping engine may finish what it does; 0: 10 s
 	Log    *slog.Logger  // nil: none
 }
 
 const defaultGrace = 10 * time.Second
 
-// Presets opens engines.
+// Presets opens engines. Any goroutine may use it.
 type Presets struct {
 	config Config
+	rooms  sync.Mutex // held while RunDir is tidied and a directory in it is taken
 }
 
-// New returns the presets of c. It looks at nothing yet.
+// New returns the presets of c. It touches nothing.
 func New(c Config) *Presets {
 	if c.Grace <= 0 {
 		c.Grace = defaultGrace
@@ -46,12 +53,86 @@ func New(c Config) *Presets {
 	return &Presets{config: c}
 }
 
-// Names lists the presets, whether this node can run them or not.
-func (p *Presets) Names() []string { return []string{Embedded, External, LlamaServer, Ollama} }
+// Names lists the presets in a fixed order, whether this node can run them or not.
+func (*Presets) Names() []string { return []string{Embedded, Ollama, LlamaServer, External} }
 
-// Check tells why s could not run here: CodeEngineUnknown, CodeUnsupported for an option,
-// CodeEngineUnavailable for what this machine lacks.
-func (p *Presets) Check(s Spec) error { return nil }
+// Check tells why s cannot run here: CodeEngineUnknown, CodeUnsupported for an option,
+// CodeInvalidRequest for a value, CodeEngineUnavailable for what this machine lacks. What only a start
+// can tell, such as a damaged model, it does not find.
+func (p *Presets) Check(s Spec) error {
+	_, err := p.check(s)
+	return err
+}
 
-// Open returns the engine of s, not started. It checks s and touches nothing.
-func (p *Presets) Open(s Spec) (Engine, error) { return nil, nil }
+// Open returns the engine of s, not started. It fails as Check does, and starts nothing.
+func (p *Presets) Open(s Spec) (Engine, error) {
+	o, err := p.check(s)
+	if err != nil {
+		return nil, err
+	}
+	switch s.Preset {
+	case External:
+		return newExternal(s, o, p.config)
+	case Embedded:
+		d, err := newEmbedded(s, o, p.config)
+		return p.local(s, d, err)
+	case Ollama:
+		d, err := newOllama(s, o, p.config)
+		return p.local(s, d, err)
+	default:
+		d, err := newLlamaServer(s, o, p.config)
+		return p.local(s, d, err)
+	}
+}
+
+func (p *Presets) local(s Spec, d driver, err error) (Engine, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &local{presets: p, spec: s, driver: d, done: make(chan struct{})}, nil
+}
+
+// Bounds of what a deployment may ask for, where the engine has none.
+const (
+	maxContext = 4 << 20
+	maxSlots   = 256 // llama.cpp's bound on sequences
+)
+
+// check returns the checked options of s.
+func (p *Presets) check(s Spec) (options, error) {
+	known, ok := optionsOf[s.Preset]
+	if !ok {
+		return nil, spec.Errorf(spec.CodeEngineUnknown, "there is no engine preset %.60q; this node has %s", s.Preset, strings.Join(p.Names(), ", "))
+	}
+	o, err := known.read(s.Preset, s.Options)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Context > maxContext:
+		return nil, invalid("context", fmt.Sprintf("context is %d; it must be at most %d", s.Context, maxContext))
+	case s.Slots > maxSlots && s.Preset != External:
+		return nil, invalid("slots", fmt.Sprintf("slots is %d; it must be at most %d", s.Slots, maxSlots))
+	case s.Preset == External:
+		return o, p.checkURL(o)
+	case s.Model == "":
+		return nil, invalid("model", "the preset "+s.Preset+" needs a model")
+	}
+	return o, p.available(s.Preset)
+}
+
+func (p *Presets) available(preset string) (err error) {
+	switch preset {
+	case Embedded:
+		_, _, err = p.config.embedded()
+	case Ollama:
+		_, err = p.config.ollama()
+	case LlamaServer:
+		_, err = p.config.llamaServer()
+	}
+	return err
+}
+
+func invalid(param, message string) error {
+	return &spec.Error{Code: spec.CodeInvalidRequest, Param: param, Message: message}
+}

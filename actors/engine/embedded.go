@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+
+	"github.com/lotabots/lotabots/actors/device"
+)
+
+// embedded drives lotabots-engine serve, which loads the GGUF before its health is well. Its
+// interface is actors/llamacpp's.
+type embedded struct {
+	spec              Spec
+	options           options
+	helper, libraries string
+	grace             string
+}
+
+func newEmbedded(s Spec, o options, c Config) (driver, error) {
+	helper, libraries, err := c.embedded()
+	if err != nil {
+		return nil, err
+	}
+	model, err := filepath.Abs(s.Model)
+	s.Model = model
+	return &embedded{spec: s, options: o, helper: helper, libraries: libraries, grace: c.Grace.String()}, err
+}
+
+const (
+	socketName = "s"
+	maxSocket  = 100 // bytes of a socket's path; the kernel takes 107
+)
+
+func (e *embedded) launch(r *room) (command, *web, error) {
+	where := "cpu"
+	if e.spec.Device.Kind == device.KindNVIDIA {
+		where = "0" // of those that it sees
+	}
+	args := []string{
+		"serve", "--socket", socketName, "--model", e.spec.Model, "--libraries", e.libraries, "--device", where,
+		"--exit-with-parent", "--grace", e.grace,
+		"--context", strconv.FormatUint(uint64(e.spec.Context), 10), "--slots", strconv.FormatUint(uint64(e.spec.Slots), 10),
+	}
+	if e.spec.ModelName != "" {
+		args = append(args, "--name="+e.spec.ModelName)
+	}
+	for _, name := range []string{"threads", "embeddings"} {
+		if v, ok := e.options[name]; ok {
+			args = append(args, "--"+name, v)
+		}
+	}
+	dial, err := socketDial(r)
+	if err != nil {
+		return command{}, nil, err
+	}
+	return command{path: e.helper, args: args, env: visible(e.spec.Device), dir: r.dir}, newWeb(&url.URL{Scheme: "http", Host: "engine"}, dial), nil
+}
+
+// socketDial reaches the socket in the room. A data directory may lie deeper than a socket's path may
+// be long: then the way leads through the room's open directory.
+func socketDial(r *room) (func(context.Context, string, string) (net.Conn, error), error) {
+	path := filepath.Join(r.dir, socketName)
+	if len(path) > maxSocket {
+		if runtime.GOOS != "linux" {
+			return nil, fmt.Errorf("the path of the engine's socket has more than %d bytes: choose a shorter data directory than %s", maxSocket, r.dir)
+		}
+		path = filepath.Join("/proc", strconv.Itoa(os.Getpid()), "fd", strconv.FormatUint(uint64(r.lock.Fd()), 10), socketName)
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	return func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", path) }, nil
+}
+
+func (*embedded) up(ctx context.Context, w *web) error {
+	_, err := w.ask(ctx, http.MethodGet, "/health", nil)
+	return err
+}
+
+// settle asks what came of what was wanted: a context is cut to what the model was trained on.
+func (e *embedded) settle(ctx context.Context, w *web, _ *room) (facts, error) {
+	var models struct {
+		Data []struct {
+			MaxModelLen uint32 `json:"max_model_len"`
+		} `json:"data"`
+	}
+	if err := w.call(ctx, http.MethodGet, "/v1/models", nil, &models); err != nil {
+		return facts{}, err
+	}
+	var load embeddedLoad
+	if err := w.call(ctx, http.MethodGet, "/load", nil, &load); err != nil {
+		return facts{}, err
+	}
+	f := facts{slots: uint32(max(load.Slots, 1)), context: e.spec.Context}
+	if len(models.Data) > 0 {
+		f.context = models.Data[0].MaxModelLen
+	}
+	return f, nil
+}
+
+// embeddedLoad is actors/llamacpp.Load.
+type embeddedLoad struct {
+	Slots      int     `json:"slots"`
+	Running    int     `json:"running"`
+	Queued     int     `json:"queued"`
+	KVUse      float64 `json:"kv_use"`
+	PrefillTPS float64 `json:"prefill_tps"`
+	DecodeTPS  float64 `json:"decode_tps"`
+}
+
+func (*embedded) load(ctx context.Context, w *web) (Load, error) {
+	var l embeddedLoad
+	err := w.call(ctx, http.MethodGet, "/load", nil, &l)
+	return Load{Known: err == nil, Running: l.Running, Queued: l.Queued, KVUse: l.KVUse, PrefillTPS: l.PrefillTPS, DecodeTPS: l.DecodeTPS}, err
+}
+
+// body needs no change: the helper serves one model and repeats the name that was asked for.
+func (*embedded) body(body []byte) ([]byte, error) { return body, nil }

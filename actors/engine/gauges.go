@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// gauges says by which metrics an engine tells its load; older and newer names stand side by side.
+// Counts of several models or workers are added up, shares averaged.
+var gauges = map[string]map[string]gauge{
+	"vllm": {
+		"vllm:num_requests_running": running, "vllm:num_requests_waiting": queued,
+		"vllm:kv_cache_usage_perc": kvUse, "vllm:gpu_cache_usage_perc": kvUse,
+	},
+	"sglang": {"sglang:num_running_reqs": running, "sglang:num_queue_reqs": queued, "sglang:token_usage": kvUse},
+	"llama-server": {
+		"llamacpp:requests_processing": running, "llamacpp:requests_deferred": queued, "llamacpp:kv_cache_usage_ratio": kvUse,
+		"llamacpp:prompt_tokens_seconds": prefill, "llamacpp:predicted_tokens_seconds": decode,
+	},
+	"tgi": {"tgi_batch_current_size": running, "tgi_queue_size": queued},
+}
+
+type gauge uint8
+
+const (
+	running gauge = iota
+	queued
+	kvUse
+	prefill
+	decode
+	gaugeCount
+)
+
+// parseGauges reads Prometheus' text; lines that it does not know, or that make no sense, count for nothing.
+func parseGauges(text []byte, names map[string]gauge) Load {
+	var sum, n [gaugeCount]float64
+	for line := range bytes.Lines(text) {
+		name, value, ok := sample(string(bytes.TrimSpace(line)))
+		if g, known := names[name]; ok && known {
+			sum[g] += value
+			n[g]++
+		}
+	}
+	share := 0.0
+	if n[kvUse] > 0 {
+		share = min(1, sum[kvUse]/n[kvUse])
+	}
+	count := func(g gauge) int { return int(min(sum[g], math.MaxInt32)) }
+	return Load{
+		Known: n[running] > 0, Running: count(running), Queued: count(queued), KVUse: share,
+		PrefillTPS: sum[prefill], DecodeTPS: sum[decode],
+	}
+}
+
+// sample splits one line: name, labels in braces perhaps, value, a timestamp perhaps.
+func sample(line string) (name string, value float64, ok bool) {
+	if line == "" || line[0] == '#' {
+		return "", 0, false
+	}
+	end := strings.IndexAny(line, "{ \t")
+	if end < 0 {
+		return "", 0, false
+	}
+	name, rest := line[:end], line[end:]
+	if rest[0] == '{' {
+		closing := strings.LastIndexByte(rest, '}') // a value has no brace, a label's may
+		if closing < 0 {
+			return "", 0, false
+		}
+		rest = rest[closing+1:]
+	}
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		return "", 0, false
+	}
+	value, err := strconv.ParseFloat(fields[0], 64)
+	if err != nil || math.IsNaN(value) || value < 0 || value > 1e12 {
+		return "", 0, false
+	}
+	return name, value, true
+}
+
+// gaugedLoad asks /metrics.
+func gaugedLoad(ctx context.Context, w *web, engine string) (Load, error) {
+	raw, err := w.ask(ctx, http.MethodGet, "/metrics", nil)
+	if err != nil {
+		return Load{}, err
+	}
+	return parseGauges(raw, gauges[engine]), nil
+}

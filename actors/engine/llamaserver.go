@@ -1,0 +1,134 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+
+	"github.com/lotabots/lotabots/actors/device"
+)
+
+// llamaServer drives llama.cpp's llama-server on a port of the loopback interface. A random key keeps
+// other users of the machine out.
+type llamaServer struct {
+	spec    Spec
+	options options
+	path    string
+}
+
+const (
+	defaultSlots   = 4
+	defaultContext = 8192 // tokens per request; the servers cut it to what the model was trained on
+)
+
+func newLlamaServer(s Spec, o options, c Config) (driver, error) {
+	path, err := c.llamaServer()
+	if err != nil {
+		return nil, err
+	}
+	model, err := filepath.Abs(s.Model)
+	s.Model = model
+	return &llamaServer{spec: s.withDefaults(), options: o, path: path}, err
+}
+
+func (s Spec) withDefaults() Spec {
+	if s.Slots == 0 {
+		s.Slots = defaultSlots
+	}
+	if s.Context == 0 {
+		s.Context = defaultContext
+	}
+	return s
+}
+
+func (e *llamaServer) launch(r *room) (command, *web, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return command{}, nil, err
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return command{}, nil, err
+	}
+	args := []string{
+		"-m", e.spec.Model, "--host", host, "--port", port, "--metrics",
+		"-np", strconv.FormatUint(uint64(e.spec.Slots), 10),
+		"-c", strconv.FormatUint(uint64(e.spec.Context)*uint64(e.spec.Slots), 10), // of all slots together
+		"-ngl", strconv.Itoa(e.layers()),
+	}
+	if e.spec.ModelName != "" {
+		args = append(args, "--alias", e.spec.ModelName)
+	}
+	if n := threads(e.options, e.spec.Model); n > 0 {
+		args = append(args, "-t", strconv.Itoa(n))
+	}
+	if e.options["embeddings"] == "on" {
+		args = append(args, "--embeddings")
+	}
+	if p := e.options["pooling"]; p != "" {
+		args = append(args, "--pooling", p)
+	}
+	key := rand.Text()
+	w := newWeb(&url.URL{Scheme: "http", Host: address}, nil)
+	w.always = http.Header{"Authorization": {"Bearer " + key}}
+	env := append(visible(e.spec.Device), "LLAMA_API_KEY="+key, "HOME="+r.dir)
+	return command{path: e.path, args: args, env: env, dir: r.dir, leash: true}, w, nil
+}
+
+func (e *llamaServer) layers() int {
+	const all = 999
+	if _, ok := e.options["gpu-layers"]; ok {
+		return e.options.number("gpu-layers")
+	}
+	if e.spec.Device.Kind == device.KindNVIDIA {
+		return all
+	}
+	return 0
+}
+
+func (*llamaServer) up(ctx context.Context, w *web) error {
+	_, err := w.ask(ctx, http.MethodGet, "/health", nil) // 503 while it loads
+	return err
+}
+
+// settle takes what the server tells of itself; versions that tell nothing have what was asked for.
+func (e *llamaServer) settle(ctx context.Context, w *web, _ *room) (facts, error) {
+	f := facts{slots: e.spec.Slots, context: e.spec.Context}
+	var props struct {
+		Slots    uint32 `json:"total_slots"`
+		Defaults struct {
+			Context uint32 `json:"n_ctx"`
+		} `json:"default_generation_settings"`
+	}
+	if w.call(ctx, http.MethodGet, "/props", nil, &props) != nil {
+		return f, ctx.Err()
+	}
+	if n := props.Slots; n > 0 && n < f.slots {
+		f.slots = n
+	}
+	if n := props.Defaults.Context; n > 0 && n < f.context {
+		f.context = n
+	}
+	return f, nil
+}
+
+func (*llamaServer) load(ctx context.Context, w *web) (Load, error) {
+	return gaugedLoad(ctx, w, LlamaServer)
+}
+
+// body needs no change: the server has one model and takes any name for it.
+func (*llamaServer) body(body []byte) ([]byte, error) { return body, nil }
+
+// freeAddress finds a port for a server that cannot be handed a listener. Somebody else may take it in
+// between: then the server ends at once, and is started again.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}

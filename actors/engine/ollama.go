@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/lotabots/lotabots/actors/device"
+)
+
+// ollama drives an ollama serve of the engine's own, on a port of the loopback interface and with its
+// home and its models in the engine's room: nothing is shared with an Ollama that somebody uses here.
+// The GGUF is lent to its store by a link, not copied.
+type ollama struct {
+	spec    Spec
+	options options
+	path    string
+	name    string // of the model inside
+}
+
+// ollamaName is what Ollama takes for a model's name, without its namespaces.
+var ollamaName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$`)
+
+func newOllama(s Spec, o options, c Config) (driver, error) {
+	path, err := c.ollama()
+	if err != nil {
+		return nil, err
+	}
+	model, err := filepath.Abs(s.Model)
+	s.Model = model
+	name := s.ModelName
+	if name == "" {
+		name = s.Deployment
+	}
+	if !ollamaName.MatchString(name) {
+		name = "model"
+	}
+	return &ollama{spec: s.withDefaults(), options: o, path: path, name: name}, err
+}
+
+func (e *ollama) launch(r *room) (command, *web, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return command{}, nil, err
+	}
+	env := append(visible(e.spec.Device),
+		"OLLAMA_HOST="+address, "HOME="+r.dir, "OLLAMA_MODELS="+modelsDir(r),
+		"OLLAMA_NUM_PARALLEL="+strconv.FormatUint(uint64(e.spec.Slots), 10),
+		"OLLAMA_MAX_LOADED_MODELS=1", "OLLAMA_KEEP_ALIVE=-1", // it stays loaded until it is stopped
+		"OLLAMA_NOPRUNE=1")
+	if e.spec.Device.Kind != device.KindNVIDIA {
+		env = append(env, "OLLAMA_LLM_LIBRARY=cpu")
+	}
+	return command{path: e.path, args: []string{"serve"}, env: env, dir: r.dir, leash: true},
+		newWeb(&url.URL{Scheme: "http", Host: address}, nil), nil
+}
+
+func modelsDir(r *room) string { return filepath.Join(r.dir, "models") }
+
+func (*ollama) up(ctx context.Context, w *web) error {
+	_, err := w.ask(ctx, http.MethodGet, "/api/version", nil)
+	return err
+}
+
+// create is the question of POST /api/create: a Modelfile, spelled out.
+type create struct {
+	Model      string            `json:"model"`
+	Files      map[string]string `json:"files"`
+	Template   string            `json:"template,omitempty"`
+	Parameters map[string]int    `json:"parameters"`
+	Stream     bool              `json:"stream"`
+}
+
+// settle makes the model and has it loaded.
+func (e *ollama) settle(ctx context.Context, w *web, r *room) (facts, error) {
+	digest, err := e.lend(ctx, r)
+	if err != nil {
+		return facts{}, err
+	}
+	f := facts{slots: e.spec.Slots, context: e.spec.Context}
+	if err := e.create(ctx, w, digest, f.context); err != nil {
+		return facts{}, err
+	}
+	trained, err := e.trained(ctx, w)
+	if err != nil {
+		return facts{}, err
+	}
+	if trained > 0 && trained < f.context {
+		f.context = trained
+		if err := e.create(ctx, w, digest, f.context); err != nil {
+			return facts{}, err
+		}
+	}
+	return f, e.preload(ctx, w)
+}
+
+// lend puts a link to the GGUF where Ollama looks for uploads, and returns its digest.
+func (e *ollama) lend(ctx context.Context, r *room) (string, error) {
+	file, err := os.Open(e.spec.Model)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, readWhile(ctx, file)); err != nil {
+		return "", fmt.Errorf("read the model: %w", err)
+	}
+	digest := hex.EncodeToString(sum.Sum(nil))
+	blobs := filepath.Join(modelsDir(r), "blobs")
+	if err := os.MkdirAll(blobs, 0o700); err != nil {
+		return "", err
+	}
+	return "sha256:" + digest, os.Symlink(e.spec.Model, filepath.Join(blobs, "sha256-"+digest))
+}
+
+func (e *ollama) create(ctx context.Context, w *web, digest string, tokens uint32) error {
+	c := create{
+		Model: e.name, Files: map[string]string{"model.gguf": digest}, Template: e.options["template"],
+		Parameters: map[string]int{"num_ctx": int(tokens)},
+	}
+	if n := threads(e.options, e.spec.Model); n > 0 {
+		c.Parameters["num_thread"] = n
+	}
+	if _, ok := e.options["gpu-layers"]; ok {
+		c.Parameters["num_gpu"] = e.options.number("gpu-layers")
+	}
+	var answer struct {
+		Status string `json:"status"`
+	}
+	if err := w.call(ctx, http.MethodPost, "/api/create", c, &answer); err != nil {
+		return err
+	}
+	if answer.Status != "success" {
+		return fmt.Errorf("making the model ended with %.100q", answer.Status)
+	}
+	return nil
+}
+
+// trained is the model's own context; 0: it is not told.
+func (e *ollama) trained(ctx context.Context, w *web) (uint32, error) {
+	var shown struct {
+		Info map[string]any `json:"model_info"`
+	}
+	if err := w.call(ctx, http.MethodPost, "/api/show", map[string]string{"model": e.name}, &shown); err != nil {
+		return 0, err
+	}
+	for key, value := range shown.Info {
+		if n, ok := value.(float64); ok && strings.HasSuffix(key, ".context_length") && n >= 1 && n <= maxContext {
+			return uint32(n), nil
+		}
+	}
+	return 0, nil
+}
+
+// preload has the model loaded before the first client asks. Models that only embed refuse to generate.
+func (e *ollama) preload(ctx context.Context, w *web) error {
+	err := w.call(ctx, http.MethodPost, "/api/generate", wake{Model: e.name, KeepAlive: -1}, nil)
+	if refused := (*statusError)(nil); errors.As(err, &refused) && refused.status == http.StatusBadRequest {
+		err = w.call(ctx, http.MethodPost, "/api/embed", wake{Model: e.name, KeepAlive: -1, Input: "a"}, nil)
+	}
+	return err
+}
+
+// wake is a question of /api/generate or /api/embed that only has the model loaded.
+type wake struct {
+	Model     string `json:"model"`
+	KeepAlive int    `json:"keep_alive"`
+	Input     string `json:"input,omitempty"`
+	Stream    bool   `json:"stream"`
+}
+
+// load is not told by Ollama; whoever counts its requests knows more.
+func (*ollama) load(context.Context, *web) (Load, error) { return Load{}, nil }
+
+func (e *ollama) body(body []byte) ([]byte, error) { return withModel(body, e.name) }
