@@ -1,0 +1,9 @@
+// Package chaos breaks a cluster of real processes on purpose while clients use
+// it, writes down what every client saw, and checks that against what LotaBots
+// promises. The words: a fault is one thing that goes wrong, the plan is the
+// faults of one seed, the nemesis carries it out, the workload makes the load,
+// the history is what was seen, a checker judges it.
+//
+// `lotabots chaos run` calls Run. The package drives processes from outside: it
+// imports node/dev, node/client and node/config, and no room.
+package chaos

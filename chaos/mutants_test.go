@@ -1,0 +1,99 @@
+//go:build mutants
+
+package chaos
+
+import (
+	"bytes"
+	"cmp"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The traces that a broken build has and no other may have.
+var traces = []string{"LOTABOTS_MUTANT", "cluster/spec/mutant"}
+
+func built(t *testing.T, variable, path string) string {
+	t.Helper()
+	path, err := filepath.Abs(cmp.Or(os.Getenv(variable), path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v: run make mutants", err)
+	}
+	return path
+}
+
+// TestMutantsAreCaught runs builds that are broken on purpose. Each is to be
+// caught by a check that its fault concerns, and the same build with nothing
+// broken is to pass.
+func TestMutantsAreCaught(t *testing.T) {
+	binary := built(t, "LOTABOTS_MUTANT_BIN", "../bin/lotabots-mutant")
+	for _, c := range []struct {
+		mutant   string
+		seed     int64
+		duration time.Duration
+		faults   []Kind
+		checks   []string // one of them has to catch it
+	}{
+		{"", 1, 15 * time.Second, []Kind{Kill, Power}, nil},
+		{"silent-truncation", 1, 8 * time.Second, []Kind{Stop}, []string{CheckOutcome}},
+		{"double-dispatch", 1, 8 * time.Second, []Kind{Stop}, []string{CheckDispatch, CheckOutcome}},
+		{"stale-read", 1, 8 * time.Second, []Kind{Stop}, []string{CheckRegistry}},
+		{"dropped-revoke", 1, 8 * time.Second, []Kind{Stop}, []string{CheckRevoked, CheckDurable}},
+		{"ack-before-sync", 1, 10 * time.Second, []Kind{Power}, []string{CheckRegistry, CheckDurable}},
+	} {
+		t.Run(cmp.Or(c.mutant, "nothing"), func(t *testing.T) {
+			dir := t.TempDir()
+			config := Config{
+				Seed: c.seed, Duration: c.duration, Faults: c.faults, Nodes: 3, Engine: "none", Binary: binary, Report: filepath.Join(dir, "report"),
+				Data: filepath.Join(dir, "cluster"), Env: []string{traces[0] + "=" + c.mutant}, Out: t.Output(),
+			}
+			r, err := Run(t.Context(), config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.mutant == "" {
+				if !r.Sound() {
+					t.Errorf("a build with nothing broken: %s", r.Markdown())
+				}
+				return
+			}
+			for _, check := range c.checks {
+				if v := r.Verdict(check); len(v.Violations) > 0 {
+					t.Logf("caught %d times, first: %s: %s", len(v.Violations), check, v.Violations[0].Text)
+					return
+				}
+			}
+			t.Errorf("not caught by any of %v: %s", c.checks, r.Markdown())
+		})
+	}
+}
+
+// TestReleaseHasNoMutant: what `make build` leaves cannot be broken by a variable.
+func TestReleaseHasNoMutant(t *testing.T) {
+	has := func(path string) []string {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, trace := range traces {
+			if bytes.Contains(raw, []byte(trace)) {
+				found = append(found, trace)
+			}
+		}
+		return found
+	}
+	for _, release := range []string{"../bin/lotabots", "../bin/lotabots-engine"} {
+		if found := has(built(t, "", release)); len(found) > 0 {
+			t.Errorf("%s has %s", release, strings.Join(found, ", "))
+		}
+	}
+	if found := has(built(t, "LOTABOTS_MUTANT_BIN", "../bin/lotabots-mutant")); len(found) != len(traces) {
+		t.Errorf("the mutant build has only %v of %v: this test could not fail", found, traces)
+	}
+}
