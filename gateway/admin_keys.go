@@ -45,7 +45,7 @@ func listKeys(r *request) error {
 		return err
 	}
 	args := r.ctx.QueryArgs()
-	keys, next := r.g.cfg.State.Keys(string(args.Peek("tenant")), string(args.Peek("cursor")), limit)
+	keys, next := r.g.keysPage(string(args.Peek("tenant")), string(args.Peek("cursor")), limit)
 	out := page[keyView]{Data: []keyView{}, NextCursor: next}
 	for _, k := range keys {
 		out.Data = append(out.Data, viewKey(k))

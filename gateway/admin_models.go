@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"net"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -37,19 +39,22 @@ func removeModel(r *request) error {
 // importModel streams the body to the model store: it is never held in memory.
 func importModel(r *request) error {
 	if r.g.cfg.Models == nil {
-		r.ctx.SetConnectionClose() // with what is left of the body
+		r.hangUp()
 		return r.elsewhere("take in models")
 	}
 	name := r.param("name")
 	if !nameForm.MatchString(name) {
-		r.ctx.SetConnectionClose()
+		r.hangUp()
 		f := &form{}
 		f.add("name", nameRule)
 		return f.err()
 	}
-	in := &incoming{r: bytes.NewReader(r.ctx.Request.Body()), limit: r.g.cfg.MaxModel, want: -1}
+	in := &incoming{limit: r.g.cfg.MaxModel, want: -1}
 	if r.ctx.Request.IsBodyStream() {
 		in.r, in.want = r.ctx.RequestBodyStream(), int64(r.ctx.Request.Header.ContentLength())
+		in.conn, in.stall = r.ctx.Conn(), r.g.cfg.ReadTimeout
+	} else {
+		in.r = bytes.NewReader(r.ctx.Request.Body())
 	}
 	if in.want > in.limit {
 		return r.tooLarge64(in.limit)
@@ -61,21 +66,24 @@ func importModel(r *request) error {
 	case in.fault != nil:
 		return r.cutShort(in.fault)
 	case err != nil:
-		r.ctx.SetConnectionClose()
+		r.hangUp()
 		return err
 	}
 	return r.json(200, viewModel(m))
 }
 
 func (r *request) tooLarge64(limit int64) error {
-	r.ctx.SetConnectionClose()
+	r.hangUp()
 	return spec.Errorf(spec.CodeBodyTooLarge, "The model is larger than the limit of %d bytes.", limit)
 }
 
 var errTooLarge = errors.New("body is larger than the limit")
 
-// An incoming is a body on its way in, which must be of the length it claims.
+// An incoming is a body on its way in, which must be of the length it claims,
+// and may take as long as it likes while bytes come.
 type incoming struct {
+	conn  net.Conn      // nil: the body is here already
+	stall time.Duration // that it may go without a byte
 	r     io.Reader
 	got   int64
 	want  int64 // below 0: unknown
@@ -86,6 +94,9 @@ type incoming struct {
 func (in *incoming) Read(p []byte) (int, error) {
 	if in.fault != nil {
 		return 0, in.fault
+	}
+	if in.conn != nil {
+		_ = in.conn.SetReadDeadline(time.Now().Add(in.stall))
 	}
 	n, err := in.r.Read(p)
 	in.got += int64(n)

@@ -5,27 +5,12 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strings"
-	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // prefetch is the size up to which the server reads a body before the handler runs.
 const prefetch = 64 << 10
-
-// importTimeout is how long a model may take to arrive.
-const importTimeout = 12 * time.Hour
-
-// headerReceived gives imports the time that they need.
-func (g *Gateway) headerReceived(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
-	if h.IsPut() && strings.HasPrefix(string(h.RequestURI()), "/admin/v1/models/") {
-		c.ReadTimeout = importTimeout
-	}
-	return c
-}
 
 // firstRead is how much room a body of unknown length gets at first.
 const firstRead = 4 << 10
@@ -63,12 +48,21 @@ func (r *request) body() ([]byte, error) {
 }
 
 func (r *request) tooLarge(limit int) error {
-	r.ctx.SetConnectionClose()
+	r.hangUp()
 	return spec.Errorf(spec.CodeBodyTooLarge, "The body is larger than the limit of %d bytes.", limit)
 }
 
-func (r *request) cutShort(err error) error {
+// hangUp closes the connection after the answer, because the rest of the body
+// is not wanted.
+func (r *request) hangUp() {
 	r.ctx.SetConnectionClose()
+	if c, ok := r.ctx.Conn().(*conn); ok {
+		c.linger.Store(true)
+	}
+}
+
+func (r *request) cutShort(err error) error {
+	r.hangUp()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &spec.Error{Code: spec.CodeInvalidRequest, Message: "The body did not arrive in time.", Err: err}
 	}

@@ -2,8 +2,8 @@ package gateway
 
 import (
 	"net"
-	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
@@ -36,16 +36,15 @@ func readyz(r *request) error {
 }
 
 // showMetrics serves Prometheus: to loopback, or to a key with the scope.
-func showMetrics() operation {
-	var handler http.Handler
+func showMetrics(from prometheus.Gatherer) operation {
+	show := fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(from, promhttp.HandlerOpts{}))
 	return func(r *request) error {
 		if ip, ok := r.ctx.RemoteAddr().(*net.TCPAddr); !ok || !ip.IP.IsLoopback() || len(keyOf(r.ctx)) > 0 {
 			if err := r.identify(auth.Metrics); err != nil {
 				return err
 			}
 		}
-		handler = promhttp.HandlerFor(r.g.cfg.Gatherer, promhttp.HandlerOpts{})
-		fasthttpadaptor.NewFastHTTPHandler(handler)(r.ctx)
+		show(r.ctx)
 		return nil
 	}
 }

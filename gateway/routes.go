@@ -48,7 +48,7 @@ func (g *Gateway) routes() *router.Router {
 	get("/v1/models/{id:*}", g.scoped(auth.Infer, showVisible))
 	get("/healthz", g.open(healthz))
 	get("/readyz", g.open(readyz))
-	get("/metrics", g.open(showMetrics()))
+	get("/metrics", g.open(showMetrics(g.cfg.Gatherer)))
 	get("/openapi.json", g.open(showSpec))
 	g.adminRoutes(m, get)
 	return m

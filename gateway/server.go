@@ -13,7 +13,6 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/auth"
 	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/limit"
@@ -34,8 +33,10 @@ type Gateway struct {
 	server  *fasthttp.Server
 	tracer  trace.Tracer // nil: nothing is traced
 
+	following   sync.Mutex    // one change at a time, also while New reads everything
 	seen        atomic.Uint64 // index of the last change taken over
 	draining    atomic.Bool
+	listening   listeners
 	unsubscribe func()
 	once        sync.Once
 	work        context.Context // of admin operations
@@ -88,7 +89,6 @@ func (g *Gateway) newServer() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      g.handle,
 		ErrorHandler:                 g.badRequest,
-		HeaderReceived:               g.headerReceived,
 		Name:                         "lotabots",
 		Concurrency:                  g.cfg.Connections,
 		ReadBufferSize:               16 << 10,
@@ -105,8 +105,19 @@ func (g *Gateway) newServer() *fasthttp.Server {
 	}
 }
 
-// Serve answers clients on ln until Shutdown, and then returns nil.
-func (g *Gateway) Serve(ln net.Listener) error { return g.server.Serve(ln) }
+// Serve answers clients on ln until Shutdown, and then returns nil; at once,
+// if that has been called already. It closes ln.
+func (g *Gateway) Serve(ln net.Listener) error {
+	l, ok := g.listening.add(ln)
+	if !ok {
+		return ln.Close()
+	}
+	err := g.server.Serve(l)
+	if g.listening.ended() {
+		return nil
+	}
+	return err
+}
 
 // StartDrain makes /readyz fail and asks clients to go elsewhere with their
 // next request; those that come are served all the same.
@@ -120,6 +131,7 @@ func (g *Gateway) EndDrain() { g.draining.Store(false) }
 // everything that New started.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.StartDrain()
+	g.listening.close()
 	err := g.server.ShutdownWithContext(ctx)
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		g.abandon()
@@ -135,49 +147,4 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		g.relay.Stop()
 	})
 	return err
-}
-
-// follow takes over what an entry changed. It runs inside apply and must not block.
-func (g *Gateway) follow(c Change) {
-	if c.Reset {
-		g.keys.Reset(g.allKeys(), g.cfg.State.Tenants())
-		g.catalog.reload()
-		g.seen.Store(c.Index)
-		return
-	}
-	reload := false
-	for _, r := range c.Records {
-		switch r.Kind {
-		case KindKey:
-			if k, ok := g.cfg.State.Key(r.ID); ok {
-				g.keys.Put(k)
-			} else {
-				g.keys.Remove(r.ID)
-			}
-		case KindTenant:
-			for _, tn := range g.cfg.State.Tenants() {
-				if tn.GetId() == r.ID {
-					g.keys.PutTenant(tn)
-				}
-			}
-		case KindDeployment, KindPlacement:
-			reload = true
-		}
-	}
-	if reload {
-		g.catalog.reload()
-	}
-	g.seen.Store(c.Index)
-}
-
-func (g *Gateway) allKeys() []*wire.APIKey {
-	var all []*wire.APIKey
-	for cursor := ""; ; {
-		page, next := g.cfg.State.Keys("", cursor, 1000)
-		all = append(all, page...)
-		if next == "" {
-			return all
-		}
-		cursor = next
-	}
 }

@@ -34,7 +34,7 @@ type Principal struct {
 	Tenant   string
 	Name     string
 	PerMin   uint32        // requests per minute; 0: no limit
-	Limit    string        // the limit's id, key/ID/rpm
+	Limit    string        // the limit's id, as of LimitOf
 	MaxAge   time.Duration // how old the state may be for this tenant
 	scopes   Scope
 	patterns []string
@@ -68,10 +68,13 @@ func (p *Principal) allowed(name string) bool {
 	return false
 }
 
+// LimitOf is the id of a key's limit on requests.
+func LimitOf(key string) string { return "key/" + key + "/rpm" }
+
 func principalOf(k *wire.APIKey, maxAge time.Duration) *Principal {
 	p := &Principal{
 		Key: k.GetId(), Tenant: k.GetTenant(), Name: k.GetName(),
-		PerMin: k.GetRequestsPerMinute(), Limit: "key/" + k.GetId() + "/rpm",
+		PerMin: k.GetRequestsPerMinute(), Limit: LimitOf(k.GetId()),
 		MaxAge: maxAge, patterns: k.GetModels(),
 		expires: k.GetExpiresMs(), revoked: k.GetRevokedMs() != 0 || len(k.GetHash()) != 32,
 	}

@@ -38,6 +38,7 @@ type Instance struct {
 type Member struct {
 	Node     spec.NodeID
 	Region   string
+	Zone     string
 	Draining bool
 }
 

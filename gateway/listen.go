@@ -1,0 +1,88 @@
+package gateway
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// listeners are those under Serve. Closing them marks the end, so that a Serve
+// that begins after Shutdown serves nobody.
+type listeners struct {
+	mu struct {
+		sync.Mutex
+		open   []*listener
+		closed bool
+	}
+}
+
+func (l *listeners) add(ln net.Listener) (*listener, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.closed {
+		return nil, false
+	}
+	added := &listener{Listener: ln}
+	l.mu.open = append(l.mu.open, added)
+	return added, true
+}
+
+func (l *listeners) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.closed = true
+	for _, ln := range l.mu.open {
+		_ = ln.Close()
+	}
+}
+
+func (l *listeners) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.closed
+}
+
+// A listener may be closed more than once, and gives out connections that can linger.
+type listener struct {
+	net.Listener
+	once sync.Once
+	err  error
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { l.err = l.Listener.Close() })
+	return l.err
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok {
+		return &conn{TCPConn: tcp}, nil
+	}
+	return c, err
+}
+
+// A conn that lingers takes in what the client still sends before it closes. A
+// close on unread bytes resets the connection, and then the client may lose
+// the answer that says why.
+type conn struct {
+	*net.TCPConn
+	linger atomic.Bool
+}
+
+const (
+	lingerTime  = time.Second
+	lingerBytes = 64 << 20
+)
+
+// Close closes the connection; it takes at most lingerTime.
+func (c *conn) Close() error {
+	if c.linger.Swap(false) {
+		_ = c.CloseWrite()
+		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.CopyN(io.Discard, c.TCPConn, lingerBytes)
+	}
+	return c.TCPConn.Close()
+}
