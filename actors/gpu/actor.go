@@ -1,0 +1,276 @@
+package gpu
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/engine"
+	"github.com/lotabots/lotabots/actors/envelope"
+	"github.com/lotabots/lotabots/actors/instance"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// Engines are the presets that instances may run.
+type Engines interface {
+	Check(engine.Spec) error
+	Open(engine.Spec) (engine.Engine, error)
+}
+
+// Config is what the actor of a device needs.
+type Config struct {
+	Node       spec.NodeID
+	Device     device.Device
+	Engines    Engines
+	Path       func(ctx context.Context, load *wire.LoadModel) (string, error)
+	Supervisor actor.SupervisorStrategy // of the instances' actors
+	Policy     instance.Policy
+	// Seq counts the device's digests. It outlives a restart of the actor, which
+	// nobody must mistake for old news.
+	Seq *atomic.Uint64
+	// Publish takes a digest, and owns it then. It must not block.
+	Publish func(*wire.DeviceLoad)
+	Metrics *Metrics
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// coalesce is how long a change may wait for others before it is told.
+const coalesce = 20 * time.Millisecond
+
+// Actor owns one device.
+type Actor struct {
+	cfg      Config
+	table    *table
+	children map[string]*inst // by the PID of the instance's actor
+	pids     map[*inst]*actor.PID
+	flushing *time.Timer // nil: nothing has changed since the last digest
+	closing  bool        // nothing is started any more: the actor's own end waits for its children's
+}
+
+// New returns the actor of c.Device, which holds nothing yet.
+func New(c Config) *Actor {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.Log = c.Log.With("device", c.Device.ID)
+	return &Actor{cfg: c, table: newTable(c.Device), children: map[string]*inst{}, pids: map[*inst]*actor.PID{}}
+}
+
+// Receive is the actor's one entry.
+func (a *Actor) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *Admit:
+		a.admit(c, m)
+	case *FirstByte:
+		a.table.firstByte(m.Lease)
+		a.changed(c)
+	case *Release:
+		a.release(c, m)
+	case *wire.Envelope:
+		a.command(c, m)
+	case *instance.Changed:
+		a.stop(c, a.table.change(m))
+		a.start(c, a.table.startable()...)
+		a.changed(c)
+	case *instance.Measured:
+		if a.table.measure(m) {
+			a.changed(c)
+		}
+	case *Sampled:
+		a.sampled(c, m.Reading)
+	case *Heartbeat, *flush:
+		a.publish()
+	case *actor.Terminated:
+		a.terminated(c, m.Who)
+	case *actor.Started:
+		a.publish()
+	case *actor.Stopping, *actor.Restarting:
+		a.closing, a.table.draining = true, true
+		if a.flushing != nil {
+			a.flushing.Stop()
+		}
+	}
+}
+
+func (a *Actor) admit(c actor.Context, m *Admit) {
+	e, in, rejected := a.table.admit(m, a.cfg.Now())
+	answer := Admission{Engine: e, Rejected: rejected}
+	if in != nil {
+		answer.Load = a.load(in)
+		if rejected != nil {
+			rejected.Load = &answer.Load
+		}
+	}
+	m.Reply <- answer
+	if rejected != nil {
+		a.cfg.Metrics.admissions.WithLabelValues(string(a.cfg.Device.ID), rejected.Reason).Inc()
+		return
+	}
+	a.cfg.Metrics.admissions.WithLabelValues(string(a.cfg.Device.ID), "admitted").Inc()
+	a.changed(c)
+}
+
+func (a *Actor) release(c actor.Context, m *Release) {
+	in, stop := a.table.release(m, a.cfg.Now())
+	if in == nil {
+		return
+	}
+	if m.Reply != nil {
+		m.Reply <- a.load(in)
+	}
+	if stop {
+		a.stop(c, in)
+	}
+	a.changed(c)
+}
+
+func (a *Actor) load(in *inst) spec.Load {
+	l := a.table.loadOf(in)
+	l.Seq, l.At = a.cfg.Seq.Load(), a.cfg.Now()
+	return l
+}
+
+// command obeys an envelope and answers its sender.
+func (a *Actor) command(c actor.Context, e *wire.Envelope) {
+	m, err := envelope.Open(e, a.cfg.Now())
+	if err == nil {
+		err = a.obey(c, m)
+	}
+	load := a.table.snapshot()
+	load.Seq = a.cfg.Seq.Load()
+	ack := &wire.Ack{Load: load}
+	if err != nil {
+		ack = envelope.Failed(err, load)
+		a.cfg.Log.Warn("command refused", "kind", e.GetKind(), "origin", e.GetOrigin(), "request_id", e.GetHeaders()["request-id"], "error", err)
+	}
+	a.cfg.Metrics.commands.WithLabelValues(kindLabel(m), ack.Code).Inc()
+	if c.Sender() == nil {
+		return
+	}
+	answer, err := envelope.Pack(ack, a.cfg.Node, time.Time{}, e.GetHeaders())
+	if err != nil {
+		a.cfg.Log.Error("an answer cannot be packed", "kind", e.GetKind(), "error", err)
+		return
+	}
+	c.Send(c.Sender(), answer)
+}
+
+// kindLabel names the message for metrics: of what was not understood, its sender
+// chose the name.
+func kindLabel(m proto.Message) string {
+	if m == nil {
+		return "unknown"
+	}
+	return string(m.ProtoReflect().Descriptor().Name())
+}
+
+func (a *Actor) obey(c actor.Context, m proto.Message) error {
+	var do outcome
+	var err error
+	switch m := m.(type) {
+	case *wire.LoadModel:
+		do, err = a.table.add(m, func(m *wire.LoadModel) error { return a.cfg.Engines.Check(instance.Spec(m, a.cfg.Device)) })
+		if err == nil {
+			a.cfg.Log.Info("instance is to be loaded", "instance", m.Instance, "deployment", m.Deployment, "version", m.Version,
+				"epoch", m.Epoch, "memory_bytes", m.MemoryBytes, "waits", do.start == nil)
+		}
+	case *wire.UnloadModel:
+		do, err = a.table.remove(m)
+		if err == nil {
+			a.cfg.Log.Info("instance is to be unloaded", "instance", m.Instance, "epoch", m.Epoch, "drain", m.Drain, "reason", m.Reason)
+		}
+	case *wire.Drain:
+		a.table.draining = true
+		a.cfg.Log.Info("device drains", "reason", m.Reason)
+	case *wire.Resume:
+		a.table.draining = false
+	case *wire.Describe:
+		return nil
+	default:
+		return spec.Errorf(spec.CodeInvalidRequest, "A device takes no %s.", kindLabel(m))
+	}
+	if err != nil {
+		return err
+	}
+	if do.start != nil {
+		a.start(c, do.start)
+	}
+	a.stop(c, do.stop)
+	a.changed(c)
+	return nil
+}
+
+// start spawns the actors of instances.
+func (a *Actor) start(c actor.Context, instances ...*inst) {
+	if a.closing {
+		return
+	}
+	for _, in := range instances {
+		deployment := in.load.GetDeployment()
+		cfg := instance.Config{
+			Load: in.load, Run: in.run, Device: a.cfg.Device, Path: a.cfg.Path, Open: a.cfg.Engines.Open, Policy: a.cfg.Policy,
+			Crashed: func() { a.cfg.Metrics.crashes.WithLabelValues(deployment).Inc() }, Log: a.cfg.Log,
+		}
+		pid := c.Spawn(actor.PropsFromProducer(func() actor.Actor { return instance.New(cfg) }))
+		a.children[pid.Id], a.pids[in] = in, pid
+	}
+	if len(instances) > 0 {
+		c.Send(c.Self(), &flush{})
+	}
+}
+
+func (a *Actor) stop(c actor.Context, in *inst) {
+	if in != nil && a.pids[in] != nil {
+		c.Stop(a.pids[in])
+	}
+}
+
+func (a *Actor) sampled(c actor.Context, r device.Reading) {
+	if a.table.sampled && a.table.reading.Health != r.Health {
+		a.cfg.Log.Warn("device's health", "health", r.Health, "before", a.table.reading.Health)
+		a.changed(c)
+	}
+	a.table.reading, a.table.sampled = r, true
+	a.start(c, a.table.startable()...)
+}
+
+// terminated takes in that an instance's actor, and so its engine, is gone.
+func (a *Actor) terminated(c actor.Context, who *actor.PID) {
+	in := a.children[who.GetId()]
+	if in == nil || who.GetAddress() != c.Self().GetAddress() {
+		return
+	}
+	delete(a.children, who.GetId())
+	delete(a.pids, in)
+	a.start(c, a.table.ended(in)...)
+	a.changed(c)
+}
+
+// changed has what changed told soon, together with what changes meanwhile.
+func (a *Actor) changed(c actor.Context) {
+	if a.flushing != nil || a.closing {
+		return
+	}
+	root, self := c.ActorSystem().Root, c.Self()
+	a.flushing = time.AfterFunc(coalesce, func() { root.Send(self, &flush{}) })
+}
+
+// publish tells the device's digest.
+func (a *Actor) publish() {
+	if a.flushing != nil {
+		a.flushing.Stop()
+		a.flushing = nil
+	}
+	d := a.table.snapshot()
+	d.Seq = a.cfg.Seq.Add(1)
+	a.table.told()
+	a.cfg.Metrics.show(d, len(a.table.leases))
+	a.cfg.Publish(Shrink(d))
+}

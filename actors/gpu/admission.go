@@ -1,0 +1,95 @@
+package gpu
+
+import (
+	"time"
+
+	"github.com/lotabots/lotabots/actors/engine"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// Bounds of what a busy actor tells callers to wait.
+const (
+	minRetry = 50 * time.Millisecond
+	maxRetry = 10 * time.Second
+)
+
+// admit takes a place for a request, or tells why there is none.
+func (t *table) admit(m *Admit, now time.Time) (engine.Engine, *inst, *spec.Rejection) {
+	in := t.instances[m.Instance]
+	if reason := t.refuse(in, m); reason != "" {
+		r := &spec.Rejection{Reason: reason}
+		if reason == spec.RejectBusy {
+			r.RetryAfter = in.retryAfter()
+		}
+		return nil, in, r
+	}
+	in.leases++
+	prompt := max(m.PromptTokens, 0)
+	in.unread += prompt
+	t.leases[m.Lease] = &lease{inst: in, prompt: prompt, began: now}
+	return in.engine, in, nil
+}
+
+// refuse says why the request may not be served there; "": it may.
+func (t *table) refuse(in *inst, m *Admit) string {
+	switch {
+	case in == nil || m.Deployment != in.load.GetDeployment():
+		return spec.RejectNotLoaded
+	case t.draining || in.state == wire.InstanceState_INSTANCE_STATE_DRAINING:
+		return spec.RejectDraining
+	case in.state == wire.InstanceState_INSTANCE_STATE_RESTARTING || in.state == wire.InstanceState_INSTANCE_STATE_FAILED:
+		return spec.RejectUnhealthy
+	case in.engine == nil:
+		return spec.RejectNotLoaded
+	case m.Version != 0 && m.Version != in.load.GetVersion():
+		return spec.RejectStale
+	case in.leases >= in.slots:
+		return spec.RejectBusy
+	}
+	return ""
+}
+
+// retryAfter is when a slot is likely to be free: the mean time that one is held,
+// shared by all slots.
+func (in *inst) retryAfter() time.Duration {
+	mean := time.Duration(in.holdTime / float64(max(in.slots, 1)) * float64(time.Second))
+	return min(max(mean, minRetry), maxRetry)
+}
+
+// firstByte notes that the lease's prompt is no backlog any more.
+func (t *table) firstByte(id Lease) {
+	if l := t.leases[id]; l != nil {
+		l.inst.unread -= l.prompt
+		l.prompt = 0
+	}
+}
+
+// release gives a place back and learns from how the request went. It returns the
+// instance, nil if the lease was not held, and whether its actor is to stop now.
+func (t *table) release(m *Release, now time.Time) (in *inst, stop bool) {
+	l := t.leases[m.Lease]
+	if l == nil {
+		return nil, false
+	}
+	delete(t.leases, m.Lease)
+	in = l.inst
+	in.leases--
+	in.unread -= l.prompt
+	held := now.Sub(l.began).Seconds()
+	if in.holdTime == 0 {
+		in.holdTime = held
+	}
+	in.holdTime += 0.1 * (held - in.holdTime)
+	if m.Prefill > 0 {
+		in.prefill.learn(float64(m.PromptTokens)/m.Prefill.Seconds(), m.PromptTokens)
+	}
+	if m.Decode > 0 && m.CompletionTokens > 1 {
+		in.decode.learn(float64(m.CompletionTokens-1)/m.Decode.Seconds(), 10*m.CompletionTokens)
+	}
+	if in.leases == 0 && in.state == wire.InstanceState_INSTANCE_STATE_DRAINING && !in.leaving && t.instances[in.id] == in {
+		in.leaving = true
+		return in, true
+	}
+	return in, false
+}

@@ -1,0 +1,111 @@
+package gpu
+
+import (
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// What an id may be, so that a digest has room for it.
+const maxName = 128
+
+// An outcome is what the actor has to do after a command.
+type outcome struct {
+	start *inst // spawn its actor
+	stop  *inst // tell its actor to stop; nil, or one whose actor runs
+}
+
+// add has the device hold one more instance, or confirms that it does. Memory is
+// reserved before anything starts.
+func (t *table) add(m *wire.LoadModel, check func(*wire.LoadModel) error) (outcome, error) {
+	id := spec.InstanceID(m.GetInstance())
+	if id == "" || len(id) > maxName || m.GetDeployment() == "" || len(m.GetDeployment()) > maxName {
+		return outcome{}, spec.Errorf(spec.CodeInvalidRequest, "A LoadModel needs an instance and a deployment of at most %d bytes each.", maxName)
+	}
+	if err := t.seen.admit(id, m.GetEpoch()); err != nil {
+		return outcome{}, err
+	}
+	if in := t.instances[id]; in != nil {
+		return outcome{}, in.confirm(m)
+	}
+	if t.draining {
+		return outcome{}, spec.Errorf(spec.CodeDraining, "Device %s is draining.", t.device.ID)
+	}
+	if err := check(m); err != nil {
+		return outcome{}, err
+	}
+	wait, err := t.room(m)
+	if err != nil {
+		return outcome{}, err
+	}
+	t.runs++
+	in := &inst{load: m, id: id, run: t.runs, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING,
+		waiting: wait, context: m.GetContext(), slots: int(m.GetSlots())}
+	t.instances[id] = in
+	if !t.fits() {
+		delete(t.instances, id)
+		return outcome{}, spec.Errorf(spec.CodeOutOfMemory, "Device %s runs %d instances; its load digest has no room for another.", t.device.ID, len(t.instances))
+	}
+	delete(t.gone, id)
+	if wait {
+		return outcome{}, nil
+	}
+	return outcome{start: in}, nil
+}
+
+// confirm answers a LoadModel for what is held already. A newer placement of what
+// runs keeps it running.
+func (in *inst) confirm(m *wire.LoadModel) error {
+	if m.GetEpoch() == in.epoch {
+		return nil
+	}
+	if in.state == wire.InstanceState_INSTANCE_STATE_DRAINING || in.state == wire.InstanceState_INSTANCE_STATE_FAILED ||
+		m.GetDeployment() != in.load.GetDeployment() || m.GetVersion() != in.load.GetVersion() {
+		return spec.Errorf(spec.CodeConflict, "Instance %s of epoch %d is still there; it has to be unloaded first.", in.id, in.epoch)
+	}
+	in.epoch = m.GetEpoch()
+	return nil
+}
+
+// room tells whether the instance has to wait for memory, or that there is none.
+func (t *table) room(m *wire.LoadModel) (wait bool, err error) {
+	need, free, promised := m.GetMemoryBytes(), t.free(), t.promised()
+	if need == 0 {
+		return false, nil
+	}
+	_, leaving := t.reserved()
+	switch {
+	case promised == 0 && need <= free:
+		return false, nil
+	case leaving > 0 && promised+need <= free+leaving:
+		return true, nil
+	}
+	return false, spec.Errorf(spec.CodeOutOfMemory, "Device %s has %d bytes free of %d; instance %s needs %d.",
+		t.device.ID, free-min(free, promised), t.device.MemoryTotal, m.GetInstance(), need)
+}
+
+// remove has an instance leave: at once, or when its requests have ended. One that
+// is not there is gone already.
+func (t *table) remove(m *wire.UnloadModel) (outcome, error) {
+	id := spec.InstanceID(m.GetInstance())
+	if id == "" || len(id) > maxName {
+		return outcome{}, spec.Errorf(spec.CodeInvalidRequest, "An UnloadModel needs an instance of at most %d bytes.", maxName)
+	}
+	if err := t.seen.admit(id, m.GetEpoch()); err != nil {
+		return outcome{}, err
+	}
+	in := t.instances[id]
+	if in == nil || in.leaving {
+		return outcome{}, nil
+	}
+	if in.waiting { // nothing was started
+		delete(t.instances, id)
+		t.bidFarewell(in)
+		return outcome{}, nil
+	}
+	in.state, in.reason = wire.InstanceState_INSTANCE_STATE_DRAINING, clip(m.GetReason(), maxReason)
+	if m.GetDrain() && in.leases > 0 && in.engine != nil {
+		return outcome{}, nil
+	}
+	in.leaving = true
+	return outcome{stop: in}, nil
+}

@@ -1,0 +1,149 @@
+package gpu
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// MaxDevice is how many bytes one device may take in a digest: a datagram of 1,200
+// less what surrounds the device in it.
+const MaxDevice = 1200 - 72
+
+const (
+	maxReason = 200
+	maxHealth = 100
+)
+
+// prefillTPS is what the engine says of itself, or what requests have shown.
+func (in *inst) prefillTPS() float64 {
+	if in.busy.PrefillTPS > 0 {
+		return in.busy.PrefillTPS
+	}
+	return float64(in.prefill)
+}
+
+// queued is work in the engine beyond the leases: of an engine that others use too.
+func (in *inst) queued() int {
+	if !in.busy.Known {
+		return 0
+	}
+	return max(0, in.busy.Running+in.busy.Queued-max(in.leases, 0))
+}
+
+func (in *inst) backlog() float64 {
+	if tps := in.prefillTPS(); tps > 0 {
+		return float64(in.unread) / tps
+	}
+	return 0
+}
+
+func (in *inst) digest() *wire.InstanceLoad {
+	return &wire.InstanceLoad{
+		Instance: string(in.id), Deployment: in.load.GetDeployment(), Version: in.load.GetVersion(), Epoch: in.epoch,
+		State: in.state, Reason: in.reason, Slots: uint32(in.slots), Running: uint32(in.leases), Queued: uint32(in.queued()),
+		KvUse: float32(in.busy.KVUse), BacklogSeconds: float32(in.backlog()), PrefillTps: float32(in.prefillTPS()),
+		DecodeTps: float32(in.decode), Context: in.context,
+	}
+}
+
+// loadOf is the instance's load as it travels with an answer.
+func (t *table) loadOf(in *inst) spec.Load {
+	return spec.Load{
+		Instance: in.id, Ready: in.state == wire.InstanceState_INSTANCE_STATE_READY && !t.draining,
+		Slots: in.slots, Running: in.leases, Queued: in.queued(), KVUse: in.busy.KVUse, BacklogSeconds: in.backlog(),
+		PrefillTPS: in.prefillTPS(), DecodeTPS: float64(in.decode),
+	}
+}
+
+// snapshot is the whole device, instances in the order of their ids.
+func (t *table) snapshot() *wire.DeviceLoad {
+	d := &wire.DeviceLoad{
+		Device: string(t.device.ID), Kind: t.device.Kind, Name: clip(t.device.Name, 100), MemoryTotal: t.device.MemoryTotal,
+		MemoryFree: t.free(), Health: device.Healthy, Draining: t.draining,
+	}
+	if t.sampled {
+		d.Health, d.Utilisation = clip(t.reading.Health, maxHealth), t.reading.Utilisation
+	}
+	for _, in := range t.instances {
+		d.Instances = append(d.Instances, in.digest())
+	}
+	for _, f := range t.gone {
+		d.Instances = append(d.Instances, proto.CloneOf(f.load))
+	}
+	slices.SortFunc(d.Instances, func(a, b *wire.InstanceLoad) int { return cmp.Compare(a.Instance, b.Instance) })
+	return d
+}
+
+// told counts the farewells that a digest has carried.
+func (t *table) told() {
+	for id, f := range t.gone {
+		if f.left--; f.left <= 0 {
+			delete(t.gone, id)
+		}
+	}
+}
+
+// fits tells whether the device's digest, at its barest, fits in a datagram.
+func (t *table) fits() bool {
+	d := t.snapshot()
+	d.Seq = 1 << 40
+	for _, i := range d.Instances { // what they may grow to
+		i.Running, i.Queued, i.Slots, i.Context = 1<<14, 1<<14, 1<<14, 1<<21
+		i.KvUse, i.BacklogSeconds, i.PrefillTps, i.DecodeTps = 1, 1, 1, 1
+	}
+	return proto.Size(Shrink(d)) <= MaxDevice
+}
+
+// Shrink makes d fit in a datagram by leaving out what matters least: farewells
+// (who is not told of is gone too), then reasons, then the device's name. It
+// changes d and may fail to shrink it far enough: see fits.
+func Shrink(d *wire.DeviceLoad) *wire.DeviceLoad {
+	steps := []func(){
+		func() { eachReason(d, 60) },
+		func() {
+			d.Instances = slices.DeleteFunc(d.Instances, func(i *wire.InstanceLoad) bool {
+				return i.State == wire.InstanceState_INSTANCE_STATE_GONE
+			})
+		},
+		func() { eachReason(d, 0) },
+		func() { d.Name, d.Health = clip(d.Name, 20), clip(d.Health, 20) },
+		func() {
+			for _, i := range d.Instances {
+				i.PrefillTps, i.DecodeTps, i.BacklogSeconds, i.KvUse = 0, 0, 0, 0
+			}
+		},
+	}
+	for _, step := range steps {
+		if proto.Size(d) <= MaxDevice {
+			break
+		}
+		step()
+	}
+	return d
+}
+
+func eachReason(d *wire.DeviceLoad, most int) {
+	for _, i := range d.Instances {
+		i.Reason = clip(i.Reason, most)
+	}
+}
+
+// clip is s, valid and cut to at most n bytes.
+func clip(s string, n int) string {
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

@@ -1,0 +1,16 @@
+// Package gpu has the actor of one device, be it a GPU, the CPU or a simulated
+// one. Its mailbox is the one place where the device's state changes: which
+// instances it holds, what memory they have reserved, who holds a lease.
+//
+// package actors spawns it under the device's id, brings it commands as
+// envelopes, admissions and releases as plain messages, and takes its digests.
+// Decisions are methods of table, which does nothing else; the actor carries them
+// out: it spawns and stops instance actors (package instance), its children.
+//
+// It imports protoactor, its sister packages under actors, cluster/spec and
+// cluster/wire, and no other room. It never blocks.
+//
+// Not done yet: instances are never evicted for others, since every one of them
+// has a placement; pinning; standing reservations; slots that adapt; faults of the
+// device are told in digests and do not end the instances that run on it.
+package gpu

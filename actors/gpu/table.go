@@ -1,0 +1,137 @@
+package gpu
+
+import (
+	"time"
+
+	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/engine"
+	"github.com/lotabots/lotabots/actors/instance"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// A table is the device's state. It has no goroutine, clock or actor: the actor
+// calls it and does what it says.
+type table struct {
+	device    device.Device
+	reading   device.Reading
+	sampled   bool // reading has been read
+	draining  bool
+	runs      uint64
+	instances map[spec.InstanceID]*inst
+	leases    map[Lease]*lease
+	seen      epochs
+	gone      map[spec.InstanceID]*farewell
+}
+
+// An inst is one instance that the device holds.
+type inst struct {
+	load    *wire.LoadModel
+	id      spec.InstanceID
+	run     uint64 // tells its actor from an earlier one of the same id
+	epoch   uint64
+	state   wire.InstanceState
+	reason  string
+	waiting bool // for memory that leaving instances still hold; nothing has been started
+	leaving bool // its actor has been told to stop
+	spent   bool // it has failed: its engine is gone for good
+	engine  engine.Engine
+	slots   int
+	context uint32
+
+	leases   int
+	unread   int // prompt tokens of leases whose first byte has not come
+	busy     engine.Load
+	prefill  speed   // tokens/s
+	decode   speed   // tokens/s of one stream
+	holdTime float64 // seconds that a lease is held, smoothed
+}
+
+type lease struct {
+	inst   *inst
+	prompt int // counted in inst.unread; 0 once the first byte has come
+	began  time.Time
+}
+
+// A farewell is an instance that is gone, told some times more so that no lost
+// datagram keeps it alive anywhere.
+type farewell struct {
+	load *wire.InstanceLoad
+	left int
+}
+
+const farewells = 4
+
+func newTable(d device.Device) *table {
+	return &table{device: d, instances: map[spec.InstanceID]*inst{}, leases: map[Lease]*lease{},
+		seen: newEpochs(maxEpochs), gone: map[spec.InstanceID]*farewell{}}
+}
+
+// change takes in what an instance's actor tells. It returns the instance if its
+// actor is to be stopped now.
+func (t *table) change(m *instance.Changed) (stop *inst) {
+	in := t.instances[m.Instance]
+	if in == nil || in.run != m.Run || in.leaving {
+		return nil
+	}
+	in.engine, in.spent = m.Engine, m.State == wire.InstanceState_INSTANCE_STATE_FAILED
+	if m.Engine != nil {
+		in.slots, in.context = slotsOf(in.load, m.Engine), contextOf(in.load, m.Engine)
+	}
+	if in.state == wire.InstanceState_INSTANCE_STATE_DRAINING {
+		if m.Engine == nil { // what it drained for is lost
+			in.leaving = true
+			return in
+		}
+		return nil
+	}
+	in.state, in.reason = m.State, m.Reason
+	return nil
+}
+
+// defaultSlots is for engines that cannot tell how many requests they serve at a time.
+const defaultSlots = 8
+
+func slotsOf(load *wire.LoadModel, e engine.Engine) int {
+	switch {
+	case e.Slots() > 0:
+		return int(e.Slots())
+	case load.GetSlots() > 0:
+		return int(load.GetSlots())
+	}
+	return defaultSlots
+}
+
+func contextOf(load *wire.LoadModel, e engine.Engine) uint32 {
+	if e.Context() > 0 {
+		return e.Context()
+	}
+	return load.GetContext()
+}
+
+// measure takes in what a probe has read.
+func (t *table) measure(m *instance.Measured) bool {
+	in := t.instances[m.Instance]
+	if in == nil || in.run != m.Run {
+		return false
+	}
+	in.busy = m.Load
+	return true
+}
+
+// ended takes the instance away whose actor has stopped, and returns those that
+// may start with the memory it held.
+func (t *table) ended(in *inst) []*inst {
+	if t.instances[in.id] != in {
+		return nil
+	}
+	delete(t.instances, in.id)
+	t.bidFarewell(in)
+	return t.startable()
+}
+
+func (t *table) bidFarewell(in *inst) {
+	last := in.digest()
+	last.State, last.Running, last.Queued = wire.InstanceState_INSTANCE_STATE_GONE, 0, 0
+	t.gone[in.id] = &farewell{load: last, left: farewells}
+}

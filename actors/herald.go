@@ -1,0 +1,93 @@
+package actors
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// maxDatagram is the size of a digest: a larger datagram is torn up on its way.
+const maxDatagram = 1200
+
+// A herald tells the digests of the node's devices, in one goroutine. Of each
+// device, what is newest when its turn comes.
+type herald struct {
+	node spec.NodeID
+	boot uint64
+	tell func(*wire.LoadDigest)
+	beat func() // asks every device for a digest
+	wake chan struct{}
+
+	mu      sync.Mutex
+	pending map[string]*wire.DeviceLoad
+}
+
+func newHerald(c *Config) *herald {
+	return &herald{node: c.Node, boot: c.Boot, tell: c.Digest, wake: make(chan struct{}, 1), pending: map[string]*wire.DeviceLoad{}}
+}
+
+// put takes a device's digest. It does not block.
+func (h *herald) put(d *wire.DeviceLoad) {
+	h.mu.Lock()
+	h.pending[d.GetDevice()] = d
+	h.mu.Unlock()
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run tells digests until ctx ends.
+func (h *herald) run(ctx context.Context) {
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			h.beat()
+		case <-h.wake:
+			for _, d := range split(h.node, h.boot, h.take()) {
+				h.tell(d)
+			}
+		}
+	}
+}
+
+func (h *herald) take() []*wire.DeviceLoad {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]*wire.DeviceLoad, 0, len(h.pending))
+	for id, d := range h.pending {
+		out = append(out, d)
+		delete(h.pending, id)
+	}
+	slices.SortFunc(out, func(a, b *wire.DeviceLoad) int { return cmp.Compare(a.Device, b.Device) })
+	return out
+}
+
+// split packs devices into as few digests as have room for them, in order. A
+// device is never torn: whoever hears of one takes what it is told for the whole.
+func split(node spec.NodeID, boot uint64, devices []*wire.DeviceLoad) []*wire.LoadDigest {
+	var out []*wire.LoadDigest
+	var size int
+	for _, d := range devices {
+		one := proto.Size(&wire.LoadDigest{Devices: []*wire.DeviceLoad{d}})
+		if len(out) == 0 || size+one > maxDatagram {
+			next := &wire.LoadDigest{Node: string(node), Boot: boot}
+			out, size = append(out, next), proto.Size(next)
+		}
+		last := out[len(out)-1]
+		last.Devices = append(last.Devices, d)
+		size += one
+	}
+	return out
+}

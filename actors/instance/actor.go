@@ -1,0 +1,137 @@
+package instance
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/engine"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// Config is what an instance is and what it needs.
+type Config struct {
+	Load    *wire.LoadModel // never changed
+	Run     uint64          // repeated in every message to the parent
+	Device  device.Device
+	Path    func(ctx context.Context, load *wire.LoadModel) (string, error) // of the model's file
+	Open    func(engine.Spec) (engine.Engine, error)
+	Policy  Policy
+	Crashed func() // counts a crash; may be nil
+	Log     *slog.Logger
+}
+
+// Actor keeps one engine running.
+type Actor struct {
+	cfg     Config
+	attempt int
+	crashes int // in a row
+	readyAt time.Time
+	timer   *time.Timer // of the next attempt
+	ctx     context.Context
+	cancel  context.CancelFunc
+	tasks   sync.WaitGroup // the goroutine that owns the engine
+}
+
+// New returns an actor that starts its engine when it is spawned.
+func New(c Config) *Actor {
+	c.Policy = c.Policy.withDefaults()
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Log = c.Log.With("instance", c.Load.GetInstance(), "deployment", c.Load.GetDeployment())
+	a := &Actor{cfg: c}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	return a
+}
+
+// Receive is the actor's one entry.
+func (a *Actor) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *actor.Started:
+		a.tell(c, wire.InstanceState_INSTANCE_STATE_LOADING, "", nil)
+		a.begin(c)
+	case *ready:
+		if m.attempt == a.attempt {
+			a.readyAt = time.Now()
+			a.tell(c, wire.InstanceState_INSTANCE_STATE_READY, "", m.engine)
+		}
+	case *measured:
+		if m.attempt == a.attempt {
+			c.Send(c.Parent(), &Measured{Instance: a.id(), Run: a.cfg.Run, Load: m.load})
+		}
+	case *ended:
+		if m.attempt == a.attempt {
+			a.ended(c, m.err)
+		}
+	case *retry:
+		if m.attempt == a.attempt {
+			a.begin(c)
+		}
+	case *actor.Stopping, *actor.Restarting:
+		a.halt()
+	}
+}
+
+func (a *Actor) id() spec.InstanceID { return spec.InstanceID(a.cfg.Load.GetInstance()) }
+
+func (a *Actor) tell(c actor.Context, s wire.InstanceState, reason string, e engine.Engine) {
+	c.Send(c.Parent(), &Changed{Instance: a.id(), Run: a.cfg.Run, State: s, Reason: reason, Engine: e})
+}
+
+// begin starts the next attempt in a goroutine of its own: fetching and loading
+// take minutes, and the mailbox never waits.
+func (a *Actor) begin(c actor.Context) {
+	a.attempt++
+	a.readyAt = time.Time{}
+	root, self, attempt := c.ActorSystem().Root, c.Self(), a.attempt
+	r := &run{cfg: a.cfg, attempt: attempt, post: func(m any) { root.Send(self, m) }}
+	a.tasks.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				a.cfg.Log.Error("panic while running an engine", "panic", p, "stack", string(debug.Stack()))
+				r.post(&ended{attempt, fmt.Errorf("panic: %v", p)})
+			}
+		}()
+		r.run(a.ctx)
+	})
+}
+
+// ended judges a crash. The engine of the attempt is gone already.
+func (a *Actor) ended(c actor.Context, err error) {
+	if a.cfg.Crashed != nil {
+		a.cfg.Crashed()
+	}
+	var served time.Duration
+	if !a.readyAt.IsZero() {
+		served = time.Since(a.readyAt)
+	}
+	v := a.cfg.Policy.judge(err, served, a.crashes)
+	a.crashes = v.crashes
+	if v.giveUp {
+		a.cfg.Log.Error("instance has failed: its engine is not started again", "crashes", v.crashes, "served", served, "error", err)
+		a.tell(c, wire.InstanceState_INSTANCE_STATE_FAILED, reason(err), nil)
+		return
+	}
+	a.cfg.Log.Warn("engine ended; it is started again", "crashes", v.crashes, "served", served, "in", v.wait, "error", err)
+	a.tell(c, wire.InstanceState_INSTANCE_STATE_RESTARTING, reason(err), nil)
+	root, self, attempt := c.ActorSystem().Root, c.Self(), a.attempt
+	a.timer = time.AfterFunc(v.wait, func() { root.Send(self, &retry{attempt}) })
+}
+
+// halt ends the engine and waits until it is gone: what the device's ledger gives
+// away next must be free.
+func (a *Actor) halt() {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.cancel()
+	a.tasks.Wait()
+}

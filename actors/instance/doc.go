@@ -1,0 +1,15 @@
+// Package instance has the actor that keeps one engine running: it fetches the
+// model's file, starts the engine, probes it, restarts it with back-off when it
+// ends or stops answering, and gives up after crashes in a row.
+//
+// The GPU actor (package gpu) spawns one per instance and is told of each change
+// by messages to the parent. Requests never pass here. The actor's goroutine owns
+// the state; one goroutine at a time owns the engine, and the actor waits for it
+// before it stops: when the actor is gone, so is the engine.
+//
+// It imports protoactor, actors/device, actors/engine, cluster/spec and
+// cluster/wire, and no other room.
+//
+// Not done yet: re-attaching to an engine that outlived its node, warming up by a
+// request, and canaries that notice a wedged engine whose health page answers.
+package instance

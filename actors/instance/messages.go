@@ -1,0 +1,41 @@
+package instance
+
+import (
+	"github.com/lotabots/lotabots/actors/engine"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// Changed tells the parent that the instance's state has changed.
+type Changed struct {
+	Instance spec.InstanceID
+	Run      uint64 // as in Config
+	State    wire.InstanceState
+	Reason   string        // of RESTARTING and FAILED
+	Engine   engine.Engine // of READY: where requests go until the next Changed
+}
+
+// Measured tells the parent what a probe has read.
+type Measured struct {
+	Instance spec.InstanceID
+	Run      uint64
+	Load     engine.Load
+}
+
+// Messages to the actor itself. The attempt tells an older engine's from the
+// present one's.
+type (
+	ready struct {
+		attempt int
+		engine  engine.Engine
+	}
+	ended struct {
+		attempt int
+		err     error // never nil
+	}
+	measured struct {
+		attempt int
+		load    engine.Load
+	}
+	retry struct{ attempt int }
+)

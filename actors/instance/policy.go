@@ -1,0 +1,76 @@
+package instance
+
+import (
+	"errors"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// A Policy says how patient the actor is. Zero fields take the defaults named.
+type Policy struct {
+	GiveUp    int           // crashes in a row after which the instance has failed; 3
+	First     time.Duration // wait after the first crash, doubled with each; 500 ms
+	Last      time.Duration // longest wait; 30 s
+	Stable    time.Duration // an engine that served for so long has its crashes forgotten; 30 s
+	Start     time.Duration // limit on fetching and starting; 10 min
+	Probe     time.Duration // between two probes; 1 s
+	Unhealthy int           // probes in a row that may fail before the engine counts as crashed; 5
+	Stop      time.Duration // limit on stopping, after which the engine is killed; 5 s
+}
+
+func (p Policy) withDefaults() Policy {
+	or := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	or(&p.First, 500*time.Millisecond)
+	or(&p.Last, 30*time.Second)
+	or(&p.Stable, 30*time.Second)
+	or(&p.Start, 10*time.Minute)
+	or(&p.Probe, time.Second)
+	or(&p.Stop, 5*time.Second)
+	if p.GiveUp <= 0 {
+		p.GiveUp = 3
+	}
+	if p.Unhealthy <= 0 {
+		p.Unhealthy = 5
+	}
+	return p
+}
+
+// A verdict is what to do after an engine has ended.
+type verdict struct {
+	giveUp  bool
+	wait    time.Duration // until the next start
+	crashes int           // in a row, this one included
+}
+
+// judge decides after an engine ended with err, having served for so long (0: it
+// never got ready), with crashes in a row before.
+func (p Policy) judge(err error, served time.Duration, crashes int) verdict {
+	if served >= p.Stable {
+		crashes = 0
+	}
+	v := verdict{crashes: crashes + 1}
+	v.giveUp = v.crashes >= p.GiveUp || hopeless(err)
+	v.wait = p.First
+	for range crashes {
+		v.wait = min(2*v.wait, p.Last)
+	}
+	return v
+}
+
+// hopeless tells an error that the next start would only repeat.
+func hopeless(err error) bool {
+	var e *spec.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code {
+	case spec.CodeEngineUnknown, spec.CodeEngineUnavailable, spec.CodeUnsupported, spec.CodeInvalidRequest:
+		return true
+	}
+	return false
+}

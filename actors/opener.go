@@ -1,0 +1,134 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lotabots/lotabots/actors/gpu"
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// admitTimeout is for an actor that is stuck: it answers in microseconds.
+const admitTimeout = 2 * time.Second
+
+// opener serves calls on this node's devices.
+type opener struct{ s *System }
+
+var _ spec.Opener = opener{}
+
+// Open admits the call and asks the engine. See spec.Opener.
+func (o opener) Open(ctx context.Context, target spec.Target, call spec.Call, body []byte) (spec.Stream, error) {
+	device := o.s.pids[target.Device]
+	if reason := o.refuse(device, &call); reason != "" {
+		return nil, &spec.Rejection{Reason: reason}
+	}
+	parent := continued(ctx, &call)
+	_, admitting := span(parent, "actor.admit", target, &call, trace.SpanKindInternal)
+	p, err := o.admit(ctx, device, target, &call)
+	endSpan(admitting, err)
+	if err != nil {
+		return nil, err
+	}
+	return o.request(parent, p, target, &call, body)
+}
+
+// refuse says why the call cannot be served on this node, by any instance.
+func (o opener) refuse(device *actor.PID, call *spec.Call) string {
+	switch {
+	case o.s.closing.Load():
+		return spec.RejectDraining
+	case device == nil:
+		return spec.RejectNotLoaded
+	case len(call.Regions) > 0 && !slices.Contains(call.Regions, o.s.cfg.Region):
+		return spec.RejectRegion
+	case o.s.cfg.Revoked(call.Key):
+		return spec.RejectRevoked
+	}
+	return ""
+}
+
+// A place is what a call holds between its admission and its end.
+type place struct {
+	gpu.Admission
+	lease  gpu.Lease
+	device *actor.PID
+}
+
+// admit asks the device's actor. A place that is not waited for is given back.
+func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target, call *spec.Call) (place, error) {
+	reply := make(chan gpu.Admission, 1)
+	lease := gpu.Lease(o.s.leases.Add(1))
+	o.s.system.Root.Send(device, &gpu.Admit{
+		Lease: lease, Instance: target.Instance, Deployment: call.Deployment, Version: call.Version,
+		PromptTokens: call.PromptTokens, Reply: reply,
+	})
+	limit := time.NewTimer(admitTimeout)
+	defer limit.Stop()
+	select {
+	case a := <-reply:
+		if a.Rejected != nil {
+			return place{}, a.Rejected
+		}
+		return place{a, lease, device}, nil
+	case <-ctx.Done():
+		o.s.system.Root.Send(device, &gpu.Release{Lease: lease})
+		return place{}, ctx.Err()
+	case <-limit.C:
+		o.s.system.Root.Send(device, &gpu.Release{Lease: lease})
+		return place{}, &spec.Rejection{Reason: spec.RejectUnhealthy}
+	}
+}
+
+// request asks the engine and returns its answer, whatever its status.
+func (o opener) request(ctx context.Context, p place, target spec.Target, call *spec.Call, body []byte) (spec.Stream, error) {
+	var cancel context.CancelFunc
+	if call.Deadline.IsZero() {
+		ctx, cancel = context.WithCancel(ctx)
+	} else {
+		ctx, cancel = context.WithDeadline(ctx, call.Deadline)
+	}
+	ctx, asking := span(ctx, "engine.request", target, call, trace.SpanKindClient)
+	x := &stream{s: o.s, place: p, instance: target.Instance, stream: call.Stream, cancel: cancel, span: asking, began: time.Now()}
+	x.mu.load = p.Load
+	if !o.s.streams.add(x) {
+		x.finish(resultGone, errShutdown)
+		return nil, &spec.Rejection{Reason: spec.RejectDraining}
+	}
+	resp, err := p.Engine.Do(ctx, call.Path, headerOf(ctx, call), body)
+	if err != nil {
+		return nil, x.failed(ctx, err)
+	}
+	x.answer(ctx, resp)
+	return x, nil
+}
+
+// failed ends a request that the engine did not answer.
+func (x *stream) failed(ctx context.Context, err error) error {
+	if ctx.Err() != nil { // the caller's doing, or its deadline's, or a shutdown's
+		x.finish(resultGone, err)
+		return errors.Join(ctx.Err(), err)
+	}
+	x.finish(resultFailed, err)
+	var public *spec.Error
+	if errors.As(err, &public) {
+		return err
+	}
+	return &spec.Error{Code: spec.CodeUpstream, Message: "The engine of instance " + string(x.instance) + " failed before it answered.", Err: err}
+}
+
+func headerOf(ctx context.Context, call *spec.Call) http.Header {
+	h := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {call.RequestID}}
+	if call.Stream {
+		h.Set("Accept", "text/event-stream")
+	}
+	if p := parentOf(ctx); p != "" {
+		h.Set(traceParent, p)
+	}
+	return h
+}

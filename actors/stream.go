@@ -1,0 +1,228 @@
+package actors
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lotabots/lotabots/actors/gpu"
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// Results of a request, as the metrics have them.
+const (
+	resultOK     = "ok"
+	resultStatus = "status"
+	resultFailed = "failed"
+	resultBroken = "broken"
+	resultGone   = "gone"
+)
+
+var (
+	errShutdown  = errors.New("the node shuts its engines down")
+	errAbandoned = errors.New("nobody has read the answer for long")
+	errUnmarked  = errors.New("the engine's answer does not tell where it ends")
+	errClosed    = errors.New("the answer was closed")
+)
+
+// releaseTimeout bounds the wait for the load that remains.
+const releaseTimeout = 50 * time.Millisecond
+
+// A stream is an engine's answer. One goroutine reads; Close may come from any.
+type stream struct {
+	s        *System
+	place    place
+	instance spec.InstanceID
+	stream   bool // was asked for as one
+	cancel   context.CancelFunc
+	span     trace.Span
+	began    time.Time
+	resp     *http.Response
+	moved    atomic.Int64 // Unix ns of the last read
+	cut      atomic.Pointer[error]
+
+	// The reader's own.
+	end   error // what further reads return
+	first time.Time
+	tally tally
+
+	once sync.Once
+	mu   struct {
+		sync.Mutex
+		load   spec.Load
+		unhook func() bool
+	}
+}
+
+// answer takes the engine's response over.
+func (x *stream) answer(ctx context.Context, resp *http.Response) {
+	x.resp = resp
+	x.moved.Store(time.Now().UnixNano())
+	x.span.SetAttributes(attribute.Int("http.response.status_code", resp.StatusCode))
+	// Whoever forgets to close, or waits for a read that does not return, is freed by the end of ctx.
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.mu.unhook = context.AfterFunc(ctx, func() { x.finish(resultGone, context.Cause(ctx)) })
+}
+
+func (x *stream) Status() int         { return x.resp.StatusCode }
+func (x *stream) ContentType() string { return x.resp.Header.Get("Content-Type") }
+
+func (x *stream) Load() (spec.Load, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.mu.load, true
+}
+
+// Read returns io.EOF once the engine has ended its answer as HTTP has it; whether
+// an event stream was complete is for whoever reads events.
+func (x *stream) Read(p []byte) (int, error) {
+	if x.end != nil {
+		return 0, x.end
+	}
+	n, err := x.resp.Body.Read(p)
+	now := time.Now()
+	x.moved.Store(now.UnixNano())
+	if n > 0 {
+		if x.first.IsZero() {
+			x.first = now
+			x.s.metrics.firstByte.Observe(now.Sub(x.began).Seconds())
+			x.s.system.Root.Send(x.place.device, &gpu.FirstByte{Lease: x.place.lease})
+		}
+		x.tally.add(p[:n])
+	}
+	if err == nil {
+		return n, nil
+	}
+	x.end = x.judge(err)
+	switch {
+	case x.end != io.EOF:
+		x.finish(resultBroken, x.end)
+	case x.resp.StatusCode >= http.StatusBadRequest:
+		x.finish(resultStatus, nil)
+	default:
+		x.finish(resultOK, nil)
+	}
+	return n, x.end
+}
+
+func (x *stream) judge(err error) error {
+	if err != io.EOF {
+		if cut := x.cut.Load(); cut != nil {
+			err = *cut
+		}
+		return fmt.Errorf("%w: instance %s: %w", spec.ErrBroken, x.instance, err)
+	}
+	// An answer that ends with its connection may have been cut anywhere. An event
+	// stream has its own end mark.
+	unmarked := x.resp.ContentLength < 0 && len(x.resp.TransferEncoding) == 0 && x.resp.ProtoMajor == 1
+	if unmarked && !strings.HasPrefix(x.ContentType(), "text/event-stream") {
+		return fmt.Errorf("%w: instance %s: %w", spec.ErrBroken, x.instance, errUnmarked)
+	}
+	return io.EOF
+}
+
+// Close ends the engine's work and gives the place back.
+func (x *stream) Close() error {
+	x.finish(resultGone, errClosed)
+	return x.resp.Body.Close()
+}
+
+// abort ends the answer from outside: its reader is told why.
+func (x *stream) abort(why error) {
+	x.cut.CompareAndSwap(nil, &why)
+	x.finish(resultGone, why)
+}
+
+// finish gives the place back, once. For the reader at the answer's end it also
+// tells what was learnt; other callers leave the reader's fields alone.
+func (x *stream) finish(result string, err error) {
+	x.once.Do(func() {
+		x.cancel()
+		x.mu.Lock()
+		unhook := x.mu.unhook
+		x.mu.Unlock()
+		if unhook != nil {
+			unhook()
+		}
+		x.s.streams.remove(x)
+		r := &gpu.Release{Lease: x.place.lease}
+		if result == resultOK {
+			x.learn(r)
+		}
+		x.release(r)
+		x.s.metrics.requests.WithLabelValues(result).Inc()
+		x.s.metrics.seconds.Observe(time.Since(x.began).Seconds())
+		endSpan(x.span, err)
+	})
+}
+
+// learn fills in what the whole answer tells of the engine's speed.
+func (x *stream) learn(r *gpu.Release) {
+	u := x.tally.usage()
+	x.s.metrics.tokens.WithLabelValues("prompt").Add(float64(u.prompt))
+	x.s.metrics.tokens.WithLabelValues("completion").Add(float64(u.completion))
+	x.span.SetAttributes(attribute.Int("gen_ai.usage.input_tokens", u.prompt), attribute.Int("gen_ai.usage.output_tokens", u.completion))
+	if !x.stream || x.first.IsZero() {
+		return
+	}
+	r.PromptTokens, r.CompletionTokens = u.prompt, u.completion
+	r.Prefill, r.Decode = x.first.Sub(x.began), time.Since(x.first)
+}
+
+// release tells the device's actor, and keeps the load that remains.
+func (x *stream) release(r *gpu.Release) {
+	reply := make(chan spec.Load, 1)
+	r.Reply = reply
+	x.s.system.Root.Send(x.place.device, r)
+	limit := time.NewTimer(releaseTimeout)
+	defer limit.Stop()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	select {
+	case x.mu.load = <-reply:
+	case <-limit.C:
+		x.mu.load.Running = max(0, x.mu.load.Running-1)
+	}
+}
+
+// A tally counts an answer's events and keeps its end, where the usage stands.
+type tally struct {
+	tail   []byte
+	events int
+}
+
+const tailSize = 4 << 10
+
+var eventEnd = []byte("\n\n")
+
+func (t *tally) add(b []byte) {
+	t.events += bytes.Count(b, eventEnd)
+	if len(b) >= tailSize {
+		t.tail = append(t.tail[:0], b[len(b)-tailSize:]...)
+		return
+	}
+	if over := len(t.tail) + len(b) - tailSize; over > 0 {
+		t.tail = t.tail[:copy(t.tail, t.tail[over:])]
+	}
+	t.tail = append(t.tail, b...)
+}
+
+// usage is what the engine has told, or, of a stream without, the number of its
+// events: one token each with most engines.
+func (t *tally) usage() usage {
+	if u, ok := usageOf(t.tail); ok {
+		return u
+	}
+	return usage{completion: max(0, t.events-2)} // the last chunk has no token, and neither has [DONE]
+}

@@ -1,0 +1,214 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/engine"
+	"github.com/lotabots/lotabots/actors/gpu"
+	"github.com/lotabots/lotabots/actors/quota"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// A System is a node's actors. Fields are set by Start and do not change.
+type System struct {
+	cfg     Config
+	metrics *metrics
+	presets *engine.Presets
+	devices []device.Device
+	system  *actor.ActorSystem
+	link    *link // nil: not started
+	book    *book
+	herald  *herald
+	quota   *actor.PID
+	pids    map[spec.DeviceID]*actor.PID
+
+	leases  atomic.Uint64 // the last one made
+	streams streams
+	closing atomic.Bool
+	work    context.Context // ends with the system
+	cancel  context.CancelFunc
+	tasks   sync.WaitGroup // goroutines of the system
+	calls   calls
+}
+
+// Start finds the devices, starts their actors and lets other nodes reach them.
+func Start(c Config) (*System, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	s := &System{cfg: c, metrics: newMetrics(c.Registerer), book: newBook(), herald: newHerald(&c), pids: map[spec.DeviceID]*actor.PID{}}
+	s.work, s.cancel = context.WithCancel(context.Background())
+	s.presets = engine.New(engine.Config{
+		Helper: c.Engines.Helper, Libraries: c.Engines.Libraries, Ollama: c.Engines.Ollama, LlamaServer: c.Engines.LlamaServer,
+		ExternalURLs: c.Engines.ExternalURLs, RunDir: c.RunDir, Log: c.Log,
+	})
+	finding, cancel := context.WithTimeout(context.Background(), discoverTimeout)
+	defer cancel()
+	var err error
+	if s.devices, err = device.Discover(finding, s.deviceConfig()); err != nil {
+		return nil, fmt.Errorf("looking for devices: %w", err)
+	}
+	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+		return slog.New(demoted{c.Log.Handler()}).With("lib", "protoactor")
+	}))
+	if s.link, err = startLink(&s.cfg, s.system, s.guard(), s.book); err == nil {
+		err = s.spawn()
+	}
+	if err != nil {
+		closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		return nil, errors.Join(err, s.Shutdown(closing))
+	}
+	c.Splice(s.link.loopback)
+	s.tasks.Go(func() { s.herald.run(s.work) })
+	s.tasks.Go(func() { s.streams.watch(s.work) })
+	if len(s.devices) > 0 {
+		s.tasks.Go(func() { device.Watch(s.work, s.deviceConfig(), s.devices, s.sampled) })
+	}
+	return s, nil
+}
+
+func (s *System) deviceConfig() device.Config {
+	d := s.cfg.Devices
+	helper, err := engine.HelperPath(s.cfg.Engines.Helper)
+	if err != nil { // no GPU can be seen then; the engines that need it say so themselves
+		helper = ""
+	}
+	return device.Config{Node: s.cfg.Node, Kind: d.Kind, Simulated: d.Simulated, MemoryMB: d.MemoryMB, Faults: d.Faults,
+		Helper: helper, Log: s.cfg.Log}
+}
+
+func (s *System) guard() *guard {
+	g := &guard{self: s.cfg.Address, devices: map[string]bool{}, address: s.cfg.RemoteAddr, roles: s.cfg.PeerRoles,
+		met: s.book.write, refused: s.metrics.refused, log: s.cfg.Log}
+	for _, d := range s.devices {
+		g.devices[string(d.ID)] = true
+	}
+	return g
+}
+
+// spawn starts the actors of the devices and of the limits.
+func (s *System) spawn() error {
+	sup := &supervisor{log: s.cfg.Log, restarts: s.metrics.restarts}
+	named := func(name string, make func() actor.Actor) (*actor.PID, error) {
+		props := actor.PropsFromProducer(func() actor.Actor { return witnessed{make(), s.cfg.Log} },
+			actor.WithGuardian(sup), actor.WithSupervisor(sup))
+		return s.system.Root.SpawnNamed(props, name)
+	}
+	var err error
+	if s.quota, err = named(quota.Name, func() actor.Actor { return quota.New(time.Now) }); err != nil {
+		return fmt.Errorf("starting the actor of limits: %w", err)
+	}
+	measured := gpu.NewMetrics(s.cfg.Registerer)
+	for _, d := range s.devices {
+		c := gpu.Config{
+			Node: s.cfg.Node, Device: d, Engines: s.presets, Path: s.cfg.BlobPath, Supervisor: sup, Policy: s.cfg.Policy,
+			Seq: new(atomic.Uint64), Publish: s.herald.put, Metrics: measured, Log: s.cfg.Log,
+		}
+		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {
+			return fmt.Errorf("starting the actor of device %s: %w", d.ID, err)
+		}
+	}
+	s.herald.beat = func() { s.tellAll(&gpu.Heartbeat{}) }
+	return nil
+}
+
+func (s *System) tellAll(m any) {
+	for _, pid := range s.pids {
+		s.system.Root.Send(pid, m)
+	}
+}
+
+func (s *System) sampled(id spec.DeviceID, r device.Reading) {
+	if pid := s.pids[id]; pid != nil {
+		s.system.Root.Send(pid, &gpu.Sampled{Reading: r})
+	}
+}
+
+// Opener serves calls on this node's devices alone.
+func (s *System) Opener() spec.Opener { return opener{s} }
+
+// Devices lists this node's devices.
+func (s *System) Devices() []spec.DeviceID {
+	out := make([]spec.DeviceID, len(s.devices))
+	for i, d := range s.devices {
+		out[i] = d.ID
+	}
+	return out
+}
+
+// Engines lists the presets that a deployment may name.
+func (s *System) Engines() []string { return s.presets.Names() }
+
+// Running counts the requests under way on this node's devices.
+func (s *System) Running() int { return s.streams.count() }
+
+// Command has a device of any node do what m says, and returns its answer. An
+// error means that the outcome is not known, or that the node cannot be asked.
+func (s *System) Command(ctx context.Context, node spec.NodeID, id spec.DeviceID, m proto.Message) (*wire.Ack, error) {
+	ctx, end, err := s.calls.begin(ctx, s.work)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	address := s.cfg.Address
+	if node != s.cfg.Node {
+		known := false
+		if address, known = s.cfg.RemoteAddr(node); !known {
+			return nil, spec.Errorf(spec.CodeNotFound, "No address is known of node %s.", node)
+		}
+		s.book.write(node, address)
+	}
+	return s.ask(ctx, node, actor.NewPID(address, string(id)), m)
+}
+
+// Quota gives a share of a limit that this node owns.
+func (s *System) Quota(ctx context.Context, r *wire.QuotaRequest) (*wire.QuotaGrant, error) {
+	ctx, end, err := s.calls.begin(ctx, s.work)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	reply := make(chan *wire.QuotaGrant, 1)
+	s.system.Root.Send(s.quota, &quota.Ask{Request: r, Reply: reply})
+	select {
+	case g := <-reply:
+		return g, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the actor of limits has not answered: %w", ctx.Err())
+	}
+}
+
+// DrainAll has every device of this node admit no more. Requests under way go on.
+func (s *System) DrainAll(ctx context.Context) {
+	s.commandAll(ctx, &wire.Drain{Reason: "the node drains"})
+}
+
+// ResumeAll ends DrainAll.
+func (s *System) ResumeAll(ctx context.Context) { s.commandAll(ctx, &wire.Resume{}) }
+
+func (s *System) commandAll(ctx context.Context, m proto.Message) {
+	for _, d := range s.devices {
+		if _, err := s.Command(ctx, s.cfg.Node, d.ID, m); err != nil {
+			s.cfg.Log.Error("device did not take a command", "device", d.ID, "error", err)
+		}
+	}
+}
+
+// MemberDown drops the connection to a node that has died or left.
+func (s *System) MemberDown(id spec.NodeID) {
+	for _, address := range s.book.strike(id) {
+		s.link.drop(address)
+	}
+}
