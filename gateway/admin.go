@@ -36,7 +36,7 @@ func fresh(op operation) operation {
 			if !ok {
 				return &spec.Error{Code: spec.CodeInvalidRequest, Param: HeaderStateIndex, Message: HeaderStateIndex + " must be a number."}
 			}
-			if !r.g.caughtUp(index, catchUp) {
+			if !r.g.await(catchUp, func() bool { return r.g.cfg.State.Index() >= index }) {
 				return spec.Errorf(spec.CodeStaleState, "This node's copy of the state is at index %d, and %d was asked for.", r.g.cfg.State.Index(), index)
 			}
 		}
@@ -55,16 +55,14 @@ func parseIndex(b []byte) (n uint64, ok bool) {
 	return n, len(b) > 0
 }
 
-// caughtUp waits until this node's state and the gateway's tables have reached index.
-func (g *Gateway) caughtUp(index uint64, limit time.Duration) bool {
-	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
-		if g.seen.Load() >= index {
-			return true
-		}
+// await waits for ok, at most limit.
+func (g *Gateway) await(limit time.Duration, ok func() bool) bool {
+	for end := time.Now().Add(limit); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) || g.work.Err() != nil {
-			return g.cfg.State.Index() >= index // an entry that told of no change
+			return ok()
 		}
 	}
+	return true
 }
 
 // operate gives an operation its time.
@@ -72,8 +70,8 @@ func (r *request) operate() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.g.work, adminTimeout)
 }
 
-// propose writes c and waits until this node has it too, so that what the
-// client reads here next is no older.
+// propose writes c and waits until this node's tables have it too, so that what
+// the client reads or uses here next is no older.
 func (r *request) propose(c *wire.Command) (*wire.Result, error) {
 	ctx, cancel := r.operate()
 	defer cancel()
@@ -92,7 +90,7 @@ func (r *request) propose(c *wire.Command) (*wire.Result, error) {
 	if res.GetCode() != "" {
 		return nil, &spec.Error{Code: spec.Code(res.GetCode()), Message: sentence(res.GetMessage())}
 	}
-	r.g.caughtUp(res.GetIndex(), catchUp)
+	r.g.await(catchUp, func() bool { return r.g.seen.Load() >= res.GetIndex() })
 	r.ctx.Response.Header.Set(HeaderStateIndex, itoa(int64(max(res.GetIndex(), r.g.cfg.State.Index()))))
 	return res, nil
 }

@@ -41,15 +41,27 @@ func inference(e openai.Endpoint) operation {
 		x := &inferring{g: r.g, endpoint: e, who: r.who, began: time.Now()}
 		r.g.metrics.active.Inc()
 		x.startSpan(r)
-		check := checks.Get().(*openai.Request)
-		defer checks.Put(check)
-		if err := x.prepare(r, check); err != nil {
+		if err := x.checked(r); err != nil {
 			x.refused(err)
 			return err
 		}
 		x.Done = x.done
 		return r.g.relay.Serve(r.ctx, &x.Exchange)
 	}
+}
+
+// checked is prepare, whose panics are accounted for too.
+func (x *inferring) checked(r *request) error {
+	defer func() {
+		if p := recover(); p != nil {
+			x.refused(spec.Errorf(spec.CodeInternal, "panic: %v", p))
+			panic(p)
+		}
+	}()
+	check := checks.Get().(*openai.Request)
+	err := x.prepare(r, check)
+	checks.Put(check)
+	return err
 }
 
 // prepare limits, reads, checks and describes the request.

@@ -90,6 +90,11 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 			writeError(ctx, spec.Errorf(spec.CodeInternal, "The gateway failed to serve the request."), id)
 		}
 	}()
+	if g.work.Err() != nil { // it came in while the last connections were being closed
+		ctx.SetConnectionClose()
+		writeError(ctx, spec.Errorf(spec.CodeDraining, "This gateway is shutting down."), string(ctx.Response.Header.Peek(HeaderRequestID)))
+		return
+	}
 	g.router.Handler(ctx)
 }
 

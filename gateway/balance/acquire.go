@@ -45,12 +45,14 @@ func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 	wait := t.waitFor(standing, q)
 	if wait == 0 || len(p.waiters) >= t.cfg.QueueLength {
 		err := t.refusalLocked(p, q, standing)
+		t.tidyLocked(q.Deployment, p)
 		t.mu.Unlock()
 		return Grant{}, err
 	}
 	w := &waiter{q: q, ch: make(chan struct{})}
 	p.waiters = append(p.waiters, w)
 	t.mu.waiting++
+	t.serveLocked(p) // those before it may wait for what it can do without
 	t.mu.Unlock()
 	return t.await(ctx, w, wait)
 }
@@ -86,10 +88,10 @@ func (t *Table) await(ctx context.Context, w *waiter, wait time.Duration) (Grant
 		case <-timer.C:
 			t.mu.Lock()
 			defer t.mu.Unlock()
+			p := t.mu.pools[w.q.Deployment]
 			if !t.leaveLocked(w) {
 				return w.grant, nil
 			}
-			p := t.poolLocked(w.q.Deployment)
 			_, standing := servable(p.list, w.q)
 			return Grant{}, t.refusalLocked(p, w.q, standing)
 		}
@@ -108,6 +110,7 @@ func (t *Table) leaveLocked(w *waiter) bool {
 	}
 	p.waiters = slices.Delete(p.waiters, i, i+1)
 	t.mu.waiting--
+	t.tidyLocked(w.q.Deployment, p)
 	return true
 }
 

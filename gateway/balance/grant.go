@@ -30,6 +30,9 @@ func (g *Grant) Learn(l spec.Load) {
 	g.table.mu.Lock()
 	defer g.table.mu.Unlock()
 	g.in.learnAnswer(l, g.table.cfg.Now())
+	if p := g.table.mu.pools[g.in.Deployment]; p != nil && len(p.waiters) > 0 {
+		g.table.serveLocked(p)
+	}
 }
 
 // Rejected gives the place back and takes over what the actor told with its
@@ -42,18 +45,16 @@ func (g *Grant) Rejected(r *spec.Rejection) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.cfg.Now()
-	t.backLocked(g)
-	if r.Load != nil {
-		g.in.learnAnswer(*r.Load, now)
+	defer t.backLocked(g) // last: whoever waits must not be sent there in turn
+	if r.Load != nil && g.in.learnAnswer(*r.Load, t.cfg.Now()) {
+		g.in.since++ // that load is without this request, which backLocked takes off
 	}
 	if r.Reason != spec.RejectBusy {
 		g.in.shunned = true
 		return
 	}
-	if free := max(g.in.Slots, 1) - g.in.load(); free > 0 {
-		g.in.since += free
-	}
+	// One more than full, because backLocked takes this request off.
+	g.in.since = max(g.in.since, max(g.in.Slots, 1)+1-g.in.Running-g.in.Queued)
 }
 
 // Failed gives the place back after a connection failed: the instance is left
@@ -86,8 +87,10 @@ func (t *Table) backLocked(g *Grant) {
 
 // learnAnswer is learn for a load that did not come by digest: one of the same
 // number as the last digest may still be newer, one of a lower number is not.
-func (in *Instance) learnAnswer(l spec.Load, now time.Time) {
-	if l.Seq >= in.seq {
-		in.learn(l, now)
+func (in *Instance) learnAnswer(l spec.Load, now time.Time) bool {
+	if l.Seq < in.seq {
+		return false
 	}
+	in.learn(l, now)
+	return true
 }

@@ -79,7 +79,8 @@ const (
 )
 
 // Pick chooses among the instances of one deployment: of the version in the
-// state, or, until one of those is ready, of the newest version that is; in the
+// state, or, where none of those is ready, of the newest version that is, which
+// may be newer than this node's copy of the state; in the
 // gateway's own region as long as that has room; the least expected seconds;
 // at random among equals. It never waits and never allocates.
 func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random func() uint64) (*Instance, Standing) {
@@ -129,7 +130,7 @@ func servable(list []*Instance, q *Query) (version uint64, s Standing) {
 			}
 		case in.Version == q.Version:
 			return q.Version, Full
-		case in.Version < q.Version && in.Version >= version:
+		case in.Version >= version:
 			version, s = in.Version, Full
 		}
 	}

@@ -190,8 +190,13 @@ func (t *Table) dropLocked(in *Instance) {
 			break
 		}
 	}
+	t.tidyLocked(in.Deployment, p)
+}
+
+// tidyLocked forgets a pool that nobody is in.
+func (t *Table) tidyLocked(deployment string, p *pool) {
 	if len(p.list) == 0 && len(p.waiters) == 0 {
-		delete(t.mu.pools, in.Deployment)
+		delete(t.mu.pools, deployment)
 	}
 }
 

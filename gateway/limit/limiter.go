@@ -45,6 +45,7 @@ type Limiter struct {
 
 	mu    sync.RWMutex
 	limit map[string]*entry
+	done  bool // no lease is begun any more
 }
 
 type entry struct {
@@ -76,6 +77,9 @@ func New(cfg Config) *Limiter {
 
 // Close gives up leases under way and waits for them.
 func (l *Limiter) Close() {
+	l.mu.Lock()
+	l.done = true
+	l.mu.Unlock()
 	l.cancel()
 	l.wg.Wait()
 }
@@ -139,6 +143,9 @@ func (l *Limiter) Allow(ctx context.Context, id string, perMin uint32) Decision 
 // wait gives the lock away until the lease under way has been answered.
 func (e *entry) wait(ctx context.Context) {
 	asking := e.asking
+	if asking == nil {
+		return
+	}
 	e.waiting++
 	e.Unlock()
 	select {
@@ -150,24 +157,32 @@ func (e *entry) wait(ctx context.Context) {
 }
 
 // askLocked starts a lease; its answer is taken over under the entry's lock.
+// After Close the owner counts as unreachable.
 func (l *Limiter) askLocked(e *entry) {
-	done := make(chan struct{})
-	e.asking = done
 	req := e.b.request(e.id, e.waiting+1)
-	l.wg.Go(func() {
-		ctx, cancel := context.WithTimeout(l.ctx, l.cfg.Timeout)
-		grant, err := l.cfg.Leaser.Lease(ctx, req)
-		cancel()
-		e.Lock()
-		defer e.Unlock()
-		if err != nil {
-			e.b.failed(l.cfg.Now(), req.GetGiveBack())
-			l.cfg.Log.Warn("the owner of a limit did not answer: this gateway admits its share",
-				"limit", e.id, "error", err)
-		} else {
-			e.b.answer(l.cfg.Now(), grant)
-		}
-		e.asking = nil
-		close(done)
-	})
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.done {
+		e.b.failed(l.cfg.Now(), req.GetGiveBack())
+		return
+	}
+	e.asking = make(chan struct{})
+	l.wg.Go(func() { l.lease(e, req) })
+}
+
+func (l *Limiter) lease(e *entry, req *wire.QuotaRequest) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.cfg.Timeout)
+	grant, err := l.cfg.Leaser.Lease(ctx, req)
+	cancel()
+	e.Lock()
+	defer e.Unlock()
+	if err != nil {
+		e.b.failed(l.cfg.Now(), req.GetGiveBack())
+		l.cfg.Log.Warn("the owner of a limit did not answer: this gateway admits its share",
+			"limit", e.id, "error", err)
+	} else {
+		e.b.answer(l.cfg.Now(), grant)
+	}
+	close(e.asking)
+	e.asking = nil
 }

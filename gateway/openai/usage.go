@@ -34,17 +34,16 @@ func lastNumber(b []byte, key string) (int, bool) {
 }
 
 // Done tells whether the last bytes of a stream end it properly: with [DONE],
-// or with an error event of the engine's own.
+// or with an error event of the engine's own. What a model says cannot fake
+// either, because a line of its own is not to be had inside a JSON string.
 func Done(tail []byte) (done, failed bool) {
-	trimmed := bytes.TrimRight(tail, "\r\n ")
-	if bytes.HasSuffix(trimmed, []byte("[DONE]")) {
-		return true, false
+	tail = bytes.TrimRight(tail, "\r\n ")
+	line, ok := bytes.CutPrefix(tail[bytes.LastIndexByte(tail, '\n')+1:], []byte("data:"))
+	if !ok {
+		return false, false
 	}
-	if i := bytes.LastIndex(trimmed, []byte("data:")); i >= 0 {
-		event := bytes.TrimLeft(trimmed[i+len("data:"):], " ")
-		return false, bytes.HasPrefix(event, []byte(`{"error"`))
-	}
-	return false, false
+	line = bytes.TrimLeft(line, " ")
+	return string(line) == "[DONE]", bytes.HasPrefix(line, []byte(`{"error"`))
 }
 
 // EventEnd returns the length of the complete events at the beginning of b, or

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -185,7 +186,7 @@ func (x *Exchange) receive() error {
 		err := x.fill()
 		switch {
 		case err == io.EOF && streaming:
-			return nil // next tells what was missing
+			return x.checkEnd()
 		case err == io.EOF:
 			x.keepTail(x.buf)
 			return x.checkStatus()
@@ -198,6 +199,15 @@ func (x *Exchange) receive() error {
 			return &spec.Error{Code: spec.CodeUpstream, Message: "The engine's answer is larger than this gateway holds; ask for it as a stream, or in smaller batches."}
 		}
 	}
+}
+
+// checkEnd looks at a stream that ended before its first whole event. One that
+// says nothing at all is worth another attempt.
+func (x *Exchange) checkEnd() error {
+	if done, failed := openai.Done(x.buf); done || failed {
+		return nil
+	}
+	return fmt.Errorf("%w: the stream ended without an event", spec.ErrBroken)
 }
 
 // fill reads what there is to x.buf.

@@ -64,8 +64,9 @@ func New(cfg Config) *Relay {
 // Start runs the watcher until Stop.
 func (r *Relay) Start() { go r.watcher.run() }
 
-// Abort ends every request under way: streams with an error event.
-func (r *Relay) Abort() { r.watcher.endAll(errShutdown) }
+// Abort ends every request under way, streams with an error event, and lets no
+// other begin.
+func (r *Relay) Abort() { r.watcher.endAll() }
 
 // Stop ends the watcher and waits for it. No request may be under way.
 func (r *Relay) Stop() {

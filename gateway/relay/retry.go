@@ -91,7 +91,7 @@ func (x *Exchange) explain(err error) error {
 		return ErrGone
 	case errors.As(err, &refusal):
 		if x.last != nil && refusal.Err.Code == spec.CodeUpstream {
-			return x.explain(x.last)
+			return x.exhausted()
 		}
 		return err
 	case errors.As(err, &public):
@@ -107,6 +107,16 @@ func (x *Exchange) explain(err error) error {
 	default:
 		return &spec.Error{Code: spec.CodeUpstream, Message: "The instances that were tried could not be reached.", Err: err}
 	}
+}
+
+// exhausted tells why nobody is left to try.
+func (x *Exchange) exhausted() error {
+	var r *spec.Rejection
+	if !errors.As(x.last, &r) {
+		return x.explain(x.last)
+	}
+	return &balance.Refusal{RetryAfter: max(r.RetryAfter, balance.MinRetry),
+		Err: spec.Errorf(spec.CodeNotReady, "Every instance of %q refused the request, the last one as %s.", x.Call.Deployment, r.Reason)}
 }
 
 func reasonText(err error) string {

@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"io"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -23,7 +24,10 @@ type body struct {
 	err     error         // of produce; to be read after ready
 	pinging bool          // the answer began before its first events were there
 	waited  bool          // for ready
+	pinged  bool          // at least once
 	sent    bool          // what produce left in x.buf was passed on
+	ended   bool          // the engine's last event was passed on: what breaks after it is nobody's loss
+	torn    bool          // what was passed on last ends inside an event
 	over    bool          // nothing follows
 	held    int           // bytes at the beginning of x.buf that were passed on
 	armed   time.Time     // when the write deadline was last set
@@ -77,6 +81,7 @@ func (b *body) WriteTo(w io.Writer) (total int64, err error) {
 func (b *body) Read(p []byte) (int, error) {
 	if len(b.rest) == 0 {
 		piece, err := b.next()
+		b.arm()
 		if err != nil {
 			return 0, err
 		}
@@ -116,11 +121,16 @@ func (b *body) next() ([]byte, error) {
 // await waits for the first events; a piece that is not nil goes out meanwhile.
 func (b *body) await() []byte {
 	if b.pinging {
-		timer := time.NewTimer(b.x.r.cfg.PingAfter)
+		pause := b.x.r.cfg.PingAfter
+		if !b.pinged { // it has passed already
+			pause = 0
+		}
+		timer := time.NewTimer(pause)
 		defer timer.Stop()
 		select {
 		case <-b.ready:
 		case <-timer.C:
+			b.pinged = true
 			b.x.r.metrics.pings.Inc()
 			return ping
 		}
@@ -143,7 +153,7 @@ func (b *body) step() ([]byte, error) {
 	if !b.sent {
 		b.sent = true
 		if !x.streaming() { // it answered in one piece after the stream had begun
-			return b.misfit()
+			return b.fail(b.misfit())
 		}
 		if piece := b.events(); len(piece) > 0 {
 			return piece, nil
@@ -152,7 +162,7 @@ func (b *body) step() ([]byte, error) {
 	x.buf = x.buf[:copy(x.buf, x.buf[b.held:])]
 	b.held = 0
 	switch err := x.fill(); {
-	case err == io.EOF:
+	case err == io.EOF, err != nil && b.ended:
 		return b.finish()
 	case err != nil:
 		x.last = err
@@ -161,6 +171,9 @@ func (b *body) step() ([]byte, error) {
 	return b.events(), nil
 }
 
+// lastWait is how long an engine may take to end a stream that it has said is whole.
+const lastWait = time.Second
+
 // maxEvent is the size from which an event is passed on in pieces.
 const maxEvent = 1 << 20
 
@@ -168,12 +181,30 @@ const maxEvent = 1 << 20
 func (b *body) events() []byte {
 	x := b.x
 	n := openai.EventEnd(x.buf)
-	if n == 0 && len(x.buf) > maxEvent {
-		n = len(x.buf)
+	if n > 0 {
+		b.torn = false
+	} else if len(x.buf) > maxEvent {
+		n, b.torn = len(x.buf), true
 	}
 	b.held = n
 	x.keepTail(x.buf[:n])
+	b.last()
 	return x.buf[:n]
+}
+
+// last takes note of the engine's last event: [DONE], or its own error.
+func (b *body) last() {
+	done, failed := openai.Done(b.x.tail)
+	if !done && !failed {
+		return
+	}
+	if !b.ended {
+		b.ended = true
+		b.x.r.watcher.expect(&b.x.watch, b.x.grant.Node, lastWait)
+	}
+	if b.fault = nil; failed {
+		b.fault = &spec.Error{Code: spec.CodeUpstream, Message: "The engine ended the stream with an error."}
+	}
 }
 
 // finish checks that the engine's stream came to its proper end.
@@ -184,36 +215,34 @@ func (b *body) finish() ([]byte, error) {
 		return nil, nil
 	}
 	b.over = true
-	x.keepTail(x.buf)
-	done, failed := openai.Done(x.tail)
-	switch {
-	case done:
-		return x.buf, nil
-	case failed: // the engine's own error event
-		b.fault = &spec.Error{Code: spec.CodeUpstream, Message: "The engine ended the stream with an error."}
-		return x.buf, nil
-	default:
-		x.buf = x.buf[:0] // an incomplete event says nothing
-		return b.fail(x.explain(spec.ErrBroken))
+	if b.ended {
+		return nil, nil
 	}
+	x.keepTail(x.buf)
+	if b.last(); b.ended { // and left out the empty line
+		return append(x.buf, "\n\n"...), nil
+	}
+	return b.fail(x.explain(spec.ErrBroken)) // what is left of an event says nothing
 }
 
-// misfit passes on an engine's answer that is no stream, as the error it is.
-func (b *body) misfit() ([]byte, error) {
+// misfit is an engine's answer that is no stream, as the error it is.
+func (b *body) misfit() error {
 	x := b.x
 	code := spec.CodeUpstream
-	if x.out.Status >= 400 && x.out.Status < 500 {
+	switch {
+	case x.out.Status == http.StatusTooManyRequests:
+		code = spec.CodeBusy
+	case x.out.Status >= 400 && x.out.Status < 500:
 		code = spec.CodeInvalidRequest
 	}
-	return b.fail(&spec.Error{Code: code, Message: "The engine answered with status " + strconv.Itoa(x.out.Status) + ": " + excerpt(x.buf)})
+	return &spec.Error{Code: code, Message: "The engine answered with status " + strconv.Itoa(x.out.Status) + ": " + excerpt(x.buf)}
 }
 
 // fail ends the stream with an error event, and without [DONE].
 func (b *body) fail(err error) ([]byte, error) {
 	b.over = true
 	if errors.Is(err, errStatus) {
-		_, _ = b.misfit()
-		err = b.fault
+		err = b.misfit()
 	}
 	b.fault = err
 	if errors.Is(err, ErrGone) {
@@ -224,7 +253,11 @@ func (b *body) fail(err error) ([]byte, error) {
 		reason = b.x.last
 	}
 	b.x.r.metrics.breaks.WithLabelValues(reasonOf(reason)).Inc()
-	return openai.AppendErrorEvent(nil, asPublic(err), b.x.Call.RequestID), nil
+	var lead []byte
+	if b.torn {
+		lead = []byte("\n\n")
+	}
+	return openai.AppendErrorEvent(lead, asPublic(err), b.x.Call.RequestID), nil
 }
 
 // Close ends the exchange: fasthttp calls it when the answer has been written
@@ -236,10 +269,8 @@ func (b *body) Close() error {
 		b.x.r.watcher.leave(&b.x.watch)
 		<-b.ready
 	}
-	if b.fault == nil && !b.over {
-		b.fault = ErrGone
-	}
-	if errors.Is(b.x.r.watcher.finalCause(&b.x.watch), errClientGone) {
+	gone := (b.fault == nil && !b.over) || errors.Is(b.x.r.watcher.finalCause(&b.x.watch), errClientGone)
+	if gone && !b.ended { // a client that has all may leave before the engine's last word
 		b.fault = ErrGone
 	}
 	b.x.end(b.fault)

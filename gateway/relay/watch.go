@@ -40,6 +40,7 @@ type watcher struct {
 		head watch
 	}
 	next  atomic.Uint32
+	over  atomic.Bool // endAll was called: no request begins any more
 	stop  chan struct{}
 	ended chan struct{}
 }
@@ -95,6 +96,9 @@ func (w *watcher) add(x *watch, conn net.Conn, deadline time.Time) {
 	s.Lock()
 	x.prev, x.next = s.head.prev, &s.head
 	x.prev.next, x.next.prev = x, x
+	if w.over.Load() {
+		x.cause = errShutdown
+	}
 	s.Unlock()
 }
 
@@ -190,14 +194,15 @@ func (x *watch) cancelAttempt(cause error) {
 	x.limit = 0
 }
 
-// endAll ends every request under way.
-func (w *watcher) endAll(cause error) {
+// endAll ends every request under way, and those that come.
+func (w *watcher) endAll() {
+	w.over.Store(true)
 	for i := range w.shards {
 		s := &w.shards[i]
 		s.Lock()
 		for x := s.head.next; x != &s.head; x = x.next {
 			if x.cause == nil {
-				x.finish(cause)
+				x.finish(errShutdown)
 			}
 		}
 		s.Unlock()
