@@ -42,6 +42,11 @@ type Config struct {
 	Nodes     func() []*wire.Node    // the state's records of nodes
 	Alive     func(spec.NodeID) bool // nil: all are
 
+	// Address is where a node is now, if that is known better than from its
+	// record: one that comes back at another address cannot change its record
+	// before a leader has found it. May be nil.
+	Address func(spec.NodeID) (string, bool)
+
 	// Authorise says why the peer may not propose the command, or nil. Without
 	// it, every peer that the port lets in may propose anything.
 	Authorise func(r *http.Request, c *wire.Command) error

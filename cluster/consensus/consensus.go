@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ type Consensus struct {
 	stream  *stream
 	peers   *peers
 	caller  *caller
+	asker   *Forwarder // knows the leader where raft does not
 	metrics *metrics
 
 	readyTerm atomic.Uint64 // the last term of this node's in which its state machine had all that was agreed before
@@ -39,9 +41,10 @@ func Open(c Config) (*Consensus, error) {
 	c.fill()
 	n := &Consensus{cfg: c, caller: newCaller(c.Port), opened: time.Now()}
 	n.run, n.stop = context.WithCancel(context.Background())
+	n.asker = NewForwarder(ForwardConfig{Port: c.Port, Voters: n.acquaintances})
 	n.stream = newStream(c.Port)
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		ServerAddressProvider: addresses(c.Nodes), Logger: newRaftLog(c.Log), Stream: n.stream,
+		ServerAddressProvider: addresses{c.Nodes, c.Address}, Logger: newRaftLog(c.Log), Stream: n.stream,
 		MaxPool: pooled, MaxRPCsInFlight: 1, Timeout: rpcTimeout,
 	})
 	transport.TimeoutScale = snapshotPace
@@ -62,12 +65,20 @@ func Open(c Config) (*Consensus, error) {
 	return n, nil
 }
 
-// addresses finds peers by their records: the address in Raft's own
+// addresses finds peers by what is known of them now: the address in Raft's own
 // configuration is that of the time at which they were taken in.
-type addresses func() []*wire.Node
+type addresses struct {
+	nodes func() []*wire.Node
+	now   func(spec.NodeID) (string, bool) // nil: nobody knows better
+}
 
 func (a addresses) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	for _, n := range a() {
+	if a.now != nil {
+		if addr, ok := a.now(spec.NodeID(id)); ok {
+			return raft.ServerAddress(addr), nil
+		}
+	}
+	for _, n := range a.nodes() {
 		if n.GetId() == string(id) && n.GetClusterAddr() != "" {
 			return raft.ServerAddress(n.GetClusterAddr()), nil
 		}
@@ -160,10 +171,37 @@ func (c *Consensus) ask(ctx context.Context, fn func() error) error {
 // IsLeader tells whether this node leads, as far as it knows.
 func (c *Consensus) IsLeader() bool { return c.raft.State() == raft.Leader }
 
-// Leader returns the leader that this node knows of.
+// Leader returns the leader that this node knows of, itself or from others.
 func (c *Consensus) Leader() (spec.NodeID, bool) {
+	if id, ok := c.heardOf(); ok {
+		return id, true
+	}
+	return c.asker.told(2 * hintAge)
+}
+
+// heardOf is the leader that talks to this server.
+func (c *Consensus) heardOf() (spec.NodeID, bool) {
 	_, id := c.raft.LeaderWithID()
 	return spec.NodeID(id), id != ""
+}
+
+// acquaintances are the nodes that may lead, or know who does.
+func (c *Consensus) acquaintances() []spec.NodeID {
+	var out []spec.NodeID
+	add := func(id spec.NodeID) {
+		if id != c.cfg.ID && !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	for _, id := range c.Voters() {
+		add(id)
+	}
+	for _, n := range c.cfg.Nodes() {
+		if eligible(n) {
+			add(spec.NodeID(n.GetId()))
+		}
+	}
+	return out
 }
 
 // Term returns Raft's present term.

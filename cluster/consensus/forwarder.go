@@ -24,8 +24,8 @@ type Forwarder struct {
 	mu struct {
 		sync.Mutex
 		leader spec.NodeID // empty: unknown
-		told   time.Time
-		next   int // of Voters, to ask where the leader is unknown
+		at     time.Time   // when it was told
+		next   int         // of Voters, to ask where the leader is unknown
 	}
 }
 
@@ -61,6 +61,12 @@ func at[T any](ctx context.Context, f *Forwarder, call func(context.Context, spe
 		return none, errNoLeader
 	}
 	v, err := call(ctx, node)
+	f.heard(node, err)
+	return v, err
+}
+
+// heard learns from how a call to node went.
+func (f *Forwarder) heard(node spec.NodeID, err error) {
 	var other *notLeader
 	switch {
 	case errors.As(err, &other):
@@ -70,7 +76,6 @@ func at[T any](ctx context.Context, f *Forwarder, call func(context.Context, spe
 	default:
 		f.learn(node)
 	}
-	return v, err
 }
 
 func (f *Forwarder) pick() (spec.NodeID, bool) {
@@ -90,7 +95,7 @@ func (f *Forwarder) pick() (spec.NodeID, bool) {
 func (f *Forwarder) learn(leader spec.NodeID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.mu.leader, f.mu.told = leader, time.Now()
+	f.mu.leader, f.mu.at = leader, time.Now()
 }
 
 const (
@@ -100,15 +105,14 @@ const (
 
 // Leader returns the leader, and asks the voters for it where this was last told
 // more than a second ago: it may take half a second for each that is dead.
-func (f *Forwarder) Leader() (spec.NodeID, bool) {
-	f.mu.Lock()
-	leader, told := f.mu.leader, f.mu.told
-	f.mu.Unlock()
-	if leader != "" && time.Since(told) < hintAge {
+func (f *Forwarder) Leader() (spec.NodeID, bool) { return f.find(context.Background()) }
+
+func (f *Forwarder) find(ctx context.Context) (spec.NodeID, bool) {
+	if leader, ok := f.told(hintAge); ok {
 		return leader, true
 	}
 	for _, v := range f.cfg.Voters() {
-		ctx, cancel := context.WithTimeout(context.Background(), hintTimeout)
+		ctx, cancel := context.WithTimeout(ctx, hintTimeout)
 		s, err := f.caller.leader(ctx, v)
 		cancel()
 		if err == nil && s.Leader != "" {
@@ -118,4 +122,14 @@ func (f *Forwarder) Leader() (spec.NodeID, bool) {
 	}
 	f.learn("")
 	return "", false
+}
+
+// told is the leader that this has heard of no longer ago than within.
+func (f *Forwarder) told(within time.Duration) (spec.NodeID, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.leader == "" || time.Since(f.mu.at) > within {
+		return "", false
+	}
+	return f.mu.leader, true
 }

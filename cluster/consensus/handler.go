@@ -34,9 +34,9 @@ func (c *Consensus) servePropose(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the command did not come whole", http.StatusBadRequest)
 		return
 	}
-	cmd := &wire.Command{}
-	if err := proto.Unmarshal(raw, cmd); err != nil || cmd.GetRequestId() == "" || cmd.GetAtMs() == 0 || cmd.GetLevel() == 0 {
-		refuse(w, spec.Errorf(spec.CodeInvalidRequest, "the command is damaged, or lacks request_id, at_ms or level"))
+	cmd, e := decodeProposal(raw)
+	if e != nil {
+		refuse(w, e)
 		return
 	}
 	if c.cfg.Authorise != nil {
@@ -60,6 +60,18 @@ func (c *Consensus) servePropose(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/x-protobuf")
 	_, _ = w.Write(b)
+}
+
+// decodeProposal reads a command that another node has stamped.
+func decodeProposal(raw []byte) (*wire.Command, *spec.Error) {
+	cmd := &wire.Command{}
+	if err := proto.Unmarshal(raw, cmd); err != nil {
+		return nil, &spec.Error{Code: spec.CodeInvalidRequest, Message: "the command is damaged", Err: err}
+	}
+	if cmd.GetRequestId() == "" || cmd.GetAtMs() == 0 || cmd.GetLevel() == 0 {
+		return nil, spec.Errorf(spec.CodeInvalidRequest, "the command lacks request_id, at_ms or level")
+	}
+	return cmd, nil
 }
 
 func (c *Consensus) serveReadIndex(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package consensus
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -107,18 +108,17 @@ func (c *Consensus) readdress(id raft.ServerID, addr raft.ServerAddress, at uint
 func (c *Consensus) watch() {
 	var asked time.Time
 	for sleep(c.run, watchEvery) {
-		term := c.Term()
 		switch {
 		case c.IsLeader():
 			c.expelled.Store(false)
-			if err := c.catchUp(c.run, term); err != nil && !errors.Is(err, raft.ErrLeadershipLost) {
+			if err := c.catchUp(c.run, c.Term()); err != nil && !errors.Is(err, raft.ErrLeadershipLost) {
 				c.cfg.Log.Debug("the leader has not caught up yet", "error", err)
 			}
 		case c.silence() < silentAfter:
 			c.expelled.Store(false)
-		case time.Since(asked) >= askEvery && isServer(c.servers(), c.cfg.ID):
+		case time.Since(asked) >= askEvery:
 			asked = time.Now()
-			c.askStanding(term)
+			c.askStanding(c.run)
 		}
 	}
 }
@@ -132,31 +132,20 @@ func (c *Consensus) silence() time.Duration {
 	return time.Since(last)
 }
 
-// askStanding finds out whether this server was expelled while it was away:
-// nobody tells it, since leaders talk to the group's servers only.
-func (c *Consensus) askStanding(term uint64) {
-	for _, s := range c.servers() {
-		id := spec.NodeID(s.ID)
-		if id == c.cfg.ID {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(c.run, hintTimeout)
-		said, err := c.caller.leader(ctx, id)
-		if err == nil && said.Leader != id && said.Leader != "" && said.Leader != c.cfg.ID {
-			id = said.Leader
-			said, err = c.caller.leader(ctx, id)
-		}
-		cancel()
-		if err != nil || said.Leader != id || said.Term < term {
-			continue
-		}
-		gone := true
-		for _, server := range said.Servers {
-			gone = gone && server != c.cfg.ID
-		}
-		if gone && c.expelled.CompareAndSwap(false, true) {
-			c.cfg.Log.Info("this node is no Raft server any more", "leader", id, "term", said.Term)
-		}
+// askStanding finds out who leads, and whether this server was expelled while it
+// was away: nobody tells it, since leaders talk to the group's servers only.
+func (c *Consensus) askStanding(ctx context.Context) {
+	leader, ok := c.asker.find(ctx)
+	if !ok || leader == c.cfg.ID {
 		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, hintTimeout)
+	defer cancel()
+	said, err := c.caller.leader(ctx, leader)
+	if err != nil || said.Leader != leader || said.Term < c.Term() || slices.Contains(said.Servers, c.cfg.ID) {
+		return
+	}
+	if isServer(c.servers(), c.cfg.ID) && c.expelled.CompareAndSwap(false, true) {
+		c.cfg.Log.Info("this node is no Raft server any more", "leader", leader, "term", said.Term)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -114,39 +115,34 @@ func (c *Consensus) tooNew(cmd *wire.Command) *spec.Error {
 	return nil
 }
 
-// atLeader runs call against the leader that this node knows of, and gives it up
-// as soon as another leads: one that hangs would keep it for long.
+// atLeader runs call against the leader that this node knows of, or against the
+// next server where it knows none: one that is no Raft server, or that the others
+// cannot reach, hears from no leader. The call is given up as soon as another
+// leads: one that hangs would keep it for long.
 func atLeader[T any](ctx context.Context, c *Consensus, call func(context.Context, spec.NodeID) (T, error)) (T, error) {
 	var none T
 	if c.run.Err() != nil {
 		return none, errEnding
 	}
-	leader, ok := c.Leader()
-	if !ok || leader == c.cfg.ID {
-		return none, errNoLeader
+	node, led := c.heardOf()
+	if !led {
+		var ok bool
+		if node, ok = c.asker.pick(); !ok {
+			return none, errNoLeader
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
-		tick := time.NewTicker(50 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				if now, known := c.Leader(); known && now != leader || c.run.Err() != nil {
-					cancel()
-					return
-				}
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for sleep(ctx, 50*time.Millisecond) {
+			if now, known := c.heardOf(); known && now != node || c.IsLeader() || c.run.Err() != nil {
+				cancel()
 			}
 		}
-	}()
-	v, err := call(ctx, leader)
-	close(done)
-	<-watching
+	})
+	v, err := call(ctx, node)
 	cancel()
+	watching.Wait()
+	c.asker.heard(node, err)
 	return v, err
 }

@@ -1,0 +1,217 @@
+package consensus
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+func TestOneServerFoundsACluster(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	s := c.start("n1")
+	if s.Age() != Unknown || s.InConfiguration() {
+		t.Errorf("before the founding: age %s, in the configuration: %v", s.Age(), s.InConfiguration())
+	}
+	for range 2 { // the second finds a founded cluster
+		if err := s.Bootstrap("n1", s.port.Addr()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := c.must(s, putNode(node(s)))
+	index, err := s.ReadIndex(within(5 * time.Second))
+	if err != nil || index < r.Index {
+		t.Errorf("read index %d, %v after a write at %d", index, err, r.Index)
+	}
+	if !slices.Equal(s.Voters(), []spec.NodeID{"n1"}) || !s.InConfiguration() || s.Term() == 0 {
+		t.Errorf("voters %v, term %d", s.Voters(), s.Term())
+	}
+	if err := s.Barrier(within(5 * time.Second)); err != nil || s.Age() != 0 {
+		t.Errorf("barrier: %v, age %s", err, s.Age())
+	}
+	if lead := <-s.LeaderChanges(); !lead {
+		t.Error("no word of having become the leader")
+	}
+	if err := s.TransferLeadership(within(time.Second)); spec.CodeOf(err) != spec.CodeConflict {
+		t.Errorf("handing over to nobody: %v", err)
+	}
+}
+
+// TestThreeVote: nodes are taken in as they come, up to three, and a fourth waits.
+func TestThreeVote(t *testing.T) {
+	t.Parallel()
+	c := grow(t, "n1", "n2", "n3", "n4")
+	if c.servers["n4"].InConfiguration() || len(c.servers["n1"].Voters()) != 3 {
+		t.Errorf("voters: %v", c.servers["n1"].Voters())
+	}
+	c.must(c.servers["n2"], setState("n3", wire.NodeState_NODE_STATE_REMOVED))
+	eventually(t, 5*time.Second, "the removed one leaves and the fourth takes its place", func() bool {
+		v := c.servers["n1"].Voters()
+		slices.Sort(v)
+		return slices.Equal(v, []spec.NodeID{"n1", "n2", "n4"}) && !c.servers["n3"].InConfiguration() && c.servers["n4"].InConfiguration()
+	})
+	// A leader that is removed hands over and goes too.
+	leader := c.leader("n1", "n2", "n4")
+	c.must(leader, setState(leader.id, wire.NodeState_NODE_STATE_REMOVED))
+	eventually(t, 8*time.Second, "the removed leader leads no more", func() bool {
+		return !leader.IsLeader() && !leader.InConfiguration()
+	})
+	rest := c.others(leader, "n1", "n2", "n4")
+	c.must(rest[0], set("a", "b"))
+	eventually(t, 5*time.Second, "everybody has it", func() bool { return rest[0].fsm.setting("a") == "b" && rest[1].fsm.setting("a") == "b" })
+}
+
+// TestForwarding proposes on every node at a time, each command twice: all
+// machines apply each once, in the same order.
+func TestForwarding(t *testing.T) {
+	t.Parallel()
+	c := grow(t, "n1", "n2", "n3")
+	const each = 20
+	var proposing sync.WaitGroup
+	for _, s := range c.servers {
+		proposing.Go(func() {
+			for i := range each {
+				cmd := set(s.id, fmt.Sprint(i))
+				first := c.must(s, cmd)
+				id, at := cmd.RequestId, cmd.AtMs
+				if id == "" || at == 0 || cmd.Level != Level {
+					t.Errorf("not stamped: %v", cmd)
+				}
+				second := c.must(c.servers["n1"], cmd)
+				if first.Replayed || !second.Replayed || second.Index != first.Index || cmd.RequestId != id || cmd.AtMs != at {
+					t.Errorf("first %v, second %v, command %v", first, second, cmd)
+				}
+			}
+		})
+	}
+	proposing.Wait()
+	for _, s := range c.servers {
+		if err := s.Barrier(within(5 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		order := s.fsm.order()
+		sorted := slices.Clone(order)
+		slices.Sort(sorted)
+		if len(order) != 3*each+3 || len(slices.Compact(sorted)) != len(order) || !slices.Equal(order, c.servers["n1"].fsm.order()) {
+			t.Errorf("%s applied %d commands, or others than n1", s.id, len(order))
+		}
+	}
+	r, err := c.servers["n2"].Propose(within(5*time.Second), setState("nobody", wire.NodeState_NODE_STATE_DRAINING))
+	if err != nil || r.Code != string(spec.CodeNotFound) {
+		t.Errorf("a refusal of the state machine: %v, %v", r, err)
+	}
+}
+
+// TestKilledLeader measures how long nobody can write, and loses nothing.
+func TestKilledLeader(t *testing.T) {
+	t.Parallel()
+	c := grow(t, "n1", "n2", "n3")
+	leader := c.leader("n1", "n2", "n3")
+	rest := c.others(leader, "n1", "n2", "n3")
+	acked := set("before", "1")
+	c.must(rest[0], acked)
+	killed := time.Now()
+	go c.kill(leader.id)
+	c.must(rest[0], set("after", "1"))
+	took := time.Since(killed)
+	t.Logf("writable again after %s", took)
+	if took > 3*time.Second {
+		t.Errorf("writable only after %s", took)
+	}
+	if !slices.Contains(rest[1].fsm.order(), acked.RequestId) {
+		t.Error("an acknowledged write is lost")
+	}
+	eventually(t, 5*time.Second, "its end", func() bool { c.mu.Lock(); defer c.mu.Unlock(); return leader.closed })
+	c.end(leader)
+	again := c.start(leader.id)
+	eventually(t, 5*time.Second, "the killed one catches up", func() bool { return again.fsm.setting("after") == "1" && again.Age() < time.Second })
+}
+
+func TestTransferOfLeadership(t *testing.T) {
+	t.Parallel()
+	c := grow(t, "n1", "n2", "n3")
+	leader := c.leader("n1", "n2", "n3")
+	rest := c.others(leader, "n1", "n2", "n3")
+	if err := rest[0].TransferLeadership(within(time.Second)); spec.CodeOf(err) != spec.CodeNoLeader {
+		t.Errorf("a follower hands over: %v", err)
+	}
+	began := time.Now()
+	if err := leader.TransferLeadership(within(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if leader.IsLeader() {
+		t.Error("it still leads")
+	}
+	c.must(leader, set("a", "b"))
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("writable only %s after the transfer", took)
+	}
+}
+
+// TestReturningPeerCounts: a peer that was away takes part at once, although
+// raft would rest for seconds before it sends it entries again.
+func TestReturningPeerCounts(t *testing.T) {
+	t.Parallel()
+	c := grow(t, "n1", "n2", "n3")
+	leader := c.leader("n1", "n2", "n3")
+	rest := c.others(leader, "n1", "n2", "n3")
+	back, gone := rest[0], rest[1]
+	c.kill(back.id)
+	for away := time.Now(); time.Since(away) < 3*time.Second; time.Sleep(100 * time.Millisecond) {
+		c.must(leader, set("away", fmt.Sprint(away)))
+	}
+	again := c.start(back.id)
+	returned := time.Now()
+	eventually(t, 5*time.Second, "it has what it missed", func() bool { return again.fsm.setting("away") == leader.fsm.setting("away") })
+	t.Logf("caught up after %s", time.Since(returned))
+	if took := time.Since(returned); took > 1500*time.Millisecond {
+		t.Errorf("caught up only after %s", took)
+	}
+	c.kill(gone.id)
+	c.must(leader, set("without", gone.id))
+}
+
+// TestMovedServer comes back at another address, which its record then says.
+func TestMovedServer(t *testing.T) {
+	t.Parallel()
+	c := grow(t, "n1", "n2", "n3")
+	leader := c.leader("n1", "n2", "n3")
+	moved := c.others(leader, "n1", "n2", "n3")[0]
+	was := moved.port.Addr()
+	c.kill(moved.id)
+	moved.moves = true
+	c.start(moved.id)
+	if moved.port.Addr() == was {
+		t.Skip("it got the same port again")
+	}
+	c.must(moved, putNode(node(moved)))
+	c.must(leader, set("a", "b"))
+	eventually(t, 5*time.Second, "it gets the log, and the group knows its address", func() bool {
+		return moved.fsm.setting("a") == "b" && slices.ContainsFunc(leader.Consensus.servers(), func(s raft.Server) bool {
+			return s.ID == raft.ServerID(moved.id) && string(s.Address) == moved.port.Addr() && s.Suffrage == raft.Voter
+		})
+	})
+}
+
+func TestStampKeepsWhatIsThere(t *testing.T) {
+	cmd := set("a", "b")
+	cmd.RequestId, cmd.AtMs, cmd.Level, cmd.Principal = "mine", 7, 1, "me"
+	want := proto.CloneOf(cmd)
+	if _, err := stamp(cmd); err != nil || !proto.Equal(cmd, want) {
+		t.Errorf("stamped %v, %v", cmd, err)
+	}
+	if _, err := stamp(&wire.Command{}); spec.CodeOf(err) != spec.CodeInvalidRequest {
+		t.Errorf("a command without a body: %v", err)
+	}
+	if _, err := stamp(set("big", string(make([]byte, maxCommand)))); spec.CodeOf(err) != spec.CodeBodyTooLarge {
+		t.Errorf("a huge command: %v", err)
+	}
+}
