@@ -1,0 +1,9 @@
+// Command bench measures what a request costs on its way through LotaBots, next
+// to a bare fasthttp pass-through and to no way at all, with a mock engine at
+// the end: `make bench-gateway`. Generator, engine and what is measured share
+// one machine, so only ratios mean anything; rounds are interleaved so that a
+// machine whose speed changes does so for all.
+//
+// It starts real processes and imports the mock engine, node/client, node/dev
+// and fasthttp, and no room.
+package main

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// A figure is one line of the outcome. A goal missed is told, and fails nothing.
+type figure struct {
+	name  string
+	value float64
+	unit  string
+	op    string // >= or <=
+	goal  float64
+}
+
+func (f figure) String() string {
+	missed := ""
+	if f.op == ">=" && f.value < f.goal || f.op == "<=" && f.value > f.goal {
+		missed = " (missed)"
+	}
+	return fmt.Sprintf("figure: %s %.3f %s goal %s %g%s", f.name, f.value, f.unit, f.op, f.goal, missed)
+}
+
+// figures compare LotaBots with the bare pass-through, and its streams' delays
+// with the engine alone. Ratios are taken within each round.
+func figures(alone, bare, lota result) []figure {
+	ratio := func(of func(measurement) float64) float64 {
+		return compare(lota, bare, func(l, b measurement) float64 { return of(l) / of(b) })
+	}
+	added := func(to result, of func(measurement) time.Duration) float64 {
+		return compare(lota, to, func(l, o measurement) float64 { return milliseconds(of(l) - of(o)) })
+	}
+	return []figure{
+		{"requests_per_second_ratio", ratio(func(m measurement) float64 { return m.rate }), "x", ">=", 0.6},
+		{"cpu_per_request_ratio", ratio(func(m measurement) float64 { return float64(m.cpu) }), "x", "<=", 1.7},
+		{"p50_added", added(bare, func(m measurement) time.Duration { return m.alone }), "ms", "<=", 0.1},
+		{"stream_pieces_per_second_ratio", ratio(func(m measurement) float64 { return m.chunks }), "x", ">=", 0.9},
+		{"first_token_added", added(alone, func(m measurement) time.Duration { return m.firstToken }), "ms", "<=", 1},
+		{"token_added", added(alone, func(m measurement) time.Duration { return m.lag }), "ms", "<=", 0.5},
+	}
+}
+
+// compare is the median over the rounds of what two ways' measurements give.
+func compare(a, b result, with func(a, b measurement) float64) float64 {
+	var values []float64
+	for i := range min(len(a), len(b)) {
+		values = append(values, with(a[i], b[i]))
+	}
+	return quantile(values, 0.5)
+}
+
+func table(out io.Writer, ways []way, results []result) {
+	w := tabwriter.NewWriter(out, 0, 2, 2, ' ', tabwriter.AlignRight)
+	row := func(name, format string, of func(measurement) float64) {
+		fmt.Fprintf(w, "%s\t", name)
+		for _, r := range results {
+			fmt.Fprintf(w, format+"\t", r.median(of))
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprint(w, "medians\t")
+	for _, way := range ways {
+		fmt.Fprintf(w, "%s\t", way.name)
+	}
+	fmt.Fprintln(w)
+	row("requests/s, 64 connections", "%.0f", func(m measurement) float64 { return m.rate })
+	row("CPU per request, µs", "%.1f", func(m measurement) float64 { return 1000 * milliseconds(m.cpu) })
+	row("p50, 64 connections, ms", "%.3f", func(m measurement) float64 { return milliseconds(m.p50) })
+	row("p50, 1 connection, ms", "%.3f", func(m measurement) float64 { return milliseconds(m.alone) })
+	row("stream pieces/s, 16 streams", "%.0f", func(m measurement) float64 { return m.chunks })
+	row("first token, paced, ms", "%.3f", func(m measurement) float64 { return milliseconds(m.firstToken) })
+	row("token after its time, ms", "%.3f", func(m measurement) float64 { return milliseconds(m.lag) })
+	_ = w.Flush()
+	fmt.Fprintln(out)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// quantile of the values, which it sorts; the zero value where there are none.
+func quantile[T cmp.Ordered](values []T, q float64) T {
+	var none T
+	if len(values) == 0 {
+		return none
+	}
+	slices.Sort(values)
+	return values[min(len(values)-1, int(q*float64(len(values))))]
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// settings are what a run should be.
+type settings struct {
+	binary  string
+	rounds  int
+	load    time.Duration // of each measurement of requests/s
+	single  time.Duration // of each measurement with one connection
+	streams time.Duration // of each measurement of streams
+}
+
+func main() {
+	var s settings
+	serve := flag.String("serve", "", "be a part of the benchmark: mock, paced or pass (the benchmark starts these itself)")
+	upstream := flag.String("upstream", "", "host:port behind the pass-through")
+	flag.StringVar(&s.binary, "binary", "bin/lotabots", "the lotabots executable")
+	flag.IntVar(&s.rounds, "rounds", 4, "rounds; figures are medians over them")
+	flag.DurationVar(&s.load, "load", 1200*time.Millisecond, "length of a measurement of requests/s")
+	flag.DurationVar(&s.single, "single", 400*time.Millisecond, "length of a measurement with one connection")
+	flag.DurationVar(&s.streams, "streams", 600*time.Millisecond, "length of a measurement of streams")
+	flag.Parse()
+	var err error
+	if *serve != "" {
+		err = servePart(*serve, *upstream) // until a signal ends the process
+	} else {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		err = bench(ctx, s)
+		stop()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func bench(ctx context.Context, s settings) error {
+	p, err := startParts(ctx, s.binary)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	if err := p.warm(); err != nil {
+		return err
+	}
+	ways := p.ways()
+	results := make([]result, len(ways))
+	for round := range s.rounds {
+		for i := range ways { // another order each time
+			at := (i + round) % len(ways)
+			m, err := measure(ctx, ways[at], s)
+			if err != nil {
+				return fmt.Errorf("%s: %w", ways[at].name, err)
+			}
+			results[at] = append(results[at], m)
+		}
+	}
+	fmt.Printf("%d rounds; generator, engine and what is between share %d CPUs: compare ratios only\n\n", s.rounds, runtime.NumCPU())
+	table(os.Stdout, ways, results)
+	for _, f := range figures(results[direct], results[bare], results[lota]) {
+		fmt.Println(f)
+	}
+	return nil
+}
