@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"time"
@@ -37,6 +36,9 @@ func (p *Port) accept() {
 	}
 }
 
+// noProtocol makes crypto/tls tell the caller that nobody serves what it offers.
+var noProtocol = &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"none"}}
+
 // errSplice ends a handshake of ours that is another server's.
 var errSplice = errors.New("handed over")
 
@@ -54,7 +56,7 @@ func (p *Port) receive(c net.Conn, leave func()) {
 		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 			var spliced bool
 			if proto, spliced = p.choose(h.SupportedProtos); proto == "" {
-				return nil, fmt.Errorf("nobody serves %q here", h.SupportedProtos)
+				return noProtocol, nil
 			}
 			if spliced {
 				hello.mute = true

@@ -170,8 +170,8 @@ func TestProtocolsAreToldApart(t *testing.T) {
 			t.Errorf("%s answered %q, %v", proto, got, err)
 		}
 	}
-	if _, err := get(b, "infer", "a", "/"); err == nil {
-		t.Error("a protocol that nobody serves answered")
+	if _, err := get(b, "infer", "a", "/"); err == nil || !strings.Contains(err.Error(), "no application protocol") {
+		t.Errorf("a protocol that nobody serves: %v", err)
 	}
 	a.Handle("infer", say("infer"))
 	if got, err := get(b, "infer", "a", "/"); err != nil || got != "infer to b" {
