@@ -38,8 +38,8 @@ func Start(c Config) (*Gossip, error) {
 		return nil, err
 	}
 	m := newMetrics()
-	carrier := newTransport(c.Port, m)
-	self, meta, err := c.self(carrier)
+	over := newCarrier(c.Port, m)
+	self, meta, err := c.self(over)
 	if err != nil {
 		return nil, err
 	}
@@ -49,15 +49,15 @@ func Start(c Config) (*Gossip, error) {
 	}
 	g.table = newTable(self, time.Now, g.changed)
 	settings := c.memberlist()
-	settings.Transport, settings.Logger = carrier, newLogger(c.Log)
+	settings.Transport, settings.Logger = over, newLogger(c.Log)
 	settings.Delegate = &delegate{meta: meta, digests: g.digests, metrics: m}
 	settings.Events, settings.Alive = g.table, g.table
 	if g.list, err = memberlist.Create(settings); err != nil {
-		_ = carrier.Shutdown() // has nothing to report
+		_ = over.Shutdown() // has nothing to report
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
 	m.register(c.Registerer, g.table, g.list.GetHealthScore)
-	carrier.start()
+	over.start()
 	go g.notifier.run()
 	go g.digests.run(g, g.stop)
 	g.wg.Go(g.seek)
@@ -66,7 +66,7 @@ func Start(c Config) (*Gossip, error) {
 }
 
 // self is this node as a member, and what it will say of itself.
-func (c *Config) self(t *transport) (Member, []byte, error) {
+func (c *Config) self(t *carrier) (Member, []byte, error) {
 	ip, port, err := t.FinalAdvertiseAddr("", 0)
 	if err != nil {
 		return Member{}, nil, err

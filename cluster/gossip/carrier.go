@@ -13,10 +13,10 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// A transport carries memberlist over the cluster port. Its two goroutines run
+// A carrier is memberlist's transport, over the cluster port. Its two goroutines run
 // from start to Shutdown, which also ends every stream, so that nothing of
 // memberlist stays behind on one.
-type transport struct {
+type carrier struct {
 	port    Port
 	metrics *metrics
 	streams chan net.Conn
@@ -35,23 +35,23 @@ type transport struct {
 	}
 }
 
-var _ memberlist.NodeAwareTransport = (*transport)(nil)
+var _ memberlist.NodeAwareTransport = (*carrier)(nil)
 
-func newTransport(port Port, m *metrics) *transport {
-	t := &transport{port: port, metrics: m, streams: make(chan net.Conn), packets: make(chan *memberlist.Packet)}
+func newCarrier(port Port, m *metrics) *carrier {
+	t := &carrier{port: port, metrics: m, streams: make(chan net.Conn), packets: make(chan *memberlist.Packet)}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.mu.open = map[*stream]struct{}{}
 	return t
 }
 
-func (t *transport) start() {
+func (t *carrier) start() {
 	t.listener, t.socket = t.port.Listener(proto), t.port.Packets()
 	t.wg.Go(t.accept)
 	t.wg.Go(t.receive)
 }
 
 // FinalAdvertiseAddr answers with the port's own advertised address.
-func (t *transport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
+func (t *carrier) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, resolveTimeout)
 	defer cancel()
 	addrs, err := resolve(ctx, t.port.Addr())
@@ -95,12 +95,12 @@ func resolve(ctx context.Context, addr string) ([]net.UDPAddr, error) {
 }
 
 // WriteTo sends one packet to ip:port.
-func (t *transport) WriteTo(b []byte, addr string) (time.Time, error) {
+func (t *carrier) WriteTo(b []byte, addr string) (time.Time, error) {
 	return t.WriteToAddress(b, memberlist.Address{Addr: addr})
 }
 
 // WriteToAddress sends one packet; memberlist's addresses are always ip:port.
-func (t *transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
+func (t *carrier) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
 	to, err := net.ResolveUDPAddr("udp", a.Addr)
 	if err != nil {
 		return time.Time{}, err
@@ -114,19 +114,19 @@ func (t *transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, e
 }
 
 // PacketCh gives the packets received.
-func (t *transport) PacketCh() <-chan *memberlist.Packet { return t.packets }
+func (t *carrier) PacketCh() <-chan *memberlist.Packet { return t.packets }
 
 // StreamCh gives the streams that peers opened.
-func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
+func (t *carrier) StreamCh() <-chan net.Conn { return t.streams }
 
 // DialTimeout opens a stream to ip:port.
-func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+func (t *carrier) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
 	return t.DialAddressTimeout(memberlist.Address{Addr: addr}, timeout)
 }
 
 // DialAddressTimeout opens a stream. The deadline stands until memberlist sets
 // its own: it writes its label before it does.
-func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
+func (t *carrier) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, timeout)
 	defer cancel()
 	conn, err := t.port.Dial(ctx, proto, a.Addr)
@@ -141,7 +141,7 @@ func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 }
 
 // Shutdown ends the goroutines and all streams. The port stays open.
-func (t *transport) Shutdown() error {
+func (t *carrier) Shutdown() error {
 	t.mu.Lock()
 	t.mu.closed = true
 	open := t.mu.open
@@ -161,7 +161,7 @@ func (t *transport) Shutdown() error {
 	return nil
 }
 
-func (t *transport) accept() {
+func (t *carrier) accept() {
 	pause := newPause(t.ctx)
 	for {
 		conn, err := t.listener.Accept()
@@ -185,7 +185,7 @@ func (t *transport) accept() {
 	}
 }
 
-func (t *transport) receive() {
+func (t *carrier) receive() {
 	buf := make([]byte, 64<<10)
 	pause := newPause(t.ctx)
 	for {
@@ -214,10 +214,10 @@ func (t *transport) receive() {
 // A stream is a connection that Shutdown can find.
 type stream struct {
 	net.Conn
-	t *transport
+	t *carrier
 }
 
-func (t *transport) track(conn net.Conn) (net.Conn, error) {
+func (t *carrier) track(conn net.Conn) (net.Conn, error) {
 	s := &stream{Conn: conn, t: t}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -246,7 +246,7 @@ func newPause(ctx context.Context) *pause { return &pause{ctx: ctx, next: 5 * ti
 
 func (p *pause) reset() { p.next = 5 * time.Millisecond }
 
-// wait is false when there is no use in waiting: the transport has ended.
+// wait is false when there is no use in waiting: the carrier has ended.
 func (p *pause) wait() bool {
 	select {
 	case <-p.ctx.Done():
