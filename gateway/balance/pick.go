@@ -125,7 +125,7 @@ func servable(list []*Instance, q *Query) (version uint64, s Standing) {
 		case excluded(in, q):
 			tried = tried || in.ready(q)
 		case !in.ready(q):
-			if s == Absent && in.coming() {
+			if s == Absent && in.coming(q) {
 				s = NotReady
 			}
 		case in.Version == q.Version:
@@ -146,8 +146,8 @@ func (in *Instance) ready(q *Query) bool {
 }
 
 // coming tells whether the instance may yet become ready.
-func (in *Instance) coming() bool {
-	return !in.gone && in.State != wire.InstanceState_INSTANCE_STATE_FAILED
+func (in *Instance) coming(q *Query) bool {
+	return !in.gone && in.State != wire.InstanceState_INSTANCE_STATE_FAILED && allowedRegion(in.node.Region, q.Regions)
 }
 
 // room tells whether one more request finds a slot. An instance not heard of

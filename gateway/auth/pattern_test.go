@@ -1,0 +1,50 @@
+package auth
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestMatch(t *testing.T) {
+	for _, c := range []struct {
+		pattern, name string
+		want          bool
+	}{
+		{"*", "", true}, {"*", "anything", true}, {"", "", true}, {"", "a", false},
+		{"llama", "llama", true}, {"llama", "llama-3", false}, {"llama-*", "llama-", true}, {"llama-*", "llama", false},
+		{"*-3", "llama-3", true}, {"*-3", "llama-3-3", true}, {"*-3", "llama-3b", false},
+		{"a*b*c", "abc", true}, {"a*b*c", "aXbXc", true}, {"a*b*c", "acb", false}, {"a**c", "ac", true},
+		{"a.c", "abc", false}, {"[ab]", "a", false}, {"?", "a", false}, {"Llama", "llama", false},
+	} {
+		if got := Match(c.pattern, c.name); got != c.want {
+			t.Errorf("Match(%q, %q) = %v", c.pattern, c.name, got)
+		}
+	}
+}
+
+// TestMatchAsRegexp holds Match against the slow and obvious way.
+func TestMatchAsRegexp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pattern := rapid.StringMatching(`[ab*.]{0,8}`).Draw(t, "pattern")
+		name := rapid.StringMatching(`[ab.]{0,10}`).Draw(t, "name")
+		re := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$")
+		if got := Match(pattern, name); got != re.MatchString(name) {
+			t.Fatalf("Match(%q, %q) = %v", pattern, name, got)
+		}
+	})
+}
+
+// TestMatchIsNotExponential takes a pattern that a backtracking matcher never ends with.
+func TestMatchIsNotExponential(t *testing.T) {
+	began := time.Now()
+	if Match(strings.Repeat("*a", 64), strings.Repeat("a", 120)+"b") {
+		t.Error("matches")
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("took %v", took)
+	}
+}

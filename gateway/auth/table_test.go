@@ -1,0 +1,218 @@
+package auth
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+func newKey(change ...func(*wire.APIKey)) (string, *wire.APIKey) {
+	text, id, hash := NewText()
+	k := &wire.APIKey{Id: id, Tenant: "t", Name: "n", Hash: hash[:], Scopes: []string{"infer"}}
+	for _, c := range change {
+		c(k)
+	}
+	return text, k
+}
+
+func TestIdentify(t *testing.T) {
+	table := NewTable()
+	text, k := newKey()
+	other, stranger := newKey()
+	gone, revoked := newKey(func(k *wire.APIKey) { k.RevokedMs = 5 })
+	late, expiring := newKey(func(k *wire.APIKey) { k.ExpiresMs = 1000 })
+	bare, hashless := newKey(func(k *wire.APIKey) { k.Hash = nil })
+	for _, k := range []*wire.APIKey{k, revoked, expiring, hashless} {
+		table.Put(k)
+	}
+	swapped := Format(k.Id, stranger.Id+stranger.Id+stranger.Id+"aa") // a sound text with another's secret
+	for _, c := range []struct {
+		what, text string
+		now        int64
+		want       spec.Code
+	}{
+		{"a key", text, 0, ""},
+		{"an unknown one", other, 0, spec.CodeInvalidKey},
+		{"no key", "lb-", 0, spec.CodeInvalidKey},
+		{"another secret", swapped, 0, spec.CodeInvalidKey},
+		{"a revoked one", gone, 0, spec.CodeRevokedKey},
+		{"before its end", late, 999, ""},
+		{"at its end", late, 1000, spec.CodeExpiredKey},
+		{"one without a hash", bare, 0, spec.CodeInvalidKey},
+	} {
+		p, code := table.Identify([]byte(c.text), c.now)
+		if code != c.want {
+			t.Errorf("%s: %q, want %q", c.what, code, c.want)
+		}
+		if known := code == "" || code == spec.CodeRevokedKey || code == spec.CodeExpiredKey; known != (p != nil) {
+			t.Errorf("%s: principal %v with %q", c.what, p, code)
+		}
+	}
+	table.Remove(k.Id)
+	if _, code := table.Identify([]byte(text), 0); code != spec.CodeInvalidKey {
+		t.Errorf("a removed key: %q", code)
+	}
+	if table.InForce(revoked.Id) || table.InForce(k.Id) || !table.InForce(expiring.Id) {
+		t.Error("InForce does not follow the table")
+	}
+}
+
+func TestPrincipal(t *testing.T) {
+	_, k := newKey(func(k *wire.APIKey) {
+		k.Scopes, k.Models, k.RequestsPerMinute = []string{"infer", "from-a-later-build"}, []string{"llama-*", "tiny"}, 7
+	})
+	_, a := newKey(func(k *wire.APIKey) { k.Scopes = []string{"admin"} })
+	p, admin := principalOf(k, time.Second), principalOf(a, time.Second)
+	if !p.May(Infer) || p.May(Admin) || p.May(Topology) || p.May(Metrics) {
+		t.Errorf("an infer key has the scopes %b", p.scopes)
+	}
+	for _, s := range []Scope{Infer, Admin, Topology, Metrics} {
+		if !admin.May(s) {
+			t.Errorf("an admin may not %v", s)
+		}
+		if got, err := ScopeOf(s.String()); err != nil || got != s {
+			t.Errorf("scope %v is named %q", s, s)
+		}
+	}
+	if _, err := ScopeOf("root"); err == nil || (Infer|Admin).String() != "none" {
+		t.Error("scopes that are none have names")
+	}
+	for _, c := range []struct {
+		name, tenant string
+		want         bool
+	}{{"llama-3", "", true}, {"llama-3", "t", true}, {"llama-3", "other", false}, {"tiny", "", true}, {"mistral", "", false}} {
+		if got := p.MayUse(c.name, c.tenant); got != c.want {
+			t.Errorf("MayUse(%q, %q) = %v", c.name, c.tenant, got)
+		}
+	}
+	if !admin.MayUse("mistral", "other") {
+		t.Error("an admin without patterns may not use everything")
+	}
+	if p.Limit != LimitOf(k.Id) || p.PerMin != 7 {
+		t.Errorf("limit %q of %d", p.Limit, p.PerMin)
+	}
+}
+
+func TestTenantsMaxAge(t *testing.T) {
+	table := NewTable()
+	_, before := newKey()
+	table.Put(before)
+	age := func(k *wire.APIKey) time.Duration { p, _ := table.Lookup(k.Id); return p.MaxAge }
+	if age(before) != DefaultMaxAge {
+		t.Errorf("without a tenant: %v", age(before))
+	}
+	for s, want := range map[int64]time.Duration{30: 30 * time.Second, -1: StrictMaxAge, 0: DefaultMaxAge} {
+		table.PutTenant(&wire.Tenant{Id: "t", AuthMaxAgeS: s})
+		_, after := newKey()
+		table.Put(after)
+		if age(before) != want || age(after) != want {
+			t.Errorf("%d s: %v for a key before, %v for one after, want %v", s, age(before), age(after), want)
+		}
+	}
+	table.Reset([]*wire.APIKey{before}, []*wire.Tenant{{Id: "t", AuthMaxAgeS: 9}})
+	if age(before) != 9*time.Second {
+		t.Errorf("after a reset: %v", age(before))
+	}
+}
+
+// TestConcurrentChanges has readers identify while others put, revoke, remove
+// and reset. Once a revocation has been put, nobody is let in with the key again.
+func TestConcurrentChanges(t *testing.T) {
+	table := NewTable()
+	text, k := newKey()
+	steady, s := newKey()
+	table.Put(k)
+	table.Put(s)
+	var revoked, stop atomic.Bool
+	var readers, writers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for !stop.Load() {
+				before := revoked.Load()
+				if _, code := table.Identify([]byte(text), 0); before && code != spec.CodeRevokedKey {
+					t.Errorf("after the revocation: %q", code)
+					return
+				}
+				if _, code := table.Identify([]byte(steady), 0); code != "" {
+					t.Errorf("a key that nobody touches: %q", code)
+					return
+				}
+			}
+		})
+	}
+	for w := range 4 {
+		writers.Go(func() {
+			for i := range 200 {
+				_, mine := newKey(func(k *wire.APIKey) { k.Name = fmt.Sprint(w, i) })
+				table.Put(mine)
+				table.PutTenant(&wire.Tenant{Id: "t", AuthMaxAgeS: int64(1 + i%3)})
+				if !table.InForce(mine.Id) {
+					t.Error("a key just put is not there")
+				}
+				table.Remove(mine.Id)
+			}
+		})
+	}
+	writers.Go(func() {
+		time.Sleep(time.Millisecond)
+		table.Put(&wire.APIKey{Id: k.Id, Tenant: k.Tenant, Hash: k.Hash, RevokedMs: 1})
+		revoked.Store(true)
+	})
+	writers.Wait()
+	stop.Store(true)
+	readers.Wait()
+	if !revoked.Load() {
+		t.Error("never revoked")
+	}
+	if n := size(table); n != 2 {
+		t.Errorf("%d keys are left", n)
+	}
+}
+
+func size(t *Table) (n int) {
+	for i := range t.shards {
+		n += len(*t.shards[i].Load())
+	}
+	return n
+}
+
+func TestIdentifyAllocatesNothing(t *testing.T) {
+	table, texts := full(1000)
+	i := 0
+	allocs := testing.AllocsPerRun(200, func() {
+		i++
+		if _, code := table.Identify(texts[i%len(texts)], 1); code != "" {
+			t.Fatal(code)
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
+func full(n int) (*Table, [][]byte) {
+	table := NewTable()
+	var keys []*wire.APIKey
+	var texts [][]byte
+	for range n {
+		text, k := newKey()
+		keys, texts = append(keys, k), append(texts, []byte(text))
+	}
+	table.Reset(keys, nil)
+	return table, texts
+}
+
+func BenchmarkIdentify(b *testing.B) {
+	table, texts := full(10_000)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if _, code := table.Identify(texts[i%len(texts)], 1); code != "" {
+			b.Fatal(code)
+		}
+	}
+}
