@@ -55,8 +55,15 @@ type pool struct {
 }
 
 type lane struct {
-	conns   []*http.ClientConn
+	conns   []pooled
 	dialing *dialing // nil: nobody dials
+}
+
+// A pooled connection knows what is under it: net/http learns that a connection
+// was killed only when it next reads.
+type pooled struct {
+	*http.ClientConn
+	under *conn
 }
 
 // dialing is one attempt that all who wait share.
@@ -146,7 +153,7 @@ func (pl *pool) reserve(id spec.NodeID) (*http.ClientConn, *dialing) {
 	l.conns = slices.DeleteFunc(l.conns, spent)
 	for _, c := range l.conns {
 		if c.Reserve() == nil {
-			return c, nil
+			return c.ClientConn, nil
 		}
 	}
 	if l.dialing == nil {
@@ -155,14 +162,14 @@ func (pl *pool) reserve(id spec.NodeID) (*http.ClientConn, *dialing) {
 	return nil, l.dialing
 }
 
-// spent tells whether the connection will take no request any more, and closes
-// one that has merely been told so by its peer.
-func spent(c *http.ClientConn) bool {
-	if c.Err() != nil {
+// spent tells whether the connection will take no request any more. One that was
+// merely told so by its peer is closed when its last request has ended.
+func spent(c pooled) bool {
+	if c.Err() != nil || c.under.dead.Load() {
 		return true
 	}
 	if c.Available() == 0 && c.InFlight() == 0 {
-		_ = c.Close()
+		c.under.kill()
 		return true
 	}
 	return false
@@ -173,12 +180,14 @@ func spent(c *http.ClientConn) bool {
 func (pl *pool) dial(id spec.NodeID) *dialing {
 	d := &dialing{done: make(chan struct{})}
 	if !pl.port.goWork(func() {
-		c, err := pl.transport.NewClientConn(pl.port.life, "http", net.JoinHostPort(string(id), "80"))
+		under := new(*conn)
+		ctx := context.WithValue(pl.port.life, underKey{}, under)
+		c, err := pl.transport.NewClientConn(ctx, "http", net.JoinHostPort(string(id), "80"))
 		pl.mu.Lock()
 		l := pl.mu.lanes[id]
 		l.dialing = nil
 		if err == nil {
-			l.conns = append(l.conns, c)
+			l.conns = append(l.conns, pooled{c, *under})
 		} else {
 			d.err = fmt.Errorf("node %s: %w", id, err)
 		}
@@ -191,7 +200,9 @@ func (pl *pool) dial(id spec.NodeID) *dialing {
 	return d
 }
 
-// connect is called by the http.Transport with host:port of the URL.
+type underKey struct{}
+
+// connect is called by NewClientConn with the host:port that dial gave it.
 func (pl *pool) connect(ctx context.Context, _, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -205,5 +216,12 @@ func (pl *pool) connect(ctx context.Context, _, addr string) (net.Conn, error) {
 	if !ok {
 		return nil, ErrUnknownNode
 	}
-	return pl.port.dial(ctx, pl.proto, at, id, true)
+	c, err := pl.port.dial(ctx, pl.proto, at, id, true)
+	if err != nil {
+		return nil, err
+	}
+	if under, ok := ctx.Value(underKey{}).(**conn); ok {
+		*under = c
+	}
+	return c, nil
 }

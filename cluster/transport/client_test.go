@@ -366,3 +366,43 @@ func TestCloseTellsOfAHandlerThatHangs(t *testing.T) {
 	}
 	close(release)
 }
+
+// TestDropsUnderLoad cuts connections again and again while requests go on.
+func TestDropsUnderLoad(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.port("a"), w.port("b")
+	a.Handle("infer", say("infer"))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var good atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				if got, err := get(b, "infer", "a", "/"); err == nil && got == "infer to b" {
+					good.Add(1)
+				} else if err == nil {
+					t.Errorf("answered %q", got)
+				}
+			}
+		})
+	}
+	for drops := range 30 { // each once some requests have come through since the last
+		want := good.Load() + 5
+		for good.Load() < want && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("after %d drops, no request comes through", drops)
+		}
+		b.Drop("a")
+	}
+	cancel()
+	all.Wait()
+	if got, err := get(b, "infer", "a", "/"); err != nil || got != "infer to b" {
+		t.Errorf("afterwards: %q, %v", got, err)
+	}
+	within(t, 5*time.Second, "one connection is left", func() bool {
+		return len(b.standing.list(func(*conn) bool { return true })) == 1
+	})
+}

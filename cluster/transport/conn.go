@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type conn struct {
 	outgoing bool
 	pooled   bool // HTTP, of which the port itself is a user and waits for the end
 	closing  sync.Once
+	dead     atomic.Bool // it was killed
 }
 
 // Close ends the connection in good order.
@@ -29,7 +31,10 @@ func (c *conn) Close() error {
 }
 
 // kill ends the connection now, without a word to a peer that may be dead.
-func (c *conn) kill() { _ = c.tls.NetConn().Close() }
+func (c *conn) kill() {
+	c.dead.Store(true)
+	_ = c.tls.NetConn().Close()
+}
 
 func (c *conn) forget() {
 	c.closing.Do(func() {
