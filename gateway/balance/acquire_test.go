@@ -188,7 +188,8 @@ func TestWakeUps(t *testing.T) {
 		"digest":       func(f *field, _ *Grant) { f.tell("a", "north", 2, 1) },
 		"another node": func(f *field, _ *Grant) { f.tell("b", "south", 1, 0) },
 		"a member": func(f *field, _ *Grant) {
-			f.tell("c", "north", 1, 0, func(d *wire.DeviceLoad) { d.Device = "cpu/c" })
+			f.Observe(digest("c", 1, 1, load("i-c", 1, 0)), time.Now())
+			f.PutMember(Member{Node: "c"})
 		},
 		"an answer's load": func(_ *field, g *Grant) { g.Learn(spec.Load{Slots: 2, Running: 1, Seq: 1 << 40}) },
 		"a failure": func(f *field, g *Grant) {
