@@ -1,0 +1,247 @@
+package limit
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// An owner keeps one limit by GCRA with a burst of ten seconds' worth.
+type owner struct {
+	sync.Mutex
+	perMin  uint32
+	ttl     time.Duration
+	tat     time.Time
+	asked   int
+	granted uint32
+	back    uint32
+	down    error
+	delay   time.Duration
+}
+
+func (o *owner) Lease(ctx context.Context, r *wire.QuotaRequest) (*wire.QuotaGrant, error) {
+	o.Lock()
+	delay := o.delay
+	o.Unlock()
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	o.Lock()
+	defer o.Unlock()
+	o.asked++
+	if o.down != nil {
+		return nil, o.down
+	}
+	now, interval := time.Now(), time.Minute/time.Duration(o.perMin)
+	o.tat = o.tat.Add(-time.Duration(r.GetGiveBack()) * interval)
+	o.back += r.GetGiveBack()
+	if o.tat.Before(now) {
+		o.tat = now
+	}
+	room := uint32(max(now.Add(10*time.Second).Sub(o.tat)/interval, 0))
+	n := min(r.GetWant(), room)
+	o.tat = o.tat.Add(time.Duration(n) * interval)
+	o.granted += n
+	return &wire.QuotaGrant{Granted: n, TtlMs: o.ttl.Milliseconds(), RetryAfterMs: (interval - now.Add(10*time.Second).Sub(o.tat)).Milliseconds() + 1, Remaining: room - n}, nil
+}
+
+func (o *owner) set(change func(*owner)) {
+	o.Lock()
+	defer o.Unlock()
+	change(o)
+}
+
+// drive sends requests every pause for so long, and counts those admitted.
+func drive(l *Limiter, perMin uint32, pause, long time.Duration) (admitted int) {
+	for end := time.Now().Add(long); time.Now().Before(end); time.Sleep(pause) {
+		if l.Allow(context.Background(), "k", perMin).OK {
+			admitted++
+		}
+	}
+	return admitted
+}
+
+func TestHoldsTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &owner{perMin: 600, ttl: 2 * time.Second, delay: time.Millisecond}
+		one, two := New(Config{Leaser: o}), New(Config{Leaser: o})
+		defer one.Close()
+		defer two.Close()
+		var a, b int
+		var wg sync.WaitGroup
+		wg.Go(func() { a = drive(one, 600, 20*time.Millisecond, time.Minute) }) // 50 a second
+		wg.Go(func() { b = drive(two, 600, 100*time.Millisecond, time.Minute) })
+		wg.Wait()
+		if sum := a + b; sum > 700 || sum < 630 { // 600, and a burst of 100
+			t.Errorf("%d and %d admitted in a minute of 600", a, b)
+		}
+		if b < 60 {
+			t.Errorf("the quieter gateway got %d", b)
+		}
+		if o.asked > 2*60*20 { // each gateway at most every 50 ms, however many it refuses
+			t.Errorf("%d leases for %d requests", o.asked, a+b)
+		}
+	})
+}
+
+// TestUnderTheRate: who stays below the limit is never refused and seldom
+// makes a request wait for the owner.
+func TestUnderTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &owner{perMin: 6000, ttl: 2 * time.Second, delay: 5 * time.Millisecond}
+		l := New(Config{Leaser: o})
+		defer l.Close()
+		waited := 0
+		for range 3000 {
+			began := time.Now()
+			if !l.Allow(t.Context(), "k", 6000).OK {
+				t.Fatal("refused")
+			}
+			if time.Since(began) > 0 {
+				waited++
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if waited > 100 || o.asked > 150 {
+			t.Errorf("%d of 3000 waited, %d leases", waited, o.asked)
+		}
+	})
+}
+
+func TestLeftoversGoBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &owner{perMin: 6000, ttl: time.Second}
+		l := New(Config{Leaser: o})
+		defer l.Close()
+		drive(l, 6000, 10*time.Millisecond, 5*time.Second)
+		time.Sleep(5 * time.Second)
+		l.Allow(t.Context(), "k", 6000)
+		l.Close()
+		l.limit["k"].Lock()
+		defer l.limit["k"].Unlock()
+		if held := l.limit["k"].b.tokens; o.granted-o.back-held != 501 {
+			t.Errorf("%d granted, %d given back, %d held: not the 501 that were spent", o.granted, o.back, held)
+		}
+	})
+}
+
+func TestOwnerGoneAndBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &owner{perMin: 600, ttl: 2 * time.Second}
+		l := New(Config{Leaser: o, Gateways: func() int { return 2 }})
+		defer l.Close()
+		drive(l, 600, 50*time.Millisecond, 30*time.Second)
+		o.set(func(o *owner) { o.down = errors.New("gone") })
+		time.Sleep(3 * time.Second) // the last lease runs out
+		n := drive(l, 600, 50*time.Millisecond, time.Minute)
+		if n < 290 || n > 360 { // half of 600, and a burst of half of 100
+			t.Errorf("%d admitted in a minute of the share", n)
+		}
+		d := l.Allow(t.Context(), "k", 600)
+		if !d.Shared {
+			t.Errorf("decided by the owner, who is gone: %+v", d)
+		}
+		o.set(func(o *owner) { o.down = nil })
+		time.Sleep(2 * time.Second)
+		if d := l.Allow(t.Context(), "k", 600); d.Shared || !d.OK {
+			t.Errorf("the owner is back: %+v", d)
+		}
+	})
+}
+
+// TestSilentOwner bounds how long a request waits for one who does not answer.
+func TestSilentOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &owner{perMin: 600, ttl: time.Second, delay: time.Hour}
+		l := New(Config{Leaser: o, Timeout: 300 * time.Millisecond})
+		defer l.Close()
+		began := time.Now()
+		if d := l.Allow(t.Context(), "k", 600); !d.OK || !d.Shared || time.Since(began) != 300*time.Millisecond {
+			t.Errorf("%+v after %v", d, time.Since(began))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		began = time.Now()
+		if d := l.Allow(ctx, "other", 600); d.OK || time.Since(began) != 10*time.Millisecond {
+			t.Errorf("%+v, and its client waited %v", d, time.Since(began))
+		}
+		synctest.Wait()
+	})
+}
+
+// TestManyAtOnce share one lease under way instead of asking each.
+func TestManyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &owner{perMin: 6000, ttl: time.Second, delay: 10 * time.Millisecond}
+		l := New(Config{Leaser: o})
+		defer l.Close()
+		var ok atomic.Int32
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				if l.Allow(t.Context(), "k", 6000).OK {
+					ok.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if ok.Load() != 200 || o.asked > 4 {
+			t.Errorf("%d of 200 admitted by %d leases", ok.Load(), o.asked)
+		}
+	})
+}
+
+// TestChangedLimit begins anew: nothing leased under the old one counts.
+func TestChangedLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &owner{perMin: 600, ttl: time.Minute}
+		l := New(Config{Leaser: o})
+		defer l.Close()
+		drive(l, 600, 10*time.Millisecond, time.Second)
+		o.set(func(o *owner) { o.perMin, o.tat = 1, time.Now().Add(time.Hour) })
+		if d := l.Allow(t.Context(), "k", 1); d.OK || d.Limit != 1 || d.RetryAfter <= 0 {
+			t.Errorf("%+v", d)
+		}
+		l.Forget("k")
+		if len(l.limit) != 0 {
+			t.Error("not forgotten")
+		}
+	})
+}
+
+func TestClosed(t *testing.T) {
+	o := &owner{perMin: 60, ttl: time.Second}
+	l := New(Config{Leaser: o})
+	l.Close()
+	l.Close()
+	if d := l.Allow(context.Background(), "k", 60); !d.Shared || o.asked != 0 {
+		t.Errorf("%+v after %d leases", d, o.asked)
+	}
+}
+
+func BenchmarkAllow(b *testing.B) {
+	l := New(Config{Leaser: endless{}})
+	defer l.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Allow(context.Background(), "k", 4_000_000_000)
+	}
+}
+
+type endless struct{}
+
+func (endless) Lease(context.Context, *wire.QuotaRequest) (*wire.QuotaGrant, error) {
+	return &wire.QuotaGrant{Granted: 1 << 30, TtlMs: 1 << 30}, nil
+}
