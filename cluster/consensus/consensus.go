@@ -31,8 +31,13 @@ type Consensus struct {
 	run    context.Context // ends when Shutdown begins
 	stop   context.CancelFunc
 	duties sync.WaitGroup // of run
-	asked  sync.WaitGroup // what waits for raft
+	asked  sync.WaitGroup // what waits for raft; none is added once ended
 	opened time.Time
+
+	mu struct {
+		sync.Mutex
+		ended bool
+	}
 }
 
 // Open starts the Raft server, with whatever it has on disk. A server without
@@ -65,8 +70,9 @@ func Open(c Config) (*Consensus, error) {
 	return n, nil
 }
 
-// addresses finds peers by what is known of them now: the address in Raft's own
-// configuration is that of the time at which they were taken in.
+// addresses finds peers by what is known of them now. The address in Raft's own
+// configuration is that of the time at which they were taken in, and is left so:
+// raft 1.8 changes it under its own readers.
 type addresses struct {
 	nodes func() []*wire.Node
 	now   func(spec.NodeID) (string, bool) // nil: nobody knows better
@@ -102,6 +108,9 @@ func replicates(r *raft.Raft, term uint64, id raft.ServerID) bool {
 // while; those that do not have an unknown outcome.
 func (c *Consensus) Shutdown(ctx context.Context) error {
 	c.stop()
+	c.mu.Lock()
+	c.mu.ended = true
+	c.mu.Unlock()
 	done := make(chan error, 1)
 	go func() {
 		c.duties.Wait()
@@ -155,11 +164,14 @@ var errEnding = final(spec.Errorf(spec.CodeNoLeader, "this node is shutting down
 
 // ask waits for raft's answer no longer than ctx. What was asked goes on.
 func (c *Consensus) ask(ctx context.Context, fn func() error) error {
-	if c.run.Err() != nil {
+	answer := make(chan error, 1)
+	c.mu.Lock()
+	if c.mu.ended {
+		c.mu.Unlock()
 		return errEnding
 	}
-	answer := make(chan error, 1)
 	c.asked.Go(func() { answer <- fn() })
+	c.mu.Unlock()
 	select {
 	case err := <-answer:
 		return err

@@ -86,22 +86,11 @@ func (c *Consensus) make(m move) error {
 			return c.raft.AddNonvoter(id, addr, at, rpcTimeout).Error()
 		case promote:
 			return c.raft.AddVoter(id, addr, at, rpcTimeout).Error()
-		case readdress:
-			return c.readdress(id, addr, at)
 		case expel:
 			return c.raft.RemoveServer(id, at, rpcTimeout).Error()
 		}
 		return nil
 	})
-}
-
-func (c *Consensus) readdress(id raft.ServerID, addr raft.ServerAddress, at uint64) error {
-	for _, s := range c.servers() {
-		if s.ID == id && s.Suffrage == raft.Voter {
-			return c.raft.AddVoter(id, addr, at, rpcTimeout).Error()
-		}
-	}
-	return c.raft.AddNonvoter(id, addr, at, rpcTimeout).Error()
 }
 
 // watch keeps what is known of this server's own standing.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 // network joins the ports of one test over loopback TCP. Links can be cut: what
 // is written on a cut link is lost, and dialling over it never ends.
 type network struct {
+	ip    string // no other network's, so that an address is never taken over by one
 	mu    sync.Mutex
 	ports map[string]*port // by id
 	cuts  map[link]bool
@@ -28,7 +30,11 @@ type link struct{ a, b string }
 
 func between(a, b string) link { return link{min(a, b), max(a, b)} }
 
-func newNetwork() *network { return &network{ports: map[string]*port{}, cuts: map[link]bool{}} }
+var networks atomic.Uint32
+
+func newNetwork() *network {
+	return &network{ip: fmt.Sprintf("127.77.%d.1", networks.Add(1)%256), ports: map[string]*port{}, cuts: map[link]bool{}}
+}
 
 func (n *network) cut(a, b string) {
 	n.mu.Lock()
@@ -89,7 +95,7 @@ type port struct {
 // listen opens a port at addr; empty: anywhere.
 func (n *network) listen(t *testing.T, id, addr string) *port {
 	t.Helper()
-	l, err := net.Listen("tcp", cmp.Or(addr, "127.0.0.1:0"))
+	l, err := net.Listen("tcp", cmp.Or(addr, n.ip+":0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,16 +49,18 @@ func TestConfirmedGoesByWhenItWasAsked(t *testing.T) {
 // TestFailedReplicationIsHeld until a message sent after the failure is answered,
 // the term is over, or the transport ends.
 func TestFailedReplicationIsHeld(t *testing.T) {
-	for name, release := range map[string]func(*peers, *bool){
-		"answered":        func(p *peers, _ *bool) { p.note("b", ack{term: 1, sent: time.Now()}) },
-		"term over":       func(_ *peers, leads *bool) { *leads = false },
-		"transport ended": func(p *peers, _ *bool) { p.release() },
+	for name, release := range map[string]func(*peers, *atomic.Bool){
+		"answered":        func(p *peers, _ *atomic.Bool) { p.note("b", ack{term: 1, sent: time.Now()}) },
+		"term over":       func(_ *peers, leads *atomic.Bool) { leads.Store(false) },
+		"transport ended": func(p *peers, _ *atomic.Bool) { p.release() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, leads, done := newPeers(nil), true, false
+				p, done := newPeers(nil), false
+				var leads atomic.Bool
+				leads.Store(true)
 				p.mu.changed = make(chan struct{})
-				p.replicates = func(term uint64, id raft.ServerID) bool { return leads && term == 1 && id == "b" }
+				p.replicates = func(term uint64, id raft.ServerID) bool { return leads.Load() && term == 1 && id == "b" }
 				failed := time.Now()
 				go func() { p.await("b", 1, failed); done = true }()
 				time.Sleep(time.Minute)

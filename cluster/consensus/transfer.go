@@ -26,7 +26,7 @@ func (c *Consensus) TransferLeadership(ctx context.Context) error {
 	var failed []error
 	for _, s := range heirs {
 		err := c.ask(ctx, func() error { return c.raft.LeadershipTransferToServer(s.ID, s.Address).Error() })
-		if err == nil {
+		if err == nil || !c.IsLeader() { // raft gives up early on an heir that is slow to win
 			err = c.awaitSuccessor(ctx)
 		}
 		if err == nil {

@@ -24,28 +24,27 @@ type group struct {
 type move struct {
 	kind moveKind
 	id   spec.NodeID
-	addr string // of admit, promote, readdress
+	addr string // of admit and promote
 }
 
 type moveKind uint8
 
 const (
-	stay      moveKind = iota
-	admit              // as a server without a vote, until it has the log
-	promote            // to a voter
-	readdress          // it has another address now
-	expel              // it is no server any more
-	handOver           // the leader is to go, and another must lead first
+	stay     moveKind = iota
+	admit             // as a server without a vote, until it has the log
+	promote           // to a voter
+	expel             // it is no server any more
+	handOver          // the leader is to go, and another must lead first
 )
 
 func (k moveKind) String() string {
-	return [...]string{"stay", "admit", "promote", "readdress", "expel", "hand over"}[min(k, handOver)]
+	return [...]string{"stay", "admit", "promote", "expel", "hand over"}[min(k, handOver)]
 }
 
 // next is the group's next move. Moves are made one at a time, and none that
 // would leave the living voters without a quorum.
 func (g group) next() move {
-	for _, step := range []func() move{g.removed, g.readdressed, g.grown, g.shrunk} {
+	for _, step := range []func() move{g.removed, g.grown, g.shrunk} {
 		if m := step(); m.kind != stay {
 			return m
 		}
@@ -69,15 +68,6 @@ func (g group) removed() move {
 		}
 		if g.safeWithout(id) {
 			return move{kind: expel, id: id}
-		}
-	}
-	return move{}
-}
-
-func (g group) readdressed() move {
-	for _, s := range g.servers {
-		if n := g.nodes[spec.NodeID(s.ID)]; n.GetClusterAddr() != "" && n.GetClusterAddr() != string(s.Address) && eligible(n) {
-			return move{kind: readdress, id: spec.NodeID(s.ID), addr: n.GetClusterAddr()}
 		}
 	}
 	return move{}

@@ -42,8 +42,6 @@ func (m *model) carry(mv move) {
 		m.servers = append(slices.Clone(m.servers), raft.Server{ID: raft.ServerID(mv.id), Address: raft.ServerAddress(mv.addr), Suffrage: raft.Nonvoter})
 	case promote:
 		m.servers[at].Suffrage = raft.Voter
-	case readdress:
-		m.servers[at].Address = raft.ServerAddress(mv.addr)
 	case expel:
 		m.servers = slices.Delete(slices.Clone(m.servers), at, at+1)
 	}
@@ -88,7 +86,6 @@ func TestChoiceOfVoters(t *testing.T) {
 		{"one that lacks the log gets no vote", func() *model { m := newModel(2, 1); m.current["b"] = false; return m }, []string{"admit b", "stay "}},
 		{"a worker gets none either", func() *model { m := newModel(2, 1); m.nodes["b"].Roles = []string{"worker"}; return m }, []string{"stay "}},
 		{"one without a record has just been founded", func() *model { m := newModel(1, 1); delete(m.nodes, "a"); return m }, []string{"stay "}},
-		{"a new address", func() *model { m := newModel(3, 3); m.nodes["b"].ClusterAddr = "new"; return m }, []string{"readdress b", "stay "}},
 		{"a fourth voter is too many", func() *model { return newModel(4, 4) }, []string{"expel d", "stay "}},
 		{"one that died before it had a vote", func() *model {
 			m := newModel(3, 2)
@@ -149,8 +146,6 @@ func (m *model) upset(t *rapid.T, round int) {
 			m.lose(id, true)
 		case 3:
 			n.State = wire.NodeState_NODE_STATE_REMOVED
-		case 4:
-			n.ClusterAddr = fmt.Sprint("moved-", id, round)
 		}
 	}
 }
