@@ -25,12 +25,11 @@ type Engines interface {
 
 // Config is what the actor of a device needs.
 type Config struct {
-	Node       spec.NodeID
-	Device     device.Device
-	Engines    Engines
-	Path       func(ctx context.Context, load *wire.LoadModel) (string, error)
-	Supervisor actor.SupervisorStrategy // of the instances' actors
-	Policy     instance.Policy
+	Node    spec.NodeID
+	Device  device.Device
+	Engines Engines
+	Path    func(ctx context.Context, load *wire.LoadModel) (string, error)
+	Policy  instance.Policy
 	// Seq counts the device's digests. It outlives a restart of the actor, which
 	// nobody must mistake for old news.
 	Seq *atomic.Uint64

@@ -11,6 +11,7 @@
 // cluster/wire, and no other room. It never blocks.
 //
 // Not done yet: instances are never evicted for others, since every one of them
-// has a placement; pinning; standing reservations; slots that adapt; faults of the
+// has a placement; a device holds only as many as its digest has room for in one
+// datagram (13 with names of 20 bytes); pinning; standing reservations; slots that adapt; faults of the
 // device are told in digests and do not end the instances that run on it.
 package gpu

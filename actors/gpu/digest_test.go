@@ -1,0 +1,113 @@
+package gpu
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/actors/engine"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+func TestFarewellsEnd(t *testing.T) {
+	tab := newTestTable()
+	in := tab.mustAdd(t, model("a", 1, 1))
+	if _, err := tab.remove(&wire.UnloadModel{Instance: "a", Epoch: 1}); err != nil {
+		t.Fatal(err)
+	}
+	tab.ended(in)
+	for n := range farewells {
+		if i := tab.snapshot().Instances; len(i) != 1 || i[0].State != gone {
+			t.Fatalf("digest %d tells %v", n, i)
+		}
+		tab.told()
+	}
+	if i := tab.snapshot().Instances; len(i) != 0 {
+		t.Errorf("still told of %v", i)
+	}
+}
+
+// TestADeviceAlwaysFitsInADatagram: instances are taken as long as the digest has
+// room, whatever their names and reasons.
+func TestADeviceAlwaysFitsInADatagram(t *testing.T) {
+	for _, length := range []int{1, 20, 60, maxName} {
+		tab := newTestTable()
+		tab.device.Name = strings.Repeat("N", 300)
+		tab.reading.Health, tab.sampled = strings.Repeat("é", 300), true
+		taken := 0
+		for i := range 100 {
+			m := model(fmt.Sprintf("%0*d", max(length, 3), i), 1<<40, 0)
+			m.Deployment, m.Version = strings.Repeat("d", length), 1<<40
+			if _, err := tab.add(m, fine); err != nil {
+				wantCode(t, err, spec.CodeOutOfMemory)
+				break
+			}
+			taken++
+			in := tab.instances[spec.InstanceID(m.Instance)]
+			tab.becomes(in, isReady, stub{slots: 256, context: 1 << 20})
+			in.reason, in.leases, in.prefill, in.decode = strings.Repeat("r", maxReason), 256, 1234.5, 99
+			in.busy = engine.Load{Known: true, KVUse: 0.5, Queued: 1000}
+		}
+		d := tab.snapshot()
+		d.Seq = 1 << 40
+		if size := proto.Size(Shrink(d)); size > MaxDevice || taken < 3 {
+			t.Errorf("names of %d bytes: %d instances in %d bytes", length, taken, size)
+		}
+		if len(d.Instances) != taken {
+			t.Errorf("%d of %d instances told", len(d.Instances), taken)
+		}
+		t.Logf("names of %d bytes: %d instances", length, taken)
+	}
+}
+
+func TestShrinkKeepsWhatFits(t *testing.T) {
+	d := &wire.DeviceLoad{Device: "gpu/1", Name: "name", Instances: []*wire.InstanceLoad{
+		{Instance: "a", State: failed, Reason: strings.Repeat("x", 150)}, {Instance: "b", State: gone}}}
+	want := proto.CloneOf(d)
+	if !proto.Equal(Shrink(d), want) {
+		t.Errorf("shrunk to %v", d)
+	}
+}
+
+func TestClip(t *testing.T) {
+	for _, s := range []string{"", "abc", strings.Repeat("é", 50), "a\xffb"} {
+		for n := range 12 {
+			if got := clip(s, n); len(got) > n || !utf8.ValidString(got) {
+				t.Errorf("clip(%q, %d) is %q", s, n, got)
+			}
+		}
+	}
+}
+
+func TestQueuedIsWhatOthersBrought(t *testing.T) {
+	in := &inst{leases: 3, busy: engine.Load{Known: true, Running: 4, Queued: 2}}
+	if got := in.queued(); got != 3 {
+		t.Errorf("queued %d, want 3 beyond the 3 leases", got)
+	}
+	in.busy.Running, in.busy.Queued = 1, 1
+	if got := in.queued(); got != 0 {
+		t.Errorf("queued %d, want 0", got)
+	}
+}
+
+func TestSpeedLearns(t *testing.T) {
+	var s speed
+	s.learn(100, 10)
+	if s != 100 {
+		t.Errorf("the first sample makes %v", s)
+	}
+	s.learn(200, 1000)
+	if s < 129 || s > 131 {
+		t.Errorf("a thousand tokens weigh 0.3: %v", s)
+	}
+	before := s
+	s.learn(0, 10)
+	s.learn(50, 0)
+	if s != before {
+		t.Errorf("nothing was learnt from nothing: %v", s)
+	}
+}
