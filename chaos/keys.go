@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -100,7 +101,7 @@ type madeKey struct{ id, text string }
 
 func (r *registry) create(ctx context.Context, n node, client int) (madeKey, Op) {
 	o := Op{Op: OpCreate, Client: client, Node: n.ID, Begin: r.history.Now()}
-	p := r.call(ctx, n, n.key, http.MethodPost, "/admin/v1/keys", map[string]any{"name": "chaos", "scopes": []string{"infer"}}, 0)
+	p := r.call(ctx, n, n.key, http.MethodPost, "/admin/v1/keys", map[string]any{"name": "chaos-" + rand.Text(), "scopes": []string{"infer"}}, 0)
 	o.End, o.Result, o.Code = r.history.Now(), p.of(), p.code
 	var made struct{ ID, Key string }
 	if o.Result == Done && (json.Unmarshal(p.body, &made) != nil || made.ID == "" || made.Key == "") {
