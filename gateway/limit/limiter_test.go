@@ -114,7 +114,7 @@ func TestUnderTheRate(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
-		if waited > 100 || o.asked > 150 {
+		if waited > 10 || o.asked > 150 {
 			t.Errorf("%d of 3000 waited, %d leases", waited, o.asked)
 		}
 	})

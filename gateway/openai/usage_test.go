@@ -1,0 +1,108 @@
+package openai
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestUsageOf(t *testing.T) {
+	for _, c := range []struct {
+		tail string
+		want Usage
+		ok   bool
+	}{
+		{``, Usage{}, false},
+		{`"usage":{"prompt_tokens":12,"completion_tokens": 34,"total_tokens":46}}`, Usage{12, 34}, true},
+		{`"usage":{"prompt_tokens":3,"total_tokens":3}}`, Usage{3, 0}, true}, // embeddings
+		{`{"usage":{"prompt_tokens":1,"completion_tokens":1}}` + "\n\n" + `{"usage":{"prompt_tokens":5,"completion_tokens":6}}`, Usage{5, 6}, true},
+		{`"usage":{"prompt_tokens":null}`, Usage{}, false},
+		{`"content":"\"prompt_tokens\":99,\"completion_tokens\":99"`, Usage{}, false}, // a model's own words
+		{`prompt_tokens":7`, Usage{}, false},
+		{`"prompt_tokens":99999999999999999999`, Usage{Prompt: 999_999_999}, true},
+	} {
+		if u, ok := UsageOf([]byte(c.tail)); u != c.want || ok != c.ok {
+			t.Errorf("%s: %+v, %v", c.tail, u, ok)
+		}
+	}
+}
+
+func TestDone(t *testing.T) {
+	for _, c := range []struct {
+		tail         string
+		done, failed bool
+	}{
+		{"data: [DONE]\n\n", true, false},
+		{"data:[DONE]", true, false},
+		{"data: {}\r\n\r\ndata: [DONE]\r\n\r\n", true, false},
+		{"data: [DONE]\n\n\n", true, false},
+		{"", false, false},
+		{"data: {\"choices\":[]}\n\n", false, false},
+		{"data: [DON", false, false},
+		{"data: {\"choices\":[{\"delta\":{\"content\":\"so I say [DONE]", false, false}, // cut inside a model's words
+		{"data: {\"choices\":[{\"delta\":{\"content\":\"data: [DONE]", false, false},
+		{": [DONE]\n\n", false, false},
+		{"data: [DONE]\n\ndata: {}\n\n", false, false},
+		{"event: error\ndata: {\"error\":{\"message\":\"out of memory\"}}\n\n", false, true},
+		{"data: {\"error\":{}}\n\n", false, true},
+		{"data: {\"choices\":[{\"delta\":{\"content\":\"data: {\\\"error\\\"\"}}]}\n\n", false, false},
+	} {
+		if done, failed := Done([]byte(c.tail)); done != c.done || failed != c.failed {
+			t.Errorf("%q: done %v, failed %v", c.tail, done, failed)
+		}
+	}
+}
+
+func TestEventEnd(t *testing.T) {
+	for in, want := range map[string]int{
+		"": 0, "\n": 0, "data: x": 0, "data: x\n": 0, "data: x\n\n": 9, "data: x\r\n\r\n": 11, "data: x\n\ndata: y\n": 9,
+		"data: x\n\ndata: y\n\n": 18, "data: x\r\n\r": 0, ": ping\n\n": 8, "data: x\n\r\n": 10,
+	} {
+		if got := EventEnd([]byte(in)); got != want {
+			t.Errorf("%q: %d, want %d", in, got, want)
+		}
+	}
+}
+
+// FuzzEvents cuts a stream into pieces as a reader gets them, and takes the
+// complete events off: all bytes have to come, in order, and every cut has to
+// be behind an empty line.
+func FuzzEvents(f *testing.F) {
+	f.Add([]byte("data: {\"a\":1}\n\ndata: [DONE]\n\n"), uint8(3))
+	f.Add([]byte("event: x\r\ndata: y\r\n\r\n\n\n:"), uint8(1))
+	f.Fuzz(func(t *testing.T, in []byte, piece uint8) {
+		var out, buf []byte
+		step := max(int(piece), 1)
+		for at := 0; at < len(in); at += step {
+			buf = append(buf, in[at:min(at+step, len(in))]...)
+			n := EventEnd(buf)
+			if n == 0 {
+				continue
+			}
+			if end := string(buf[:n]); !strings.HasSuffix(end, "\n\n") && !strings.HasSuffix(end, "\n\r\n") {
+				t.Fatalf("cut %q", end)
+			}
+			out = append(out, buf[:n]...)
+			buf = buf[:copy(buf, buf[n:])]
+			if EventEnd(buf) != 0 {
+				t.Fatalf("a complete event is left in %q", buf)
+			}
+		}
+		if got := append(out, buf...); !bytes.Equal(got, in) {
+			t.Fatalf("%q became %q", in, got)
+		}
+	})
+}
+
+func FuzzUsage(f *testing.F) {
+	f.Add([]byte(`"usage":{"prompt_tokens":12,"completion_tokens":34}`))
+	f.Fuzz(func(t *testing.T, tail []byte) {
+		u, ok := UsageOf(tail)
+		if u.Prompt < 0 || u.Completion < 0 || (ok && !bytes.Contains(tail, []byte(`"prompt_tokens":`))) {
+			t.Fatalf("%+v, %v", u, ok)
+		}
+		if done, failed := Done(tail); done && failed {
+			t.Fatal("done and failed")
+		}
+	})
+}
