@@ -8,6 +8,8 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GOBUILD := go build -trimpath -ldflags '$(LDFLAGS)'
+# NVML's header marks half of itself as deprecated, and cgo touches all of it.
+export CGO_CFLAGS := -O2 -g -Wno-deprecated-declarations
 CC_FOUND := $(shell command -v cc || command -v gcc || command -v clang)
 
 # The linter is built by its pinned version, once, into the build cache.

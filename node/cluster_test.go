@@ -1,0 +1,83 @@
+package node
+
+import (
+	"bytes"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/gateway"
+	"github.com/lotabots/lotabots/node/demo"
+)
+
+// TestThreeNodes: what is written on one node is in force on the others, a
+// revocation too, and stays so over a restart of all.
+func TestThreeNodes(t *testing.T) {
+	n1 := found(t, "n1", "north")
+	n2, n3 := n1.join("n2", "north", allRoles...), n1.join("n3", "south", allRoles...)
+	nodes := []*testNode{n1, n2, n3}
+	for _, n := range nodes {
+		n.ready()
+	}
+	await(t, 10*time.Second, "all three vote", func() bool { return len(n1.node.raft.Voters()) == 3 })
+
+	var made struct{ ID, Key string }
+	n2.admin("POST", "/admin/v1/keys", map[string]any{"name": "everywhere", "scopes": []string{"infer"}}, &made)
+	for _, n := range nodes {
+		await(t, 2*time.Second, "the key works on "+n.cfg.Node.ID, func() bool { return n.get("/v1/models", made.Key) == http.StatusOK })
+	}
+	var told struct{ Lagging []string }
+	n3.admin("DELETE", "/admin/v1/keys/"+made.ID, nil, &told)
+	if len(told.Lagging) != 0 {
+		t.Errorf("nodes lag behind in a healthy cluster: %v", told.Lagging)
+	}
+	for _, n := range nodes { // at once: the answer says that everybody has applied it
+		if got := n.get("/v1/models", made.Key); got != http.StatusUnauthorized {
+			t.Errorf("%s answers %d to the revoked key", n.cfg.Node.ID, got)
+		}
+	}
+	var s gateway.Status
+	n2.admin("GET", "/admin/v1/status", nil, &s)
+	if len(s.Nodes) != 3 || len(s.Regions) != 2 || s.Leader == "" {
+		t.Errorf("status: %+v", s)
+	}
+
+	for _, n := range nodes {
+		n.stop()
+	}
+	for _, n := range nodes {
+		n.start()
+	}
+	for _, n := range nodes {
+		n.ready()
+		if got := n.get("/v1/models", made.Key); got != http.StatusUnauthorized {
+			t.Errorf("%s answers %d to the revoked key after its restart", n.cfg.Node.ID, got)
+		}
+	}
+}
+
+// TestModelTravels: a model imported on one node is fetched and loaded by another
+// in another region, and served through both and through a gateway of its own.
+func TestModelTravels(t *testing.T) {
+	needsEngine(t)
+	n1 := found(t, "n1", "north")
+	w := n1.join("w1", "south", "worker")
+	g := n1.join("g1", "north", "gateway")
+	n1.admin("PUT", "/admin/v1/models/tiny", bytes.NewReader(demo.Model), nil)
+	n1.admin("PUT", "/admin/v1/deployments/tiny", map[string]any{"engine": "embedded", "model": "tiny", "replicas": 1, "regions": []string{"south"}}, nil)
+	await(t, 30*time.Second, "the instance is ready", func() bool {
+		var s gateway.Status
+		n1.admin("GET", "/admin/v1/status", nil, &s)
+		return len(s.Instances) == 1 && s.Instances[0].State == "ready" && s.Instances[0].Node == "w1"
+	})
+	if g.node.actors != nil || g.node.raft != nil || w.node.raft != nil {
+		t.Error("a gateway has actors, or a node that is no voter runs Raft")
+	}
+	for _, n := range []*testNode{n1, g} {
+		n.ready()
+		got, err := n.chat(n1.adminKey(), "tiny", demo.Question)
+		if err != nil || got != demo.Answer {
+			t.Errorf("through %s: %q (%v)", n.cfg.Node.ID, got, err)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lotabots/lotabots/node/client"
+)
+
+// A deploymentRow is a deployment as the API shows and takes it.
+type deploymentRow struct {
+	Name         string            `json:"name,omitempty"`
+	Version      uint64            `json:"version,omitempty"`
+	Model        string            `json:"model,omitempty"`
+	Engine       string            `json:"engine,omitempty"`
+	Options      map[string]string `json:"options,omitempty"`
+	Replicas     uint32            `json:"replicas"`
+	MinPerRegion uint32            `json:"min_per_region,omitempty"`
+	Regions      []string          `json:"regions,omitempty"`
+	Context      uint32            `json:"context,omitempty"`
+	Slots        uint32            `json:"slots,omitempty"`
+	MemoryBytes  uint64            `json:"memory_bytes,omitempty"`
+}
+
+func deployCommand() *cobra.Command {
+	d := deploymentRow{}
+	memory := 0
+	c := &cobra.Command{
+		Use:   "deploy NAME",
+		Short: "Say that a model should run, under the name that clients use; repeat to change it",
+		Args:  cobra.ExactArgs(1),
+	}
+	flags := where(c)
+	f := c.Flags()
+	f.StringVar(&d.Model, "model", "", "imported model; default: NAME, but for external engines")
+	f.StringVar(&d.Engine, "engine", "embedded", "engine preset: embedded, ollama, llama-server, external")
+	f.StringToStringVar(&d.Options, "option", nil, "option of the preset, KEY=VALUE, such as url=http://HOST:PORT for external")
+	f.Uint32Var(&d.Replicas, "replicas", 1, "copies to run")
+	f.Uint32Var(&d.MinPerRegion, "min-per-region", 0, "copies to have in each allowed region at least")
+	f.StringSliceVar(&d.Regions, "allowed-regions", nil, "regions that requests and copies never leave; empty: any")
+	f.Uint32Var(&d.Context, "context", 0, "tokens per request; 0: the engine's default")
+	f.Uint32Var(&d.Slots, "slots", 0, "requests at a time per copy; 0: the engine's default")
+	f.IntVar(&memory, "memory-mb", 0, "memory to reserve per copy, MiB; 0: estimated")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		api, err := client.Find(*flags)
+		if err != nil {
+			return err
+		}
+		if d.Model == "" && d.Engine != "external" {
+			d.Model = args[0]
+		}
+		d.MemoryBytes = uint64(memory) << 20
+		var got deploymentRow
+		if err := api.Do(c.Context(), "PUT", "/admin/v1/deployments/"+args[0], d, &got); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.OutOrStdout(), "deployment %s, version %d; see its instances with lotabots status\n", args[0], got.Version)
+		return nil
+	}
+	return c
+}
+
+func deploymentsCommand() *cobra.Command {
+	c := &cobra.Command{Use: "deployments", Short: "List and remove deployments"}
+	flags := where(c)
+	c.AddCommand(deploymentsListCommand(flags), removeCommand(flags, "rm NAME", "Remove a deployment; its instances drain and unload", "/admin/v1/deployments/", "removed"))
+	return c
+}
+
+func deploymentsListCommand(flags *client.Flags) *cobra.Command {
+	c := &cobra.Command{Use: "ls", Short: "List the deployments", Args: cobra.NoArgs}
+	format := output(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		api, err := client.Find(*flags)
+		if err != nil {
+			return err
+		}
+		all, err := listAll[deploymentRow](c, api, "/admin/v1/deployments")
+		if err != nil {
+			return err
+		}
+		return show(c, *format, all, func(w io.Writer) {
+			row(w, "NAME", "VERSION", "MODEL", "ENGINE", "REPLICAS", "REGIONS")
+			for _, d := range all {
+				row(w, d.Name, d.Version, d.Model, d.Engine, d.Replicas, strings.Join(d.Regions, ","))
+			}
+		})
+	}
+	return c
+}
+
+// removeCommand deletes what its one argument names.
+func removeCommand(flags *client.Flags, use, short, path, done string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		api, err := client.Find(*flags)
+		if err != nil {
+			return err
+		}
+		if err := api.Do(c.Context(), "DELETE", path+args[0], nil, nil); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%s %s\n", args[0], done)
+		return nil
+	}}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// run runs the command line in this process and returns what it printed.
+func run(t *testing.T, arguments ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	root := rootCommand()
+	root.SetArgs(arguments)
+	root.SetOut(&out)
+	root.SetErr(&out)
+	err := root.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+// TestEveryCommandExplainsItself: each has a short text, and its help names its flags' use.
+func TestEveryCommandExplainsItself(t *testing.T) {
+	var walk func(c *cobra.Command)
+	count := 0
+	walk = func(c *cobra.Command) {
+		count++
+		if c.Short == "" {
+			t.Errorf("%s has no description", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(rootCommand())
+	if count < 25 {
+		t.Errorf("only %d commands", count)
+	}
+}
+
+func TestClientCommandsSayWhereToLook(t *testing.T) {
+	t.Setenv("LOTABOTS_ENDPOINT", "")
+	t.Setenv("LOTABOTS_API_KEY", "")
+	t.Setenv("LOTABOTS_CONTEXT", t.TempDir()+"/none.json")
+	os.Unsetenv("LOTABOTS_ENDPOINT")
+	for _, c := range [][]string{{"status"}, {"keys", "ls"}, {"models", "ls"}, {"deployments", "ls"}, {"node", "drain", "x"}} {
+		_, err := run(t, c...)
+		if err == nil || !strings.Contains(err.Error(), "--data") {
+			t.Errorf("lotabots %v without a cluster: %v", c, err)
+		}
+	}
+}
+
+func TestInitListsEveryProblem(t *testing.T) {
+	_, err := run(t, "init", "--data", t.TempDir()+"/n", "--id", "Not Good", "--roles", "voter,king", "--cluster-listen", "nowhere")
+	if err == nil {
+		t.Fatal("taken")
+	}
+	for _, want := range []string{"node.id", "king", "cluster.listen"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not name %s: %v", want, err)
+		}
+	}
+}
+
+func TestRunNeedsAMember(t *testing.T) {
+	_, err := run(t, "node", "run", "--data", t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "lotabots init") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	out, err := run(t, "version")
+	if err != nil || !strings.HasPrefix(out, "lotabots ") {
+		t.Errorf("%q (%v)", out, err)
+	}
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lotabots/lotabots/gateway"
+	"github.com/lotabots/lotabots/node"
+	"github.com/lotabots/lotabots/node/client"
+	"github.com/lotabots/lotabots/node/config"
+)
+
+func nodeCommand() *cobra.Command {
+	c := &cobra.Command{Use: "node", Short: "Run this machine's node; drain, resume and remove nodes"}
+	c.AddCommand(nodeRunCommand())
+	for _, sub := range []*cobra.Command{nodeDrainCommand(), nodeResumeCommand(), nodeRemoveCommand()} {
+		c.AddCommand(sub)
+	}
+	return c
+}
+
+func nodeRunCommand() *cobra.Command {
+	follow := 0
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the node of a data directory until SIGTERM, which drains it",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := memberConfig(c)
+			if err != nil {
+				return err
+			}
+			return runNode(c.Context(), cfg, follow)
+		},
+	}
+	config.AddFlags(c.Flags())
+	c.Flags().IntVar(&follow, "follow-pid", 0, "shut down when this process has ended")
+	_ = c.Flags().MarkHidden("follow-pid")
+	return c
+}
+
+// memberConfig reads a member's file, then the environment and the flags.
+func memberConfig(c *cobra.Command) (config.Config, error) {
+	file := node.ConfigFile(dataFlag(c))
+	if _, err := os.Stat(file); err != nil {
+		return config.Config{}, fmt.Errorf("%w: %s is not a member's data directory; make a cluster with lotabots init, or join one with lotabots join", err, dataFlag(c))
+	}
+	return config.Load(config.Sources{File: file, Env: os.LookupEnv, Flags: c.Flags()})
+}
+
+// dataFlag is the data directory before any file is read.
+func dataFlag(c *cobra.Command) string {
+	if f := c.Flags().Lookup("data"); f != nil && f.Changed {
+		return f.Value.String()
+	}
+	if dir, ok := os.LookupEnv("LOTABOTS_NODE_DATA"); ok {
+		return dir
+	}
+	return config.Default().Node.Data
+}
+
+// lastGrace is how long a shutdown may take beyond the time for running requests.
+const lastGrace = 15 * time.Second
+
+// runNode runs a node until ctx ends or the process follow (0: none) has.
+func runNode(ctx context.Context, cfg config.Config, follow int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if follow > 0 {
+		go func() {
+			awaitEnd(ctx, follow)
+			cancel()
+		}()
+	}
+	n, err := node.Start(ctx, cfg, version, os.Stderr)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	closing, stop := context.WithTimeout(context.Background(), cfg.API.ShutdownIn+lastGrace)
+	defer stop()
+	return n.Shutdown(closing)
+}
+
+func nodeDrainCommand() *cobra.Command {
+	c := &cobra.Command{Use: "drain ID", Short: "Give a node no new work; returns when what runs there has finished", Args: cobra.ExactArgs(1)}
+	flags := where(c)
+	limit := c.Flags().Duration("timeout", 10*time.Minute, "how long to wait for what runs")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		api, err := client.Find(*flags)
+		if err != nil {
+			return err
+		}
+		if err := api.Do(c.Context(), "POST", "/admin/v1/nodes/"+args[0]+"/drain", nil, nil); err != nil {
+			return err
+		}
+		running, err := awaitDrained(c.Context(), api, args[0], *limit)
+		if err != nil {
+			return err
+		}
+		if running > 0 {
+			return fmt.Errorf("node %s is drained, but %d requests still run there after %v: wait longer, or restart it and cut them off", args[0], running, *limit)
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%s drained; nothing runs there. A restart ends the drain, lotabots node resume takes it back\n", args[0])
+		return nil
+	}
+	return c
+}
+
+// awaitDrained polls until the node's devices say that they drain and that
+// nothing runs there, and returns how many requests still do.
+func awaitDrained(ctx context.Context, api *client.Client, id string, limit time.Duration) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		var s gateway.Status
+		if err := api.Do(ctx, "GET", "/admin/v1/status", nil, &s); err != nil {
+			return 0, err
+		}
+		running, taking := 0, false
+		for _, d := range s.Devices {
+			taking = taking || d.Node == id && !d.Draining
+		}
+		for _, i := range s.Instances {
+			if i.Node == id {
+				running += int(i.Running)
+			}
+		}
+		dead := slices.ContainsFunc(s.Nodes, func(n gateway.NodeStatus) bool { return n.ID == id && !n.Alive })
+		if dead || running == 0 && !taking {
+			return 0, nil
+		}
+		select {
+		case <-ctx.Done():
+			return running, nil
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func nodeResumeCommand() *cobra.Command {
+	c := &cobra.Command{Use: "resume ID", Short: "Take a drain back", Args: cobra.ExactArgs(1)}
+	flags := where(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		api, err := client.Find(*flags)
+		if err != nil {
+			return err
+		}
+		if err := api.Do(c.Context(), "POST", "/admin/v1/nodes/"+args[0]+"/resume", nil, nil); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%s takes work again\n", args[0])
+		return nil
+	}
+	return c
+}
+
+func nodeRemoveCommand() *cobra.Command {
+	holder := &cobra.Command{}
+	flags := where(holder)
+	c := removeCommand(flags, "rm ID", "Remove a node for good; its certificate is refused from then on", "/admin/v1/nodes/", "removed")
+	c.Flags().AddFlagSet(holder.PersistentFlags())
+	return c
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/lotabots/lotabots/gateway"
+)
+
+// statusTable prints what GET /admin/v1/status tells, for people.
+func statusTable(w io.Writer, s gateway.Status) {
+	leader := s.Leader
+	if leader == "" {
+		leader = "none known"
+	}
+	row(w, "cluster", s.Cluster)
+	row(w, "leader", fmt.Sprintf("%s (term %d)", leader, s.Term))
+	row(w, "state", fmt.Sprintf("index %d, %d ms old, as seen by %s", s.StateIndex, s.StateAgeMS, s.Self))
+	row(w)
+	row(w, "REGION", "NODES", "ALIVE", "DEVICES", "READY INSTANCES")
+	for _, r := range s.Regions {
+		row(w, r.Name, r.Nodes, r.Alive, r.Devices, r.Instances)
+	}
+	row(w)
+	row(w, "NODE", "STATE", "ROLES", "REGION", "ZONE", "API", "VERSION")
+	for _, n := range s.Nodes {
+		row(w, n.ID, nodeWord(n), strings.Join(n.Roles, ","), n.Region, n.Zone, n.API, n.Version)
+	}
+	row(w)
+	row(w, "DEVICE", "NODE", "KIND", "NAME", "MEMORY FREE", "USE", "HEALTH")
+	for _, d := range s.Devices {
+		health := d.Health
+		if d.Draining {
+			health += ", draining"
+		}
+		row(w, d.ID, d.Node, d.Kind, d.Name, size(d.MemoryFree)+" of "+size(d.MemoryTotal), fmt.Sprintf("%d %%", d.Utilisation), health)
+	}
+	row(w)
+	row(w, "INSTANCE", "DEPLOYMENT", "NODE", "REGION", "STATE", "RUNNING", "QUEUED", "TOKENS/S", "REASON")
+	for _, i := range s.Instances {
+		row(w, i.ID, fmt.Sprintf("%s v%d", i.Deployment, i.Version), i.Node, i.Region, i.State,
+			fmt.Sprintf("%d of %d", i.Running, i.Slots), i.Queued, fmt.Sprintf("%.0f", i.DecodeTPS), i.Reason)
+	}
+}
+
+// nodeWord sums a node up in one cell.
+func nodeWord(n gateway.NodeStatus) string {
+	word := n.State
+	switch {
+	case n.State == "removed":
+		return word
+	case !n.Alive:
+		word = "DEAD"
+	case n.Leader:
+		word += ", leader"
+	case n.Voter:
+		word += ", voter"
+	}
+	return word
+}

@@ -1,0 +1,193 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/lotabots/lotabots/actors"
+	"github.com/lotabots/lotabots/cluster/blob"
+	"github.com/lotabots/lotabots/cluster/consensus"
+	"github.com/lotabots/lotabots/cluster/feed"
+	"github.com/lotabots/lotabots/cluster/gossip"
+	"github.com/lotabots/lotabots/cluster/infer"
+	"github.com/lotabots/lotabots/cluster/pki"
+	"github.com/lotabots/lotabots/cluster/reconcile"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/transport"
+	"github.com/lotabots/lotabots/gateway"
+	"github.com/lotabots/lotabots/node/config"
+	"github.com/lotabots/lotabots/storage"
+	"github.com/lotabots/lotabots/storage/blobs"
+	"github.com/lotabots/lotabots/storage/state"
+)
+
+// FeatureLevel is what this build can apply. It rises when a command is added
+// that an older build could not apply.
+const FeatureLevel = 1
+
+// A Node is one running process of the cluster. Its parts are set once, by
+// Start, in the order in which the fields stand; a role that the node lacks
+// leaves its part nil.
+type Node struct {
+	config   config.Config
+	id       spec.NodeID
+	version  string
+	boot     uint64 // Unix ms of this start
+	layout   layout
+	member   membership
+	log      *slog.Logger
+	metrics  *prometheus.Registry
+	work     context.Context // ends when Shutdown begins to take parts down
+	abandon  context.CancelFunc
+	observed *observed
+
+	db       *storage.DB
+	state    *state.Store
+	blobs    *blobs.Store
+	identity *pki.Identity
+	port     *transport.Port
+	gossip   *gossip.Gossip
+	raft     *consensus.Consensus // voters
+	proposer gateway.Proposer
+	follower *feed.Follower // nodes that are no Raft servers
+	infer    *infer.Client
+	models   *blob.Fetcher
+	actors   *actors.System // workers, and voters, who may have to command them
+	gateway  *gateway.Gateway
+	loop     *reconcile.Reconciler // voters
+
+	// What callbacks of parts that start earlier reach of those that start later.
+	routing   atomic.Pointer[gateway.Gateway]
+	workers   atomic.Pointer[actors.System]
+	spareFeed atomic.Pointer[feed.Follower] // while a voter is no Raft server
+
+	ready readiness
+	stops []stop // in the order of starting
+}
+
+// A stop takes one part down.
+type stop struct {
+	name string
+	fn   func(context.Context) error
+}
+
+func (n *Node) onStop(name string, fn func(context.Context) error) {
+	n.stops = append(n.stops, stop{name, fn})
+}
+
+// Start runs the member whose data directory the configuration names. The order
+// is that of need: what lasts, who we are, whom we can reach, what is agreed,
+// what we run, and only then what we promise to clients.
+func Start(ctx context.Context, c config.Config, version string, logs io.Writer) (*Node, error) {
+	n := &Node{
+		config: c, id: spec.NodeID(c.Node.ID), version: version, boot: uint64(time.Now().UnixMilli()),
+		layout: layout{c.Node.Data}, log: newLogger(logs, c), metrics: prometheus.NewRegistry(), observed: newObserved(time.Now),
+	}
+	n.work, n.abandon = context.WithCancel(context.Background())
+	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	began := time.Now()
+	for _, step := range []struct {
+		name string
+		fn   func(context.Context) error
+	}{
+		{"telemetry", n.startTelemetry},
+		{"storage", n.openStorage},
+		{"cluster port", n.openPort},
+		{"gossip", n.startGossip},
+		{"consensus", n.startConsensus},
+		{"actors", n.startActors},
+		{"cluster protocols", n.serveCluster},
+		{"gateway", n.startGateway},
+		{"reconciler", n.startReconciler},
+		{"upkeep", n.startUpkeep},
+	} {
+		if err := step.fn(ctx); err != nil {
+			closing, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			return nil, errors.Join(fmt.Errorf("starting the %s: %w", step.name, err), n.stopAll(closing))
+		}
+	}
+	n.log.Info("node runs", "version", version, "region", c.Node.Region, "roles", c.Node.Roles,
+		"cluster", n.port.Addr(), "api", c.API.Listen, "devices", n.deviceCount(), "took", time.Since(began))
+	return n, nil
+}
+
+// Shutdown drains the node, waits up to api.shutdown-timeout for the requests
+// under way, tells the others that it leaves, and takes every part down.
+func (n *Node) Shutdown(ctx context.Context) error {
+	began := time.Now()
+	n.log.Info("shutting down")
+	n.withdraw(ctx)
+	err := n.stopAll(ctx)
+	n.log.Info("node has ended", "took", time.Since(began), "error", err)
+	return err
+}
+
+// withdraw makes the others stop to count on this node, before it goes.
+func (n *Node) withdraw(ctx context.Context) {
+	if n.gateway != nil {
+		n.gateway.StartDrain()
+	}
+	if n.actors != nil {
+		n.actors.DrainAll(ctx)
+	}
+	if n.raft != nil && n.raft.IsLeader() {
+		handing, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		if err := n.raft.TransferLeadership(handing); err != nil {
+			n.log.Warn("leadership was not handed over", "error", err)
+		}
+	}
+	limit, cancel := context.WithTimeout(ctx, n.config.API.ShutdownIn)
+	defer cancel()
+	for n.actors != nil && n.actors.Running() > 0 && limit.Err() == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (n *Node) stopAll(ctx context.Context) error {
+	n.abandon()
+	var failed []error
+	for _, s := range slices.Backward(n.stops) {
+		if err := s.fn(ctx); err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	n.stops = nil
+	return errors.Join(failed...)
+}
+
+func (n *Node) has(r spec.Role) bool { return slices.Contains(n.config.Node.Roles, string(r)) }
+
+func (n *Node) deviceCount() int {
+	if n.actors == nil {
+		return 0
+	}
+	return len(n.actors.Devices())
+}
+
+// background runs fn until the node stops, and is waited for.
+func (n *Node) background(name string, fn func(context.Context)) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fn(n.work)
+	}()
+	n.onStop(name, func(ctx context.Context) error {
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}

@@ -1,0 +1,154 @@
+package node
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway"
+)
+
+// operations are what the admin API does to nodes.
+type operations struct{ n *Node }
+
+func (o operations) Self() spec.NodeID { return o.n.id }
+
+func (o operations) Drain(ctx context.Context, id spec.NodeID) error {
+	return o.n.setState(ctx, id, wire.NodeState_NODE_STATE_DRAINING)
+}
+
+func (o operations) Resume(ctx context.Context, id spec.NodeID) error {
+	return o.n.setState(ctx, id, wire.NodeState_NODE_STATE_ACTIVE)
+}
+
+func (o operations) TransferLeadership(ctx context.Context) error {
+	if o.n.raft == nil || !o.n.raft.IsLeader() {
+		e := spec.Errorf(spec.CodeNoLeader, "node %s does not lead the cluster.", o.n.id)
+		e.Hint = "Ask the leader; lotabots status names it."
+		return e
+	}
+	return o.n.raft.TransferLeadership(ctx)
+}
+
+func (n *Node) setState(ctx context.Context, id spec.NodeID, s wire.NodeState) error {
+	result, err := n.proposer.Propose(ctx, &wire.Command{Body: &wire.Command_SetNodeState{SetNodeState: &wire.SetNodeState{Id: string(id), State: s}}})
+	if err != nil {
+		return err
+	}
+	if result.GetCode() != "" {
+		return &spec.Error{Code: spec.Code(result.GetCode()), Message: result.GetMessage()}
+	}
+	return nil
+}
+
+// Status is the cluster as this node sees it.
+func (o operations) Status(context.Context) (*gateway.Status, error) {
+	n := o.n
+	s := &gateway.Status{
+		Cluster: n.member.Cluster, Self: string(n.id), StateIndex: n.state.Index(), StateAgeMS: n.stateAge().Milliseconds(), Version: n.version,
+		Nodes: []gateway.NodeStatus{}, Regions: []gateway.RegionStatus{}, Devices: []gateway.DeviceStatus{}, Instances: []gateway.InstanceStatus{},
+	}
+	if n.raft != nil {
+		leader, _ := n.raft.Leader()
+		s.Leader, s.Term = string(leader), n.raft.Term()
+	} else if leader, ok := n.leaderHint(); ok {
+		s.Leader = string(leader)
+	}
+	n.statusNodes(s)
+	n.statusLoad(s)
+	return s, nil
+}
+
+func (n *Node) statusNodes(s *gateway.Status) {
+	voting := map[spec.NodeID]bool{}
+	if n.raft != nil {
+		for _, id := range n.raft.Voters() {
+			voting[id] = true
+		}
+	}
+	regions := map[string]*gateway.RegionStatus{}
+	for _, r := range n.state.Nodes() {
+		alive := n.alive(spec.NodeID(r.GetId()))
+		s.Nodes = append(s.Nodes, gateway.NodeStatus{
+			ID: r.GetId(), Roles: r.GetRoles(), Region: r.GetRegion(), Zone: r.GetZone(), State: stateName(r.GetState()),
+			Alive: alive, Leader: r.GetId() == s.Leader, Voter: voting[spec.NodeID(r.GetId())],
+			Cluster: r.GetClusterAddr(), API: r.GetApiAddr(), Version: r.GetBuild(),
+		})
+		if r.GetState() == wire.NodeState_NODE_STATE_REMOVED {
+			continue
+		}
+		region := regions[r.GetRegion()]
+		if region == nil {
+			region = &gateway.RegionStatus{Name: r.GetRegion()}
+			regions[r.GetRegion()] = region
+		}
+		region.Nodes++
+		if alive {
+			region.Alive++
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(regions)) {
+		s.Regions = append(s.Regions, *regions[name])
+	}
+}
+
+// alive tells whether the node is this one, or one that gossip reaches.
+func (n *Node) alive(id spec.NodeID) bool { return id == n.id || n.gossip.Alive(id) }
+
+func stateName(s wire.NodeState) string {
+	return strings.ToLower(strings.TrimPrefix(s.String(), "NODE_STATE_"))
+}
+
+// statusLoad adds devices and instances: as digests tell, and as the state
+// places them where no digest has come yet.
+func (n *Node) statusLoad(s *gateway.Status) {
+	region := func(node string) *gateway.RegionStatus {
+		r, _ := n.state.Node(node)
+		for i := range s.Regions {
+			if s.Regions[i].Name == r.GetRegion() {
+				return &s.Regions[i]
+			}
+		}
+		return &gateway.RegionStatus{}
+	}
+	told := map[string]bool{}
+	for _, d := range n.observed.devices() {
+		load, where := d.Load, region(string(d.Node))
+		where.Devices++
+		s.Devices = append(s.Devices, gateway.DeviceStatus{
+			ID: load.GetDevice(), Node: string(d.Node), Kind: load.GetKind(), Name: load.GetName(), MemoryTotal: load.GetMemoryTotal(),
+			MemoryFree: load.GetMemoryFree(), Utilisation: load.GetUtilisation(), Health: load.GetHealth(), Draining: load.GetDraining(),
+			AgeMS: time.Since(d.At).Milliseconds(),
+		})
+		for _, i := range load.GetInstances() {
+			if i.GetState() == wire.InstanceState_INSTANCE_STATE_GONE {
+				continue
+			}
+			told[i.GetInstance()] = true
+			if i.GetState() == wire.InstanceState_INSTANCE_STATE_READY {
+				where.Instances++
+			}
+			s.Instances = append(s.Instances, gateway.InstanceStatus{
+				ID: i.GetInstance(), Deployment: i.GetDeployment(), Version: i.GetVersion(), Node: string(d.Node), Region: where.Name,
+				Device: load.GetDevice(), State: instanceState(i.GetState()), Reason: i.GetReason(), Slots: i.GetSlots(), Running: i.GetRunning(),
+				Queued: i.GetQueued(), KVUse: i.GetKvUse(), Context: i.GetContext(), PrefillTPS: i.GetPrefillTps(), DecodeTPS: i.GetDecodeTps(),
+			})
+		}
+	}
+	for _, p := range n.state.Placements() {
+		if !told[p.GetInstance()] {
+			s.Instances = append(s.Instances, gateway.InstanceStatus{
+				ID: p.GetInstance(), Deployment: p.GetDeployment(), Version: p.GetVersion(), Node: p.GetNode(),
+				Region: region(p.GetNode()).Name, Device: p.GetDevice(), State: "placed",
+			})
+		}
+	}
+}
+
+func instanceState(s wire.InstanceState) string {
+	return strings.ToLower(strings.TrimPrefix(s.String(), "INSTANCE_STATE_"))
+}

@@ -1,0 +1,185 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/consensus"
+	"github.com/lotabots/lotabots/cluster/gossip"
+	"github.com/lotabots/lotabots/cluster/pki"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/transport"
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/storage"
+	"github.com/lotabots/lotabots/storage/blobs"
+	"github.com/lotabots/lotabots/storage/raftlog"
+	"github.com/lotabots/lotabots/storage/snapshot"
+	"github.com/lotabots/lotabots/storage/state"
+)
+
+func (n *Node) startTelemetry(ctx context.Context) error {
+	flush, err := startTracing(ctx, n.config, n.version)
+	if err != nil {
+		return err
+	}
+	n.onStop("tracing", flush)
+	ops, err := startOps(n.layout.dir)
+	if err != nil {
+		return err
+	}
+	n.onStop("ops socket", ops.shutdown)
+	return nil
+}
+
+func (n *Node) openStorage(context.Context) error {
+	var err error
+	if n.member, err = n.layout.loadMembership(); err != nil {
+		return err
+	}
+	if n.db, err = storage.Open(n.layout.database(), storage.Options{Log: n.log}); err != nil {
+		return err
+	}
+	n.onStop("database", func(context.Context) error { return n.db.Close() })
+	n.db.Metrics(n.metrics)
+	if n.state, err = state.Open(n.db); err != nil {
+		return err
+	}
+	n.blobs, err = blobs.Open(n.layout.models())
+	return err
+}
+
+func (n *Node) openPort(context.Context) error {
+	var err error
+	if n.identity, err = pki.OpenIdentity(n.layout.identity()); err != nil {
+		return err
+	}
+	n.port, err = transport.Listen(transport.Config{
+		Listen: n.config.Cluster.Listen, Advertise: n.config.Cluster.Advertise, Identity: n.identity,
+		Resolve: n.addressOf, Admit: n.admit, Clock: time.Now, Log: n.log, Registerer: n.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	n.onStop("cluster port", func(context.Context) error { return n.port.Close() })
+	return nil
+}
+
+// addressOf is where a node's cluster port is: by its record, else by gossip,
+// else as it was when this node joined.
+func (n *Node) addressOf(id spec.NodeID) (string, bool) {
+	if r, ok := n.state.Node(string(id)); ok && r.GetClusterAddr() != "" {
+		return r.GetClusterAddr(), true
+	}
+	for _, p := range n.member.Peers {
+		if p.ID == string(id) {
+			return p.Address, true
+		}
+	}
+	return "", false
+}
+
+// errNotMember says why a peer with a good certificate is turned away.
+var errNotMember = errors.New("the peer is no member of the cluster any more")
+
+// admit tells whether a peer, whose certificate is the authority's, is let in.
+// An expired certificate is good enough to renew it and to elect a leader who
+// can sign, as long as its owner's record is in force.
+func (n *Node) admit(p transport.Peer, proto string) error {
+	r, known := n.state.Node(string(p.ID))
+	switch {
+	case known && r.GetState() == wire.NodeState_NODE_STATE_REMOVED:
+		return errNotMember
+	case p.Expired && !known:
+		return errors.New("the peer's certificate has expired and nothing is known of it")
+	case p.Expired && proto != "state" && proto != "raft":
+		return fmt.Errorf("the peer's certificate has expired: it may renew it, but not use %s", proto)
+	}
+	return nil
+}
+
+func (n *Node) startGossip(context.Context) error {
+	var err error
+	n.gossip, err = gossip.Start(gossip.Config{
+		ID: n.id, Roles: roles(n.config), Region: n.config.Node.Region, Zone: n.config.Node.Zone,
+		Build: n.version, Level: FeatureLevel, API: advertised(n.config.API.Advertise, n.config.API.Listen),
+		Port: n.port, Key: n.member.GossipKey, Label: n.member.Cluster, PeersFile: n.layout.peers(),
+		Seeds: n.seeds(), Rejoin: n.config.Cluster.Rejoin, Known: n.knownAddresses, Log: n.log, Registerer: n.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	n.onStop("gossip", func(context.Context) error {
+		leaving := n.gossip.Leave(time.Second)
+		n.gossip.Shutdown()
+		return leaving
+	})
+	n.gossip.OnDigest(n.onDigest)
+	n.gossip.Subscribe(n.onMember)
+	return nil
+}
+
+func (n *Node) seeds() []string {
+	out := append([]string(nil), n.config.Cluster.Seeds...)
+	for _, p := range n.member.Peers {
+		out = append(out, p.Address)
+	}
+	return out
+}
+
+func (n *Node) knownAddresses() []string {
+	var out []string
+	for _, r := range n.state.Nodes() {
+		if r.GetId() != string(n.id) && r.GetState() != wire.NodeState_NODE_STATE_REMOVED {
+			out = append(out, r.GetClusterAddr())
+		}
+	}
+	return out
+}
+
+// startConsensus makes the node take part in what the cluster agrees on: as a
+// Raft server if it is one, else by following the feed.
+func (n *Node) startConsensus(ctx context.Context) error {
+	if !n.has(spec.RoleVoter) {
+		n.proposer = consensus.NewForwarder(consensus.ForwardConfig{Port: n.port, Voters: n.voters})
+		return n.startFollower()
+	}
+	snapshots, err := snapshot.Open(n.layout.snapshots(), 2, n.log)
+	if err != nil {
+		return err
+	}
+	logs := raftlog.New(n.db)
+	n.raft, err = consensus.Open(consensus.Config{
+		ID: n.id, Port: n.port, Logs: logs, Stable: logs, Snapshots: snapshots, FSM: n.state,
+		Nodes: n.state.Nodes, Alive: n.gossip.Alive, Log: n.log, Registerer: n.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	n.onStop("consensus", n.raft.Shutdown)
+	n.proposer = n.raft
+	n.background("spare", n.spare)
+	return n.found(ctx)
+}
+
+// found writes a new cluster's first records, once.
+func (n *Node) found(ctx context.Context) error {
+	first, err := n.layout.loadBootstrap()
+	if err != nil || len(first) == 0 {
+		return err
+	}
+	if err := n.raft.Bootstrap(n.id, n.port.Addr()); err != nil {
+		return err
+	}
+	for _, command := range first {
+		result, err := n.raft.Propose(ctx, command)
+		if err != nil {
+			return fmt.Errorf("writing the cluster's first records: %w", err)
+		}
+		if result.GetCode() != "" {
+			return fmt.Errorf("writing the cluster's first records: %s: %s", result.GetCode(), result.GetMessage())
+		}
+	}
+	return n.layout.founded()
+}

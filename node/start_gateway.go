@@ -1,0 +1,112 @@
+package node
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/gossip"
+	"github.com/lotabots/lotabots/cluster/pki"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway"
+	"github.com/lotabots/lotabots/gateway/balance"
+)
+
+// startGateway opens the API to clients.
+func (n *Node) startGateway(context.Context) error {
+	if n.config.API.Listen == "" {
+		return nil
+	}
+	read := reading{Store: n.state, age: n.stateAge}
+	c := gateway.Config{
+		Self: n.id, Region: n.config.Node.Region, Version: n.version,
+		Proposer: n.proposer, State: read, Subscribe: read.subscribe, Opener: n, Quota: n,
+		Models: n, Tokens: tokens{n}, Cluster: operations{n},
+		Applied: n.awaitApplied, Gateways: n.gateways, Ready: n.ready.check,
+		Registerer: n.metrics, Gatherer: n.metrics, Log: n.log,
+		MaxBody: n.config.API.MaxBody, FirstByte: n.config.API.FirstToken, Between: n.config.API.NextToken,
+		Balance: balance.Config{QueueTimeout: n.config.API.QueueTimeout},
+	}
+	var err error
+	if n.gateway, err = gateway.New(c); err != nil {
+		return err
+	}
+	n.routing.Store(n.gateway)
+	n.onStop("gateway", n.gateway.Shutdown)
+	n.introduce(n.self())
+	for _, m := range n.gossip.Members() {
+		n.introduce(m)
+	}
+	listener, err := net.Listen("tcp", n.config.API.Listen)
+	if err != nil {
+		return err
+	}
+	n.background("api listener", func(context.Context) {
+		if err := n.gateway.Serve(listener); err != nil {
+			n.log.Error("the API has ended", "error", err)
+		}
+	})
+	return nil
+}
+
+// introduce makes a living member one that the gateway routes to.
+func (n *Node) introduce(m gossip.Member) {
+	if g := n.routing.Load(); g != nil {
+		g.Table().PutMember(balance.Member{Node: m.ID, Region: m.Region})
+	}
+}
+
+func (n *Node) self() gossip.Member {
+	return gossip.Member{ID: n.id, Roles: roles(n.config), Region: n.config.Node.Region, Zone: n.config.Node.Zone}
+}
+
+// gateways counts the living gateways, this one included.
+func (n *Node) gateways() int {
+	count := 0
+	for _, m := range n.gossip.Members() {
+		for _, r := range m.Roles {
+			if r == spec.RoleGateway {
+				count++
+			}
+		}
+	}
+	return max(1, count)
+}
+
+// Import stores a model's file on this node and makes it known: other nodes
+// fetch it from here when they are to load it.
+func (n *Node) Import(ctx context.Context, name string, r io.Reader) (*wire.Model, error) {
+	m, err := n.blobs.Import(name, r)
+	if err != nil {
+		return nil, err
+	}
+	m.ImportedMs, m.ImportedOn = time.Now().UnixMilli(), string(n.id)
+	result, err := n.proposer.Propose(ctx, &wire.Command{Body: &wire.Command_PutModel{PutModel: &wire.PutModel{Model: m}}})
+	if err != nil {
+		return nil, err
+	}
+	if result.GetCode() != "" {
+		return nil, &spec.Error{Code: spec.Code(result.GetCode()), Message: result.GetMessage()}
+	}
+	return m, nil
+}
+
+// tokens makes join tokens for the gateway's admin API.
+type tokens struct{ n *Node }
+
+func (t tokens) Create(ctx context.Context, role spec.Role, ttl time.Duration, uses int) (string, *wire.JoinToken, error) {
+	text, record, err := pki.NewToken(role, ttl, uses, t.n.identity.Authority().Raw, time.Now)
+	if err != nil {
+		return "", nil, err
+	}
+	result, err := t.n.proposer.Propose(ctx, &wire.Command{Body: &wire.Command_PutToken{PutToken: &wire.PutToken{Token: record}}})
+	if err != nil {
+		return "", nil, err
+	}
+	if result.GetCode() != "" {
+		return "", nil, &spec.Error{Code: spec.Code(result.GetCode()), Message: result.GetMessage()}
+	}
+	return text, record, nil
+}

@@ -1,0 +1,181 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/actors"
+	"github.com/lotabots/lotabots/cluster/blob"
+	"github.com/lotabots/lotabots/cluster/feed"
+	"github.com/lotabots/lotabots/cluster/gossip"
+	"github.com/lotabots/lotabots/cluster/infer"
+	"github.com/lotabots/lotabots/cluster/join"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// startActors runs what the node has to run models on. A voter without devices
+// has actors too: as the leader it commands those of others.
+func (n *Node) startActors(context.Context) error {
+	n.infer = infer.NewClient(n.port)
+	n.models = blob.NewFetcher(n.port, n.blobs, n.holders, blob.Options{Log: n.log})
+	if !n.has(spec.RoleWorker) && !n.has(spec.RoleVoter) {
+		return nil
+	}
+	if err := os.MkdirAll(n.layout.engines(), 0o700); err != nil {
+		return err
+	}
+	devices := actors.Devices{Kind: "none"}
+	if n.has(spec.RoleWorker) {
+		devices = actors.Devices{Kind: n.config.Devices.Kind, Simulated: n.config.Devices.Simulated, MemoryMB: n.config.Devices.MemoryMB}
+	}
+	var err error
+	n.actors, err = actors.Start(actors.Config{
+		Node: n.id, Region: n.config.Node.Region, Boot: n.boot, Address: n.port.Addr(),
+		ServerTLS: n.port.ServerTLS("actor"), ClientTLS: func() *tls.Config { return n.port.ClientTLS("actor", "") },
+		RemoteAddr: n.addressOf, Splice: func(loopback string) { n.port.Splice("actor", loopback) },
+		BlobPath: n.modelPath, Revoked: n.revoked, Digest: n.spread, Devices: devices,
+		Engines: actors.Engines{
+			Helper: n.config.Engines.Helper, Libraries: n.config.Engines.Libraries, Ollama: n.config.Engines.Ollama,
+			LlamaServer: n.config.Engines.LlamaServer, ExternalURLs: n.config.Engines.ExternalURL,
+		},
+		RunDir: n.layout.engines(), Log: n.log, Registerer: n.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	n.workers.Store(n.actors)
+	n.onStop("actors", n.actors.Shutdown)
+	return nil
+}
+
+// holders are the nodes to ask for a model: every living one, this region's first.
+func (n *Node) holders() []spec.NodeID {
+	var near, far []spec.NodeID
+	for _, m := range n.gossip.Members() {
+		switch {
+		case m.ID == n.id:
+		case m.Region == n.config.Node.Region:
+			near = append(near, m.ID)
+		default:
+			far = append(far, m.ID)
+		}
+	}
+	return append(near, far...)
+}
+
+// revoked tells whether this node's own copy of the state has the key revoked or
+// expired: whatever the gateway knew, the serving node asks again.
+func (n *Node) revoked(key string) bool {
+	k, ok := n.state.Key(key)
+	return ok && (k.GetRevokedMs() != 0 || k.GetExpiresMs() != 0 && k.GetExpiresMs() <= time.Now().UnixMilli())
+}
+
+// serveCluster answers what other nodes ask.
+func (n *Node) serveCluster(context.Context) error {
+	signer := join.NewServer(n.joinConfig())
+	mux := http.NewServeMux()
+	mux.Handle("GET /feed", feed.Handler(n.state))
+	mux.HandleFunc("GET /applied", n.serveApplied)
+	mux.Handle("/join-forward", signer.Handler())
+	mux.Handle("/renew", signer.Handler())
+	if n.raft != nil {
+		mux.Handle("POST /propose", n.authorised(n.raft.Handler()))
+		mux.Handle("GET /read-index", n.raft.Handler())
+		mux.Handle("GET /leader", n.raft.Handler())
+	}
+	n.port.Handle("join", signer.Handler())
+	n.port.Handle("state", mux)
+	n.port.Handle("blob", blob.Handler(n.blobs, n.state.Model))
+	if n.actors != nil {
+		n.port.Handle("infer", infer.Handler(n.actors.Opener(), infer.Config{
+			Quota: n.quotaAsOwner, Peer: peerOf, May: mayInfer, Log: n.log, Registerer: n.metrics,
+		}))
+	}
+	return nil
+}
+
+// spread tells everybody who routes how loaded this node's devices are.
+func (n *Node) spread(d *wire.LoadDigest) {
+	n.take(d)
+	raw, err := proto.Marshal(d)
+	if err != nil {
+		n.log.Error("a load digest cannot be encoded", "error", err)
+		return
+	}
+	for _, m := range n.gossip.Members() {
+		if m.ID == n.id || !routes(m) {
+			continue
+		}
+		if err := n.gossip.SendDigest(m.ID, raw); err != nil {
+			n.log.Debug("a load digest was not sent", "to", m.ID, "error", err) // the next follows within a second
+		}
+	}
+}
+
+// routes tells whether the member wants digests: gateways route by them, voters place by them.
+func routes(m gossip.Member) bool {
+	for _, r := range m.Roles {
+		if r == spec.RoleGateway || r == spec.RoleVoter {
+			return true
+		}
+	}
+	return false
+}
+
+// take brings a digest to those on this node who go by it.
+func (n *Node) take(d *wire.LoadDigest) {
+	n.observed.observe(d)
+	if g := n.routing.Load(); g != nil {
+		g.Table().Observe(d, time.Now())
+	}
+}
+
+func (n *Node) onDigest(from spec.NodeID, raw []byte) {
+	d := &wire.LoadDigest{}
+	if err := proto.Unmarshal(raw, d); err != nil || d.GetNode() != string(from) {
+		n.log.Warn("a load digest was dropped: it does not parse or speaks for another node", "from", from, "claims", d.GetNode())
+		return
+	}
+	n.take(d)
+}
+
+// onMember follows who is alive.
+func (n *Node) onMember(e gossip.Event) {
+	n.log.Info("member", "peer", e.Member.ID, "up", e.Up, "region", e.Member.Region)
+	if e.Up {
+		n.introduce(e.Member)
+		return
+	}
+	n.observed.forget(e.Member.ID)
+	n.port.Drop(e.Member.ID)
+	if g := n.routing.Load(); g != nil {
+		g.Table().NodeGone(e.Member.ID)
+	}
+	if a := n.workers.Load(); a != nil {
+		a.MemberDown(e.Member.ID)
+	}
+}
+
+// modelPath finds the file of the model to load, and fetches it from the other
+// nodes where this one lacks it.
+func (n *Node) modelPath(ctx context.Context, load *wire.LoadModel) (string, error) {
+	if path, ok := n.blobs.Path(load.GetDigest()); ok {
+		return path, nil
+	}
+	m, ok := n.state.Model(load.GetModel())
+	if !ok || string(m.GetDigest()) != string(load.GetDigest()) {
+		return "", spec.Errorf(spec.CodeModelNotFound, "the state has no model %q with the digest that was placed", load.GetModel())
+	}
+	path, err := n.models.Fetch(ctx, m)
+	if err != nil {
+		return "", fmt.Errorf("fetching model %s: %w", m.GetName(), err)
+	}
+	return path, nil
+}
