@@ -48,6 +48,7 @@ type Config struct {
 const (
 	maxBody       = 64 << 10
 	answerTimeout = 10 * time.Second
+	tokenLag      = time.Second // by which a follower's state may be behind, in good order
 	joinsAtOnce   = 8
 	joinsPerSec   = 20
 	joinsBurst    = 40
@@ -151,7 +152,7 @@ func (s *Server) answerTo(ctx context.Context, authority *pki.Authority, req *wi
 
 // voters tells a joiner with the id of a known token where the voters are.
 func (s *Server) voters(w http.ResponseWriter, r *http.Request) {
-	if _, ok := s.cfg.State.Token(r.URL.Query().Get("token")); !ok {
+	if !s.knows(r.Context(), r.URL.Query().Get("token")) {
 		answer(w, refusal(spec.Errorf(spec.CodeTokenInvalid, "This node knows no such join token.")))
 		return
 	}
@@ -162,6 +163,22 @@ func (s *Server) voters(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer(w, resp)
+}
+
+// knows waits a moment for a token that this node may merely not have heard of yet.
+func (s *Server) knows(ctx context.Context, token string) bool {
+	ctx, cancel := context.WithTimeout(ctx, tokenLag)
+	defer cancel()
+	for {
+		if _, ok := s.cfg.State.Token(token); ok {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(tokenLag / 20):
+		}
+	}
 }
 
 // readRequest takes the body apart. What it says is checked by take.
