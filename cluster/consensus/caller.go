@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strconv"
@@ -85,14 +83,15 @@ func (c *caller) leader(ctx context.Context, node spec.NodeID) (standing, error)
 func (c *caller) call(ctx context.Context, method string, node spec.NodeID, path string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	var way progress
-	r, err := http.NewRequestWithContext(way.trace(ctx), method, "http://"+string(node)+path, bytes.NewReader(body))
+	var sent atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	r, err := http.NewRequestWithContext(traced, method, "http://"+string(node)+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {
-		if way.neverSent(err) {
+		if !sent.Load() {
 			return nil, fmt.Errorf("node %s was not reached: %w", node, err)
 		}
 		return nil, fmt.Errorf("%w: node %s: %w", errMaybe, node, err)
@@ -112,21 +111,4 @@ func (c *caller) call(ctx context.Context, method string, node spec.NodeID, path
 		return nil, fmt.Errorf("%w: node %s: %w", errMaybe, node, err)
 	}
 	return b, nil
-}
-
-// progress tells how far a request came.
-type progress struct{ wanted, got atomic.Bool }
-
-func (p *progress) trace(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { p.wanted.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { p.got.Store(true) },
-	})
-}
-
-// neverSent wants evidence that no connection was had. Without any, the request
-// may have left.
-func (p *progress) neverSent(err error) bool {
-	var op *net.OpError
-	return p.wanted.Load() && !p.got.Load() || !p.got.Load() && errors.As(err, &op) && op.Op == "dial"
 }

@@ -15,7 +15,8 @@ import (
 )
 
 // A Port is the cluster port: raw streams for Raft, and HTTP clients whose host
-// is a node's id.
+// is a node's id. The clients must tell httptrace when they write a request: what
+// was never written has no effect, and anything else may have.
 type Port interface {
 	Addr() string // host:port that other nodes reach this one at
 	Listener(proto string) net.Listener

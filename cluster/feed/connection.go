@@ -36,13 +36,7 @@ func dial(ctx context.Context, client *http.Client, server spec.NodeID, from uin
 	ctx, cancel := context.WithCancelCause(ctx)
 	c := &connection{ctx: ctx, cancel: cancel}
 	c.watch = time.AfterFunc(2*silence, func() { cancel(errSilent) }) // a handshake takes longer than a frame
-	var mu sync.Mutex                                                 // the trace may be called by a dialler that lost
-	c.began = time.Now()
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
-		mu.Lock()
-		defer mu.Unlock()
-		c.began = time.Now()
-	}})
+	traced, written := departure(ctx)
 	r, err := http.NewRequestWithContext(traced, http.MethodGet, "http://"+string(server)+"/feed?from="+strconv.FormatUint(from, 10), nil)
 	if err != nil {
 		c.close()
@@ -59,9 +53,27 @@ func dial(ctx context.Context, client *http.Client, server spec.NodeID, from uin
 		c.close()
 		return nil, fmt.Errorf("the server answered %s: %s", answer.Status, strings.TrimSpace(string(text)))
 	}
-	mu.Lock()
-	defer mu.Unlock()
+	c.began = written()
 	return c, nil
+}
+
+// departure tells when the request began to be written: before that it waited
+// for a connection. It is the time of this call where the client does not say.
+func departure(ctx context.Context) (context.Context, func() time.Time) {
+	var mu sync.Mutex
+	at, said := time.Now(), false
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaderField: func(string, []string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !said {
+			at, said = time.Now(), true
+		}
+	}})
+	return ctx, func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return at
+	}
 }
 
 // next reads a frame, and waits for it no longer than a living server would let

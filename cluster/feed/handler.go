@@ -25,9 +25,9 @@ type Source interface {
 }
 
 const (
-	beatEvery    = 500 * time.Millisecond
-	batch        = 256              // entries between two looks at the follower
-	writeTimeout = 10 * time.Second // a follower that takes nothing for so long is dropped
+	beatEvery = 500 * time.Millisecond
+	batch     = 256              // entries between two looks at the follower
+	patience  = 10 * time.Second // a follower that takes nothing for so long is dropped
 )
 
 // An Option changes what Handler does.
@@ -40,7 +40,7 @@ func WithAge(age func() time.Duration) Option { return func(s *server) { s.age =
 // Handler serves GET /feed?from=INDEX: the state after that index, as it grows.
 // It answers until the follower leaves.
 func Handler(s Source, options ...Option) http.Handler {
-	v := &server{source: s, age: func() time.Duration { return 0 }}
+	v := &server{source: s, age: func() time.Duration { return 0 }, patience: patience}
 	for _, o := range options {
 		o(v)
 	}
@@ -48,8 +48,9 @@ func Handler(s Source, options ...Option) http.Handler {
 }
 
 type server struct {
-	source Source
-	age    func() time.Duration
+	source   Source
+	age      func() time.Duration
+	patience time.Duration
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -126,7 +127,7 @@ func (f *feeding) send(r *http.Request) error {
 
 func (f *feeding) frame(kind byte, payload []byte) error {
 	// Not every writer can set one; those of the cluster port can.
-	_ = f.to.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = f.to.SetWriteDeadline(time.Now().Add(f.patience))
 	return writeFrame(f.w, kind, payload)
 }
 
