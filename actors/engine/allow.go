@@ -117,7 +117,9 @@ func externalURL(o options, c Config) (*url.URL, reach, error) {
 		return nil, nil, invalid("options.url", fmt.Sprintf("the option url is %.200q; %v", o["url"], err))
 	}
 	u.Path = strings.TrimSuffix(u.Path, "/v1") // requests' paths begin with it
-	if !r.allows(u) && !r.allows(u.JoinPath("v1")) {
+	requests := *u
+	requests.Path += "/v1"
+	if !r.allows(&requests) {
 		return nil, nil, &spec.Error{
 			Code: spec.CodeEngineUnavailable, Param: "options.url",
 			Message: fmt.Sprintf("this node may not call %s: none of its engines.external-urls is a prefix of it", u),

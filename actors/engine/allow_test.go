@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestExternalURLs(t *testing.T) {
+	p := New(Config{ExternalURLs: []string{"http://10.0.0.9:8000/", "https://Engines.example/team-a", "http://[fd00::1]:9/", "http://v:1/v1"}})
+	for _, u := range []string{
+		"http://10.0.0.9:8000", "http://10.0.0.9:8000/", "HTTP://10.0.0.9:8000/x/y", "http://10.0.0.9:8000/v1",
+		"https://engines.example/team-a", "https://engines.example:443/team-a/", "https://ENGINES.example/team-a/v1", "http://[fd00::1]:9/a",
+		"http://v:1/v1", "http://v:1/v1/",
+	} {
+		if err := p.Check(externalSpec(map[string]string{"url": u})); err != nil {
+			t.Errorf("%s is refused: %v", u, err)
+		}
+	}
+	for _, u := range []string{
+		// other places
+		"http://10.0.0.9:80", "http://10.0.0.9", "https://10.0.0.9:8000", "http://10.0.0.9:80000", "http://10.0.0.90:8000", "http://localhost:8000",
+		"https://engines.example", "https://engines.example/team-b", "https://engines.example/team-ab", "https://engines.example.evil/team-a", "http://v:1/x",
+		"http://169.254.169.254/latest/meta-data/",
+		// other spellings of an allowed one
+		"https://engines.example/team-a/../team-b", "https://engines.example/team-a/..", "https://engines.example/team-a/%2e%2e/team-b",
+		"https://engines.example/./team-a", "https://engines.example//team-a", "https://engines.example/team-a//b", "https://engines.example/team-a%2fb",
+		"https://engines.example./team-a", "https://engines.example/team-a;x", "https://engines.example\\@evil/team-a",
+		"https://engines.example/team-a?x", "https://engines.example/team-a#x", "https://engines.example/team-a?", "https://engines.example/team-a#",
+		"https://evil@engines.example/team-a", "https://engines.example:443@evil/team-a", "https://engines.example@evil/team-a",
+		"http://10.0.0.9:8000@evil/", "http://10.0.0.9:08000", "http://10.0.0.9:", "http://0x0a000009:8000", "http://10.9:8000",
+		"http://engines.example\x00/", "https://engines.example\t/team-a", " https://engines.example/team-a", "https://engines.exämple/team-a",
+		// no places at all
+		"", "x", "//10.0.0.9:8000", "/v1", "file:///etc/passwd", "ftp://10.0.0.9:8000", "http:10.0.0.9:8000", "http://", "http://:8000", "unix:/s", "http:///x",
+	} {
+		if err := p.Check(externalSpec(map[string]string{"url": u})); err == nil {
+			t.Errorf("%q is allowed", u)
+		}
+	}
+	expect(t, New(Config{}).Check(externalSpec(map[string]string{"url": "http://h"})), "engine_unavailable", "engines.external-urls")
+	expect(t, New(Config{ExternalURLs: []string{"http://a b"}}).Check(externalSpec(map[string]string{"url": "http://h"})), "engine_unavailable", "http://a b")
+	expect(t, p.Check(externalSpec(nil)), "invalid_request", "options.url")
+}
+
+// A prefix below /v1 allows no question outside of it either.
+func TestReachHoldsForEachRequest(t *testing.T) {
+	e, err := New(Config{ExternalURLs: []string{"http://127.0.0.1:1/v1"}}).Open(externalSpec(map[string]string{"url": "http://127.0.0.1:1/v1", "metrics": "vllm"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, e)
+	_, err = e.Load(t.Context())
+	expect(t, err, "engine_unavailable", "/metrics")
+	for _, path := range []string{"/v1/../admin", "/v1x", "v1", "", "//h/v1", "/v1/a?b", "/v1/%2e%2e", "/v1/a\nb"} {
+		if _, err := e.Do(t.Context(), path, nil, []byte("{}")); err == nil || strings.Contains(err.Error(), "did not answer") {
+			t.Errorf("%q was tried: %v", path, err)
+		}
+	}
+}
+
+// Whatever passes has the prefix's host and stays below its path, as a second reader sees it.
+func FuzzReach(f *testing.F) {
+	for _, s := range []string{"https://e.example/a/b", "https://e.example/a/../b", "https://e.example:443@x/a", "https://e.example/a%2f..", "https://e.example\\@x/a", "https://E.EXAMPLE/a/", "https://[::1]/a"} {
+		f.Add(s, "/v1/chat/completions")
+	}
+	f.Fuzz(func(t *testing.T, text, path string) {
+		base, r, err := externalURL(options{"url": text}, Config{ExternalURLs: []string{"https://e.example/a"}})
+		if err != nil {
+			return
+		}
+		w := newWeb(base, nil)
+		w.reach = r
+		q, err := w.request(t.Context(), "GET", path, nil)
+		if err != nil {
+			return
+		}
+		again, err := url.Parse(q.URL.String())
+		if err != nil {
+			t.Fatalf("%q and %q make %q: %v", text, path, q.URL, err)
+		}
+		segments := strings.Split(strings.TrimSuffix(again.Path, "/"), "/")
+		if again.Scheme != "https" || again.Hostname() != "e.example" || again.Port() != "443" || again.User != nil || again.RawQuery != "" ||
+			q.Host != again.Host || segments[1] != "a" || slices.ContainsFunc(segments[1:], func(s string) bool { return strings.Trim(s, ".") == "" }) {
+			t.Errorf("%q and %q reach %q", text, path, q.URL)
+		}
+	})
+}

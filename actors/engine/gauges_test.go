@@ -1,0 +1,43 @@
+package engine
+
+import (
+	"testing"
+)
+
+func TestParseGauges(t *testing.T) {
+	const vllm = `# HELP vllm:num_requests_running Number of requests
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="a } b"} 2.0
+vllm:num_requests_running{engine="1",model_name="x"} 3.0 1700000000
+vllm:num_requests_waiting{engine="0"} 1
+vllm:kv_cache_usage_perc{engine="0"} 0.25
+vllm:kv_cache_usage_perc{engine="1"} 0.75
+vllm:num_requests_running_total 99
+`
+	for name, c := range map[string]struct {
+		text, engine string
+		want         Load
+	}{
+		"vllm":         {vllm, "vllm", Load{Known: true, Running: 5, Queued: 1, KVUse: 0.5}},
+		"older vllm":   {"vllm:num_requests_running 0\nvllm:gpu_cache_usage_perc 3", "vllm", Load{Known: true, KVUse: 1}},
+		"sglang":       {"sglang:num_running_reqs{x=\"\"} 4\nsglang:num_queue_reqs 2\nsglang:token_usage 0.1", "sglang", Load{Known: true, Running: 4, Queued: 2, KVUse: 0.1}},
+		"tgi":          {"tgi_batch_current_size 1\ntgi_queue_size 7\r\n", "tgi", Load{Known: true, Running: 1, Queued: 7}},
+		"another's":    {vllm, "sglang", Load{}},
+		"empty":        {"", "vllm", Load{}},
+		"not a number": {"tgi_batch_current_size NaN\ntgi_queue_size -1\ntgi_queue_size +Inf\ntgi_queue_size\ntgi_queue_size{ 1", "tgi", Load{}},
+	} {
+		if got := parseGauges([]byte(c.text), gauges[c.engine]); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+func FuzzParseGauges(f *testing.F) {
+	f.Add([]byte("vllm:num_requests_running{a=\"}\"} 1e3 5\nvllm:kv_cache_usage_perc 1e300"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		l := parseGauges(text, gauges["vllm"])
+		if l.Running < 0 || l.Queued < 0 || l.KVUse < 0 || l.KVUse > 1 || !l.Known && l.Running > 0 {
+			t.Errorf("%q reads %+v", text, l)
+		}
+	})
+}

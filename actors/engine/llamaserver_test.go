@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lotabots/lotabots/actors/device"
+)
+
+// How llama-server is called, by a stand-in that records it.
+func TestLlamaServerCommand(t *testing.T) {
+	model, err := filepath.Abs(demo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gpu := device.Device{Kind: device.KindNVIDIA, UUID: "GPU-8f3c", Index: 2}
+	for name, c := range map[string]struct {
+		change func(*Spec)
+		want   string // the arguments behind the address
+		env    []string
+	}{
+		"defaults": {func(*Spec) {}, "--metrics -np 4 -c 32768 -ngl 0 --alias lota -t 1", []string{"CUDA_VISIBLE_DEVICES=-1"}},
+		"on a GPU": {func(s *Spec) { s.Device, s.Slots, s.Context = gpu, 2, 512 }, "--metrics -np 2 -c 1024 -ngl 999 --alias lota -t 1",
+			[]string{"CUDA_VISIBLE_DEVICES=GPU-8f3c", "CUDA_DEVICE_ORDER=PCI_BUS_ID"}},
+		"options": {func(s *Spec) {
+			s.ModelName = ""
+			s.Options = map[string]string{"embeddings": "on", "pooling": "mean", "gpu-layers": "7", "threads": "1"}
+		}, "--metrics -np 4 -c 32768 -ngl 7 -t 1 --embeddings --pooling mean", nil},
+	} {
+		p, record := fakeServer(t, "", 0)
+		s := serverSpec()
+		c.change(&s)
+		start(t, p, s)
+		got := noted(t, record)[0]
+		if len(got.Args) < 6 || flag(got.Args, "-m") != model || flag(got.Args, "--host") != "127.0.0.1" || strings.Join(got.Args[6:], " ") != c.want {
+			t.Errorf("%s: %q, want %q", name, got.Args, c.want)
+		}
+		for _, want := range c.env {
+			if !slices.Contains(got.Env, want) {
+				t.Errorf("%s: the program does not see %s", name, want)
+			}
+		}
+	}
+}
+
+// The stand-in has two slots of 1024 tokens, though four of 8192 were asked for, and wants the key.
+func TestLlamaServer(t *testing.T) {
+	p, _ := fakeServer(t, "", 0)
+	e := start(t, p, serverSpec())
+	if e.Slots() != 2 || e.Context() != 1024 {
+		t.Errorf("%d slots of %d tokens", e.Slots(), e.Context())
+	}
+	if l, err := e.Load(t.Context()); err != nil || l != (Load{Known: true, Running: 1, Queued: 3, DecodeTPS: 12.5}) {
+		t.Errorf("%+v, %v", l, err)
+	}
+	r, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{}`))
+	if err != nil || r.StatusCode != 200 {
+		t.Fatalf("%v, %v", r, err)
+	}
+	r.Body.Close()
+}
+
+func TestProgramsAreUnavailable(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	for _, preset := range []string{LlamaServer, Ollama} {
+		s := demoSpec(1)
+		s.Preset = preset
+		expect(t, New(Config{}).Check(s), "engine_unavailable", "engines."+preset)
+		expect(t, New(Config{LlamaServer: "/no/such", Ollama: "/no/such"}).Check(s), "engine_unavailable", "/no/such")
+	}
+}
