@@ -169,13 +169,22 @@ func ollamaMain() {
 	os.Exit(1)
 }
 
-// nodeMain starts two engines as a node does, says their processes' numbers and waits to be killed.
+// nodeMain starts engines as a node does, says their processes' numbers and waits to be killed. Its
+// arguments are the run directory, then presets and the programs for them.
 func nodeMain() {
-	p := New(Config{Helper: os.Args[1], LlamaServer: os.Args[2], RunDir: os.Args[3]})
-	for _, preset := range []string{Embedded, LlamaServer} {
+	c := Config{RunDir: os.Args[1]}
+	for rest := os.Args[2:]; len(rest) > 1; rest = rest[2:] {
+		switch rest[0] {
+		case Embedded:
+			c.Helper = rest[1]
+		case LlamaServer:
+			c.LlamaServer = rest[1]
+		case Ollama:
+			c.Ollama = rest[1]
+		}
 		s := demoSpec(1)
-		s.Preset, s.Instance = preset, spec.InstanceID("lota-"+preset)
-		e, err := p.Open(s)
+		s.Preset, s.Instance = rest[0], spec.InstanceID("lota-"+rest[0])
+		e, err := New(c).Open(s)
 		if err == nil {
 			err = e.Start(context.Background())
 		}

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -93,17 +91,19 @@ func TestRealOllama(t *testing.T) {
 	if e.Context() != 1024 {
 		t.Errorf("a context of %d; the model was trained on 1024", e.Context())
 	}
-	runners := group(e.mu.process.cmd.Process.Pid)
 	rest, err := io.ReadAll(stream(t.Context(), t, e, 30))
 	if err != nil || !strings.HasSuffix(string(rest), "data: [DONE]\n\n") || !strings.Contains(string(rest), `"model":"lota"`) {
 		t.Errorf("%v, ...%q", err, rest[max(0, len(rest)-300):])
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	body := stream(ctx, t, e, 900)
-	cancel()
-	_, _ = io.ReadAll(body)
-	begin := time.Now()
+	body := stream(t.Context(), t, e, 900)
 	stop(t, e)
-	t.Log(fmt.Sprintf("processes %v, stopped in %s", runners, time.Since(begin)))
+	_, _ = io.ReadAll(body)
 	gone(t, p, e)
+
+	kill, pids := node(t, Ollama, path)
+	if processes := group(pids[0]); len(processes) < 3 {
+		t.Errorf("only %v are there: its runner is missing, or its leash", processes)
+	}
+	kill()
+	until(t, 5*time.Second, "it ends with its node", func() bool { return len(group(pids[0])) == 0 })
 }

@@ -28,40 +28,45 @@ func fakeServer(t *testing.T, mode string, grace time.Duration) (p *Presets, rec
 	return New(Config{LlamaServer: path, RunDir: t.TempDir(), Grace: grace}), record
 }
 
-// A node that is killed leaves no engine, nor what an engine has started.
-func TestDiesWithTheNode(t *testing.T) {
-	path, record := fake(t, LlamaServer, "stubborn")
-	node := exec.Command(os.Args[0], helper(t), path, t.TempDir())
-	node.Env = append(os.Environ(), "LOTABOTS_ENGINE_TEST=node")
-	out, err := node.StdoutPipe()
+// node runs the test binary as a node that starts these presets and programs, waits until they serve
+// and returns how to kill it and its engines' processes.
+func node(t *testing.T, programs ...string) (kill func(), pids []int) {
+	t.Helper()
+	n := exec.Command(os.Args[0], append([]string{t.TempDir()}, programs...)...)
+	n.Env = append(os.Environ(), "LOTABOTS_ENGINE_TEST=node")
+	out, err := n.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := node.Start(); err != nil {
+	if err := n.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = node.Process.Kill(); _ = node.Wait() }()
-	var pids []int
-	for lines := bufio.NewScanner(out); len(pids) < 2 && lines.Scan(); {
+	kill = func() { _ = n.Process.Kill(); _ = n.Wait() }
+	t.Cleanup(kill)
+	for lines := bufio.NewScanner(out); len(pids) < len(programs)/2; {
+		if !lines.Scan() {
+			t.Fatalf("the node ended after %d engines: %v", len(pids), lines.Err())
+		}
 		pid, err := strconv.Atoi(lines.Text())
 		if err != nil {
 			t.Fatal(lines.Text())
 		}
 		pids = append(pids, pid)
 	}
-	started := noted(t, record)
-	if len(pids) < 2 || len(started) != 1 {
-		t.Fatalf("processes %v, record %v", pids, started)
-	}
-	pids = append(pids, started[0].Child)
+	return kill, pids
+}
+
+// A node that is killed leaves no engine, nor what an engine has started.
+func TestDiesWithTheNode(t *testing.T) {
+	path, record := fake(t, LlamaServer, "stubborn")
+	kill, pids := node(t, Embedded, helper(t), LlamaServer, path)
+	pids = append(pids, noted(t, record)[0].Child)
 	for _, pid := range pids {
 		if !alive(pid) {
 			t.Fatalf("process %d is not there before the kill", pid)
 		}
 	}
-	if err := node.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	kill()
 	for _, pid := range pids {
 		until(t, 5*time.Second, fmt.Sprintf("process %d ends with its node", pid), func() bool { return !alive(pid) })
 	}

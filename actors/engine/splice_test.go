@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -45,18 +46,15 @@ func FuzzWithModel(f *testing.F) {
 		if json.Unmarshal(body, &before) != nil || json.Unmarshal(got, &after) != nil {
 			t.Fatalf("%q became %q", body, got)
 		}
-		var model, want string
-		quoted, _ := json.Marshal(name)
-		if json.Unmarshal(after["model"], &model) != nil && len(after) <= len(before) && before["model"] != nil {
+		if after["model"] == nil && len(after) != len(before) {
 			t.Fatalf("%q became %q", body, got)
 		}
-		_ = json.Unmarshal(quoted, &want)
+		quoted, _ := json.Marshal(name)
 		for key, value := range after {
-			if lowered := bytes.EqualFold([]byte(key), []byte("model")); lowered {
-				if string(value) != string(quoted) {
-					t.Errorf("%q became %q: %s is %s", body, got, key, value)
-				}
-			} else if string(value) != string(before[key]) {
+			switch renamed := strings.EqualFold(key, "model"); {
+			case renamed && string(value) != string(quoted):
+				t.Errorf("%q became %q: %s is %s", body, got, key, value)
+			case !renamed && string(value) != string(before[key]):
 				t.Errorf("%q became %q: %s changed", body, got, key)
 			}
 		}
