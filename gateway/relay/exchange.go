@@ -196,7 +196,7 @@ func (x *Exchange) receive() error {
 			x.r.watcher.expect(&x.watch, x.grant.Node, x.r.cfg.Between)
 			return nil
 		case len(x.buf) > x.r.cfg.MaxAnswer:
-			return &spec.Error{Code: spec.CodeUpstream, Message: "The engine's answer is larger than this gateway holds; ask for it as a stream, or in smaller batches."}
+			return errTooLong
 		}
 	}
 }

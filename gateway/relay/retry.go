@@ -13,6 +13,10 @@ import (
 // may not give. Its answer stays in x.buf, for the client if nobody does better.
 var errStatus = errors.New("engine answered with an error")
 
+// errTooLong ends a request: no other instance would answer more briefly.
+var errTooLong = &spec.Error{Code: spec.CodeUpstream,
+	Message: "The engine's answer is larger than this gateway holds; ask for it as a stream, or in smaller batches."}
+
 // checkStatus tells whether an answer is worth another attempt.
 func (x *Exchange) checkStatus() error {
 	s := x.out.Status
@@ -45,6 +49,9 @@ func (x *Exchange) judge(err error) error {
 		return x.refused(refused)
 	}
 	x.failures++
+	if errors.Is(err, errTooLong) {
+		return err
+	}
 	if public := (*spec.Error)(nil); errors.As(err, &public) && public.Code.Lookup().Status < 500 {
 		return err // the same anywhere
 	}

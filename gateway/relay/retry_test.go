@@ -1,0 +1,200 @@
+package relay
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/openai"
+)
+
+const answer = `{"choices":[{"message":{"content":"hello"}}],"usage":{"prompt_tokens":3,"completion_tokens":2}}`
+
+func TestWholeAnswer(t *testing.T) {
+	b := newBench(t, "a")
+	b.plays("a", says(200, answer))
+	res, body := b.get(false)
+	if res.StatusCode != 200 || body != answer || res.Header.Get("Content-Type") != "application/json" ||
+		res.Header.Get(HeaderNode) != "a" || res.Header.Get(HeaderAttempts) != "1" {
+		t.Errorf("%d %q, headers %v", res.StatusCode, body, res.Header)
+	}
+	o := b.outcome()
+	if o.Err != nil || o.Gone || o.Status != 200 || o.Node != "a" || o.Attempts != 1 || o.FirstByte <= 0 || !o.HasUsage || o.Usage != (openai.Usage{Prompt: 3, Completion: 2}) {
+		t.Errorf("outcome %+v", o)
+	}
+	if c := b.mu.opened[0]; c.Attempt != 1 || c.Version != 3 {
+		t.Errorf("call %+v", c)
+	}
+}
+
+func TestTopologyIsHidden(t *testing.T) {
+	b := newBench(t, "a")
+	b.plays("a", says(200, answer))
+	if res, _ := b.get(false, "Hide", "1"); res.Header.Get(HeaderNode) != "" || res.Header.Get(HeaderAttempts) != "" {
+		t.Errorf("headers %v", res.Header)
+	}
+}
+
+// TestStatusPassesOn: what the engine says of the request is the client's.
+func TestStatusPassesOn(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		b := newBench(t, "a b")
+		b.plays("a", says(400, `{"error":"bad"}`))
+		res, body := b.get(stream)
+		if res.StatusCode != 400 || body != `{"error":"bad"}` || b.tried() != "a" {
+			t.Errorf("%d %q, tried %s", res.StatusCode, body, b.tried())
+		}
+		if o := b.outcome(); o.Err != nil || o.Status != 400 {
+			t.Errorf("outcome %+v", o)
+		}
+	}
+}
+
+// TestRetriesBeforeTheFirstByte: whatever the first node does, nothing of it
+// has reached the client, so the next one serves.
+func TestRetriesBeforeTheFirstByte(t *testing.T) {
+	for name, p := range map[string]play{
+		"busy":                    rejects(spec.RejectBusy),
+		"draining":                rejects(spec.RejectDraining),
+		"not loaded":              rejects(spec.RejectNotLoaded),
+		"unhealthy":               rejects(spec.RejectUnhealthy),
+		"region":                  rejects(spec.RejectRegion),
+		"stale":                   rejects(spec.RejectStale),
+		"connection refused":      {err: errConnect},
+		"broke before its status": {err: errBroke},
+		"a server's error":        {err: spec.Errorf(spec.CodeUpstream, "It failed.")},
+		"status 500":              says(500, "oops"),
+		"status 429":              says(429, "full"),
+		"broke at once":           streams(errBroke),
+		"broke inside an event":   streams("data: {\"cho", errBroke),
+		"ended without an event":  streams(),
+		"ended inside an event":   streams("data: {\"cho"),
+	} {
+		for _, stream := range []bool{false, true} {
+			good, want := says(200, answer), answer
+			if stream {
+				want = piece("x") + done
+				good = streams(want)
+			} else if p.kind == eventStream {
+				continue
+			}
+			b := newBench(t, "a b")
+			b.plays("a", p)
+			b.plays("b", good)
+			res, body := b.get(stream)
+			if res.StatusCode != 200 || body != want || b.tried() != "a b" {
+				t.Errorf("%s, stream %v: %d %q, tried %s", name, stream, res.StatusCode, body, b.tried())
+			}
+			if res.Header.Get(HeaderNode) != "b" || res.Header.Get(HeaderAttempts) != "2" {
+				t.Errorf("%s: headers %v", name, res.Header)
+			}
+			if o := b.outcome(); o.Err != nil || o.Node != "b" || o.Attempts != 2 {
+				t.Errorf("%s: outcome %+v", name, o)
+			}
+			if b.mu.opened[0].Attempt != 1 || b.mu.opened[1].Attempt != 2 {
+				t.Errorf("%s: attempts are not numbered: %+v", name, b.mu.opened)
+			}
+		}
+	}
+}
+
+// TestFinalErrors are not retried, or not for ever, and told as what they are.
+func TestFinalErrors(t *testing.T) {
+	five := "a b c d e"
+	for _, c := range []struct {
+		name   string
+		nodes  string
+		p      play
+		code   spec.Code
+		status int
+		tried  int
+	}{
+		{"the request's own fault", five, play{err: spec.Errorf(spec.CodeContextLength, "Too long.")}, spec.CodeContextLength, 400, 1},
+		{"a revoked key", five, rejects(spec.RejectRevoked), spec.CodeRevokedKey, 401, 1},
+		{"nobody to be reached", five, play{err: errConnect}, spec.CodeUpstream, 502, 3},
+		{"all break", five, play{err: errBroke}, spec.CodeStreamBroken, 502, 3},
+		{"all fail", five, says(500, "oops"), spec.CodeUpstream, 502, 3},
+		{"fewer than the tries", "a b", says(500, "oops"), spec.CodeUpstream, 502, 2},
+		{"the only one is outside the region", "a", rejects(spec.RejectRegion), spec.CodeNotReady, 503, 1},
+		{"all full", "a b", rejects(spec.RejectBusy), spec.CodeBusy, 429, 2},
+		{"all drain", "a b", rejects(spec.RejectDraining), spec.CodeNotReady, 503, 2},
+		{"nobody is there", "", play{}, spec.CodeNotReady, 503, 0},
+	} {
+		for _, stream := range []bool{false, true} {
+			b := newBench(t, c.nodes)
+			for _, n := range b.nodes {
+				b.plays(spec.NodeID(n), c.p)
+			}
+			res, body := b.get(stream)
+			tried := len(strings.Fields(b.tried()))
+			if res.StatusCode != c.status || !strings.Contains(body, `"code":"`+string(c.code)+`"`) || tried != c.tried {
+				t.Errorf("%s, stream %v: %d %s after %d attempts; want %d %s after %d", c.name, stream, res.StatusCode, body, tried, c.status, c.code, c.tried)
+			}
+			if o := b.outcome(); o.Err == nil || o.Err.Code != c.code || o.Attempts != c.tried {
+				t.Errorf("%s: outcome %+v", c.name, o)
+			}
+		}
+	}
+}
+
+// TestEnginesRefusal: the last 429 is passed on as the engine wrote it.
+func TestEnginesRefusal(t *testing.T) {
+	b := newBench(t, "a")
+	b.plays("a", says(429, `{"error":"slots"}`))
+	if res, body := b.get(false); res.StatusCode != 429 || body != `{"error":"slots"}` {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+	if o := b.outcome(); o.Status != 429 || o.Err != nil {
+		t.Errorf("outcome %+v", o)
+	}
+}
+
+// TestRefusalsAreBounded: an instance that says ready and refuses, again and
+// again, must not keep a request for ever.
+func TestRefusalsAreBounded(t *testing.T) {
+	b := newBench(t, "a")
+	b.plays("a", rejects(spec.RejectNotLoaded))
+	stop := make(chan struct{})
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				b.tell()
+			}
+		}
+	}()
+	res, body := b.get(false)
+	close(stop)
+	<-told
+	if res.StatusCode != 429 || !strings.Contains(body, "16 instances in turn refused") {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	b.outcome()
+}
+
+func TestAnswerIsBounded(t *testing.T) {
+	b := newBench(t, "a", func(c *Config) { c.MaxAnswer = 10_000 })
+	b.plays("a", play{status: 200, kind: "application/json", pieces: []any{strings.Repeat("x", 1000)}, loopLast: true})
+	if res, body := b.get(false); res.StatusCode != 502 || !strings.Contains(body, "larger than this gateway holds") {
+		t.Errorf("%d %.200s", res.StatusCode, body)
+	}
+	b.outcome()
+}
+
+func TestPanicsAreOutcomes(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		b := newBench(t, "a")
+		b.plays("a", play{panics: true})
+		if res, _ := b.get(stream); res.StatusCode != 500 {
+			t.Errorf("stream %v: %d", stream, res.StatusCode)
+		}
+		if o := b.outcome(); o.Err == nil || o.Err.Code != spec.CodeInternal {
+			t.Errorf("stream %v: outcome %+v", stream, o)
+		}
+	}
+}
