@@ -121,7 +121,7 @@ type told struct {
 func watch(t *testing.T, c Config, devices []Device) *told {
 	t.Helper()
 	seen := &told{last: map[spec.DeviceID]Reading{}, count: map[spec.DeviceID]int{}}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

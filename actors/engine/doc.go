@@ -10,7 +10,12 @@
 // Its output goes to a file of bounded size in RunDir, beside a directory of its own that is gone
 // after it has stopped.
 //
-// Presets: embedded (lotabots-engine and llama.cpp's libraries), ollama, llama-server, external.
+// Presets and their options:
+//
+//	embedded      threads, embeddings (auto, on, off)
+//	ollama        threads, gpu-layers, template (Ollama's, where it does not recognise the model's own)
+//	llama-server  threads, gpu-layers, embeddings (on, off), pooling (none, mean, cls, last, rank)
+//	external      url, model (its name there), health (path; default /v1/models), metrics (llama-server, sglang, tgi, vllm)
 //
 // Not done: GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;
 // llama-server is tested against a script that records how it was called; external engines get no

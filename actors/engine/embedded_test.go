@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -172,8 +173,8 @@ func TestEmbeddedIsUnavailable(t *testing.T) {
 	} {
 		p := New(c.config)
 		err := p.Check(demoSpec(1))
-		known, ok := err.(*spec.Error)
-		if !ok || known.Code != spec.CodeEngineUnavailable || known.Hint == "" || !strings.Contains(known.Message+known.Hint, c.want) {
+		var known *spec.Error
+		if !errors.As(err, &known) || known.Code != spec.CodeEngineUnavailable || known.Hint == "" || !strings.Contains(known.Message+known.Hint, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if e, err := p.Open(demoSpec(1)); err == nil {

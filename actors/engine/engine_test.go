@@ -29,10 +29,12 @@ func TestMain(m *testing.M) {
 	case "ollama":
 		ollamaMain()
 	}
-	code := m.Run()
-	if built.dir != "" {
-		_ = os.RemoveAll(built.dir)
+	var err error
+	if built.dir, err = os.MkdirTemp("", "lotabots-engine-test"); err != nil {
+		panic(err)
 	}
+	code := m.Run()
+	_ = os.RemoveAll(built.dir)
 	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -55,9 +57,6 @@ func helper(t *testing.T) string {
 		t.Skipf("llama.cpp's libraries are not here; run lotabots-engine install: %v", err)
 	}
 	built.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "lotabots-engine-test"); built.err != nil {
-			return
-		}
 		built.path = filepath.Join(built.dir, helperName)
 		build := exec.Command("go", "build", "-o", built.path, "../../node/cmd/lotabots-engine")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -74,11 +73,7 @@ func helper(t *testing.T) string {
 // presets has the embedded engine, in a run directory whose path is too long for a socket where deep.
 func presets(t *testing.T, deep bool, grace time.Duration) *Presets {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "le")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := t.TempDir()
 	if deep {
 		dir = filepath.Join(dir, strings.Repeat("deep/", 30))
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -110,7 +105,7 @@ func start(t *testing.T, p *Presets, s Spec) *local {
 
 func stop(t *testing.T, e Engine) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
 	defer cancel()
 	if err := e.Stop(ctx); err != nil {
 		t.Errorf("stop: %v", err)

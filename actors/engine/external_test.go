@@ -142,7 +142,7 @@ func TestExternalStart(t *testing.T) {
 	expect(t, openExternal(t, server.URL, nil).Start(ctx), "engine_start_failed", "does not answer")
 
 	e := openExternal(t, server.URL, nil)
-	time.AfterFunc(20*time.Millisecond, func() { _ = e.Stop(context.Background()) })
+	time.AfterFunc(20*time.Millisecond, func() { stop(t, e) })
 	begin := time.Now()
 	if err := e.Start(t.Context()); err == nil || time.Since(begin) > 10*time.Second {
 		t.Errorf("a stopped start: %v after %s", err, time.Since(begin))
