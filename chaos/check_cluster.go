@@ -30,7 +30,7 @@ func checkWhole(e *Evidence) Verdict {
 	for _, o := range of(e.Ops, OpFault) {
 		if o.Result != Done {
 			v.Looked++
-			v.breach(o.Begin, "", "node %s did not come back after %s: %s", o.Node, o.Detail, o.Result)
+			v.breach(o.Begin, "", "node %s did not come back after %s: %s", o.Node, o.Detail, brief(o.Result))
 		}
 	}
 	for _, o := range of(e.Ops, OpWhole) {

@@ -60,15 +60,16 @@ func (m *nemesis) inflict(ctx context.Context, f Fault) error {
 		probe.Go(func() { m.probe(ctx, f.Node, begin) })
 	}
 	sleep(ctx, f.Hold)
-	err := m.heal(context.WithoutCancel(ctx), f, targets)
+	errs := m.heal(context.WithoutCancel(ctx), f, targets)
+	err := errors.Join(errs...)
 	probe.Wait()
 	missing := ""
 	if err == nil {
 		missing = m.settle(context.WithoutCancel(ctx), f)
 	}
 	end := m.history.Now()
-	for _, i := range targets {
-		m.history.Add(Op{Op: OpFault, Node: m.cluster.nodes[i].ID, Kind: f.Kind, Begin: begin, End: end, Result: result(err), Detail: f.String()})
+	for at, i := range targets {
+		m.history.Add(Op{Op: OpFault, Client: -1, Node: m.cluster.nodes[i].ID, Kind: f.Kind, Begin: begin, End: end, Result: result(errs[at]), Detail: f.String()})
 	}
 	if missing == "" && err == nil {
 		m.say("%6.1fs  whole again, %v after the blow", end.Seconds(), (end - begin).Round(time.Millisecond))
@@ -121,13 +122,14 @@ func (m *nemesis) settle(ctx context.Context, f Fault) (missing string) {
 	return missing
 }
 
-// heal ends the fault and waits until the nodes are ready again.
-func (m *nemesis) heal(ctx context.Context, f Fault, targets []int) error {
+// heal ends the fault and waits until the nodes are ready again; it returns one
+// error for each target.
+func (m *nemesis) heal(ctx context.Context, f Fault, targets []int) []error {
+	errs := make([]error, len(targets))
 	if f.Kind == Cut {
 		m.cluster.links.Heal()
-		return nil
+		return errs
 	}
-	errs := make([]error, len(targets))
 	var healing sync.WaitGroup
 	for at, i := range targets {
 		healing.Go(func() {
@@ -139,7 +141,7 @@ func (m *nemesis) heal(ctx context.Context, f Fault, targets []int) error {
 		})
 	}
 	healing.Wait()
-	return errors.Join(errs...)
+	return errs
 }
 
 // probe writes through the nodes that live until one write succeeds. Its

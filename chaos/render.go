@@ -121,7 +121,7 @@ func (r *Report) Markdown() string {
 				fmt.Fprintf(&b, "\n- %s: and %d more (report.json has them all)", v.Check, len(v.Violations)-i)
 				break
 			}
-			fmt.Fprintf(&b, "\n- %s, at %.3f s: %s", v.Check, breach.At.Seconds(), breach.Text)
+			fmt.Fprintf(&b, "\n- %s, at %.3f s: %s", v.Check, breach.At.Seconds(), strings.ReplaceAll(breach.Text, "\n", "\n  "))
 		}
 	}
 	b.WriteString("\n\n## Faults\n\n| at | fault | planned hold | node |\n| ---: | --- | ---: | ---: |\n")
@@ -130,13 +130,19 @@ func (r *Report) Markdown() string {
 	}
 	b.WriteString("\n| what | node | began | took | ended |\n| --- | --- | ---: | ---: | --- |\n")
 	for _, o := range r.Struck {
-		fmt.Fprintf(&b, "| %s %s | %s | %.2f s | %.2f s | %s |\n", o.Op, o.Detail, o.Node, (o.Begin - r.begin).Seconds(), (o.End - o.Begin).Seconds(), o.Result)
+		fmt.Fprintf(&b, "| %s %s | %s | %.2f s | %.2f s | %s |\n", o.Op, o.Detail, o.Node, (o.Begin - r.begin).Seconds(), (o.End - o.Begin).Seconds(), brief(o.Result))
 	}
 	b.WriteString("\n## Second by second\n\n```\n" + r.sparks() + "```\n\n## How operations ended\n\n")
 	for _, line := range r.countLines() {
 		b.WriteString("- " + line + "\n")
 	}
 	return b.String()
+}
+
+// brief is the first line of a text, for a table.
+func brief(s string) string {
+	first, _, _ := strings.Cut(s, "\n")
+	return clip(first)
 }
 
 // place names the node that a plan means.
