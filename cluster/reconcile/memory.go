@@ -1,0 +1,99 @@
+package reconcile
+
+import (
+	"maps"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/placement"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// memory is what a plan needs and no single look shows.
+type memory struct {
+	down     map[spec.DeviceID]time.Time
+	draining map[spec.DeviceID]time.Time
+	failures map[placement.FailureKey]placement.Failure
+	counted  map[spec.InstanceID]uint64 // epochs of failed instances that are in failures
+}
+
+func newMemory() *memory {
+	return &memory{down: map[spec.DeviceID]time.Time{}, draining: map[spec.DeviceID]time.Time{},
+		failures: map[placement.FailureKey]placement.Failure{}, counted: map[spec.InstanceID]uint64{}}
+}
+
+const (
+	firstRetry = 10 * time.Second // a version returns to a device on which it failed once
+	lastRetry  = 10 * time.Minute
+)
+
+// recall fills in what o lacks. Times that o has already are kept.
+func (m *memory) recall(w placement.Wanted, o *placement.Observed, refused map[spec.InstanceID]string) {
+	down, draining := placement.Troubled(w, *o)
+	since(m.down, down, o.Now)
+	since(m.draining, draining, o.Now)
+	o.Down, o.Draining = merged(m.down, o.Down), merged(m.draining, o.Draining)
+	o.Refused = refused
+	m.countFailures(w, o)
+	o.Failures = maps.Clone(m.failures)
+}
+
+// countFailures notes each failed instance once, and forgets versions that are no more.
+func (m *memory) countFailures(w placement.Wanted, o *placement.Observed) {
+	failed := map[string]bool{}
+	for _, d := range o.Devices {
+		for _, i := range d.Load.GetInstances() {
+			if i.State == wire.InstanceState_INSTANCE_STATE_FAILED {
+				failed[i.Instance] = true
+			}
+		}
+	}
+	placed := map[spec.InstanceID]bool{}
+	for _, p := range w.Placements {
+		id := spec.InstanceID(p.Instance)
+		placed[id] = true
+		if !failed[p.Instance] && o.Refused[id] == "" {
+			delete(m.counted, id)
+			continue
+		}
+		if _, known := m.counted[id]; known {
+			continue
+		}
+		m.counted[id] = p.Epoch
+		key := placement.FailureKey{Deployment: p.Deployment, Version: p.Version, Device: spec.DeviceID(p.Device)}
+		n := m.failures[key].Count + 1
+		m.failures[key] = placement.Failure{Count: n, Until: o.Now.Add(doubled(firstRetry, lastRetry, n-1))}
+	}
+	maps.DeleteFunc(m.counted, func(id spec.InstanceID, _ uint64) bool { return !placed[id] })
+	current := map[string]uint64{}
+	for _, d := range w.Deployments {
+		current[d.Name] = d.Version
+	}
+	maps.DeleteFunc(m.failures, func(k placement.FailureKey, f placement.Failure) bool {
+		return current[k.Deployment] != k.Version || o.Now.Sub(f.Until) > 6*lastRetry // it has served long enough
+	})
+}
+
+// since keeps in known when each of now's devices got into its state.
+func since(known map[spec.DeviceID]time.Time, now map[spec.DeviceID]bool, at time.Time) {
+	maps.DeleteFunc(known, func(id spec.DeviceID, _ time.Time) bool { return !now[id] })
+	for id := range now {
+		if _, ok := known[id]; !ok {
+			known[id] = at
+		}
+	}
+}
+
+func merged(mine, given map[spec.DeviceID]time.Time) map[spec.DeviceID]time.Time {
+	out := maps.Clone(mine)
+	maps.Copy(out, given)
+	return out
+}
+
+// doubled is first, doubled n times, at most last.
+func doubled(first, last time.Duration, n int) time.Duration {
+	for ; n > 0 && first < last; n-- {
+		first *= 2
+	}
+	return min(first, last)
+}

@@ -1,0 +1,24 @@
+package reconcile
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	actions  *prometheus.CounterVec
+	unplaced prometheus.Gauge
+	seconds  prometheus.Histogram
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		actions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_reconcile_actions_total",
+			Help: "Placement actions of this leader, by kind and result."}, []string{"action", "result"}),
+		unplaced: prometheus.NewGauge(prometheus.GaugeOpts{Name: "lotabots_reconcile_unplaced_replicas",
+			Help: "Reasons for which replicas lacked a place at this leader's last look."}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "lotabots_reconcile_round_seconds",
+			Help: "Time that one look took, with the writes that it led to.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8)}),
+	}
+	if r != nil {
+		r.MustRegister(m.actions, m.unplaced, m.seconds)
+	}
+	return m
+}
