@@ -175,7 +175,7 @@ func (x *Exchange) open() error {
 // streaming tells whether the answer is to be passed on as it comes.
 func (x *Exchange) streaming() bool {
 	return x.Call.Stream && x.stream != nil && x.stream.Status() == http.StatusOK &&
-		strings.HasPrefix(x.stream.ContentType(), "text/event-stream")
+		strings.HasPrefix(x.stream.ContentType(), eventStream)
 }
 
 // receive reads the first events of a stream, or the whole of another answer.

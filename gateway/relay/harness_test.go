@@ -47,7 +47,9 @@ type bench struct {
 		at       []spec.NodeID
 		open     int // streams that are not closed
 		outcomes []Outcome
+		of       map[string][]Outcome // by request id
 	}
+	compose func(spec.NodeID, spec.Call) play // instead of plays
 }
 
 // A play is what one Open does.
@@ -60,8 +62,6 @@ type play struct {
 	pieces   []any // string: bytes; error: ends with it; duration: a pause; "" and nothing more: the proper end
 	loopLast bool  // the last piece again and again
 }
-
-const eventStream = "text/event-stream"
 
 func streams(pieces ...any) play { return play{status: 200, kind: eventStream, pieces: pieces} }
 func says(status int, body string) play {
@@ -77,6 +77,7 @@ var (
 func newBench(t testing.TB, nodes string, change ...func(*Config)) *bench {
 	t.Helper()
 	b := &bench{t: t, nodes: strings.Fields(nodes), web: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	b.mu.of = map[string][]Outcome{}
 	b.mu.plays = map[spec.NodeID][]play{}
 	b.table = balance.NewTable(balance.Config{QueueTimeout: 300 * time.Millisecond, ReadyTimeout: 100 * time.Millisecond, DigestInterval: time.Minute})
 	b.tell()
@@ -91,7 +92,7 @@ func newBench(t testing.TB, nodes string, change ...func(*Config)) *bench {
 		t.Fatal(err)
 	}
 	b.url = "http://" + ln.Addr().String()
-	server := &fasthttp.Server{Handler: b.handle, WriteTimeout: time.Minute, CloseOnShutdown: true}
+	server := &fasthttp.Server{Handler: b.handle, WriteTimeout: time.Minute, CloseOnShutdown: true, Logger: nobody{}}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
 	t.Cleanup(func() {
@@ -106,6 +107,10 @@ func newBench(t testing.TB, nodes string, change ...func(*Config)) *bench {
 	})
 	return b
 }
+
+type nobody struct{}
+
+func (nobody) Printf(string, ...any) {}
 
 // tell makes every node a member with an instance of four slots.
 func (b *bench) tell() {
@@ -149,8 +154,8 @@ func (b *bench) handle(ctx *fasthttp.RequestCtx) {
 		Context: context.Background(), Body: []byte("{}"), Conn: ctx.Conn(), Topology: len(h.Peek("Hide")) == 0,
 		Call:  spec.Call{RequestID: string(h.Peek("X-Request-Id")), Deployment: "m", Version: 3, Stream: len(h.Peek("Stream")) > 0},
 		Query: balance.Query{Deployment: "m", Version: 3, Region: "north", PromptTokens: 10},
-		Done:  b.done,
 	}
+	x.Done = func(o Outcome) { b.done(x.Call.RequestID, o) }
 	if d, err := time.ParseDuration(string(h.Peek("Deadline"))); err == nil {
 		x.Call.Deadline = time.Now().Add(d)
 	}
@@ -166,10 +171,11 @@ func (b *bench) handle(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-func (b *bench) done(o Outcome) {
+func (b *bench) done(id string, o Outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.mu.outcomes = append(b.mu.outcomes, o)
+	b.mu.of[id] = append(b.mu.of[id], o)
 }
 
 // outcome waits for the only outcome.
@@ -249,6 +255,9 @@ func (b *bench) Open(ctx context.Context, target spec.Target, call spec.Call, bo
 		b.mu.plays[target.Node] = list[1:]
 	}
 	b.mu.Unlock()
+	if b.compose != nil {
+		p = b.compose(target.Node, call)
+	}
 	switch {
 	case p.panics:
 		panic("an opener's bug")
@@ -340,3 +349,5 @@ func nextLine(t testing.TB, r *bufio.Reader) string {
 		}
 	}
 }
+
+func memberOf(node spec.NodeID) balance.Member { return balance.Member{Node: node, Region: "north"} }

@@ -101,6 +101,7 @@ func TestRetriesBeforeTheFirstByte(t *testing.T) {
 
 // TestFinalErrors are not retried, or not for ever, and told as what they are.
 func TestFinalErrors(t *testing.T) {
+	t.Parallel()
 	five := "a b c d e"
 	for _, c := range []struct {
 		name   string
@@ -153,6 +154,7 @@ func TestEnginesRefusal(t *testing.T) {
 // TestRefusalsAreBounded: an instance that says ready and refuses, again and
 // again, must not keep a request for ever.
 func TestRefusalsAreBounded(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "a")
 	b.plays("a", rejects(spec.RejectNotLoaded))
 	stop := make(chan struct{})

@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -28,22 +29,62 @@ func (r *Relay) Serve(ctx *fasthttp.RequestCtx, x *Exchange) error {
 	}
 	b := &body{x: x, ready: make(chan struct{})}
 	go b.produce()
-	timer := time.NewTimer(r.cfg.PingAfter)
-	defer timer.Stop()
-	select {
-	case <-b.ready:
-	case <-timer.C: // from here on the answer is a stream, whatever comes
+	chunks := ctx.Request.Header.IsHTTP11()
+	if !b.first(chunks) { // from here on the answer is a stream, whatever comes
 		b.pinging = true
 		startStream(ctx, b)
 		return nil
 	}
-	if b.err == nil && x.streaming() {
-		x.setTopology(ctx)
-		startStream(ctx, b)
-		return nil
+	if b.err != nil || !x.streaming() {
+		return x.respond(ctx, b.err)
 	}
-	return x.respond(ctx, b.err)
+	x.setTopology(ctx)
+	if !chunks {
+		return b.collect(ctx)
+	}
+	startStream(ctx, b)
+	return nil
 }
+
+// first waits until produce has something; false: it is time for a ping before.
+func (b *body) first(mayPing bool) bool {
+	if !mayPing {
+		<-b.ready
+		return true
+	}
+	timer := time.NewTimer(b.x.r.cfg.PingAfter)
+	defer timer.Stop()
+	select {
+	case <-b.ready:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// collect gives the stream in one piece to a client of HTTP/1.0, who cannot
+// read one of unknown length on a connection that stays.
+func (b *body) collect(ctx *fasthttp.RequestCtx) error {
+	defer b.Close()
+	var all []byte
+	for {
+		piece, err := b.next()
+		switch {
+		case err == io.EOF:
+			ctx.Response.Header.SetContentType(eventStream)
+			ctx.Response.SetBodyRaw(all)
+			return nil
+		case err != nil:
+			return err
+		}
+		if all = append(all, piece...); len(all) > b.x.r.cfg.MaxAnswer {
+			b.fault, b.over = errTooLong, true
+			return errTooLong
+		}
+	}
+}
+
+const eventStream = "text/event-stream"
 
 func (r *Relay) serveWhole(ctx *fasthttp.RequestCtx, x *Exchange) error {
 	defer func() {
@@ -86,7 +127,7 @@ func (x *Exchange) setTopology(ctx *fasthttp.RequestCtx) {
 
 func startStream(ctx *fasthttp.RequestCtx, b *body) {
 	ctx.SetStatusCode(fasthttp.StatusOK)
-	ctx.Response.Header.SetContentType("text/event-stream")
+	ctx.Response.Header.SetContentType(eventStream)
 	ctx.Response.Header.Set("Cache-Control", "no-cache")
 	ctx.Response.Header.Set("X-Accel-Buffering", "no")
 	ctx.Response.SetBodyStream(b, -1)

@@ -77,11 +77,10 @@ func (b *body) WriteTo(w io.Writer) (total int64, err error) {
 	}
 }
 
-// Read is for clients of HTTP/1.0, who get the answer in one piece.
+// Read gives what WriteTo would write, which the server prefers.
 func (b *body) Read(p []byte) (int, error) {
 	if len(b.rest) == 0 {
 		piece, err := b.next()
-		b.arm()
 		if err != nil {
 			return 0, err
 		}
