@@ -80,6 +80,7 @@ func batch(b *remote.MessageBatch) *remote.RemoteMessage {
 // TestHostileMember: whatever a member sends by hand, the node and its actors live,
 // and nothing that the role does not allow has happened.
 func TestHostileMember(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	victim := m.start("victim", everything)
 	m.setAddress("worker", "127.0.0.1:1")
@@ -175,6 +176,7 @@ func TestUnaryCallsAreRefused(t *testing.T) {
 // TestNoRelay: a member cannot have another node, a voter, send a command on in
 // that node's own name.
 func TestNoRelay(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	voter, worker := m.start("voter", everything), m.start("worker", []spec.Role{spec.RoleWorker})
 	ack, err := voter.Command(within(t, 10*time.Second), "worker", deviceOf(worker, 0), &wire.Describe{}) // they know each other

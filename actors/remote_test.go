@@ -64,6 +64,7 @@ func TestRolesOfTheStateCount(t *testing.T) {
 }
 
 func TestUnknownTargetsAreToldAtOnce(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	a, b := m.start("a", everything), m.start("b", everything)
 	began := time.Now()
@@ -79,6 +80,7 @@ func TestUnknownTargetsAreToldAtOnce(t *testing.T) {
 }
 
 func TestCommandEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	a := m.start("a", everything)
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never speaks
@@ -96,6 +98,7 @@ func TestCommandEndsWithItsContext(t *testing.T) {
 
 // TestImpostorIsNotBelieved: another member behind a node's address gets no commands.
 func TestImpostorIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	a, b := m.start("a", everything), m.start("b", everything)
 	address, _ := m.address("b")
@@ -109,6 +112,7 @@ func TestImpostorIsNotBelieved(t *testing.T) {
 // TestReconnects: a node that comes back under its address is reached again, once
 // its death has been told.
 func TestReconnects(t *testing.T) {
+	t.Parallel()
 	m := newMesh(t)
 	a, b := m.start("a", everything), m.start("b", everything)
 	ack, err := a.Command(within(t, 10*time.Second), "b", deviceOf(b, 0), &wire.Describe{})
