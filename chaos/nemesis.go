@@ -50,6 +50,7 @@ func (m *nemesis) targets(f Fault) []int {
 
 func (m *nemesis) inflict(ctx context.Context, f Fault) error {
 	targets := m.targets(f)
+	held := m.held()
 	begin := m.history.Now()
 	if err := m.strike(f, targets); err != nil {
 		return err
@@ -60,6 +61,9 @@ func (m *nemesis) inflict(ctx context.Context, f Fault) error {
 		probe.Go(func() { m.probe(ctx, f.Node, begin) })
 	}
 	sleep(ctx, f.Hold)
+	if f.Kind == Cut && ctx.Err() == nil && m.held() == held {
+		return fmt.Errorf("cutting node %s off for %v held nothing back: its links do not go through the relays", m.named(targets), f.Hold)
+	}
 	errs := m.heal(context.WithoutCancel(ctx), f, targets)
 	err := errors.Join(errs...)
 	probe.Wait()
@@ -77,6 +81,14 @@ func (m *nemesis) inflict(ctx context.Context, f Fault) error {
 		m.say("%6.1fs  NOT whole again: %s", end.Seconds(), cmp.Or(missing, result(err)))
 	}
 	return err
+}
+
+// held counts what cuts have held back so far.
+func (m *nemesis) held() int {
+	if m.cluster.links == nil {
+		return 0
+	}
+	return m.cluster.links.Dropped()
 }
 
 // strike is the blow.

@@ -121,6 +121,9 @@ func (r *run) load(ctx context.Context) {
 	}
 	stop()
 	clients.Wait()
+	if l := r.cluster.links; l != nil {
+		r.say("        the relays held back %d packets and connections; %d connections came from strangers", l.Dropped(), l.Strangers())
+	}
 	if ctx.Err() == nil && r.failed == "" {
 		r.say("%6.1fs  looking at everything once more", r.history.Now().Seconds())
 		r.workload.lookOnceMore(ctx)

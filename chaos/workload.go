@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	inferClients = 6
+	inferClients = 9
 	keyClients   = 3
 	mockModel    = "chaos-mock"
 )
@@ -47,12 +47,26 @@ func (w *workload) random(client int) *rand.Rand {
 	return rand.New(rand.NewPCG(uint64(w.seed), uint64(client)))
 }
 
-// inferring asks questions of nodes at random.
+// but picks a node other than the client's own number's. Clients differ in whom
+// they never ask, so that a node that stands still does not stop them all.
+func (w *workload) but(random *rand.Rand, client int) node {
+	n := len(w.cluster.nodes)
+	if n == 1 {
+		return w.cluster.nodes[0]
+	}
+	return w.cluster.nodes[(client+1+random.IntN(n-1))%n]
+}
+
+// inferring asks questions. A third of the clients ask any node, the others
+// always the same: they show what a node's own clients see.
 func (w *workload) inferring(ctx context.Context, client int) {
 	random := w.random(client)
 	for ctx.Err() == nil {
 		q := w.asks[random.IntN(len(w.asks))]
-		n := w.cluster.nodes[random.IntN(len(w.cluster.nodes))]
+		n := w.cluster.nodes[client%len(w.cluster.nodes)]
+		if client < inferClients/3 {
+			n = w.cluster.nodes[random.IntN(len(w.cluster.nodes))]
+		}
 		// What was begun is let end: that is when outcomes go wrong.
 		o := infer(context.WithoutCancel(ctx), w.history, w.web, n, q, client)
 		w.history.Add(o)
@@ -62,10 +76,10 @@ func (w *workload) inferring(ctx context.Context, client int) {
 	}
 }
 
-// managing creates keys, uses and reads them on nodes at random, and revokes them.
+// managing creates keys, uses and reads them on several nodes, and revokes them.
 func (w *workload) managing(ctx context.Context, client int) {
 	random := w.random(client)
-	any := func() node { return w.cluster.nodes[random.IntN(len(w.cluster.nodes))] }
+	any := func() node { return w.but(random, client) }
 	for ctx.Err() == nil {
 		k, made := w.registry.create(ctx, any(), client)
 		if made.Result != Done {
@@ -103,7 +117,7 @@ func (w *workload) watching(ctx context.Context, k madeKey, client int, done <-c
 			return
 		case <-time.After(time.Duration(20+random.IntN(60)) * time.Millisecond):
 		}
-		n := w.cluster.nodes[random.IntN(len(w.cluster.nodes))]
+		n := w.but(random, client)
 		if random.IntN(3) == 0 {
 			w.registry.read(ctx, n, k, client)
 		} else {

@@ -44,6 +44,7 @@ type Set struct {
 		gates   [][]*gate // from, to
 		conns   map[*conn]struct{}
 		dropped int // packets and connections that a cut held back
+		strange int // connections from who is no node
 	}
 }
 
@@ -137,6 +138,15 @@ func (s *Set) Dropped() int {
 	return s.mu.dropped
 }
 
+// Strangers counts the connections that came from who is no node. Nodes whose
+// connections do not come from where they listen would be among them, and
+// nothing that they send could be cut.
+func (s *Set) Strangers() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.strange
+}
+
 func (s *Set) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,6 +221,9 @@ func (s *Set) keep(c *conn) bool {
 		return false
 	}
 	s.mu.conns[c] = struct{}{}
+	if c.from == unknown {
+		s.mu.strange++
+	}
 	return true
 }
 

@@ -299,6 +299,9 @@ func TestStrangers(t *testing.T) {
 	if line, err := stranger(); err == nil {
 		t.Errorf("heard %q of an isolated node", line)
 	}
+	if n := s.Strangers(); n != 2 {
+		t.Errorf("%d strangers, want 2", n)
+	}
 }
 
 func TestTwoClustersSideBySide(t *testing.T) {
