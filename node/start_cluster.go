@@ -91,12 +91,21 @@ func (n *Node) admit(p transport.Peer, proto string) error {
 	switch {
 	case known && r.GetState() == wire.NodeState_NODE_STATE_REMOVED:
 		return errNotMember
+	case known && replaced(r, p):
+		return errors.New("the peer's certificate is that of an earlier node of this id")
 	case p.Expired && !known:
 		return errors.New("the peer's certificate has expired and nothing is known of it")
 	case p.Expired && proto != "state" && proto != "raft":
 		return fmt.Errorf("the peer's certificate has expired: it may renew it, but not use %s", proto)
 	}
 	return nil
+}
+
+// replaced tells whether the id was given to another machine's key since the
+// peer's certificate was signed.
+func replaced(r *wire.Node, p transport.Peer) bool {
+	now := pki.MarkOf(r.GetCertSerial())
+	return now != "" && now != pki.MarkOf(p.Serial)
 }
 
 func (n *Node) startGossip(context.Context) error {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -34,20 +35,22 @@ func (n *Node) startGateway(context.Context) error {
 		return err
 	}
 	n.routing.Store(n.gateway)
-	n.onStop("gateway", n.gateway.Shutdown)
 	n.introduce(n.self())
 	for _, m := range n.gossip.Members() {
 		n.introduce(m)
 	}
 	listener, err := net.Listen("tcp", n.config.API.Listen)
 	if err != nil {
-		return err
+		closing, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return errors.Join(err, n.gateway.Shutdown(closing))
 	}
 	n.background("api listener", func(context.Context) {
 		if err := n.gateway.Serve(listener); err != nil {
 			n.log.Error("the API has ended", "error", err)
 		}
 	})
+	n.onStop("gateway", n.gateway.Shutdown) // ends Serve, so that the listener's goroutine can be waited for
 	return nil
 }
 
