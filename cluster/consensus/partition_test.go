@@ -141,13 +141,14 @@ func TestExpelledWhileAway(t *testing.T) {
 	c := grow(t, "n1", "n2", "n3")
 	leader := c.leader("n1", "n2", "n3")
 	away := c.others(leader, "n1", "n2", "n3")[0]
-	heal := c.isolate(away, "n1", "n2", "n3")
+	c.kill(away.id)
 	c.must(leader, setState(away.id, wire.NodeState_NODE_STATE_REMOVED))
 	eventually(t, 5*time.Second, "the group goes on without it", func() bool { return len(leader.Voters()) == 2 })
+	time.Sleep(300 * time.Millisecond) // raft has tried to tell it for the last time
+	c.start(away.id)
 	if !away.InConfiguration() {
 		t.Fatal("it knows already, so this shows nothing")
 	}
-	heal()
 	eventually(t, 8*time.Second, "it knows that it is no server any more", func() bool { return !away.InConfiguration() })
 	c.must(away, set("from", "outside"))
 	if got, ok := away.Leader(); !ok || got != leader.ID() {
