@@ -84,7 +84,7 @@ func (g group) grown() move {
 		if s.Suffrage != raft.Nonvoter || g.dead[id] {
 			continue
 		}
-		if g.alive[id] && g.current[id] && g.livingVoters()+1 >= quorum(g.voters()+1) {
+		if g.alive[id] && g.current[id] { // a living voter more never costs the quorum
 			return move{kind: promote, id: id, addr: string(s.Address)}
 		}
 		return move{} // it is catching up
@@ -159,10 +159,6 @@ func (g group) count(ok func(raft.Server, spec.NodeID) bool) int {
 
 func (g group) voters() int {
 	return g.count(func(s raft.Server, _ spec.NodeID) bool { return s.Suffrage == raft.Voter })
-}
-
-func (g group) livingVoters() int {
-	return g.count(func(s raft.Server, id spec.NodeID) bool { return s.Suffrage == raft.Voter && g.alive[id] })
 }
 
 func (g group) livingOthers() int {
