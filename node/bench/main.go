@@ -14,6 +14,7 @@ import (
 // settings are what a run should be.
 type settings struct {
 	binary  string
+	profile string // file for the node's CPU profile under load; empty: none
 	rounds  int
 	load    time.Duration // of each measurement of requests/s
 	single  time.Duration // of each measurement with one connection
@@ -25,6 +26,7 @@ func main() {
 	serve := flag.String("serve", "", "be a part of the benchmark: mock, paced or pass (the benchmark starts these itself)")
 	upstream := flag.String("upstream", "", "host:port behind the pass-through")
 	flag.StringVar(&s.binary, "binary", "bin/lotabots", "the lotabots executable")
+	flag.StringVar(&s.profile, "profile", "", "at the end, write a CPU profile of the node under load to this file")
 	flag.IntVar(&s.rounds, "rounds", 4, "rounds; figures are medians over them")
 	flag.DurationVar(&s.load, "load", 1200*time.Millisecond, "length of a measurement of requests/s")
 	flag.DurationVar(&s.single, "single", 400*time.Millisecond, "length of a measurement with one connection")
@@ -69,6 +71,9 @@ func bench(ctx context.Context, s settings) error {
 	table(os.Stdout, ways, results)
 	for _, f := range figures(results[direct], results[bare], results[lota]) {
 		fmt.Println(f)
+	}
+	if s.profile != "" {
+		return p.profile(ctx, s.profile)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ type parts struct {
 	lota              string // host:port of the node's gateway
 	key               string
 	passPID, nodePID  int
-	dir               string
+	dir, nodeData     string
 	children          []*exec.Cmd
 }
 
@@ -107,7 +107,8 @@ func (p *parts) startCluster(ctx context.Context, binary string) error {
 	p.children = append(p.children, cmd)
 	for {
 		if f, err := dev.Load(dir); err == nil {
-			p.lota, p.key, p.nodePID = strings.TrimPrefix(f.Nodes[0].API, "http://"), f.AdminKey, f.Nodes[0].PID
+			n := f.Nodes[0]
+			p.lota, p.key, p.nodePID, p.nodeData = strings.TrimPrefix(n.API, "http://"), f.AdminKey, n.PID, n.Data
 			return nil
 		}
 		select {
