@@ -129,6 +129,17 @@ func (n *Node) startGossip(context.Context) error {
 	return nil
 }
 
+// heardAt is where gossip hears a member: a voter that has moved is there before
+// its record can say so.
+func (n *Node) heardAt(id spec.NodeID) (string, bool) {
+	for _, m := range n.gossip.Members() {
+		if m.ID == id && id != n.id {
+			return m.Addr, true
+		}
+	}
+	return n.addressOf(id)
+}
+
 func (n *Node) seeds() []string {
 	out := append([]string(nil), n.config.Cluster.Seeds...)
 	for _, p := range n.member.Peers {
@@ -161,7 +172,7 @@ func (n *Node) startConsensus(ctx context.Context) error {
 	logs := raftlog.New(n.db)
 	n.raft, err = consensus.Open(consensus.Config{
 		ID: n.id, Port: n.port, Logs: logs, Stable: logs, Snapshots: snapshots, FSM: n.state,
-		Nodes: n.state.Nodes, Alive: n.gossip.Alive, Log: n.log, Registerer: n.metrics,
+		Nodes: n.state.Nodes, Alive: n.gossip.Alive, Address: n.heardAt, Log: n.log, Registerer: n.metrics,
 	})
 	if err != nil {
 		return err

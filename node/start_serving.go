@@ -81,7 +81,7 @@ func (n *Node) revoked(key string) bool {
 func (n *Node) serveCluster(context.Context) error {
 	signer := join.NewServer(n.joinConfig())
 	mux := http.NewServeMux()
-	mux.Handle("GET /feed", feed.Handler(n.state))
+	mux.Handle("GET /feed", feed.Handler(n.state, feed.WithAge(n.stateAge)))
 	mux.HandleFunc("GET /applied", n.serveApplied)
 	mux.Handle("/join-forward", signer.Handler())
 	mux.Handle("/renew", signer.Handler())
