@@ -101,7 +101,6 @@ func (s *Store) applyLocked(e *wire.Entry, c *wire.Command) (result *wire.Result
 	s.writing.applied = at
 	s.writing.requests = t.requests
 	s.watches.tell(Change{Index: at.index, Records: t.refs})
-	s.index.Store(at.index)
 	s.window.add(e, s.limits)
 	return result, nil
 }

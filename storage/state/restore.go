@@ -74,7 +74,6 @@ func (s *Store) takeOver(next *aside, at position) {
 	s.mu.Unlock()
 	must(db.DeleteRange(generationPrefix(old), generationPrefix(old+1), pebble.NoSync)) // nobody begins to read there any more
 	s.watches.tell(Change{Index: at.index, Reset: true})
-	s.index.Store(at.index)
 	s.window.reset(at.index)
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -24,7 +23,6 @@ const Level = 1
 type Store struct {
 	db      *storage.DB
 	limits  limits
-	index   atomic.Uint64 // see Index
 	window  window
 	watches watches
 
@@ -72,7 +70,6 @@ func open(db *storage.DB, l limits) (s *Store, err error) {
 	v := s.view()
 	s.writing.applied = v.position()
 	s.writing.requests = v.countRequests()
-	s.index.Store(s.writing.applied.index)
 	s.window.reset(s.writing.applied.index)
 	return s, nil
 }
@@ -122,7 +119,7 @@ func (s *Store) view() view {
 // applied. Raft's entries of its own (no-ops, barriers) do not come here, so it
 // may stay below Raft's commit index although nothing is missing. It rises when
 // the records can be read and every subscriber has been told.
-func (s *Store) Index() uint64 { return s.index.Load() }
+func (s *Store) Index() uint64 { return s.window.index.Load() }
 
 // Changed returns a channel that is closed once Index rises. To miss nothing, get
 // it before looking at Index or Entries.

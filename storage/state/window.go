@@ -3,15 +3,18 @@ package state
 import (
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-// A window has the last entries that were applied, in memory.
+// A window has the last entries that were applied, in memory, and the applied
+// index as others see it: whoever has seen the index finds its entry.
 type window struct {
+	index atomic.Uint64 // changed under mu
+
 	mu      sync.Mutex
-	floor   uint64 // every entry above it, up to the newest, is in entries
-	newest  uint64
+	floor   uint64 // every entry above it is in entries
 	entries []*wire.Entry
 	bytes   int
 	next    chan struct{} // closed by the next change; nil: nobody waits
@@ -21,7 +24,8 @@ type window struct {
 func (w *window) reset(index uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.floor, w.newest, w.entries, w.bytes = index, index, nil, 0
+	w.floor, w.entries, w.bytes = index, nil, 0
+	w.index.Store(index)
 	w.wakeLocked()
 }
 
@@ -31,7 +35,7 @@ func (w *window) add(e *wire.Entry, l limits) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.entries = append(w.entries, e)
-	w.newest = e.GetIndex()
+	w.index.Store(e.GetIndex())
 	w.bytes += len(e.GetCommand())
 	for len(w.entries) > 1 && (len(w.entries) > l.entries || w.bytes > l.bytes) {
 		old := w.entries[0]
