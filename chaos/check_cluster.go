@@ -47,7 +47,7 @@ func checkWhole(e *Evidence) Verdict {
 
 // checkClean: the cluster's own end leaves nothing.
 func checkClean(e *Evidence) Verdict {
-	v := Verdict{Check: CheckClean, Promise: "stopping the cluster leaves no process behind", Looked: 1}
+	v := Verdict{Check: CheckClean, Promise: "the cluster stops when it is told to, and leaves no process behind", Looked: 1}
 	if e.Left != "" {
 		v.breach(0, "", "%s", e.Left)
 	}

@@ -221,6 +221,9 @@ func (k *cluster) stop() error {
 	var late error
 	select {
 	case <-k.ended:
+		if !k.dev.ProcessState.Success() {
+			late = fmt.Errorf("lotabots dev ended with %v: %s", k.dev.ProcessState, k.output)
+		}
 	case <-time.After(60 * time.Second):
 		late = errors.New("lotabots dev did not end within 60 s of SIGINT")
 		_ = k.dev.Process.Kill()

@@ -60,7 +60,7 @@ func (k *cluster) client() *client.Client {
 	return client.New(k.nodes[0].key, endpoints...)
 }
 
-const deployLimit = time.Minute
+const deployLimit = 30 * time.Second
 
 // deployMock deploys the mock engine on two nodes, in different regions where
 // there are any, and waits until it is ready there.

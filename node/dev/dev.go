@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,14 +38,18 @@ type Cluster struct {
 }
 
 // Run starts a dev cluster, says how to use it and keeps it up until ctx ends.
-// It never restarts a node; see Restart.
+// It never restarts a node; see Restart. A node that does not end when it is
+// told to is killed, and named in the error.
 func Run(ctx context.Context, o Options) error {
 	c := &Cluster{options: o}
 	if err := c.openDir(); err != nil {
 		return err
 	}
 	defer c.closeDir()
-	defer c.stop()
+	return errors.Join(c.serve(ctx), c.stop())
+}
+
+func (c *Cluster) serve(ctx context.Context) error {
 	if err := c.startNodes(ctx); err != nil {
 		return notIfStopped(ctx, err)
 	}
@@ -54,14 +59,14 @@ func Run(ctx context.Context, o Options) error {
 	if err := c.file.Save(c.dir); err != nil {
 		return err
 	}
-	if o.Demo {
-		if err := demonstrate(ctx, o.Out, c.file); err != nil {
+	if c.options.Demo {
+		if err := demonstrate(ctx, c.options.Out, c.file); err != nil {
 			return notIfStopped(ctx, err)
 		}
 	}
 	c.greet()
 	<-ctx.Done()
-	fmt.Fprintln(o.Out, "\nstopping the nodes ...")
+	fmt.Fprintln(c.options.Out, "\nstopping the nodes ...")
 	return nil
 }
 
@@ -109,14 +114,20 @@ func (c *Cluster) closeDir() {
 	}
 }
 
+const stopLimit = 10 * time.Second
+
 // stop ends every node, those that `dev restart` started too.
-func (c *Cluster) stop() {
+func (c *Cluster) stop() error {
 	nodes := c.file.Nodes
 	if saved, err := Load(c.dir); err == nil {
 		nodes = append(nodes, saved.Nodes...)
 	}
-	stop(nodes, 10*time.Second)
+	forced := stop(nodes, stopLimit)
 	c.wait.Wait()
+	if len(forced) > 0 {
+		return fmt.Errorf("told to end, these nodes were still there after %v and were killed: %s", stopLimit, strings.Join(forced, ", "))
+	}
+	return nil
 }
 
 func (c *Cluster) launch(n *Node) error {

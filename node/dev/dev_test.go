@@ -196,7 +196,9 @@ func TestStop(t *testing.T) {
 	if !runs(pid, dir) {
 		t.Fatal("the node's process does not count as running")
 	}
-	stop([]Node{{PID: pid, Data: dir}}, 100*time.Millisecond)
+	if forced := stop([]Node{{ID: "n1", PID: pid, Data: dir}}, 100*time.Millisecond); !slices.Equal(forced, []string{"n1"}) {
+		t.Errorf("ended by force: %v", forced)
+	}
 	_ = cmd.Wait()
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 		t.Errorf("it ended by %v, want by force", cmd.ProcessState)

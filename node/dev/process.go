@@ -50,8 +50,9 @@ func runs(pid int, dir string) bool {
 	return bytes.Contains(line, []byte(dir))
 }
 
-// stop ends the processes of nodes, gently for grace, then by force.
-func stop(nodes []Node, grace time.Duration) {
+// stop ends the processes of nodes, gently for grace, then by force. It names
+// those that took force.
+func stop(nodes []Node, grace time.Duration) (forced []string) {
 	for _, n := range nodes {
 		if runs(n.PID, n.Data) {
 			_ = syscall.Kill(n.PID, syscall.SIGTERM)
@@ -64,9 +65,11 @@ func stop(nodes []Node, grace time.Duration) {
 	}
 	for _, n := range nodes {
 		if runs(n.PID, n.Data) {
+			forced = append(forced, n.ID)
 			_ = syscall.Kill(n.PID, syscall.SIGKILL)
 		}
 	}
+	return forced
 }
 
 func anyRuns(nodes []Node) bool {
