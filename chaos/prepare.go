@@ -85,6 +85,11 @@ func (k *cluster) deployMock(ctx context.Context, url string) error {
 		if err == nil && v.ready()[mockModel] >= replicas {
 			return nil
 		}
+		for _, i := range v.Instances {
+			if i.Deployment == mockModel && i.State == "failed" {
+				return fmt.Errorf("the mock engine cannot be used: %s", i.Reason)
+			}
+		}
 		if !sleep(ctx, 50*time.Millisecond) {
 			return fmt.Errorf("%d of %d instances of the mock engine are ready after %v (last error: %w)", v.ready()[mockModel], replicas, deployLimit, errors.Join(err, ctx.Err()))
 		}

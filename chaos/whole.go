@@ -21,6 +21,7 @@ type view struct {
 	Instances []struct {
 		Deployment string `json:"deployment"`
 		State      string `json:"state"`
+		Reason     string `json:"reason"`
 	} `json:"instances"`
 }
 

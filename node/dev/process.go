@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -65,7 +66,9 @@ func stop(nodes []Node, grace time.Duration) (forced []string) {
 	}
 	for _, n := range nodes {
 		if runs(n.PID, n.Data) {
-			forced = append(forced, n.ID)
+			if !slices.Contains(forced, n.ID) {
+				forced = append(forced, n.ID)
+			}
 			_ = syscall.Kill(n.PID, syscall.SIGKILL)
 		}
 	}
