@@ -25,8 +25,9 @@ type Consensus struct {
 	asker   *Forwarder // knows the leader where raft does not
 	metrics *metrics
 
-	readyTerm atomic.Uint64 // the last term of this node's in which its state machine had all that was agreed before
-	expelled  atomic.Bool   // a leader says that this server is none, which the server itself has missed
+	readyTerm atomic.Uint64             // the last term of this node's in which its state machine had all that was agreed before
+	current   atomic.Pointer[time.Time] // when this node last led with a valid lease, as Age saw
+	expelled  atomic.Bool               // a leader says that this server is none, which the server itself has missed
 
 	run    context.Context // ends when Shutdown begins
 	stop   context.CancelFunc
@@ -44,6 +45,9 @@ type Consensus struct {
 // anything waits to be bootstrapped, or to be taken in by a leader.
 func Open(c Config) (*Consensus, error) {
 	c.fill()
+	if err := catchUpWithSnapshot(c); err != nil {
+		return nil, fmt.Errorf("starting Raft: %w", err)
+	}
 	n := &Consensus{cfg: c, caller: newCaller(c.Port), opened: time.Now()}
 	n.run, n.stop = context.WithCancel(context.Background())
 	n.asker = NewForwarder(ForwardConfig{Port: c.Port, Voters: n.acquaintances})

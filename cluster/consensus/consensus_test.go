@@ -142,12 +142,18 @@ func TestTransferOfLeadership(t *testing.T) {
 	if err := rest[0].TransferLeadership(within(time.Second)); spec.CodeOf(err) != spec.CodeNoLeader {
 		t.Errorf("a follower hands over: %v", err)
 	}
+	if age := leader.Age(); age != 0 {
+		t.Errorf("the leader's copy is %v old", age)
+	}
 	began := time.Now()
 	if err := leader.TransferLeadership(within(5 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if leader.IsLeader() {
 		t.Error("it still leads")
+	}
+	if age := leader.Age(); age > time.Second { // it has had no contact with another leader yet
+		t.Errorf("one that led until just now says that its copy is %v old", age)
 	}
 	c.must(leader, set("a", "b"))
 	if took := time.Since(began); took > 2*time.Second {
