@@ -39,12 +39,12 @@ func removeModel(r *request) error {
 // importModel streams the body to the model store: it is never held in memory.
 func importModel(r *request) error {
 	if r.g.cfg.Models == nil {
-		r.hangUp()
+		hangUp(r.ctx)
 		return r.elsewhere("take in models")
 	}
 	name := r.param("name")
 	if !nameForm.MatchString(name) {
-		r.hangUp()
+		hangUp(r.ctx)
 		f := &form{}
 		f.add("name", nameRule)
 		return f.err()
@@ -66,14 +66,14 @@ func importModel(r *request) error {
 	case in.fault != nil:
 		return r.cutShort(in.fault)
 	case err != nil:
-		r.hangUp()
+		hangUp(r.ctx)
 		return err
 	}
 	return r.json(200, viewModel(m))
 }
 
 func (r *request) tooLarge64(limit int64) error {
-	r.hangUp()
+	hangUp(r.ctx)
 	return spec.Errorf(spec.CodeBodyTooLarge, "The model is larger than the limit of %d bytes.", limit)
 }
 

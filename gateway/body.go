@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -48,21 +50,21 @@ func (r *request) body() ([]byte, error) {
 }
 
 func (r *request) tooLarge(limit int) error {
-	r.hangUp()
+	hangUp(r.ctx)
 	return spec.Errorf(spec.CodeBodyTooLarge, "The body is larger than the limit of %d bytes.", limit)
 }
 
-// hangUp closes the connection after the answer, because the rest of the body
+// hangUp closes the connection after the answer, because what else comes on it
 // is not wanted.
-func (r *request) hangUp() {
-	r.ctx.SetConnectionClose()
-	if c, ok := r.ctx.Conn().(*conn); ok {
+func hangUp(ctx *fasthttp.RequestCtx) {
+	ctx.SetConnectionClose()
+	if c, ok := ctx.Conn().(*conn); ok {
 		c.linger.Store(true)
 	}
 }
 
 func (r *request) cutShort(err error) error {
-	r.hangUp()
+	hangUp(r.ctx)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &spec.Error{Code: spec.CodeInvalidRequest, Message: "The body did not arrive in time.", Err: err}
 	}

@@ -111,7 +111,7 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	id := requestID(ctx)
 	ctx.Response.Header.Set(HeaderRequestID, id)
 	ctx.Response.Header.Set("X-LotaBots-Gateway", string(g.cfg.Self))
-	ctx.SetConnectionClose()
+	hangUp(ctx)
 	e := spec.Errorf(spec.CodeInvalidRequest, "The request could not be read as HTTP/1.1.")
 	var small *fasthttp.ErrSmallBuffer
 	if errors.As(err, &small) {

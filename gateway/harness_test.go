@@ -66,9 +66,10 @@ func newRig(t testing.TB, change ...func(*gateway.Config)) *rig {
 	go func() { served <- g.Serve(ln) }()
 	r.g, r.url = g, "http://"+ln.Addr().String()
 	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = g.Shutdown(ctx)
+		_ = g.Shutdown(ctx) // a second one, in tests of the first
 		if err := <-served; err != nil {
 			t.Error("Serve:", err)
 		}

@@ -31,7 +31,7 @@ func (g *Gateway) routes() *router.Router {
 	m := router.New()
 	m.RedirectTrailingSlash, m.RedirectFixedPath = false, false
 	m.NotFound = g.open(func(r *request) error {
-		return &spec.Error{Code: spec.CodeNotFound, Message: "There is nothing at " + clip(string(r.ctx.Path()), 100) + ".", Hint: "See /openapi.json for what is served."}
+		return &spec.Error{Code: spec.CodeNotFound, Message: "There is nothing at " + clip(string(r.ctx.URI().PathOriginal()), 100) + ".", Hint: "See /openapi.json for what is served."}
 	})
 	m.MethodNotAllowed = g.open(func(r *request) error {
 		return spec.Errorf(spec.CodeMethodNotAllowed, "%s is not for %s.", clip(string(r.ctx.Path()), 100), clip(string(r.ctx.Method()), 20))
