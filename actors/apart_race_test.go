@@ -38,7 +38,7 @@ func runApart() (code int, done bool) {
 			continue
 		}
 		child := exec.Command(os.Args[0], append(os.Args[1:], "-test.run=^"+name+"$")...)
-		child.Env = append(os.Environ(), "LOTABOTS_ACTORS_TEST=apart")
+		child.Env = append(os.Environ(), "LOTABOTS_ACTORS_TEST=apart", "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 		out, err := child.CombinedOutput()
 		if err != nil {
 			code = 1

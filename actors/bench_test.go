@@ -33,7 +33,7 @@ func benchDevice(b *testing.B) (opener, *actor.PID) {
 	b.Helper()
 	log := slog.New(slog.DiscardHandler)
 	s := &System{cfg: Config{Node: "a", Log: log}, metrics: newMetrics(nil)}
-	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return log }))
+	s.system = newActorSystem(log)
 	ready := make(chan struct{}, 1)
 	c := gpu.Config{Node: "a", Device: devices.Device{ID: "gpu/1"}, Engines: idle{}, Path: noFile, Seq: new(atomic.Uint64), Log: log, Metrics: gpu.NewMetrics(nil),
 		Publish: func(d *wire.DeviceLoad) {

@@ -47,12 +47,3 @@ func (b *book) expected(address string) (spec.NodeID, bool) {
 	id, ok := b.mu.nodes[address]
 	return id, ok
 }
-
-func (b *book) addresses() (out []string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for address := range b.mu.nodes {
-		out = append(out, address)
-	}
-	return out
-}

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,11 +36,13 @@ func TestMain(m *testing.M) {
 	if code, done := runApart(); done {
 		os.Exit(code)
 	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // they wait, for the most part
+		panic(err)
+	}
 	code := m.Run()
 	removeHelper()
-	// The library's count of dead letters sleeps for a second and then ends by itself.
-	sleeper := goleak.IgnoreTopFunction("github.com/asynkron/protoactor-go/actor.NewThrottle.func1.1")
-	if err := goleak.Find(sleeper); code == 0 && err != nil {
+	if err := goleak.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

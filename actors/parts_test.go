@@ -192,7 +192,7 @@ func TestPanickingActorComesBack(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	s := &System{cfg: Config{Node: "a", Log: log}, metrics: newMetrics(nil)}
-	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return log }))
+	s.system = newActorSystem(log)
 	sup := &supervisor{log: log, restarts: s.metrics.restarts}
 	seq := new(atomic.Uint64)
 	props := actor.PropsFromProducer(func() actor.Actor {

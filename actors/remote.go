@@ -33,13 +33,14 @@ const (
 type link struct {
 	system   *actor.ActorSystem
 	remote   *remote.Remote
-	book     *book
+	out      *dialled
 	loopback string // where the library listens
 }
 
 // startLink has the library listen on loopback, for the cluster port to hand
 // connections to, and dial other nodes' cluster ports.
 func startLink(c *Config, system *actor.ActorSystem, g *guard, b *book) (*link, error) {
+	out := newDialled(c.Dial)
 	options := remote.Configure("127.0.0.1", 0,
 		remote.WithAdvertisedHost(c.Address),
 		remote.WithEndpointWriterBatchSize(batchSize), remote.WithEndpointWriterQueueSize(queueSize),
@@ -57,7 +58,7 @@ func startLink(c *Config, system *actor.ActorSystem, g *guard, b *book) (*link, 
 				}
 				ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 				defer cancel()
-				return c.Dial(ctx, address)
+				return out.connect(ctx, address)
 			}),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: dialTimeout}),
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second, PermitWithoutStream: true}),
@@ -66,7 +67,7 @@ func startLink(c *Config, system *actor.ActorSystem, g *guard, b *book) (*link, 
 		),
 	)
 	options.MaxRetryCount = 1 // each waits two seconds
-	l := &link{system: system, remote: remote.NewRemote(system, options), book: b}
+	l := &link{system: system, remote: remote.NewRemote(system, options), out: out}
 	return l, l.listen(options)
 }
 
@@ -118,16 +119,16 @@ func freePort() (int, error) {
 
 // drop forgets what is at the address: the next message there dials anew.
 func (l *link) drop(address string) {
+	l.out.cut(address)
 	l.system.EventStream.Publish(&remote.EndpointTerminatedEvent{Address: address})
 }
 
 // stop ends every connection. The library's own shutdown leaves those that it
-// dialled open, or waits for ten seconds. No actor may send to another node after
-// this.
+// dialled open, or waits for ten seconds. No actor may send to another node any
+// more; endpoints are not dropped one by one before, since one that is connecting
+// would be made anew under a supervisor that stops.
 func (l *link) stop(ctx context.Context) error {
-	for _, address := range l.book.addresses() {
-		l.drop(address)
-	}
+	l.out.close()
 	l.remote.Shutdown(false)
 	err := stopActor(ctx, l.system, l.system.NewLocalPID(remoteSupervisor))
 	return errors.Join(err, stopActor(ctx, l.system, l.system.NewLocalPID(remoteActivator)))

@@ -96,6 +96,32 @@ func TestCommandEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestFrozenPeerDelaysNobody: a peer that takes the connection and then says
+// nothing, as a stopped process does, is let go of when its death is told.
+func TestFrozenPeerDelaysNobody(t *testing.T) {
+	t.Parallel()
+	m := newMesh(t)
+	a := m.start("a", everything)
+	frozen := newPort(t, "127.0.0.1:0")
+	behind, err := net.Listen("tcp", "127.0.0.1:0") // its backlog takes connections that nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer behind.Close()
+	frozen.splice(behind.Addr().String())
+	m.setAddress("b", frozen.listener.Addr().String())
+	if _, err := a.Command(within(t, 300*time.Millisecond), "b", "gpu/x", &wire.Describe{}); err == nil {
+		t.Fatal("nobody answered well")
+	}
+	began := time.Now()
+	a.MemberDown("b")
+	a.stop() // waits for the connection that was being made
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("shutdown took %s", took)
+	}
+	frozen.cut()
+}
+
 // TestImpostorIsNotBelieved: another member behind a node's address gets no commands.
 func TestImpostorIsNotBelieved(t *testing.T) {
 	t.Parallel()

@@ -59,9 +59,7 @@ func Start(c Config) (*System, error) {
 	if s.devices, err = device.Discover(finding, s.deviceConfig()); err != nil {
 		return nil, fmt.Errorf("looking for devices: %w", err)
 	}
-	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
-		return slog.New(demoted{c.Log.Handler()}).With("lib", "protoactor")
-	}))
+	s.system = newActorSystem(c.Log)
 	if s.link, err = startLink(&s.cfg, s.system, s.guard(), s.book); err == nil {
 		err = s.spawn()
 	}
@@ -77,6 +75,15 @@ func Start(c Config) (*System, error) {
 		s.tasks.Go(func() { device.Watch(s.work, s.deviceConfig(), s.devices, s.sampled) })
 	}
 	return s, nil
+}
+
+// newActorSystem makes a system that logs to log. Its count of dead letters, a
+// goroutine that nobody can wait for, is made to end soon.
+func newActorSystem(log *slog.Logger) *actor.ActorSystem {
+	return actor.NewActorSystem(actor.WithDeadLetterThrottleInterval(10*time.Millisecond),
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+			return slog.New(demoted{log.Handler()}).With("lib", "protoactor")
+		}))
 }
 
 func (s *System) deviceConfig() device.Config {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -100,6 +101,12 @@ func (p *parent) Receive(c actor.Context) {
 	}
 }
 
+// newSystem is quiet, and leaves no goroutine behind for long.
+func newSystem() *actor.ActorSystem {
+	return actor.NewActorSystem(actor.WithDeadLetterThrottleInterval(10*time.Millisecond),
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
+}
+
 func fast() Policy {
 	return Policy{First: time.Millisecond, Last: 4 * time.Millisecond, Probe: 5 * time.Millisecond, Stable: time.Hour, Unhealthy: 2}
 }
@@ -120,7 +127,7 @@ func start(t *testing.T, p Policy, open func(n int) (engine.Engine, error)) (nex
 			return open(opened)
 		},
 	}
-	s := actor.NewActorSystem()
+	s := newSystem()
 	pid := s.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return &parent{cfg: cfg, events: events} }))
 	next = func() *Changed {
 		t.Helper()
@@ -267,7 +274,7 @@ func TestStopWhileFetching(t *testing.T) {
 		<-ctx.Done()
 		return "", ctx.Err()
 	}}
-	s := actor.NewActorSystem()
+	s := newSystem()
 	pid := s.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return &parent{cfg: cfg, events: make(chan any, 100)} }))
 	<-fetching
 	if err := s.Root.StopFuture(pid).Wait(); err != nil {
