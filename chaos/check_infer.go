@@ -54,6 +54,12 @@ func checkDispatch(e *Evidence) Verdict {
 	return v
 }
 
+// brokeOff tells whether the mock engine broke its answer off, at every attempt
+// that was made.
+func brokeOff(o Op) bool {
+	return o.Model == mockModel && (o.Code == "stream_broken" || o.Code == "engine_error") && o.Seen > 0 && o.Finished == 0
+}
+
 // afterglow is how long after a fault a request may still suffer from it.
 const afterglow = time.Second
 
@@ -68,8 +74,7 @@ func checkQuiet(e *Evidence) Verdict {
 			continue
 		}
 		v.Looked++
-		broken := o.Model == mockModel && o.Result == ErrorEvent && o.Code == "stream_broken"
-		if o.Result != Complete && o.Code != "no_capacity" && !broken {
+		if o.Result != Complete && o.Code != "no_capacity" && !brokeOff(o) {
 			v.breach(o.End, "", "request %s for %s to %s at %.3fs, with no fault near: %s %s %s", o.Request, o.Model, o.Node, o.Begin.Seconds(), o.Result, o.Code, o.Detail)
 		}
 	}

@@ -120,6 +120,7 @@ func TestViolationsAreCaught(t *testing.T) {
 		{"a second dispatch after a retry", CheckDispatch, []Op{seen(request("n1", mockModel, Complete, 0, 100), 2, 3)}},
 		{"an answer from nowhere", CheckDispatch, []Op{seen(request("n1", mockModel, Complete, 0, 100), 1, 0)}},
 		{"an error without a cause", CheckQuiet, []Op{coded(request("n1", "real", HTTPError, 12_000, 12_100), "model_not_ready")}},
+		{"an error of the mock's that it did not make", CheckQuiet, []Op{coded(seen(request("n1", mockModel, HTTPError, 12_000, 12_100), 3, 0), "engine_error")}},
 		{"a real stream that broke without a cause", CheckQuiet, []Op{coded(request("n1", "real", ErrorEvent, 12_000, 12_100), "stream_broken")}},
 		{"a slow write", CheckWritable, []Op{{Op: OpWrite, Node: "n3", Begin: ms(5000), End: ms(8100), Result: Done}}},
 		{"no write", CheckWritable, []Op{{Op: OpWrite, Node: "n3", Begin: ms(5000), End: ms(5100), Result: Unknown}}},
@@ -151,6 +152,7 @@ func TestWhatIsExcused(t *testing.T) {
 		{"a full cluster", []Op{coded(request("n1", "real", HTTPError, 12_000, 12_100), "no_capacity")}},
 		{"a connection that did not come about while the node was stopped", []Op{fault(Stop, "n1", 15_000, 17_000), request("n1", "real", NoConnect, 15_500, 17_500)}},
 		{"an error of a request that began in a fault", []Op{coded(request("n1", "real", HTTPError, 8900, 12_000), "stream_broken")}},
+		{"an answer that the mock broke off three times", []Op{coded(seen(request("n1", mockModel, HTTPError, 12_000, 12_100), 3, 3), "engine_error")}},
 		{"an answer that does not tell how often it was tried", []Op{seen(request("n1", mockModel, Complete, 0, 100), 0, 2)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -24,7 +24,7 @@ type mockServer struct {
 const (
 	mockTokens   = 40
 	mockInterval = 15 * time.Millisecond
-	mockCutEvery = 31  // requests
+	mockCutEvery = 7   // requests
 	mockCutAfter = 190 // bytes: inside a whole answer, and inside a stream's second event
 )
 

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/lotabots/lotabots/node/demo"
 )
 
 // The official clients, pinned. They are fetched into the repository's cache.
@@ -20,7 +22,8 @@ const (
 func TestOfficialClients(t *testing.T) {
 	c := startCluster(t, nil)
 	environment := append(os.Environ(),
-		"OPENAI_BASE_URL="+c.file.Nodes[1].API+"/v1", "OPENAI_API_KEY="+c.file.AdminKey, "MODEL="+c.file.Deployment)
+		"OPENAI_BASE_URL="+c.file.Nodes[1].API+"/v1", "OPENAI_API_KEY="+c.file.AdminKey, "MODEL="+c.file.Deployment,
+		"QUESTION="+demo.Question, "ANSWER="+demo.Answer)
 	t.Run("node", func(t *testing.T) {
 		dir := cache(t, "openai-node")
 		if _, err := os.Stat(filepath.Join(dir, "node_modules", "openai")); err != nil {

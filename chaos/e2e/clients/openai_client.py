@@ -7,14 +7,14 @@ import openai
 
 client = openai.OpenAI()
 model = os.environ["MODEL"]
-messages = [{"role": "user", "content": "Count from 1 to 10."}]
+messages = [{"role": "user", "content": os.environ["QUESTION"]}]
 
 models = [m.id for m in client.models.list()]
 assert model in models, models
 
 answer = client.chat.completions.create(model=model, messages=messages, temperature=0)
 assert answer.choices[0].finish_reason == "stop", answer
-assert "10" in answer.choices[0].message.content, answer
+assert answer.choices[0].message.content == os.environ["ANSWER"], answer
 assert answer.usage.completion_tokens > 0, answer
 
 text, finish, usage = "", None, None
