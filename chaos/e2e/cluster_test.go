@@ -126,7 +126,7 @@ func (c *cluster) run(arguments ...string) string {
 type status struct {
 	Leader    string `json:"leader"`
 	Instances []struct {
-		Instance   string `json:"instance"`
+		ID         string `json:"id"`
 		Deployment string `json:"deployment"`
 		Node       string `json:"node"`
 		State      string `json:"state"`

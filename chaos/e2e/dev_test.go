@@ -1,0 +1,142 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/node/demo"
+	"github.com/lotabots/lotabots/node/dev"
+)
+
+// TestSideBySide: two dev clusters on one machine do not know each other.
+func TestSideBySide(t *testing.T) {
+	a := startCluster(t, nil, "--nodes", "1", "--regions", "here")
+	b := startCluster(t, nil, "--nodes", "1", "--regions", "here")
+	if answer, _, err := call(context.Background(), "GET", a.file.Nodes[0].API+"/v1/models", b.file.AdminKey, nil); err != nil || answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("one cluster takes the other's key: %v %v", answer, err)
+	}
+	for _, c := range []*cluster{a, b} {
+		if got := ask(t, c.file.Nodes[0].API, c.file.AdminKey, c.file.Deployment, demo.Question); got != demo.Answer {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
+// TestKeptCluster: a dev cluster in a directory of its own comes back as it was,
+// also after its dev process was killed, which leaves no node running.
+func TestKeptCluster(t *testing.T) {
+	dir := t.TempDir()
+	start := func() (*exec.Cmd, *dev.File) {
+		cmd := exec.Command(binary(t), "dev", "--no-demo", "--data", dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		deadline := time.Now().Add(time.Minute)
+		for time.Now().Before(deadline) {
+			if f, err := dev.Load(dir); err == nil && f.Dev == cmd.Process.Pid {
+				return cmd, f
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		_ = cmd.Process.Kill()
+		t.Fatal("the cluster does not serve within a minute")
+		return nil, nil
+	}
+	cmd, first := start()
+	c := &cluster{t: t, dir: dir, file: first}
+	c.run("keys", "create", "--name", "kept")
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	c.await(30*time.Second, "the nodes have ended with dev", func() bool { return processesOf(dir) == "" })
+
+	cmd, second := start()
+	defer func() {
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		_ = cmd.Wait()
+		if left := processesOf(dir); left != "" {
+			t.Errorf("processes left behind:\n%s", left)
+		}
+	}()
+	c.file = second
+	if first.AdminKey != second.AdminKey || !strings.Contains(c.run("keys", "ls"), "kept") {
+		t.Error("the cluster that came back is another one")
+	}
+	if got := ask(t, second.Nodes[2].API, second.AdminKey, second.Deployment, demo.Question); got != demo.Answer {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestSidecar: a gateway of its own joins under a gateway's token, serves, and
+// can be killed and started again without an engine noticing.
+func TestSidecar(t *testing.T) {
+	c := startCluster(t, nil)
+	token := strings.TrimSpace(c.run("tokens", "create", "--role", "gateway"))
+	data := filepath.Join(c.dir, "sidecar")
+	api, port := freeAddr(t), freeAddr(t)
+	arguments := []string{"gateway", "--data", data, "--id", "sidecar", "--region", c.file.Nodes[0].Region,
+		"--cluster-listen", port, "--api-listen", api}
+	start := func(more ...string) *exec.Cmd {
+		cmd := exec.Command(binary(t), append(arguments, more...)...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		c.await(30*time.Second, "the sidecar is ready", func() bool {
+			answer, err := http.Get("http://" + api + "/readyz")
+			if err != nil {
+				return false
+			}
+			answer.Body.Close()
+			return answer.StatusCode == http.StatusOK
+		})
+		return cmd
+	}
+	before := c.status().Instances
+	cmd := start("--join", c.file.Nodes[0].Cluster, "--token", token)
+	if got := ask(t, "http://"+api, c.file.AdminKey, c.file.Deployment, demo.Question); got != demo.Answer {
+		t.Errorf("through the sidecar: %q", got)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	cmd = start()
+	if got := ask(t, "http://"+api, c.file.AdminKey, c.file.Deployment, demo.Question); got != demo.Answer {
+		t.Errorf("through the sidecar, started again: %q", got)
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the sidecar ends with %v", err)
+	}
+	after := c.status().Instances
+	if len(before) != 2 || len(after) != 2 || before[0].ID != after[0].ID || before[1].ID != after[1].ID {
+		t.Errorf("instances changed from %v to %v", before, after)
+	}
+}
+
+// freeAddr is an address of 127.0.0.1 that is free for TCP and UDP at this moment.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for range 50 {
+		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		udp, err := net.ListenPacket("udp", tcp.Addr().String())
+		tcp.Close()
+		if err == nil {
+			udp.Close()
+			return tcp.Addr().String()
+		}
+	}
+	t.Fatal("no port is free for TCP and UDP")
+	return ""
+}
