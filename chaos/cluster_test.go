@@ -117,7 +117,7 @@ func TestInfer(t *testing.T) {
 	n := node{Node: dev.Node{ID: "n1", API: server.URL}}
 	want := []string{Complete, Complete, Broken, Complete}
 	for i, result := range want {
-		o := infer(context.Background(), h, newHTTP(), n, question{model: "m", prompt: "x", tokens: 5, stream: true, answer: expected(5)}, 1)
+		o := infer(t.Context(), h, newHTTP(), n, question{model: "m", prompt: "x", tokens: 5, stream: true, answer: expected(5)}, 1)
 		if o.Result != result || o.Node != "n1" || o.End <= o.Begin {
 			t.Errorf("request %d: %+v, want %s", i, o, result)
 		}
@@ -125,12 +125,12 @@ func TestInfer(t *testing.T) {
 			t.Errorf("request %d was seen %d times", i, seen.Dispatched)
 		}
 	}
-	o := infer(context.Background(), h, newHTTP(), n, question{model: "m", tokens: 5, stream: true, answer: " t9"}, 1)
+	o := infer(t.Context(), h, newHTTP(), n, question{model: "m", tokens: 5, stream: true, answer: " t9"}, 1)
 	if o.Result != Garbled {
 		t.Errorf("another text: %+v", o)
 	}
 	server.Close()
-	if o := infer(context.Background(), h, newHTTP(), n, question{model: "m", tokens: 5}, 1); o.Result != NoConnect {
+	if o := infer(t.Context(), h, newHTTP(), n, question{model: "m", tokens: 5}, 1); o.Result != NoConnect {
 		t.Errorf("without a server: %+v", o)
 	}
 }
@@ -150,21 +150,21 @@ func TestReplies(t *testing.T) {
 	defer server.Close()
 	r := &registry{history: NewHistory(), web: newHTTP()}
 	n := node{Node: dev.Node{ID: "n1", API: server.URL}, key: "admin"}
-	k, made := r.create(context.Background(), n, 1)
+	k, made := r.create(t.Context(), n, 1)
 	if made.Result != Done || k.id != "k1" || k.text != "text" || r.newest.Load() != 17 {
 		t.Errorf("created %+v, %+v, state %d", k, made, r.newest.Load())
 	}
-	if o := r.revoke(context.Background(), n, k, 1); o.Result != Done || len(o.Lagging) != 1 {
+	if o := r.revoke(t.Context(), n, k, 1); o.Result != Done || len(o.Lagging) != 1 {
 		t.Errorf("revoked: %+v", o)
 	}
 	for code, want := range map[string]string{"no_leader": Refused, "outcome_unknown": Unknown, "internal": Unknown, "deadline_exceeded": Unknown, "not_found": Absent} {
 		answers["code"] = code
-		if o := r.revoke(context.Background(), n, k, 1); o.Result != want {
+		if o := r.revoke(t.Context(), n, k, 1); o.Result != want {
 			t.Errorf("%s: %+v, want %s", code, o, want)
 		}
 	}
 	server.Close()
-	if o := r.revoke(context.Background(), n, k, 1); o.Result != Refused {
+	if o := r.revoke(t.Context(), n, k, 1); o.Result != Refused {
 		t.Errorf("without a server: %+v", o)
 	}
 }
@@ -187,7 +187,7 @@ func TestProcessesAreFoundByTheirDirectory(t *testing.T) {
 }
 
 func TestSleepEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	if !sleep(ctx, time.Millisecond) {
 		t.Error("a short sleep was cut off")
 	}

@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"strings"
@@ -104,7 +103,7 @@ func TestConfig(t *testing.T) {
 	} {
 		c := sound
 		bad.change(&c)
-		if _, err := Run(context.Background(), c); err == nil || !strings.Contains(err.Error(), bad.says) {
+		if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), bad.says) {
 			t.Errorf("%+v: %v, want it to speak of %q", c, err, bad.says)
 		}
 	}

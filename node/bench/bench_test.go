@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"math"
 	"net"
 	"net/http"
@@ -96,11 +95,11 @@ func TestLoops(t *testing.T) {
 	go func() { _ = pass.Serve(l) }()
 	defer pass.Shutdown()
 	for _, to := range []string{address, l.Addr().String()} {
-		p50, n, err := closedLoop(context.Background(), target{to, "m", "k"}, 3, 50*time.Millisecond)
+		p50, n, err := closedLoop(t.Context(), target{to, "m", "k"}, 3, 50*time.Millisecond)
 		if err != nil || n < 3 || p50 <= 0 {
 			t.Errorf("%d answers, %v, %v", n, p50, err)
 		}
-		s, err := streamLoop(context.Background(), target{to, "m", "k"}, 3, 50*time.Millisecond)
+		s, err := streamLoop(t.Context(), target{to, "m", "k"}, 3, 50*time.Millisecond)
 		if err != nil || s.pieces < streamTokens || s.pieces%streamTokens != 0 {
 			t.Errorf("%d pieces, %v", s.pieces, err)
 		}
@@ -111,10 +110,10 @@ func TestErrorsEndALoop(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "full", 429) }))
 	defer s.Close()
 	to := target{strings.TrimPrefix(s.URL, "http://"), "m", "k"}
-	if _, _, err := closedLoop(context.Background(), to, 1, time.Second); err == nil || !strings.Contains(err.Error(), "429") {
+	if _, _, err := closedLoop(t.Context(), to, 1, time.Second); err == nil || !strings.Contains(err.Error(), "429") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := streamLoop(context.Background(), to, 1, time.Second); err == nil || !strings.Contains(err.Error(), "429") {
+	if _, err := streamLoop(t.Context(), to, 1, time.Second); err == nil || !strings.Contains(err.Error(), "429") {
 		t.Errorf("got %v", err)
 	}
 }
