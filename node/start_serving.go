@@ -39,7 +39,7 @@ func (n *Node) startActors(context.Context) error {
 	n.actors, err = actors.Start(actors.Config{
 		Node: n.id, Region: n.config.Node.Region, Boot: n.boot, Address: n.port.Addr(),
 		ServerTLS: n.port.ServerTLS("actor"), ClientTLS: func() *tls.Config { return n.port.ClientTLS("actor", "") },
-		RemoteAddr: n.addressOf, Splice: func(loopback string) { n.port.Splice("actor", loopback) },
+		Dial: n.port.Connect, RemoteAddr: n.addressOf, Splice: func(loopback string) { n.port.Splice("actor", loopback) },
 		BlobPath: n.modelPath, Revoked: n.revoked, Digest: n.spread, Devices: devices,
 		Engines: actors.Engines{
 			Helper: n.config.Engines.Helper, Libraries: n.config.Engines.Libraries, Ollama: n.config.Engines.Ollama,

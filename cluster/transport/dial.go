@@ -43,6 +43,12 @@ func (p *Port) dial(ctx context.Context, proto, addr string, id spec.NodeID, poo
 	return c, nil
 }
 
+// Connect makes a bare TCP connection to another node's cluster port, for a
+// protocol that does its own TLS by ClientTLS.
+func (p *Port) Connect(ctx context.Context, addr string) (net.Conn, error) {
+	return p.dialer().DialContext(ctx, "tcp", addr)
+}
+
 // dialer leaves from the address that the port listens on, so that the two ends
 // of a link are told apart by address in both directions.
 func (p *Port) dialer() *net.Dialer {
