@@ -2,6 +2,7 @@ package balance
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -56,6 +57,7 @@ type Query struct {
 	Region       string   // of this gateway
 	PromptTokens int
 	Exclude      []spec.InstanceID // tried already
+	Avoid        []spec.NodeID     // failed already: only if nobody else has room
 	Expected     bool              // the state places an instance of it, so waiting may help
 }
 
@@ -81,8 +83,9 @@ const (
 // Pick chooses among the instances of one deployment: of the version in the
 // state, or, where none of those is ready, of the newest version that is, which
 // may be newer than this node's copy of the state; in the
-// gateway's own region as long as that has room; the least expected seconds;
-// at random among equals. It never waits and never allocates.
+// gateway's own region as long as that has room, and on a node to be avoided
+// only where no other has; the least expected seconds; at random among equals.
+// It never waits and never allocates.
 func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random func() uint64) (*Instance, Standing) {
 	version, standing := servable(list, q)
 	if standing != Full {
@@ -90,19 +93,19 @@ func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random
 	}
 	var best *Instance
 	var bestScore float64
-	bestHome, ties := false, uint64(0)
+	bestPlace, ties := 0, uint64(0)
 	for _, in := range list {
 		if in.Version != version || !in.ready(q) || !in.room(now, stale) || excluded(in, q) {
 			continue
 		}
-		home := in.node.Region == q.Region
-		if best != nil && bestHome && !home {
+		place := in.place(q)
+		if best != nil && bestPlace < place {
 			continue
 		}
 		score := in.score(q)
 		switch {
-		case best == nil || (home && !bestHome) || score < bestScore:
-			best, bestScore, bestHome, ties = in, score, home, 1
+		case best == nil || place < bestPlace || score < bestScore:
+			best, bestScore, bestPlace, ties = in, score, place, 1
 		case score == bestScore:
 			ties++
 			if random()%ties == 0 {
@@ -145,6 +148,18 @@ func (in *Instance) ready(q *Query) bool {
 		in.node.alive && !in.node.Draining && allowedRegion(in.node.Region, q.Regions)
 }
 
+// place ranks where the instance is, the best first.
+func (in *Instance) place(q *Query) int {
+	rank := 0
+	if in.node.Region != q.Region {
+		rank = 1
+	}
+	if slices.Contains(q.Avoid, in.Node) {
+		rank += 2
+	}
+	return rank
+}
+
 // coming tells whether the instance may yet become ready.
 func (in *Instance) coming(q *Query) bool {
 	return !in.gone && in.State != wire.InstanceState_INSTANCE_STATE_FAILED && allowedRegion(in.node.Region, q.Regions)
@@ -179,24 +194,9 @@ func (in *Instance) score(q *Query) float64 {
 }
 
 func allowedRegion(region string, allowed []string) bool {
-	if len(allowed) == 0 {
-		return true
-	}
-	for _, r := range allowed {
-		if r == region {
-			return true
-		}
-	}
-	return false
+	return len(allowed) == 0 || slices.Contains(allowed, region)
 }
 
-func excluded(in *Instance, q *Query) bool {
-	for _, id := range q.Exclude {
-		if id == in.Target.Instance {
-			return true
-		}
-	}
-	return false
-}
+func excluded(in *Instance, q *Query) bool { return slices.Contains(q.Exclude, in.Target.Instance) }
 
 func random() uint64 { return rand.Uint64() }

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -62,6 +63,8 @@ func TestPick(t *testing.T) {
 		{"own region although busier", []*Instance{inst("a", inRegion("south")), inst("b", running(1))}, q(), "b", Picked},
 		{"another region when home is full", []*Instance{inst("a", inRegion("south")), inst("b", running(2))}, q(), "a", Picked},
 		{"allowed regions alone", []*Instance{inst("a"), inst("b", inRegion("south"), running(1))}, q(func(q *Query) { q.Regions = []string{"south"} }), "b", Picked},
+		{"a failed node last", []*Instance{inst("a"), inst("b", inRegion("south"), running(1))}, q(func(q *Query) { q.Avoid = []spec.NodeID{"n-a"} }), "b", Picked},
+		{"a failed node rather than none", []*Instance{inst("a"), inst("b", running(2))}, q(func(q *Query) { q.Avoid = []spec.NodeID{"n-a"} }), "a", Picked},
 		{"no allowed region", []*Instance{inst("a")}, q(func(q *Query) { q.Regions = []string{"east"} }), "", Absent},
 		{"full", []*Instance{inst("a", running(2)), inst("b", func(in *Instance) { in.Queued = 3 })}, q(), "", Full},
 		{"not heard of", []*Instance{inst("a", heardAgo(stale+1))}, q(), "", Full},
@@ -142,6 +145,9 @@ func TestPickProperties(t *testing.T) {
 			if rapid.IntRange(0, 4).Draw(t, "tried") == 0 {
 				q.Exclude = append(q.Exclude, spec.InstanceID(id))
 			}
+			if rapid.IntRange(0, 4).Draw(t, "failed") == 0 {
+				q.Avoid = append(q.Avoid, spec.NodeID("n-"+id))
+			}
 		}
 		may := func(in *Instance) bool { return in.ready(q) && !excluded(in, q) }
 		can := func(in *Instance) bool { return may(in) && in.room(epoch, stale) }
@@ -165,6 +171,9 @@ func TestPickProperties(t *testing.T) {
 			switch {
 			case got == nil:
 				t.Fatalf("%s had room, and nobody was picked: %d", in.Target.Instance, s)
+			case slices.Contains(q.Avoid, got.Node) && !slices.Contains(q.Avoid, in.Node):
+				t.Fatalf("%s on a node that failed, and %s had room", got.Target.Instance, in.Target.Instance)
+			case slices.Contains(q.Avoid, got.Node) != slices.Contains(q.Avoid, in.Node):
 			case in.node.Region == "north" && got.node.Region != "north":
 				t.Fatalf("%s in another region, and %s at home had room", got.Target.Instance, in.Target.Instance)
 			case in.node.Region == got.node.Region && in.score(q) < got.score(q):

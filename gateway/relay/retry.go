@@ -60,6 +60,7 @@ func (x *Exchange) judge(err error) error {
 		"instance", x.grant.Target.Instance, "attempt", x.out.Attempts, "error", err)
 	x.Query.Exclude = append(x.Query.Exclude, x.grant.Target.Instance)
 	if !errors.Is(err, errStatus) {
+		x.Query.Avoid = append(x.Query.Avoid, x.grant.Node) // its other instances may be as dead
 		x.grant.Failed()
 	}
 	x.drop()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/openai"
 )
 
@@ -136,6 +137,21 @@ func TestFinalErrors(t *testing.T) {
 				t.Errorf("%s: outcome %+v", c.name, o)
 			}
 		}
+	}
+}
+
+// TestAnotherNodeFirst: a dead node has more instances than a request has tries.
+func TestAnotherNodeFirst(t *testing.T) {
+	b := newBench(t, "a b")
+	dead := &wire.DeviceLoad{Device: "cpu/a", Seq: b.seq.Add(1)}
+	for _, id := range []string{"1", "2", "3", "4"} {
+		dead.Instances = append(dead.Instances, &wire.InstanceLoad{Instance: id, Deployment: "m", Version: 3, State: wire.InstanceState_INSTANCE_STATE_READY, Slots: 4, PrefillTps: 1000})
+	}
+	b.table.Observe(&wire.LoadDigest{Node: "a", Boot: 1, Devices: []*wire.DeviceLoad{dead}}, time.Now())
+	b.plays("a", play{err: errConnect})
+	b.plays("b", says(200, answer))
+	if res, body := b.get(false); res.StatusCode != 200 || b.tried() != "a b" {
+		t.Errorf("%d %s, tried %s", res.StatusCode, body, b.tried())
 	}
 }
 
