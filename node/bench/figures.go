@@ -59,7 +59,11 @@ func table(out io.Writer, ways []way, results []result) {
 	row := func(name, format string, of func(measurement) float64) {
 		fmt.Fprintf(w, "%s\t", name)
 		for _, r := range results {
-			fmt.Fprintf(w, format+"\t", r.median(of))
+			if value := r.median(of); value != 0 {
+				fmt.Fprintf(w, format+"\t", value)
+			} else {
+				fmt.Fprint(w, "-\t") // not measured
+			}
 		}
 		fmt.Fprintln(w)
 	}
