@@ -71,6 +71,7 @@ func found(t *testing.T, id, region string) *testNode {
 		t.Fatal(err)
 	}
 	n.start()
+	n.ready()
 	return n
 }
 
