@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -196,6 +197,7 @@ func TestBodyOfNobody(t *testing.T) {
 func TestSlowClients(t *testing.T) {
 	r := newRig(t, func(c *gateway.Config) { c.ReadTimeout = 300 * time.Millisecond })
 	key := "Authorization: Bearer " + r.admin + "\r\n"
+	var clients sync.WaitGroup
 	for name, c := range map[string]struct{ sent, answer string }{
 		"before anything":             {"", ""},
 		"in the headers":              {"POST /v1/chat/completions HTTP/1.1\r\nHo", "HTTP/1.1 400 "},
@@ -206,12 +208,15 @@ func TestSlowClients(t *testing.T) {
 		"in a model, without a key":   {"PUT /admin/v1/models/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx", "HTTP/1.1 400 "},
 		"in a model that is expected": {"PUT /admin/v1/models/x HTTP/1.1\r\nHost: x\r\n" + key + "Expect: 100-continue\r\nContent-Length: 100\r\n\r\nx", "HTTP/1.1 100 "},
 	} {
-		began := time.Now()
-		got, closed := r.raw(c.sent, 10*time.Second)
-		if took := time.Since(began); !closed || took > 5*time.Second || !strings.HasPrefix(got, c.answer) {
-			t.Errorf("%s: closed %v after %v, %q", name, closed, took, got)
-		}
+		clients.Go(func() {
+			began := time.Now()
+			got, closed := r.raw(c.sent, 10*time.Second)
+			if took := time.Since(began); !closed || took > 5*time.Second || !strings.HasPrefix(got, c.answer) {
+				t.Errorf("%s: closed %v after %v, %q", name, closed, took, got)
+			}
+		})
 	}
+	clients.Wait()
 }
 
 // TestSlowModel: an import may take longer than any other request, while bytes come.
