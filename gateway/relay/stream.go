@@ -93,12 +93,12 @@ func (b *body) Read(p []byte) (int, error) {
 
 // arm moves the write deadline on, at most once a second.
 func (b *body) arm() {
-	now := time.Unix(0, b.x.r.watcher.now.Load())
+	now := time.Now()
 	if b.x.Conn == nil || now.Sub(b.armed) < time.Second {
 		return
 	}
 	b.armed = now
-	_ = b.x.Conn.SetWriteDeadline(time.Now().Add(b.x.r.cfg.WriteStall))
+	_ = b.x.Conn.SetWriteDeadline(now.Add(b.x.r.cfg.WriteStall))
 }
 
 // next returns what to send next; it is valid until the following call.

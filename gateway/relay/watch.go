@@ -23,6 +23,7 @@ var (
 
 const (
 	sweepEvery  = 50 * time.Millisecond
+	maxStep     = 2 * sweepEvery
 	watchShards = 16
 	// suspectAfter is how long a request on a node that is no member any more
 	// may go without a byte. One whose bytes still come is left alone.
@@ -34,7 +35,7 @@ const (
 // A request that takes less than one sweep costs two list operations.
 type watcher struct {
 	alive  func(spec.NodeID) bool
-	now    atomic.Int64 // Unix ns, as of the last sweep
+	clock  atomic.Int64 // ns that it has been watching for, as of the last sweep
 	shards [watchShards]struct {
 		sync.Mutex
 		head watch
@@ -57,12 +58,11 @@ type watch struct {
 	deadline   int64                   // Unix ns; 0: none
 	cause      error                   // final: no further attempt
 	fresh      bool                    // not swept yet
-	progress   atomic.Int64            // Unix ns of the last byte
+	progress   atomic.Int64            // the clock at the last byte
 }
 
 func newWatcher(alive func(spec.NodeID) bool) *watcher {
 	w := &watcher{alive: alive, stop: make(chan struct{}), ended: make(chan struct{})}
-	w.now.Store(time.Now().UnixNano())
 	for i := range w.shards {
 		h := &w.shards[i].head
 		h.prev, h.next = h, h
@@ -74,16 +74,22 @@ func (w *watcher) run() {
 	defer close(w.ended)
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	for {
+	for last := time.Now(); ; {
 		select {
 		case <-w.stop:
 			return
-		case t := <-tick.C:
-			w.now.Store(t.UnixNano())
-			w.sweep(t.UnixNano())
+		case <-tick.C:
+			now := time.Now()
+			w.step(now.Sub(last))
+			w.sweep(now.UnixNano())
+			last = now
 		}
 	}
 }
+
+// step moves the clock on. Time in which this process did not run, stopped or
+// starved, does not count against those whose bytes it could not have seen.
+func (w *watcher) step(passed time.Duration) { w.clock.Add(int64(min(passed, maxStep))) }
 
 func (w *watcher) add(x *watch, conn net.Conn, deadline time.Time) {
 	x.conn = rawConn(conn)
@@ -128,7 +134,7 @@ func (w *watcher) expect(x *watch, node spec.NodeID, limit time.Duration) {
 	s.Lock()
 	defer s.Unlock()
 	x.node, x.limit = node, limit
-	x.progress.Store(w.now.Load())
+	x.progress.Store(w.clock.Load())
 }
 
 func (w *watcher) finalCause(x *watch) error {
@@ -149,8 +155,9 @@ func (w *watcher) leave(x *watch) {
 }
 
 // touch says that a byte came.
-func (w *watcher) touch(x *watch) { x.progress.Store(w.now.Load()) }
+func (w *watcher) touch(x *watch) { x.progress.Store(w.clock.Load()) }
 
+// sweep judges every request; now is Unix ns, for the deadlines.
 func (w *watcher) sweep(now int64) {
 	for i := range w.shards {
 		s := &w.shards[i]
@@ -167,7 +174,7 @@ func (w *watcher) sweep(now int64) {
 }
 
 func (w *watcher) judge(x *watch, now int64) {
-	idle := time.Duration(now - x.progress.Load())
+	idle := time.Duration(w.clock.Load() - x.progress.Load())
 	switch {
 	case x.cause != nil:
 	case closedByPeer(x.conn):

@@ -270,3 +270,36 @@ func TestAbort(t *testing.T) {
 		}
 	}
 }
+
+// TestTimeNotWatched: a process that was stopped, or starved, must not take the
+// streams whose bytes it has not read yet for stalled.
+func TestTimeNotWatched(t *testing.T) {
+	w := newWatcher(func(spec.NodeID) bool { return true })
+	var x watch
+	w.add(&x, nil, time.Time{})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	if err := w.attempt(&x, cancel); err != nil {
+		t.Fatal(err)
+	}
+	w.expect(&x, "a", time.Second)
+	pass := func(d time.Duration) { w.step(d); w.sweep(time.Now().UnixNano()) }
+	pass(sweepEvery)
+	pass(time.Hour)
+	if ctx.Err() != nil {
+		t.Fatal("ended after an hour in which nobody looked")
+	}
+	for range time.Second / sweepEvery {
+		w.touch(&x)
+		pass(sweepEvery)
+	}
+	if ctx.Err() != nil {
+		t.Fatal("ended while bytes came")
+	}
+	for range time.Second/sweepEvery + 1 {
+		pass(sweepEvery)
+	}
+	if !errors.Is(context.Cause(ctx), errStalled) {
+		t.Errorf("not ended after a second without a byte: %v", context.Cause(ctx))
+	}
+	w.remove(&x)
+}
