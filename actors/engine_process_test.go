@@ -241,7 +241,7 @@ func helper(t *testing.T) string {
 		t.Skipf("llama.cpp's libraries are not here; run lotabots-engine install: %v", err)
 	}
 	built.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "lotabots-actors-test"); built.err != nil {
+		if built.dir, built.err = os.MkdirTemp("", "lotabots-actors-test"); built.err != nil { //nolint:usetesting // several tests share it
 			return
 		}
 		built.path = filepath.Join(built.dir, "lotabots-engine")

@@ -100,7 +100,7 @@ func (o opener) request(ctx context.Context, p place, target spec.Target, call *
 		x.finish(resultGone, errShutdown)
 		return nil, &spec.Rejection{Reason: spec.RejectDraining}
 	}
-	resp, err := p.Engine.Do(ctx, call.Path, headerOf(ctx, call), body)
+	resp, err := p.Engine.Do(ctx, call.Path, headerOf(ctx, call), body) //nolint:bodyclose // the stream closes it
 	if err != nil {
 		return nil, x.failed(ctx, err)
 	}

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -189,7 +190,8 @@ func TestAfterShutdownNothingIsLetIn(t *testing.T) {
 		t.Error("quota was granted")
 	}
 	_, err := a.Opener().Open(t.Context(), spec.Target{Device: id}, spec.Call{}, nil)
-	if r, ok := err.(*spec.Rejection); !ok || r.Reason != spec.RejectDraining {
+	var r *spec.Rejection
+	if !errors.As(err, &r) || r.Reason != spec.RejectDraining {
 		t.Errorf("open: %v", err)
 	}
 	a.stop() // again does nothing

@@ -171,7 +171,7 @@ func (s *System) Command(ctx context.Context, node spec.NodeID, id spec.DeviceID
 	defer end()
 	address := s.cfg.Address
 	if node != s.cfg.Node {
-		known := false
+		var known bool
 		if address, known = s.cfg.RemoteAddr(node); !known {
 			return nil, spec.Errorf(spec.CodeNotFound, "No address is known of node %s.", node)
 		}

@@ -78,7 +78,7 @@ func (k *cluster) views(ctx context.Context, r *registry) ([]view, error) {
 			defer cancel()
 			p := r.call(limited, n, n.key, http.MethodGet, "/admin/v1/status", nil, 0)
 			if p.err != nil || p.status != http.StatusOK {
-				errs[i] = fmt.Errorf("node %s does not tell its status: %d %s %v", n.ID, p.status, p.code, p.err)
+				errs[i] = fmt.Errorf("node %s does not tell its status: %d %s %w", n.ID, p.status, p.code, p.err)
 				return
 			}
 			errs[i] = json.Unmarshal(p.body, &out[i])

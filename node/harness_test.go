@@ -181,13 +181,13 @@ func (n *testNode) chat(key, model, question string) (string, error) {
 	defer answer.Body.Close()
 	raw, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("HTTP %d: %s (%v)", answer.StatusCode, raw, err)
+		return "", fmt.Errorf("HTTP %d: %s (%w)", answer.StatusCode, raw, err)
 	}
 	var doc struct {
 		Choices []struct{ Message struct{ Content string } }
 	}
 	if err := json.Unmarshal(raw, &doc); err != nil || len(doc.Choices) != 1 {
-		return "", fmt.Errorf("%s (%v)", raw, err)
+		return "", fmt.Errorf("%s (%w)", raw, err)
 	}
 	return strings.TrimSpace(doc.Choices[0].Message.Content), nil
 }

@@ -101,7 +101,10 @@ func (w *gpuWatch) session(ctx context.Context) error {
 	for range told { // the reader ends before Wait closes its pipe
 	}
 	ended := cmd.Wait()
-	return errors.Join(err, fmt.Errorf("the helper ended (%v)%s", ended, said(complaint.String())))
+	if ended == nil {
+		ended = errors.New("without a failure")
+	}
+	return errors.Join(err, fmt.Errorf("the helper ended: %w%s", ended, said(complaint.String())))
 }
 
 // listen tells what the lines say, and of GPUs that have no lines, until the lines or ctx end.

@@ -51,13 +51,15 @@ func (c Config) llamaServer() (string, error) {
 
 // program finds an executable: the configured one or nothing, else the one in PATH.
 func program(configured, name, hint string) (string, error) {
-	path, err := configured, error(nil)
+	path := configured
 	if configured == "" {
+		var err error
 		if path, err = exec.LookPath(name); err != nil {
 			return "", &spec.Error{Code: spec.CodeEngineUnavailable, Message: name + " is not on this machine", Hint: hint}
 		}
 	}
-	if path, err = filepath.Abs(path); err == nil {
+	path, err := filepath.Abs(path)
+	if err == nil {
 		err = executable(path)
 	}
 	if err != nil {

@@ -71,9 +71,9 @@ func stream(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, o
 		_, _ = w.Write(append(append([]byte("data: "), data...), "\n\n"...)) // a client that has gone ends ctx
 	}
 	for {
-		events, err := out.take(ctx)
-		if err != nil {
-			return nil // the client has gone
+		events, gone := out.take(ctx)
+		if gone != nil {
+			return nil //nolint:nilerr // the client has left: nobody reads an answer
 		}
 		if !begun && events[0].err != nil {
 			return events[0].err
@@ -104,8 +104,8 @@ func stream(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, o
 				return nil
 			}
 		}
-		if err := flush(); err != nil {
-			return nil
+		if flush() != nil {
+			return nil //nolint:nilerr // as above
 		}
 	}
 }

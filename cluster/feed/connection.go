@@ -42,7 +42,7 @@ func dial(ctx context.Context, client *http.Client, server spec.NodeID, from uin
 		c.close()
 		return nil, err
 	}
-	answer, err := client.Do(r)
+	answer, err := client.Do(r) //nolint:bodyclose // close does it
 	if err != nil {
 		c.close()
 		return nil, c.why(err)

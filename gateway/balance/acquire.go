@@ -32,7 +32,7 @@ type waiter struct {
 func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 	t.mu.Lock()
 	p := t.poolLocked(q.Deployment)
-	standing := Full
+	var standing Standing
 	if len(p.waiters) == 0 {
 		var g Grant
 		if g, standing = t.tryLocked(p, q); standing == Picked {

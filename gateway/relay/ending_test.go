@@ -116,9 +116,9 @@ func (b *bench) checkEnding(id string, stream, leaves bool, after time.Duration)
 	if leaves {
 		time.AfterFunc(after, leave)
 	}
-	status, body, failed := 0, "", error(nil)
-	res, err := b.ask(ctx, stream, "X-Request-Id", id)
-	if failed = err; err == nil {
+	status, body := 0, ""
+	res, failed := b.ask(ctx, stream, "X-Request-Id", id)
+	if failed == nil {
 		raw, err := io.ReadAll(res.Body)
 		res.Body.Close()
 		status, body, failed = res.StatusCode, string(raw), err

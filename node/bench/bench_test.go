@@ -107,7 +107,7 @@ func TestLoops(t *testing.T) {
 }
 
 func TestErrorsEndALoop(t *testing.T) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "full", 429) }))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "full", http.StatusTooManyRequests) }))
 	defer s.Close()
 	to := target{strings.TrimPrefix(s.URL, "http://"), "m", "k"}
 	if _, _, err := closedLoop(t.Context(), to, 1, time.Second); err == nil || !strings.Contains(err.Error(), "429") {

@@ -138,7 +138,7 @@ func (c *connection) stream(into *streamed) error {
 	if err := c.client.DoTimeout(c.request, c.response, patience); err != nil {
 		return err
 	}
-	defer c.response.CloseBodyStream()
+	defer func() { _ = c.response.CloseBodyStream() }()
 	if code := c.response.StatusCode(); code != fasthttp.StatusOK {
 		raw, _ := io.ReadAll(io.LimitReader(c.response.BodyStream(), 300))
 		return fmt.Errorf("status %d: %s", code, raw)

@@ -3,6 +3,7 @@ package dev
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -60,7 +61,7 @@ func (c *Cluster) awaitInstances(ctx context.Context, replicas int) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d instances are ready after %v (last error: %v)", ready, replicas, loadLimit, err)
+			return fmt.Errorf("%d of %d instances are ready after %v (last error: %w)", ready, replicas, loadLimit, errors.Join(err, ctx.Err()))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -220,7 +220,7 @@ func TestWriterModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		chunk := rapid.IntRange(300, 8000).Draw(r, "chunk size")
 		m, parts := record(content, chunk)
-		dir, err := os.MkdirTemp(t.TempDir(), "")
+		dir, err := os.MkdirTemp(t.TempDir(), "") //nolint:usetesting // one for each check of rapid
 		if err != nil {
 			r.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,8 @@ func fill(t *testing.T, dir string) string {
 func TestOrder(t *testing.T) {
 	home(t)
 	_, err := Find("")
-	if e, ok := err.(*spec.Error); !ok || e.Code != spec.CodeEngineUnavailable || !strings.Contains(e.Hint, "lotabots-engine install") || !strings.Contains(e.Hint, EnvDir) {
+	var e *spec.Error
+	if !errors.As(err, &e) || e.Code != spec.CodeEngineUnavailable || !strings.Contains(e.Hint, "lotabots-engine install") || !strings.Contains(e.Hint, EnvDir) {
 		t.Errorf("nowhere: %v", err)
 	}
 	cache, err := Cache()
@@ -107,7 +109,7 @@ func TestAnotherPackageIsRefused(t *testing.T) {
 	if _, err := Find(""); err == nil {
 		t.Error("something was installed")
 	}
-	if _, err := Install(context.Background(), ""); err == nil || !strings.Contains(err.(*spec.Error).Hint, "Install npm") {
+	if _, err := Install(context.Background(), ""); err == nil || !strings.Contains(hint(err), "Install npm") {
 		t.Errorf("without npm: %v", err)
 	}
 }
@@ -123,7 +125,7 @@ func TestNpmsErrorIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Install(context.Background(), "")
-	if err == nil || !strings.Contains(err.Error(), "network unreachable") || !strings.Contains(err.(*spec.Error).Hint, "install FILE.tgz") {
+	if err == nil || !strings.Contains(err.Error(), "network unreachable") || !strings.Contains(hint(err), "install FILE.tgz") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -173,4 +175,12 @@ func FuzzUnpack(f *testing.F) {
 			t.Errorf("written outside: %v, %v", entries, err)
 		}
 	})
+}
+
+func hint(err error) string {
+	var e *spec.Error
+	if errors.As(err, &e) {
+		return e.Hint
+	}
+	return ""
 }

@@ -59,7 +59,7 @@ func serve(t *testing.T, more ...string) *process {
 	if _, err := library.Find(""); err != nil {
 		t.Skipf("llama.cpp's libraries are not here; run lotabots-engine install: %v", err)
 	}
-	dir, err := os.MkdirTemp("", "le") // a socket's path has at most 107 bytes
+	dir, err := os.MkdirTemp("", "le") //nolint:usetesting // a socket's path has at most 107 bytes
 	if err != nil {
 		t.Fatal(err)
 	}
