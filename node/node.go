@@ -38,17 +38,18 @@ const FeatureLevel = 1
 // Start, in the order in which the fields stand; a role that the node lacks
 // leaves its part nil.
 type Node struct {
-	config   config.Config
-	id       spec.NodeID
-	version  string
-	boot     uint64 // Unix ms of this start
-	layout   layout
-	member   membership
-	log      *slog.Logger
-	metrics  *prometheus.Registry
-	work     context.Context // ends when Shutdown begins to take parts down
-	abandon  context.CancelFunc
-	observed *observed
+	config      config.Config
+	id          spec.NodeID
+	version     string
+	boot        uint64 // Unix ms of this start
+	layout      layout
+	member      membership
+	log         *slog.Logger
+	metrics     *prometheus.Registry
+	work        context.Context // ends when Shutdown begins to take parts down
+	abandon     context.CancelFunc
+	observed    *observed
+	revocations *revocations
 
 	db       *storage.DB
 	state    *state.Store
@@ -90,7 +91,7 @@ func (n *Node) onStop(name string, fn func(context.Context) error) {
 func Start(ctx context.Context, c config.Config, version string, logs io.Writer) (*Node, error) {
 	n := &Node{
 		config: c, id: spec.NodeID(c.Node.ID), version: version, boot: uint64(time.Now().UnixMilli()),
-		layout: layout{c.Node.Data}, log: newLogger(logs, c), metrics: prometheus.NewRegistry(), observed: newObserved(time.Now),
+		layout: layout{c.Node.Data}, log: newLogger(logs, c), metrics: prometheus.NewRegistry(), observed: newObserved(time.Now), revocations: newRevocations(),
 	}
 	n.work, n.abandon = context.WithCancel(context.Background())
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

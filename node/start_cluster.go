@@ -46,6 +46,9 @@ func (n *Node) openStorage(context.Context) error {
 	if n.state, err = state.Open(n.db); err != nil {
 		return err
 	}
+	unfollow := n.state.Subscribe(func(c state.Change) { n.revocations.follow(c, n.state) })
+	n.onStop("revocations", func(context.Context) error { unfollow(); return nil })
+	n.revocations.follow(state.Change{Reset: true}, n.state)
 	n.blobs, err = blobs.Open(n.layout.models())
 	return err
 }

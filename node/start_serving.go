@@ -73,8 +73,7 @@ func (n *Node) holders() []spec.NodeID {
 // revoked tells whether this node's own copy of the state has the key revoked or
 // expired: whatever the gateway knew, the serving node asks again.
 func (n *Node) revoked(key string) bool {
-	k, ok := n.state.Key(key)
-	return ok && (k.GetRevokedMs() != 0 || k.GetExpiresMs() != 0 && k.GetExpiresMs() <= time.Now().UnixMilli())
+	return n.revocations.revoked(key, time.Now())
 }
 
 // serveCluster answers what other nodes ask.
