@@ -24,7 +24,7 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/\1|\2/' | column -t -s '|'
 
 run: build ## three nodes in two regions on this machine, a model, a streamed answer; Ctrl-C ends it
-	@bin/lotabots-engine install >/dev/null
+	@bin/lotabots-engine install >/dev/null || echo 'llama.cpp could not be fetched: looking for another engine'
 	@exec bin/lotabots dev
 
 build: helper ## bin/lotabots (static) and bin/lotabots-engine

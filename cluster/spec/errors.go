@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // ErrBroken is wrapped by the error of a Stream that ended before its answer did.
@@ -39,6 +40,19 @@ func CodeOf(err error) Code {
 		return e.Code
 	}
 	return CodeInternal
+}
+
+// Explain tells a person at a terminal what happened and what to do about it.
+func Explain(err error) string {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	remedy := e.Hint
+	if remedy == "" {
+		remedy = e.Code.Lookup().Remedy
+	}
+	return fmt.Sprintf("%s (%s). %s.", strings.TrimSuffix(e.Message, "."), e.Code, strings.TrimSuffix(remedy, "."))
 }
 
 // A Code names a class of failure for programs.

@@ -17,7 +17,7 @@ const EnvDir = "LOTABOTS_LLAMA_LIB"
 var needed = []string{"libllama.so", "libggml.so", "libggml-base.so"}
 
 // Find returns the directory of the libraries: the one that a flag gave, the environment's, the
-// cache's, in this order. A place that was named but lacks them is an error: what somebody asked for
+// cache's, that of a local build of llama.cpp, in this order. A place that was named but lacks them is an error: what somebody asked for
 // is never replaced by something else in silence.
 func Find(flag string) (string, error) {
 	if flag != "" {
@@ -33,11 +33,27 @@ func Find(flag string) (string, error) {
 	if missing(cache) == nil {
 		return cache, nil
 	}
-	return "", &spec.Error{
-		Code:    spec.CodeEngineUnavailable,
-		Message: "llama.cpp's libraries are not on this machine: neither --libraries nor " + EnvDir + " is set, and the cache lacks them",
-		Hint:    "Run lotabots-engine install, or set " + EnvDir + " to a directory with " + strings.Join(needed, ", "),
+	for _, dir := range localBuilds() {
+		if missing(dir) == nil {
+			return dir, nil
+		}
 	}
+	return "", &spec.Error{
+		Code: spec.CodeEngineUnavailable,
+		Message: "llama.cpp's libraries are not on this machine: neither --libraries nor " + EnvDir +
+			" is set, the cache lacks them, and there is no local build in " + strings.Join(localBuilds(), ", "),
+		Hint: "Run lotabots-engine install, or set " + EnvDir + " to a directory with " + strings.Join(needed, ", "),
+	}
+}
+
+// localBuilds are the places where llama.cpp's own build and its installation leave
+// libraries. Another release than the binding's may lack functions: then the engine says so at its start.
+func localBuilds() []string {
+	dirs := []string{"/usr/local/lib", "/usr/local/lib/llama"}
+	if home, err := os.UserHomeDir(); err == nil {
+		dirs = append(dirs, filepath.Join(home, "llama.cpp", "build", "bin"))
+	}
+	return dirs
 }
 
 func named(dir, by string) (string, error) {

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lotabots/lotabots/actors/llamacpp/library"
-	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 func installCommand() *cobra.Command {
@@ -28,24 +26,4 @@ func installCommand() *cobra.Command {
 			return err
 		},
 	}
-}
-
-// describe adds what to do to what happened.
-func describe(err error) string {
-	var e *spec.Error
-	if !errors.As(err, &e) {
-		return err.Error()
-	}
-	remedy := e.Hint
-	if remedy == "" {
-		remedy = e.Code.Lookup().Remedy
-	}
-	return fmt.Sprintf("%s (%s). %s.", e.Message, e.Code, trimDot(remedy))
-}
-
-func trimDot(s string) string {
-	if n := len(s); n > 0 && s[n-1] == '.' {
-		return s[:n-1]
-	}
-	return s
 }

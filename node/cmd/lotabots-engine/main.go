@@ -9,6 +9,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors/device/nvml"
 	"github.com/lotabots/lotabots/actors/llamacpp/library"
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 func main() {
@@ -20,7 +21,7 @@ func main() {
 	}
 	root.AddCommand(serveCommand(), installCommand(), devicesCommand(), versionCommand())
 	if err := root.Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "lotabots-engine:", describe(err))
+		fmt.Fprintln(os.Stderr, "lotabots-engine:", spec.Explain(err))
 		os.Exit(1)
 	}
 }

@@ -24,6 +24,10 @@ func devCommand() *cobra.Command {
 			if len(o.Regions) == 0 {
 				return fmt.Errorf("--regions: want at least one name")
 			}
+			var err error
+			if o.Engine, err = dev.ChooseEngine(o.Engine); err != nil {
+				return err
+			}
 			if o.Engine == "external" && o.EngineURL == "" {
 				return fmt.Errorf("--engine external needs --engine-url")
 			}
@@ -37,11 +41,10 @@ func devCommand() *cobra.Command {
 				}
 				o.Links = append(o.Links, l)
 			}
-			binary, err := os.Executable()
-			if err != nil {
+			if o.Binary, err = os.Executable(); err != nil {
 				return err
 			}
-			o.Binary, o.Demo, o.Out = binary, !noDemo, c.OutOrStdout()
+			o.Demo, o.Out = !noDemo, c.OutOrStdout()
 			return dev.Run(c.Context(), o)
 		},
 	}
@@ -49,7 +52,7 @@ func devCommand() *cobra.Command {
 	c.Flags().StringSliceVar(&o.Regions, "regions", []string{"north", "south"}, "regions to spread the nodes over")
 	c.Flags().StringVar(&o.Data, "data", "", "directory to keep the cluster in; empty: a fresh one, removed at the end")
 	c.Flags().BoolVar(&noDemo, "no-demo", false, "do not print the demonstration")
-	c.Flags().StringVar(&o.Engine, "engine", "embedded", "engine that serves the model: embedded, ollama, llama-server, external")
+	c.Flags().StringVar(&o.Engine, "engine", "", "engine that serves the model: embedded, ollama, llama-server, external; default: the first of these that this machine has")
 	c.Flags().StringVar(&o.EngineURL, "engine-url", "", "URL of an external engine")
 	c.Flags().StringArrayVar(&links, "link", nil, "LISTEN=ADVERTISE of a node's cluster port, one for each node: for a harness that stands between them")
 	_ = c.Flags().MarkHidden("link")

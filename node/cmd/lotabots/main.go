@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/node/client"
 )
 
@@ -22,7 +23,7 @@ func main() {
 	defer stop()
 	if err := rootCommand().ExecuteContext(ctx); err != nil {
 		if !errors.Is(err, context.Canceled) {
-			fmt.Fprintln(os.Stderr, "lotabots: "+err.Error())
+			fmt.Fprintln(os.Stderr, "lotabots: "+spec.Explain(err))
 		}
 		os.Exit(1)
 	}

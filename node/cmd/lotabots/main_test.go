@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -76,5 +77,27 @@ func TestVersion(t *testing.T) {
 	out, err := run(t, "version")
 	if err != nil || !strings.HasPrefix(out, "lotabots ") {
 		t.Errorf("%q (%v)", out, err)
+	}
+}
+
+// TestNothingThatNeedsCLibraries: what links llama.cpp or NVML is in lotabots-engine,
+// so that the node starts on any Linux and a crash there ends no node.
+func TestNothingThatNeedsCLibraries(t *testing.T) {
+	list := exec.Command("go", "list", "-deps", ".")
+	list.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := strings.Fields(string(out))
+	if len(packages) < 300 {
+		t.Fatalf("only %d packages: this is not the whole list", len(packages))
+	}
+	for _, p := range packages {
+		for _, banned := range []string{"github.com/hybridgroup/yzma", "github.com/ebitengine/purego", "github.com/jupiterrider/ffi", "github.com/NVIDIA/go-nvml"} {
+			if p == banned || strings.HasPrefix(p, banned+"/") {
+				t.Errorf("lotabots imports %s: ask lotabots-engine, in a process of its own", p)
+			}
+		}
 	}
 }
