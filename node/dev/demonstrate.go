@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/lotabots/lotabots/node/client"
@@ -81,8 +83,18 @@ func (c *Cluster) greet() {
     -H 'Content-Type: application/json' \
     -d '{"model":"%s","stream":true,"messages":[{"role":"user","content":"Count from 1 to 20."}]}'
 
-  lotabots status --data %s
+  %s status --data %s
 
 Ctrl-C stops everything.
-`, f.Nodes[0].API, f.AdminKey, f.Deployment, c.dir)
+`, f.Nodes[0].API, f.AdminKey, f.Deployment, shown(c.options.Binary), c.dir)
+}
+
+// shown is how to call the executable from here.
+func shown(binary string) string {
+	if here, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(here, binary); err == nil && !strings.HasPrefix(rel, "..") {
+			return rel
+		}
+	}
+	return binary
 }
