@@ -36,6 +36,7 @@ func authorityKey(t *testing.T, n *testNode) (key []byte, authority *pki.Authori
 // TestAuthorityStaysSealed: neither a worker nor a gateway has the authority's
 // key in clear anywhere, or can open it; a second voter can.
 func TestAuthorityStaysSealed(t *testing.T) {
+	severalNodes(t)
 	n1 := found(t, "n1", "north")
 	key, _ := authorityKey(t, n1)
 	secrets := [][]byte{key}
@@ -76,6 +77,7 @@ func TestAuthorityStaysSealed(t *testing.T) {
 // TestAllCertificatesExpired: a cluster that was switched off until every
 // certificate had expired starts again by itself and renews them.
 func TestAllCertificatesExpired(t *testing.T) {
+	severalNodes(t)
 	n1 := found(t, "n1", "north")
 	nodes := []*testNode{n1, n1.join("n2", "north", allRoles...), n1.join("n3", "south", allRoles...)}
 	key := n1.adminKey()
@@ -126,6 +128,7 @@ func TestAllCertificatesExpired(t *testing.T) {
 // TestRemovedNode: a node that was removed is refused at once, whatever its
 // certificate says.
 func TestRemovedNode(t *testing.T) {
+	severalNodes(t)
 	n1 := found(t, "n1", "north")
 	w := n1.join("w1", "north", "worker")
 	w.ready()

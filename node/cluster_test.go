@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // TestThreeNodes: what is written on one node is in force on the others, a
 // revocation too, and stays so over a restart of all.
 func TestThreeNodes(t *testing.T) {
+	severalNodes(t)
 	n1 := found(t, "n1", "north")
 	n2, n3 := n1.join("n2", "north", allRoles...), n1.join("n3", "south", allRoles...)
 	nodes := []*testNode{n1, n2, n3}
@@ -56,9 +58,36 @@ func TestThreeNodes(t *testing.T) {
 	}
 }
 
+// TestOneNode: a cluster of one serves the demonstration's question, many at a time.
+func TestOneNode(t *testing.T) {
+	needsEngine(t)
+	n := found(t, "n1", "north")
+	n.admin("PUT", "/admin/v1/models/tiny", bytes.NewReader(demo.Model), nil)
+	n.admin("PUT", "/admin/v1/deployments/tiny", map[string]any{"engine": "embedded", "model": "tiny", "replicas": 1, "slots": 2}, nil)
+	await(t, 60*time.Second, "the instance is ready", func() bool {
+		var s gateway.Status
+		n.admin("GET", "/admin/v1/status", nil, &s)
+		return len(s.Instances) == 1 && s.Instances[0].State == "ready"
+	})
+	key := n.adminKey()
+	var asking sync.WaitGroup
+	for range 4 { // twice as many as there are slots: two wait in the gateway
+		asking.Go(func() {
+			for range 3 {
+				if got, err := n.chat(key, "tiny", demo.Question); err != nil || got != demo.Answer {
+					t.Errorf("got %q (%v)", got, err)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	await(t, 5*time.Second, "every place has been given back", func() bool { return n.node.actors.Running() == 0 })
+}
+
 // TestModelTravels: a model imported on one node is fetched and loaded by another
 // in another region, and served through both and through a gateway of its own.
 func TestModelTravels(t *testing.T) {
+	severalNodes(t)
 	needsEngine(t)
 	n1 := found(t, "n1", "north")
 	w := n1.join("w1", "south", "worker")

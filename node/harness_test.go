@@ -212,6 +212,15 @@ func (n *testNode) ready() {
 	await(n.t, 30*time.Second, n.cfg.Node.ID+" is ready", func() bool { return n.get("/readyz", "") == http.StatusOK })
 }
 
+// severalNodes skips a test that runs more than one node, or one more than once,
+// where the race detector would report what the actors' library does to gRPC's logging.
+func severalNodes(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("several nodes in one process: the actors' library sets a global of gRPC's at each start")
+	}
+}
+
 // needsEngine skips a test where the embedded engine was not built.
 func needsEngine(t *testing.T) {
 	t.Helper()
