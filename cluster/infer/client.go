@@ -21,7 +21,7 @@ type Port interface {
 }
 
 // ErrUnreached is wrapped by errors of Open after which nothing can have begun:
-// the request never left this node.
+// the request never left this node. Errors of a cancelled call never wrap it.
 var ErrUnreached = errors.New("the node could not be reached")
 
 // A Client opens requests on other nodes.
@@ -45,20 +45,24 @@ func (c *Client) Open(ctx context.Context, target spec.Target, call spec.Call, b
 	raw, err := appendCall((*head)[:0], callToWire(target, &call))
 	if err != nil {
 		heads.Put(head)
-		return nil, &spec.Error{Code: spec.CodeInvalidRequest, Message: "The call is too large to send: " + err.Error() + ".", Err: err}
+		return nil, &spec.Error{Code: spec.CodeInvalidRequest, Message: "The call cannot be sent: " + err.Error() + ".", Err: err}
 	}
 	*head = raw
 	sent := &upload{head: head, body: body}
 	resp, written, err := c.send(ctx, target.Node, &call, sent)
 	if err != nil {
 		sent.release()
-		if !written {
+		if !written && ctx.Err() == nil { // a cancelled call may be leaving at this moment
 			return nil, fmt.Errorf("%w: node %s: %w", ErrUnreached, target.Node, err)
 		}
 		return nil, fmt.Errorf("node %s failed before it answered: %w", target.Node, err)
 	}
 	if resp.Header.Get(hdrKind) == kindStream {
-		return newStream(resp, sent)
+		s, err := newStream(resp, sent)
+		if err != nil {
+			return nil, fmt.Errorf("node %s: %w", target.Node, err)
+		}
+		return s, nil
 	}
 	defer sent.release()
 	defer resp.Body.Close()

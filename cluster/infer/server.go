@@ -184,7 +184,11 @@ func startSpan(ctx context.Context, target spec.Target, call *spec.Call) (contex
 func (s *server) serve(ctx context.Context, w http.ResponseWriter, target spec.Target, call spec.Call, body []byte) (string, error) {
 	stream, err := s.opener.Open(ctx, target, call, body)
 	if err != nil {
-		return s.fail(w, deadlineError(ctx, err)), err
+		result := s.fail(w, deadlineError(ctx, err))
+		if gone(ctx) {
+			result = "gone"
+		}
+		return result, err
 	}
 	defer stream.Close()
 	// A read that waits for the engine must end with the client's interest.
@@ -208,6 +212,9 @@ func (s *server) serve(ctx context.Context, w http.ResponseWriter, target spec.T
 	h.Del(hdrLoad) // from here on the header map holds trailers
 	if l, ok := stream.Load(); ok {
 		h.Set(hdrLoad, loadText(l))
+	}
+	if err != nil && gone(ctx) {
+		return "gone", err
 	}
 	if err != nil {
 		h.Set(hdrCause, headerText(deadlineError(ctx, err).Error()))
@@ -239,6 +246,9 @@ func pass(w io.Writer, flush *http.ResponseController, stream io.Reader) error {
 		}
 	}
 }
+
+// gone tells whether the gateway has left: net/http cancels its request's context.
+func gone(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
 
 // deadlineError is err, or the deadline that caused it.
 func deadlineError(ctx context.Context, err error) error {
