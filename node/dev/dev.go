@@ -103,6 +103,10 @@ func (c *Cluster) openDir() error {
 			}
 		}
 		c.file = kept
+		// Whoever waits for cluster.json is to find one of this run's processes.
+		if err := os.Rename(path(abs), c.draft()); err != nil {
+			return err
+		}
 	}
 	c.file.Dev = os.Getpid()
 	return nil
