@@ -1,24 +1,18 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/lotabots/lotabots/cluster/join"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/transport"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
-
-// maxCommand bounds a forwarded command, bytes. A model's record has 32 bytes a chunk.
-const maxCommand = 16 << 20
 
 func peerOf(r *http.Request) (spec.NodeID, bool) {
 	p, ok := transport.PeerOf(r)
@@ -33,43 +27,74 @@ func mayInfer(r *http.Request) error {
 	return nil
 }
 
-// authorised lets commands of other nodes through to next. Gateways and voters
-// write for those whose keys they have checked; a node that is neither writes
-// of itself alone.
-func (n *Node) authorised(next http.Handler) http.Handler {
+// authorise tells the leader why another node may not write what it asks for.
+func (n *Node) authorise(r *http.Request, c *wire.Command) error {
+	peer, ok := transport.PeerOf(r)
+	if !ok {
+		return errors.New("the connection has no node's certificate")
+	}
+	err := mayPropose(peer, c)
+	if err != nil {
+		n.log.Warn("a command of another node was refused", "peer", peer.ID, "error", err)
+	}
+	return err
+}
+
+// mayPropose goes by the certificate. Voters write everything. A gateway writes
+// what its admin API offers to those whose keys it has checked. Beyond that, a
+// node writes its own record, and gives itself there no role that its
+// certificate has not: the leader takes voters in by their records.
+func mayPropose(peer transport.Peer, c *wire.Command) error {
+	if slices.Contains(peer.Roles, spec.RoleVoter) {
+		return nil
+	}
+	gateway := slices.Contains(peer.Roles, spec.RoleGateway)
+	// A request id that is another's would have the other's write answered by this
+	// one's result: that of a join, say, which would then spend no use of its token.
+	if owner, _, scoped := strings.Cut(c.GetRequestId(), "/"); scoped && (!gateway || owner != "gw" && owner != "key") {
+		return errors.New("the request id is not one for its role to use")
+	}
+	if own := c.GetPutNode().GetNode(); own != nil && own.GetId() == string(peer.ID) {
+		for _, role := range own.GetRoles() {
+			if !slices.Contains(peer.Roles, spec.Role(role)) {
+				return errors.New("its certificate does not give it the role " + role)
+			}
+		}
+		return nil
+	}
+	if !gateway {
+		return errors.New("a worker may write its own record alone")
+	}
+	switch c.GetBody().(type) {
+	case *wire.Command_PutKey, *wire.Command_RevokeKey, *wire.Command_PutDeployment, *wire.Command_RemoveDeployment,
+		*wire.Command_PutModel, *wire.Command_RemoveModel, *wire.Command_PutToken, *wire.Command_SetNodeState:
+		return nil
+	}
+	return errors.New("a gateway may write what its admin API offers, and its own record")
+}
+
+// inTime keeps those whose certificate has expired to what renews it: any may
+// ask for another, and voters may do what it takes to have one signed.
+func inTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		peer, ok := transport.PeerOf(r)
-		if !ok {
-			http.Error(w, "the connection has no node's certificate", http.StatusForbidden)
+		p, ok := transport.PeerOf(r)
+		if ok && p.Expired && !renews(p, r.URL.Path) {
+			w.Header().Set("Connection", "close") // the next one may come with a new certificate
+			http.Error(w, "the peer's certificate has expired: it may renew it, and nothing else", http.StatusForbidden)
 			return
 		}
-		raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCommand))
-		if err != nil {
-			http.Error(w, "the command cannot be read: "+err.Error(), http.StatusBadRequest)
-			return
-		}
-		if err := mayPropose(peer, raw); err != nil {
-			n.log.Warn("a command of another node was refused", "peer", peer.ID, "error", err)
-			http.Error(w, err.Error(), http.StatusForbidden)
-			return
-		}
-		r.Body = io.NopCloser(bytes.NewReader(raw))
 		next.ServeHTTP(w, r)
 	})
 }
 
-func mayPropose(peer transport.Peer, raw []byte) error {
-	if slices.Contains(peer.Roles, spec.RoleGateway) || slices.Contains(peer.Roles, spec.RoleVoter) {
-		return nil
+func renews(p transport.Peer, path string) bool {
+	switch path {
+	case "/renew":
+		return true
+	case "/propose", "/read-index", "/leader":
+		return slices.Contains(p.Roles, spec.RoleVoter)
 	}
-	c := &wire.Command{}
-	if err := proto.Unmarshal(raw, c); err != nil {
-		return errors.New("the command does not parse")
-	}
-	if own := c.GetPutNode().GetNode(); own == nil || own.GetId() != string(peer.ID) {
-		return errors.New("a worker may write its own record alone")
-	}
-	return nil
+	return false
 }
 
 // joinConfig is how this node takes others in, or passes them on to one that can.

@@ -4,10 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/lotabots/lotabots/cluster/spec"
-	"github.com/lotabots/lotabots/cluster/transport"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -39,38 +35,6 @@ func TestObservedKeepsTheNewest(t *testing.T) {
 	o.forget("a")
 	if got := o.devices(); len(got) != 1 || got[0].Node != "b" {
 		t.Errorf("after forgetting a: %v", got)
-	}
-}
-
-func TestMayPropose(t *testing.T) {
-	encode := func(c *wire.Command) []byte {
-		raw, err := proto.Marshal(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
-	}
-	own := encode(&wire.Command{Body: &wire.Command_PutNode{PutNode: &wire.PutNode{Node: &wire.Node{Id: "w1"}}}})
-	other := encode(&wire.Command{Body: &wire.Command_PutNode{PutNode: &wire.PutNode{Node: &wire.Node{Id: "w2"}}}})
-	key := encode(&wire.Command{Body: &wire.Command_PutKey{PutKey: &wire.PutKey{Key: &wire.APIKey{Id: "x"}}}})
-	worker := transport.Peer{ID: "w1", Roles: []spec.Role{spec.RoleWorker}}
-	gateway := transport.Peer{ID: "g1", Roles: []spec.Role{spec.RoleGateway}}
-	for _, c := range []struct {
-		name string
-		peer transport.Peer
-		raw  []byte
-		ok   bool
-	}{
-		{"a worker's own record", worker, own, true},
-		{"a worker on another's record", worker, other, false},
-		{"a worker making itself a key", worker, key, false},
-		{"a worker's nonsense", worker, []byte{0xff, 1}, false},
-		{"a worker's empty command", worker, nil, false},
-		{"a gateway's new key", gateway, key, true},
-	} {
-		if err := mayPropose(c.peer, c.raw); (err == nil) != c.ok {
-			t.Errorf("%s: %v", c.name, err)
-		}
 	}
 }
 

