@@ -79,7 +79,8 @@ func NewFetcher[W Writer](port Port, store Store[W], holders func() []spec.NodeI
 type flight struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
-	waiting int // callers; guarded by Fetcher.mu
+	waiting int  // callers; guarded by Fetcher.mu
+	left    bool // the last of them had left once; guarded by Fetcher.mu, and read when done
 	path    string
 	err     error
 }
@@ -95,7 +96,7 @@ func (f *Fetcher) Fetch(ctx context.Context, m *wire.Model) (string, error) {
 		fl := f.board(m)
 		select {
 		case <-fl.done:
-			if errors.Is(fl.err, context.Canceled) && ctx.Err() == nil {
+			if fl.err != nil && fl.left && ctx.Err() == nil {
 				continue // everybody else had left just before we came
 			}
 			return fl.path, fl.err
@@ -133,6 +134,7 @@ func (f *Fetcher) leave(fl *flight) {
 	f.mu.Lock()
 	fl.waiting--
 	last := fl.waiting == 0
+	fl.left = fl.left || last
 	f.mu.Unlock()
 	if last {
 		fl.cancel()

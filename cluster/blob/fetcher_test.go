@@ -1,0 +1,262 @@
+package blob
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// TestTheChunksComeFromWhoeverHasThem has one holder of each bad kind first.
+func TestTheChunksComeFromWhoeverHasThem(t *testing.T) {
+	m, raw := model("small", 12)
+	h := newHolders(t)
+	h.add("dead", nil)
+	h.add("lacks-it", Handler(newMemory(), knows(m)))
+	h.add("damaged", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, testChunk)) }))
+	h.add("endless", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, testChunk)); err != nil {
+				return
+			}
+		}
+	}))
+	other, _ := model("small", 11)
+	h.add("renamed", Handler(newMemory(raw), knows(other)))
+	h.add("good", Handler(newMemory(raw), knows(m)))
+	h.add("good-too", Handler(newMemory(raw), knows(m)))
+	store := newMemory()
+	var told atomic.Int32
+	f := NewFetcher(h, store, h.list, Options{Progress: func(_ *wire.Model, have, total int) {
+		if have < 1 || have > total || total != 12 {
+			t.Errorf("told of %d of %d", have, total)
+		}
+		told.Add(1)
+	}})
+	path, err := f.Fetch(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, _ := store.Path(m.Digest); path != want || !bytes.Equal(store.whole[string(m.Digest)], raw) {
+		t.Errorf("got %s, want %s", path, want)
+	}
+	if told.Load() != 12 {
+		t.Errorf("progress was told %d times", told.Load())
+	}
+	for _, bad := range []spec.NodeID{"lacks-it", "damaged", "endless", "renamed"} {
+		if n := h.asked[bad].Load(); n < 1 || n > streams {
+			t.Errorf("%s was asked %d times", bad, n)
+		}
+	}
+	if h.asked["good"].Load()+h.asked["good-too"].Load() != 12 {
+		t.Errorf("the good ones were asked %d and %d times", h.asked["good"].Load(), h.asked["good-too"].Load())
+	}
+	before := h.asked["good"].Load()
+	if _, err := f.Fetch(t.Context(), m); err != nil || h.asked["good"].Load() != before {
+		t.Errorf("what is here was fetched again, or %v", err)
+	}
+}
+
+func TestNobodyHasIt(t *testing.T) {
+	m, _ := model("small", 3)
+	h := newHolders(t)
+	store := newMemory()
+	if _, err := NewFetcher(h, store, h.list).Fetch(t.Context(), m); spec.CodeOf(err) != spec.CodeNotReady {
+		t.Errorf("without holders: %v", err)
+	}
+	h.add("n7", nil)
+	h.add("n8", Handler(newMemory(), knows(m)))
+	_, err := NewFetcher(h, store, h.list).Fetch(t.Context(), m)
+	if spec.CodeOf(err) != spec.CodeNotReady || !strings.Contains(err.Error(), "n7") || !strings.Contains(err.Error(), "n8") {
+		t.Errorf("got %v", err)
+	}
+	if !store.idle() {
+		t.Error("the writer is still open")
+	}
+}
+
+// TestItGoesOnWhereItStopped fails half way, and asks for the rest alone.
+func TestItGoesOnWhereItStopped(t *testing.T) {
+	m, raw := model("small", 10)
+	h := newHolders(t)
+	good := Handler(newMemory(raw), knows(m))
+	var broken atomic.Bool
+	broken.Store(true)
+	h.add("n1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n := h.asked["n1"].Load(); n > 5 && broken.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		good.ServeHTTP(w, r)
+	}))
+	store := newMemory()
+	f := NewFetcher(h, store, h.list)
+	if _, err := f.Fetch(t.Context(), m); spec.CodeOf(err) != spec.CodeNotReady || !strings.Contains(err.Error(), "of 10 chunks are here") {
+		t.Fatalf("got %v", err)
+	}
+	missing := len((&writer{s: store, m: m}).Missing())
+	if missing > 6 { // what is on its way when another stream fails may be lost
+		t.Errorf("%d of 10 are missing after 5 were given", missing)
+	}
+	broken.Store(false)
+	before := int(h.asked["n1"].Load())
+	if _, err := f.Fetch(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if n := int(h.asked["n1"].Load()) - before; n != missing {
+		t.Errorf("asked %d times for %d chunks", n, missing)
+	}
+}
+
+func TestAFullDiskIsNobodysFault(t *testing.T) {
+	m, raw := model("small", 4)
+	h := newHolders(t)
+	h.add("n1", Handler(newMemory(raw), knows(m)))
+	store := newMemory()
+	store.putErr = errors.New("no space left")
+	_, err := NewFetcher(h, store, h.list).Fetch(t.Context(), m)
+	if !errors.Is(err, store.putErr) || h.asked["n1"].Load() > streams {
+		t.Errorf("got %v after %d requests", err, h.asked["n1"].Load())
+	}
+}
+
+// gate is a holder that waits until it is opened.
+func gate(serve http.Handler) (http.Handler, chan struct{}, chan struct{}) {
+	asked, open := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		once.Do(func() { close(asked) })
+		select {
+		case <-open:
+			serve.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	}), asked, open
+}
+
+// TestCallersShareAFetch has one of them leave, and the rest get the file.
+func TestCallersShareAFetch(t *testing.T) {
+	m, raw := model("small", 6)
+	h := newHolders(t)
+	serve, asked, open := gate(Handler(newMemory(raw), knows(m)))
+	h.add("n1", serve)
+	store := newMemory() // fails a second writer
+	f := NewFetcher(h, store, h.list)
+	impatient, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() { _, err := f.Fetch(impatient, m); left <- err }()
+	<-asked
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if _, err := f.Fetch(t.Context(), m); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	within(t, "all are waiting", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.flying[string(m.Digest)].waiting == 9
+	})
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("who left was told %v", err)
+	}
+	close(open)
+	all.Wait()
+	if n := h.asked["n1"].Load(); n != 6 {
+		t.Errorf("6 chunks were asked for %d times", n)
+	}
+}
+
+// TestTheLastToLeaveEndsTheFetch, and a later caller begins another.
+func TestTheLastToLeaveEndsTheFetch(t *testing.T) {
+	m, raw := model("small", 6)
+	h := newHolders(t)
+	serve, asked, open := gate(Handler(newMemory(raw), knows(m)))
+	h.add("n1", serve)
+	store := newMemory()
+	f := NewFetcher(h, store, h.list)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	began := time.Now()
+	if _, err := f.Fetch(ctx, m); !errors.Is(err, context.Canceled) || time.Since(began) > 5*time.Second {
+		t.Errorf("got %v after %v", err, time.Since(began))
+	}
+	if !store.idle() {
+		t.Error("the fetch goes on")
+	}
+	close(open)
+	if _, err := f.Fetch(t.Context(), m); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestComingAndGoing has callers leave while others come: whoever stays gets it.
+func TestComingAndGoing(t *testing.T) {
+	m, raw := model("small", 20)
+	h := newHolders(t)
+	h.add("n1", Handler(newMemory(raw), knows(m)))
+	for range 10 {
+		store := newMemory()
+		f := NewFetcher(h, store, h.list)
+		var all sync.WaitGroup
+		for i := range 12 {
+			all.Go(func() {
+				ctx := t.Context()
+				if i%2 == 0 {
+					c, cancel := context.WithTimeout(ctx, time.Duration(i)*500*time.Microsecond)
+					defer cancel()
+					ctx = c
+				}
+				if _, err := f.Fetch(ctx, m); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if !store.idle() || !store.Has(m.Digest) {
+			t.Error("a writer is open, or the file is not there")
+		}
+	}
+}
+
+func TestARecordThatMakesNoSense(t *testing.T) {
+	m, raw := model("small", 3)
+	m.ChunkSize = 1 << 31
+	h := newHolders(t)
+	h.add("n1", Handler(newMemory(raw), knows(m)))
+	if _, err := NewFetcher(h, newMemory(), h.list).Fetch(t.Context(), m); err == nil || !strings.Contains(err.Error(), "out of range") {
+		t.Errorf("chunks of 2 GiB: %v", err)
+	}
+	m, _ = model("small", 3)
+	m.Digest = slices.Clone(m.Digest)
+	m.Digest[0]++
+	h = newHolders(t)
+	h.add("n1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		good, _ := model("small", 3)
+		r.Header.Set(hdrDigest, hexOf(good.Digest))
+		Handler(newMemory(raw), knows(good)).ServeHTTP(w, r)
+	}))
+	if _, err := NewFetcher(h, newMemory(), h.list).Fetch(t.Context(), m); spec.CodeOf(err) != spec.CodeModelDamaged {
+		t.Errorf("good chunks of a wrong whole: %v", err)
+	}
+}
+
+func within(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 5 s: %s", what)
+		}
+	}
+}
