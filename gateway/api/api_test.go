@@ -1,0 +1,98 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+func load(t *testing.T, raw []byte) *openapi3.T {
+	t.Helper()
+	l := openapi3.NewLoader()
+	doc, err := l.LoadFromData(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(l.Context); err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func TestTheDescriptionIsValidInBothForms(t *testing.T) {
+	fromYAML, fromJSON := load(t, YAML()), load(t, JSON())
+	a, err := json.Marshal(fromYAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(fromJSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(a) != string(b) {
+		t.Error("the JSON says other things than the YAML")
+	}
+}
+
+var parameter = regexp.MustCompile(`\{([a-z]+)\}`)
+
+func TestEveryOperationSaysWhatItTakesAndGives(t *testing.T) {
+	ids := map[string]string{}
+	for path, item := range load(t, YAML()).Paths.Map() {
+		for method, op := range item.Operations() {
+			at := method + " " + path
+			if op.OperationID == "" || ids[op.OperationID] != "" {
+				t.Errorf("%s: operationId %q is empty, or that of %s", at, op.OperationID, ids[op.OperationID])
+			}
+			ids[op.OperationID] = at
+			if op.Summary == "" || len(op.Tags) != 1 {
+				t.Errorf("%s has no summary, or not one tag", at)
+			}
+			if op.RequestBody != nil && !slices.Contains([]string{http.MethodPost, http.MethodPut}, method) {
+				t.Errorf("%s takes a body", at)
+			}
+			good := false
+			for status, r := range op.Responses.Map() {
+				good = good || strings.HasPrefix(status, "2")
+				if r.Value.Description == nil || *r.Value.Description == "" {
+					t.Errorf("%s: %s is not described", at, status)
+				}
+			}
+			if !good {
+				t.Errorf("%s never succeeds", at)
+			}
+			for _, name := range parameter.FindAllStringSubmatch(path, -1) {
+				if op.Parameters.GetByInAndName("path", name[1]) == nil && item.Parameters.GetByInAndName("path", name[1]) == nil {
+					t.Errorf("%s: {%s} is not described", at, name[1])
+				}
+			}
+		}
+	}
+	if len(ids) < 30 {
+		t.Errorf("%d operations are described", len(ids))
+	}
+}
+
+// TestOnlyWhatIsOpenNeedsNoKey: an operation is open only if it says so.
+func TestOnlyWhatIsOpenNeedsNoKey(t *testing.T) {
+	doc := load(t, YAML())
+	if len(doc.Security) == 0 {
+		t.Error("nothing needs a key")
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			without := op.Security != nil && len(*op.Security) == 0
+			if without && (strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/admin/")) {
+				t.Errorf("%s %s needs no key", method, path)
+			}
+			if !without && slices.Contains([]string{"/healthz", "/readyz", "/openapi.json"}, path) {
+				t.Errorf("%s %s needs a key", method, path)
+			}
+		}
+	}
+}
