@@ -3,6 +3,9 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +19,8 @@ const (
 	// HeaderStateIndex is the index of the state that an answer was made from.
 	// A request that carries one is answered from that state or a newer one.
 	HeaderStateIndex = "X-LotaBots-State-Index"
-	// HeaderIdempotency makes a write that is sent twice happen once.
+	// HeaderIdempotency makes a write that is sent twice happen once. Under the
+	// same header another write is another: it is not answered by the first.
 	HeaderIdempotency = "Idempotency-Key"
 )
 
@@ -95,7 +99,8 @@ func (r *request) propose(c *wire.Command) (*wire.Result, error) {
 	return res, nil
 }
 
-// idempotency is the command's id: the client's within its own key, or a new one.
+// idempotency is the command's id: the client's within its own key and for this
+// very write, or a new one.
 func (r *request) idempotency() (string, error) {
 	sent := r.ctx.Request.Header.Peek(HeaderIdempotency)
 	if len(sent) == 0 {
@@ -105,7 +110,12 @@ func (r *request) idempotency() (string, error) {
 		return "", &spec.Error{Code: spec.CodeInvalidRequest, Param: HeaderIdempotency,
 			Message: "Idempotency-Key must be 1 to 128 of letters, digits, '-', '_', '.' and ':'."}
 	}
-	return "key/" + r.who.Key + "/" + string(sent), nil
+	sum := sha256.New()
+	for _, part := range [][]byte{r.ctx.Method(), r.ctx.Path(), r.form} {
+		_, _ = sum.Write(binary.AppendUvarint(nil, uint64(len(part))))
+		_, _ = sum.Write(part)
+	}
+	return "key/" + r.who.Key + "/" + string(sent) + "/" + hex.EncodeToString(sum.Sum(nil)[:16]), nil
 }
 
 // sentence makes a message of the state's read like the others.

@@ -40,6 +40,7 @@ func (r *request) decode(v any) (*form, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.form = body
 	return decodeForm(body, v)
 }
 

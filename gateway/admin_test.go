@@ -52,7 +52,7 @@ func TestWritesAreIdempotent(t *testing.T) {
 	body := `{"name":"k"}`
 	res, one := r.do(r.admin, "POST", "/admin/v1/keys", body, "Idempotency-Key", "a.b:1")
 	index, _ := strconv.Atoi(res.Header.Get(indexHeader))
-	if res.StatusCode != 201 || index != 11 || r.state.last.RequestId != "key/admxxxx/a.b:1" || r.state.last.Principal != "key/admxxxx" {
+	if res.StatusCode != 201 || index != 11 || !strings.HasPrefix(r.state.last.RequestId, "key/admxxxx/a.b:1/") || r.state.last.Principal != "key/admxxxx" {
 		t.Errorf("%d %s, %v, %v", res.StatusCode, one, res.Header, r.state.last)
 	}
 	if res, two := r.do(r.admin, "POST", "/admin/v1/keys", body, "Idempotency-Key", "a.b:1"); res.StatusCode != 409 || strings.Contains(two, `"key"`) {
@@ -64,6 +64,25 @@ func TestWritesAreIdempotent(t *testing.T) {
 	for range 2 { // sending a revocation twice is a success twice
 		if res, b := r.do(r.admin, "DELETE", "/admin/v1/keys/"+fieldOf(t, one, "id"), "", "Idempotency-Key", "z"); res.StatusCode != 200 {
 			t.Errorf("%d %s", res.StatusCode, b)
+		}
+	}
+}
+
+// TestIdempotencyKeyIsOfOneWrite: a write that was not made is not answered as
+// if it had been, because another one was sent under the same header.
+func TestIdempotencyKeyIsOfOneWrite(t *testing.T) {
+	r := newRig(t)
+	_, one := r.do(r.admin, "POST", "/admin/v1/keys", `{"name":"one"}`, "Idempotency-Key", "x")
+	res, two := r.do(r.admin, "POST", "/admin/v1/keys", `{"name":"two"}`, "Idempotency-Key", "x")
+	if res.StatusCode != 201 {
+		t.Fatalf("another body: %d %s", res.StatusCode, two)
+	}
+	for _, made := range []string{one, two} {
+		if res, body := r.do(r.admin, "DELETE", "/admin/v1/keys/"+fieldOf(t, made, "id"), "", "Idempotency-Key", "x"); res.StatusCode != 200 {
+			t.Errorf("%d %s", res.StatusCode, body)
+		}
+		if res, _ := r.do(fieldOf(t, made, "key"), "GET", "/v1/models", ""); res.StatusCode != 401 {
+			t.Errorf("a revoked key is served: %d", res.StatusCode)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -39,7 +40,7 @@ func readyz(r *request) error {
 func showMetrics(from prometheus.Gatherer) operation {
 	show := fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(from, promhttp.HandlerOpts{}))
 	return func(r *request) error {
-		if ip, ok := r.ctx.RemoteAddr().(*net.TCPAddr); !ok || !ip.IP.IsLoopback() || len(keyOf(r.ctx)) > 0 {
+		if !local(r.ctx) || len(keyOf(r.ctx)) > 0 {
 			if err := r.identify(auth.Metrics); err != nil {
 				return err
 			}
@@ -47,6 +48,21 @@ func showMetrics(from prometheus.Gatherer) operation {
 		show(r.ctx)
 		return nil
 	}
+}
+
+// forwarding are headers by which a proxy says that it asks for somebody else.
+var forwarding = []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "Via"}
+
+// local tells whether the caller is on this machine: not a proxy here, as far as
+// it says so, that passes on what comes from elsewhere.
+func local(ctx *fasthttp.RequestCtx) bool {
+	for _, name := range forwarding {
+		if len(ctx.Request.Header.Peek(name)) > 0 {
+			return false
+		}
+	}
+	tcp, ok := ctx.RemoteAddr().(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 func showSpec(r *request) error {

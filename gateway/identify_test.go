@@ -183,6 +183,11 @@ func TestMetricsOffLoopback(t *testing.T) {
 	if res, body := r.do("", "GET", "/metrics", ""); res.StatusCode != 200 || !strings.Contains(body, "lotabots_gateway_requests_active 0") {
 		t.Errorf("on loopback: %d %s", res.StatusCode, body)
 	}
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"} {
+		if res, _ := r.do("", "GET", "/metrics", "", name, "192.0.2.1"); res.StatusCode != 401 {
+			t.Errorf("through a proxy on this machine, by %s: %d", name, res.StatusCode)
+		}
+	}
 	r.url = "http://" + ln.Addr().String()
 	for key, status := range map[string]int{"": 401, r.infer: 403, r.admin: 200} {
 		if res, _ := r.do(key, "GET", "/metrics", ""); res.StatusCode != status {

@@ -22,6 +22,8 @@ type request struct {
 	ctx *fasthttp.RequestCtx
 	id  string
 	who *auth.Principal
+
+	form []byte // an admin operation's body, once it is decoded
 }
 
 // An operation answers a request; its error becomes the answer.
