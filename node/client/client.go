@@ -20,14 +20,25 @@ type Client struct {
 	http      *http.Client
 }
 
-// New returns a client that tries endpoints in order. A key may be empty.
+// New returns a client that tries endpoints in order; one without a scheme is
+// http. A key may be empty.
 func New(key string, endpoints ...string) *Client {
+	var tidy []string
+	for _, e := range endpoints {
+		if e = strings.TrimRight(strings.TrimSpace(e), "/"); e == "" {
+			continue
+		}
+		if !strings.Contains(e, "://") {
+			e = "http://" + e
+		}
+		tidy = append(tidy, e)
+	}
 	transport := &http.Transport{DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext, MaxIdleConnsPerHost: 4}
-	return &Client{endpoints: endpoints, key: key, http: &http.Client{Transport: transport}}
+	return &Client{endpoints: tidy, key: key, http: &http.Client{Transport: transport}}
 }
 
-// Endpoint is the one that is tried first.
-func (c *Client) Endpoint() string { return c.endpoints[0] }
+// Endpoint is the one that is tried first; empty if there is none.
+func (c *Client) Endpoint() string { return first(c.endpoints...) }
 
 // An APIError is an error answer.
 type APIError struct {
@@ -49,15 +60,19 @@ func (e *APIError) Error() string {
 	return s
 }
 
+var errNoEndpoint = errors.New("no endpoint of the cluster is known")
+
 // Do sends in (nil, an io.Reader, or a value for JSON) and decodes the answer
 // into out (nil: dropped). An endpoint that refuses the connection, or that has
 // no leader or drains, passes the call to the next; a reader is sent only once.
+// One that fails after it was reached passes it on too, unless it is a POST,
+// which may have been carried out.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
 	body, once, err := encode(in)
 	if err != nil {
 		return err
 	}
-	var last error
+	last := errNoEndpoint
 	for _, endpoint := range c.endpoints {
 		answer, err := c.Send(ctx, endpoint, method, path, body())
 		if err == nil {
@@ -69,7 +84,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 			return json.NewDecoder(answer.Body).Decode(out)
 		}
 		last = err
-		if once || ctx.Err() != nil || !elsewhere(err) {
+		if once || ctx.Err() != nil || !elsewhere(method, err) {
 			break
 		}
 	}
@@ -111,6 +126,9 @@ func encode(in any) (body func() io.Reader, once bool, err error) {
 	}
 }
 
+// maxText bounds what is shown of an answer that is no error of ours, in bytes.
+const maxText = 300
+
 func apiError(answer *http.Response) error {
 	raw, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
 	var doc struct {
@@ -119,18 +137,23 @@ func apiError(answer *http.Response) error {
 			RequestID           string `json:"request_id"`
 		}
 	}
-	e := &APIError{Status: answer.StatusCode, Code: "unknown", Message: strings.TrimSpace(string(raw)), RequestID: answer.Header.Get("X-Request-Id")}
+	e := &APIError{Status: answer.StatusCode, Code: "unknown", RequestID: answer.Header.Get("X-Request-Id")}
 	if json.Unmarshal(raw, &doc) == nil && doc.Error.Message != "" {
-		e.Code, e.Message, e.Hint = doc.Error.Code, doc.Error.Message, doc.Error.Hint
+		e.Message, e.Hint = doc.Error.Message, doc.Error.Hint
+		e.Code, e.RequestID = first(doc.Error.Code, e.Code), first(e.RequestID, doc.Error.RequestID)
+		return e
 	}
+	text := strings.ToValidUTF8(strings.TrimSpace(string(raw[:min(len(raw), maxText)])), "?")
+	e.Message = first(text, http.StatusText(answer.StatusCode), "the answer is empty")
 	return e
 }
 
 // elsewhere tells whether another node may do better.
-func elsewhere(err error) bool {
+func elsewhere(method string, err error) bool {
 	var api *APIError
 	if errors.As(err, &api) {
 		return api.Code == "no_leader" || api.Code == "node_draining" || api.Code == "state_too_old"
 	}
-	return true
+	var dial *net.OpError
+	return method != http.MethodPost || errors.As(err, &dial) && dial.Op == "dial"
 }

@@ -24,7 +24,8 @@ type Flags struct {
 }
 
 // Find returns a client for what the user said, else for LOTABOTS_ENDPOINT and
-// LOTABOTS_API_KEY, else for the saved context, else for a dev cluster in data/dev.
+// LOTABOTS_API_KEY, else for the saved context. A key that was said, by flag or
+// variable, is used before the one that was found.
 func Find(f Flags) (*Client, error) {
 	key := first(f.Key, os.Getenv("LOTABOTS_API_KEY"))
 	if f.Endpoint != "" {
@@ -41,8 +42,12 @@ func Find(f Flags) (*Client, error) {
 		return New(key, strings.Split(e, ",")...), nil
 	}
 	if path, err := contextPath(); err == nil {
-		if c, err := readContext(path); err == nil {
+		c, err := readContext(path)
+		if err == nil {
 			return New(first(key, c.Key), c.Endpoints...), nil
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return nil, err
 		}
 	}
 	return nil, errors.New("no cluster named: give --data DIR of a dev cluster or node, or --endpoint URL and --key KEY, or set LOTABOTS_ENDPOINT and LOTABOTS_API_KEY, or save one with lotabots context set")
@@ -50,7 +55,12 @@ func Find(f Flags) (*Client, error) {
 
 // FromData reads where a dev cluster (cluster.json) or a node (context.json) is.
 func FromData(dir string) (Context, error) {
-	if raw, err := os.ReadFile(filepath.Join(dir, "cluster.json")); err == nil {
+	path := filepath.Join(dir, "cluster.json")
+	raw, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return Context{}, err
+	}
+	if err == nil {
 		var doc struct {
 			AdminKey string `json:"admin_key"`
 			Nodes    []struct {
@@ -58,13 +68,16 @@ func FromData(dir string) (Context, error) {
 			} `json:"nodes"`
 		}
 		if err := json.Unmarshal(raw, &doc); err != nil {
-			return Context{}, fmt.Errorf("%s: %w", filepath.Join(dir, "cluster.json"), err)
+			return Context{}, fmt.Errorf("%s: %w", path, err)
 		}
 		c := Context{Key: doc.AdminKey}
 		for _, n := range doc.Nodes {
 			if n.API != "" {
 				c.Endpoints = append(c.Endpoints, n.API)
 			}
+		}
+		if len(c.Endpoints) == 0 {
+			return c, fmt.Errorf("%s names no endpoint", path)
 		}
 		return c, nil
 	}
@@ -91,6 +104,10 @@ func Save(c Context) (string, error) {
 func WriteContext(path string, c Context) error {
 	raw, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
+		return err
+	}
+	// What a cut-off write left may have another mode, so it is not written into.
+	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if err := os.WriteFile(path+".new", append(raw, '\n'), 0o600); err != nil {
