@@ -50,6 +50,7 @@ type Node struct {
 	abandon     context.CancelFunc
 	observed    *observed
 	revocations *revocations
+	removals    removals
 
 	db       *storage.DB
 	state    *state.Store

@@ -47,9 +47,13 @@ func (n *Node) openStorage(context.Context) error {
 	if n.state, err = state.Open(n.db); err != nil {
 		return err
 	}
-	unfollow := n.state.Subscribe(func(c state.Change) { n.revocations.follow(c, n.state) })
-	n.onStop("revocations", func(context.Context) error { unfollow(); return nil })
-	n.revocations.follow(state.Change{Reset: true}, n.state)
+	follow := func(c state.Change) {
+		n.revocations.follow(c, n.state)
+		n.removals.follow(c, n.state.Nodes)
+	}
+	unfollow := n.state.Subscribe(follow)
+	n.onStop("revocations and removals", func(context.Context) error { unfollow(); return nil })
+	follow(state.Change{Reset: true})
 	n.blobs, err = blobs.Open(n.layout.models())
 	return err
 }
@@ -120,7 +124,7 @@ func (n *Node) startGossip(context.Context) error {
 		ID: n.id, Roles: roles(n.config), Region: n.config.Node.Region, Zone: n.config.Node.Zone,
 		Build: n.version, Level: FeatureLevel, API: advertised(n.config.API.Advertise, n.config.API.Listen),
 		Port: n.port, Key: n.member.GossipKey, Label: n.member.Cluster, PeersFile: n.layout.peers(),
-		Seeds: n.seeds(), Rejoin: n.config.Cluster.Rejoin, Known: n.knownAddresses, Log: n.log, Registerer: n.metrics,
+		Seeds: n.seeds(), Rejoin: n.config.Cluster.Rejoin, Known: n.knownAddresses, Barred: n.removals.removed, Log: n.log, Registerer: n.metrics,
 	})
 	if err != nil {
 		return err

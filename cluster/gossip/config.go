@@ -48,6 +48,11 @@ type Config struct {
 	Known     func() []string // addresses that the state knows; nil: none
 	Rejoin    time.Duration   // between two looks for lost members; 0: 15 s
 
+	// Barred tells of an id that is no member any more, though it has the key: it
+	// does not come to life, and its digests are dropped. nil: nobody is. It is
+	// called often and must be fast.
+	Barred func(spec.NodeID) bool
+
 	Log        *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: none
 
@@ -72,6 +77,9 @@ func (c *Config) check() error {
 	}
 	if c.Known == nil {
 		c.Known = func() []string { return nil }
+	}
+	if c.Barred == nil {
+		c.Barred = func(spec.NodeID) bool { return false }
 	}
 	if c.Rejoin <= 0 {
 		c.Rejoin = 15 * time.Second

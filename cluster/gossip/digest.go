@@ -105,7 +105,7 @@ func (g *Gossip) receive(frame []byte) {
 	switch {
 	case err != nil:
 		g.metrics.digests.WithLabelValues("unreadable").Inc()
-	case !g.Alive(from): // a dead member's last words would bring it back
+	case !g.Alive(from), g.config.Barred(from): // a dead member's last words would bring it back
 		g.metrics.digests.WithLabelValues("stranger").Inc()
 	case fn == nil:
 		g.metrics.digests.WithLabelValues("unwanted").Inc()

@@ -3,10 +3,13 @@ package gossip
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // TestSubscribersSeeTheSameStory: one that comes late is told of who is there,
@@ -55,6 +58,36 @@ func TestManyEventsKeepTheirOrder(t *testing.T) {
 		want = append(want, "+"+id, "-"+id)
 	}
 	eventually(t, 5*time.Second, "all are told", func() bool { return r.text() == strings.Join(want, " ") })
+}
+
+// TestBarredMembersAreKeptOut: who was removed has the key still, and is neither
+// let in nor listened to.
+func TestBarredMembersAreKeptOut(t *testing.T) {
+	f := newFabric()
+	var barred atomic.Bool
+	c := config("a", listen(t, f))
+	c.Barred = func(id spec.NodeID) bool { return barred.Load() && id == "b" }
+	a := start(t, c)
+	got := make(chan digest, 100)
+	a.OnDigest(func(from spec.NodeID, raw []byte) { got <- digest{from, raw} })
+	cb := config("b", listen(t, f))
+	cb.Seeds = []string{a.config.Port.Addr()}
+	b := start(t, cb)
+	eventually(t, 10*time.Second, "a and b know each other", func() bool { return a.Alive("b") && b.Alive("a") })
+	barred.Store(true)
+	a.receive(encodeDigest("b", []byte("x")))
+	if len(got) != 0 {
+		t.Error("a barred member's digest was taken")
+	}
+	b.Shutdown()
+	eventually(t, 20*time.Second, "b is gone", func() bool { return !a.Alive("b") })
+	cb.Port = listen(t, f)
+	b = start(t, cb)
+	eventually(t, 10*time.Second, "b has found a", func() bool { return b.Alive("a") })
+	time.Sleep(300 * time.Millisecond)
+	if a.Alive("b") {
+		t.Error("a barred node came to life")
+	}
 }
 
 func TestUnreadableMembersAreKeptOut(t *testing.T) {

@@ -48,6 +48,7 @@ func Start(c Config) (*Gossip, error) {
 		nudge: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	g.table = newTable(self, time.Now, g.changed)
+	g.table.barred = c.Barred
 	settings := c.memberlist()
 	settings.Transport, settings.Logger = over, newLogger(c.Log)
 	settings.Delegate = &delegate{meta: meta, digests: g.digests, metrics: m}

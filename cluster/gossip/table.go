@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ type table struct {
 	self   spec.NodeID
 	now    func() time.Time
 	change func(Event) // must not block; called under the table's lock, so in order
+	barred func(spec.NodeID) bool
 
 	mu struct {
 		sync.RWMutex
@@ -26,7 +28,7 @@ type table struct {
 }
 
 func newTable(self Member, now func() time.Time, change func(Event)) *table {
-	t := &table{self: self.ID, now: now, change: change}
+	t := &table{self: self.ID, now: now, change: change, barred: func(spec.NodeID) bool { return false }}
 	t.mu.members = map[spec.NodeID]Member{self.ID: self}
 	return t
 }
@@ -87,12 +89,17 @@ func (t *table) remove(id spec.NodeID) {
 
 // The methods that follow are called by memberlist.
 
-// NotifyAlive keeps those out that cannot be read: they would be members
-// without a role or a valid name.
+// NotifyAlive keeps those out that are barred, or cannot be read: they would be
+// members without a role or a valid name.
 func (t *table) NotifyAlive(n *memberlist.Node) error {
-	_, err := decodeMember(n.Name, n.Address(), n.Meta)
+	m, err := decodeMember(n.Name, n.Address(), n.Meta)
+	if err == nil && t.barred(m.ID) {
+		err = errBarred
+	}
 	return err
 }
+
+var errBarred = errors.New("it is no member any more")
 
 // NotifyJoin is called when a member came to life.
 func (t *table) NotifyJoin(n *memberlist.Node) {
