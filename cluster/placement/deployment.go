@@ -99,14 +99,15 @@ func (r *roll) doubled(x *replica) bool {
 	return slices.ContainsFunc(r.good, func(y *replica) bool { return y.Device == x.Device && byEpoch(y, x) < 0 })
 }
 
-// regions lists the allowed regions that have a worker, where each must have some.
+// regions lists the allowed regions that have a worker, where each must have
+// some. A node without a region is in none: a search for "" would find it anywhere.
 func (r *roll) regions() []string {
 	if r.d.MinPerRegion == 0 {
 		return nil
 	}
 	var out []string
 	for _, n := range r.p.nodes {
-		if member(n) && allowed(r.d, n.Region) && !slices.Contains(out, n.Region) {
+		if member(n) && n.Region != "" && allowed(r.d, n.Region) && !slices.Contains(out, n.Region) {
 			out = append(out, n.Region)
 		}
 	}

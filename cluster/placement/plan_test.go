@@ -41,6 +41,16 @@ func TestMinPerRegionComesFirst(t *testing.T) {
 	want(t, "placed in eu alone", s.on(), map[string]int{"n1": 1})
 }
 
+// TestNodeWithoutARegionIsInNone: else replicas were placed for it anywhere, and
+// removed again as too many, for ever.
+func TestNodeWithoutARegionIsInNone(t *testing.T) {
+	s := three()
+	s.deploy("m", 1, 4*gib).MinPerRegion = 1
+	s.node("n0", "", 0)
+	s.run(t, nil)
+	want(t, "placed", s.on(), map[string]int{"n1": 1, "n3": 1})
+}
+
 func TestSecondReplicaSharesADeviceOnlyUntilThereIsAnother(t *testing.T) {
 	s := newSim()
 	s.node("n1", "eu", 16*gib)
