@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"syscall"
 
@@ -43,6 +44,11 @@ func Open(dir string, o Options) (*DB, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.FS == nil { // Pebble would let others on the machine read what it makes
+		if err := private(dir); err != nil {
+			return nil, fmt.Errorf("opening the database in %s: %w", dir, err)
+		}
+	}
 	db := &DB{events: &events{log: o.Log}}
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
@@ -62,6 +68,14 @@ func Open(dir string, o Options) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("opening the database in %s: %w", dir, err), db.pebble.Close())
 	}
 	return db, nil
+}
+
+// private makes dir one that only its owner may enter.
+func private(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o700)
 }
 
 // Pebble is the database for the packages under storage.

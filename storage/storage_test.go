@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -50,6 +52,23 @@ func TestReopensWhatItWrote(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Fatalf("closing it a second time: %v", err)
 		}
+	}
+}
+
+// TestOthersMayNotRead: the state has hashes and sealed keys, whatever the mode
+// of the directory above.
+func TestOthersMayNotRead(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	if err := os.Mkdir(dir, 0o755); err != nil { // as an earlier build made it
+		t.Fatal(err)
+	}
+	db, err := storage.Open(dir, storage.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
 
