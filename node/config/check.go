@@ -3,8 +3,10 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,34 +82,86 @@ func (p *Problems) check(c Config) {
 			bad("node.roles", fmt.Sprintf("there is no role %q", r))
 		}
 	}
-	for key, addr := range map[string]string{"cluster.listen": c.Cluster.Listen, "cluster.advertise": c.Cluster.Advertise, "api.listen": c.API.Listen, "api.advertise": c.API.Advertise} {
-		if addr == "" && key != "cluster.listen" {
+	checkAddresses(c, bad)
+	checkNumbers(c, bad)
+	p.oneOf(bad, "devices.kind", c.Devices.Kind, "auto", "nvidia", "cpu", "simulated")
+	p.oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	p.oneOf(bad, "log.format", c.Log.Format, "json", "text")
+}
+
+func checkAddresses(c Config, bad func(key, reason string)) {
+	for _, a := range []struct{ key, addr string }{
+		{"cluster.listen", c.Cluster.Listen}, {"cluster.advertise", c.Cluster.Advertise}, {"api.listen", c.API.Listen}, {"api.advertise", c.API.Advertise},
+	} {
+		if a.addr == "" && a.key != "cluster.listen" {
 			continue
 		}
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			bad(key, "want HOST:PORT: "+err.Error())
+		if err := hostPort(a.addr); err != nil {
+			bad(a.key, "want HOST:PORT: "+err.Error())
 		}
+	}
+	for _, seed := range c.Cluster.Seeds {
+		if err := hostPort(seed); err != nil {
+			bad("cluster.seeds", "want HOST:PORT: "+err.Error())
+		}
+	}
+	for _, external := range c.Engines.ExternalURL {
+		if !webURL(external) {
+			bad("engines.external-urls", fmt.Sprintf("%q is no http or https URL", external))
+		}
+	}
+	if c.Telemetry.OTLP != "" && !webURL(c.Telemetry.OTLP) {
+		bad("telemetry.otlp", "want an http or https URL")
 	}
 	if slices.Contains(c.Node.Roles, string(spec.RoleGateway)) && c.API.Listen == "" {
 		bad("api.listen", "a gateway needs an address")
 	}
+}
+
+func checkNumbers(c Config, bad func(key, reason string)) {
 	if c.API.MaxBody < 1024 {
 		bad("api.max-body", "want at least 1024 bytes")
 	}
-	for key, d := range map[string]time.Duration{"cluster.rejoin": c.Cluster.Rejoin, "api.queue-timeout": c.API.QueueTimeout, "api.first-token-timeout": c.API.FirstToken, "api.next-token-timeout": c.API.NextToken, "api.shutdown-timeout": c.API.ShutdownIn, "placement.dead-grace": c.Placement.DeadGrace, "placement.drain-grace": c.Placement.DrainGrace} {
-		if d <= 0 {
-			bad(key, "want a duration above zero")
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{
+		{"cluster.rejoin", c.Cluster.Rejoin}, {"api.queue-timeout", c.API.QueueTimeout}, {"api.first-token-timeout", c.API.FirstToken},
+		{"api.next-token-timeout", c.API.NextToken}, {"api.shutdown-timeout", c.API.ShutdownIn},
+		{"placement.dead-grace", c.Placement.DeadGrace}, {"placement.drain-grace", c.Placement.DrainGrace},
+	} {
+		if d.value <= 0 {
+			bad(d.key, "want a duration above zero")
 		}
 	}
-	p.oneOf(bad, "devices.kind", c.Devices.Kind, "auto", "nvidia", "cpu", "simulated")
-	p.oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
-	p.oneOf(bad, "log.format", c.Log.Format, "json", "text")
 	if c.Devices.Kind == "simulated" && (c.Devices.Simulated < 1 || c.Devices.MemoryMB < 1) {
 		bad("devices.simulated", "simulated devices need a number and devices.memory-mb above zero")
 	}
-	if c.Telemetry.Sample < 0 || c.Telemetry.Sample > 1 {
+	if c.Devices.Simulated < 0 {
+		bad("devices.simulated", "must not be negative")
+	}
+	if c.Devices.MemoryMB < 0 {
+		bad("devices.memory-mb", "must not be negative")
+	}
+	if !(c.Telemetry.Sample >= 0 && c.Telemetry.Sample <= 1) { // NaN is neither
 		bad("telemetry.sample", "want 0 to 1")
 	}
+}
+
+func hostPort(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q is no port", port)
+	}
+	return nil
+}
+
+func webURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 func (p *Problems) oneOf(bad func(key, reason string), key, value string, allowed ...string) {

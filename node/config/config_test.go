@@ -99,11 +99,3 @@ func TestEveryKeyHasHelpAndExample(t *testing.T) {
 		}
 	}
 }
-
-func FuzzLoad(f *testing.F) {
-	f.Add("node:\n  id: n1\n")
-	f.Add("node: [\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		_, _ = Load(Sources{File: write(t, text), Env: none})
-	})
-}

@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
-	"os"
+	"maps"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -11,7 +13,6 @@ import (
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
-	goyaml "gopkg.in/yaml.v3"
 )
 
 // Sources are where a configuration is read from, besides the defaults.
@@ -36,10 +37,8 @@ func Load(s Sources) (Config, error) {
 		if err := k.Load(file.Provider(s.File), yaml.Parser()); err != nil {
 			return c, fmt.Errorf("configuration file %s: %w", s.File, err)
 		}
-		for _, key := range k.Keys() {
-			if _, ok := known[key]; !ok {
-				problems.unknown(s.File, key, schema)
-			}
+		for _, key := range written(k.Raw(), "", known) {
+			problems.unknown(s.File, key, schema)
 		}
 	}
 	for _, f := range schema {
@@ -66,6 +65,36 @@ func Load(s Sources) (Config, error) {
 	return c, nil
 }
 
+// written lists the keys of a file that are unknown. It looks at the nesting
+// itself: to koanf, a dotted key and a nested one are the same, but only the
+// nested one is decoded.
+func written(m map[string]any, prefix string, known map[string]Field) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		key := prefix + name
+		_, ok := known[key]
+		deeper, nested := m[name].(map[string]any)
+		switch {
+		case strings.Contains(name, "."), !ok && !isSection(key, known):
+			out = append(out, key)
+		case nested && !ok:
+			out = append(out, written(deeper, key+".", known)...)
+		case !ok && m[name] != nil: // a section must have keys, or nothing at all
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+func isSection(key string, known map[string]Field) bool {
+	for k := range known {
+		if strings.HasPrefix(k, key+".") {
+			return true
+		}
+	}
+	return false
+}
+
 func set(k *koanf.Koanf, f Field, v string) {
 	var value any = v
 	if f.Type.Kind() == sliceKind {
@@ -76,7 +105,10 @@ func set(k *koanf.Koanf, f Field, v string) {
 
 func splitList(v string) []string {
 	out := []string{}
-	for part := range strings.SplitSeq(strings.Trim(v, "[]"), ",") {
+	if strings.HasPrefix(v, "[") && strings.HasSuffix(v, "]") { // [::1]:7946 is no list in brackets
+		v = v[1 : len(v)-1]
+	}
+	for part := range strings.SplitSeq(v, ",") {
 		if part = strings.TrimSpace(part); part != "" {
 			out = append(out, part)
 		}
@@ -89,8 +121,16 @@ func decode(k *koanf.Koanf, c *Config) error {
 		Result:           c,
 		TagName:          "koanf",
 		WeaklyTypedInput: true,
-		DecodeHook:       mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
+		DecodeHook:       mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), stringToList),
 	}})
+}
+
+// stringToList reads a list that the file has as one string as a flag would be.
+func stringToList(from, to reflect.Type, v any) (any, error) {
+	if from.Kind() != reflect.String || to.Kind() != sliceKind {
+		return v, nil
+	}
+	return splitList(v.(string)), nil
 }
 
 func unjoin(err error) []error {
@@ -108,29 +148,4 @@ func AddFlags(fs *pflag.FlagSet) {
 			fs.String(f.Flag, "", f.Help+" ("+f.Env+")")
 		}
 	}
-}
-
-// Write saves c as a commented file at path with mode 0600.
-func Write(path string, c Config) error {
-	var out strings.Builder
-	out.WriteString("# LotaBots node configuration. Every key may also be set by its LOTABOTS_* variable or flag.\n")
-	k := toMap(c)
-	section := ""
-	for _, f := range Schema() {
-		name, key, _ := strings.Cut(f.Key, ".")
-		if name != section {
-			fmt.Fprintf(&out, "\n%s:\n", name)
-			section = name
-		}
-		value, err := goyaml.Marshal(k[f.Key])
-		if err != nil {
-			return err
-		}
-		text := strings.TrimSpace(string(value))
-		if f.Type.Kind() == sliceKind {
-			text = "[" + strings.Join(k[f.Key].([]string), ", ") + "]"
-		}
-		fmt.Fprintf(&out, "  %s: %s  # %s\n", key, text, f.Help)
-	}
-	return os.WriteFile(path, []byte(out.String()), 0o600)
 }
