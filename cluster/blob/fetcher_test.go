@@ -111,7 +111,8 @@ func TestItGoesOnWhereItStopped(t *testing.T) {
 	if _, err := f.Fetch(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	if n := int(h.asked["n1"].Load()) - before; n != missing {
+	// A request that the first fetch gave up may arrive only now.
+	if n := int(h.asked["n1"].Load()) - before; n < missing || n >= missing+streams {
 		t.Errorf("asked %d times for %d chunks", n, missing)
 	}
 }
