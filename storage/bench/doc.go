@@ -1,0 +1,15 @@
+// Command bench measures what a write costs by the store that Raft's log is in:
+// this repository's, raft-boltdb and raft-wal.
+//
+// It is a module of its own, so that the other stores stay out of the program's
+// dependencies: `make bench-storage` runs it, and `go test ./...` of the
+// repository does not see it. It imports storage and storage/raftlog, and nothing
+// else of the repository.
+//
+// Each store serves a group of one real Raft server, with the same transport,
+// snapshots and state machine, none of which touch the disk. Writers propose
+// entries of the size of this program's commands, each waiting for its answer.
+// The stores take turns in short rounds, so that a disk whose speed changes is as
+// fast for one as for the others; the figure is the median over the rounds of
+// the ratios within one round. It ends with a line for each figure.
+package main
