@@ -17,16 +17,32 @@ const sliceKind = reflect.Slice
 
 // A Problem is one thing wrong with a configuration.
 type Problem struct {
-	Key     string
-	Value   string
-	Reason  string
-	Example string
+	Key     string `json:"key,omitempty"`     // dotted
+	Value   string `json:"value,omitempty"`   // as it was given; passwords in URLs are left out
+	Source  string `json:"source,omitempty"`  // where it was given
+	Reason  string `json:"reason"`            // why it cannot be
+	Example string `json:"example,omitempty"` // a value that can be
+	Nearest string `json:"nearest,omitempty"` // for a key that is not known: the one that was probably meant
+
+	// Unread: the value could not be read at all, or its key is not known.
+	Unread bool `json:"-"`
 }
 
 func (p Problem) String() string {
 	s := p.Reason
-	if p.Key != "" {
+	switch {
+	case p.Unread:
+		if p.Source != "" {
+			s = p.Source + ": " + s
+		}
+	case p.Key != "":
 		s = fmt.Sprintf("%s = %q: %s", p.Key, p.Value, p.Reason)
+		if p.Source != "" && p.Source != FromDefault {
+			s += ", from the " + p.Source
+		}
+	}
+	if p.Nearest != "" {
+		s += fmt.Sprintf("; did you mean %q?", p.Nearest)
 	}
 	if p.Example != "" {
 		s += fmt.Sprintf(" (for example %s)", p.Example)
@@ -48,22 +64,28 @@ func (p Problems) Error() string {
 func (p *Problems) add(x Problem) { *p = append(*p, x) }
 
 func (p *Problems) unknown(source, key string, known []Field) {
-	reason := fmt.Sprintf("%s: there is no key %q", source, key)
-	if near := nearest(key, known); near != "" {
-		reason += fmt.Sprintf("; did you mean %q?", near)
+	keys := make([]string, len(known))
+	for i, f := range known {
+		keys[i] = f.Key
 	}
-	p.add(Problem{Reason: reason})
+	p.add(Problem{Key: key, Source: source, Reason: fmt.Sprintf("there is no key %q", key), Nearest: Nearest(key, keys), Unread: true})
 }
 
 // check appends what is wrong with the values of c.
-func (p *Problems) check(c Config) {
+func (p *Problems) check(c Config, origin map[string]string) {
 	values := toMap(c)
 	examples := map[string]string{}
 	for _, f := range Schema() {
 		examples[f.Key] = f.Example
 	}
+	unread := map[string]bool{}
+	for _, x := range *p {
+		unread[x.Key] = x.Unread
+	}
 	bad := func(key, reason string) {
-		p.add(Problem{Key: key, Value: fmt.Sprint(values[key]), Reason: reason, Example: examples[key]})
+		if !unread[key] { // else its value is not the one that was given
+			p.add(Problem{Key: key, Value: fmt.Sprint(public(values[key])), Source: origin[key], Reason: reason, Example: examples[key]})
+		}
 	}
 	if err := spec.NodeID(c.Node.ID).Valid(); err != nil {
 		bad("node.id", "want 1 to 40 of a-z, 0-9 and '-'")

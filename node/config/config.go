@@ -3,7 +3,7 @@ package config
 import "time"
 
 // Config is one node's configuration. Tags: koanf is the key, help its effect,
-// example a value that is valid.
+// example a value that is valid, reload "yes" where a running node takes a change.
 type Config struct {
 	Node      Node      `koanf:"node"`
 	Cluster   Cluster   `koanf:"cluster"`
@@ -38,10 +38,10 @@ type API struct {
 	Listen       string        `koanf:"listen" help:"address of the gateway; empty: no gateway here" example:"0.0.0.0:8080"`
 	Advertise    string        `koanf:"advertise" help:"address under which clients reach it; default: listen" example:"10.0.0.7:8080"`
 	MaxBody      int           `koanf:"max-body" help:"largest request body, bytes" example:"33554432"`
-	QueueTimeout time.Duration `koanf:"queue-timeout" help:"how long a request may wait for a free slot" example:"10s"`
-	FirstToken   time.Duration `koanf:"first-token-timeout" help:"how long an engine may take to its first byte" example:"60s"`
-	NextToken    time.Duration `koanf:"next-token-timeout" help:"how long a stream may stand still before it counts as broken" example:"30s"`
-	ShutdownIn   time.Duration `koanf:"shutdown-timeout" help:"how long running requests may take to finish at SIGTERM" example:"30s"`
+	QueueTimeout time.Duration `koanf:"queue-timeout" reload:"yes" help:"how long a request may wait for a free slot" example:"10s"`
+	FirstToken   time.Duration `koanf:"first-token-timeout" reload:"yes" help:"how long an engine may take to its first byte" example:"60s"`
+	NextToken    time.Duration `koanf:"next-token-timeout" reload:"yes" help:"how long a stream may stand still before it counts as broken" example:"30s"`
+	ShutdownIn   time.Duration `koanf:"shutdown-timeout" reload:"yes" help:"how long running requests may take to finish at SIGTERM" example:"30s"`
 }
 
 // Devices says what the node runs models on.
@@ -58,30 +58,30 @@ type Engines struct {
 	Libraries   string   `koanf:"libraries" help:"directory of llama.cpp's libraries; default: LOTABOTS_LLAMA_LIB, then the cache" example:"/usr/local/lib/llama"`
 	Ollama      string   `koanf:"ollama" help:"path of ollama; default: looked up in PATH" example:"/usr/local/bin/ollama"`
 	LlamaServer string   `koanf:"llama-server" help:"path of llama-server; default: looked up in PATH" example:"/usr/local/bin/llama-server"`
-	ExternalURL []string `koanf:"external-urls" help:"URL prefixes that external engines may have; empty: none" example:"[http://10.0.0.9:8000/]"`
+	ExternalURL []string `koanf:"external-urls" reload:"yes" help:"URL prefixes that external engines may have; empty: none. An instance that runs keeps its own" example:"[http://10.0.0.9:8000/]"`
 }
 
 // Placement says how patient the leader is, when this node is the leader.
 type Placement struct {
-	DeadGrace  time.Duration `koanf:"dead-grace" help:"how long a dead node keeps its placements" example:"30s"`
-	DrainGrace time.Duration `koanf:"drain-grace" help:"how long a draining node keeps its placements" example:"10m"`
+	DeadGrace  time.Duration `koanf:"dead-grace" reload:"yes" help:"how long a dead node keeps its placements" example:"30s"`
+	DrainGrace time.Duration `koanf:"drain-grace" reload:"yes" help:"how long a draining node keeps its placements" example:"10m"`
 }
 
 // Log says what is logged.
 type Log struct {
-	Level  string `koanf:"level" help:"debug, info, warn or error" example:"info"`
+	Level  string `koanf:"level" reload:"yes" help:"debug, info, warn or error" example:"info"`
 	Format string `koanf:"format" help:"json or text" example:"json"`
 }
 
 // Telemetry says where traces go.
 type Telemetry struct {
 	OTLP   string  `koanf:"otlp" help:"OTLP/HTTP endpoint for traces; empty: none are recorded" example:"http://127.0.0.1:4318"`
-	Sample float64 `koanf:"sample" help:"share of traces recorded that no caller has decided about, 0 to 1" example:"0.1"`
+	Sample float64 `koanf:"sample" reload:"yes" help:"share of traces recorded that no caller has decided about, 0 to 1" example:"0.1"`
 }
 
 // Chaos is the owner's consent to faults.
 type Chaos struct {
-	Allow bool `koanf:"allow" help:"whether a harness that is not this cluster's own may inject faults here" example:"false"`
+	Allow bool `koanf:"allow" reload:"yes" help:"whether a harness that is not this cluster's own may inject faults here" example:"false"`
 }
 
 // Default is the configuration of a node that nobody has configured.

@@ -22,47 +22,82 @@ type Sources struct {
 	Flags *pflag.FlagSet // only flags that were given count
 }
 
-// Load reads all sources and validates the result. Its error is a *Problems
-// that lists everything wrong at once.
+// The sources of a value, see Effective.
+const (
+	FromDefault = "default"
+	FromFile    = "file"        // followed by its path
+	FromEnv     = "environment" // followed by the variable's name
+	FromFlag    = "flag"        // followed by its name
+)
+
+// Load reads every source and checks the whole. On a bad configuration the error
+// is Problems.
 func Load(s Sources) (Config, error) {
-	c := Default()
+	c, _, err := read(s)
+	return c, err
+}
+
+// read is Load, and tells each key's source.
+func read(s Sources) (Config, map[string]string, error) {
+	c, k, origin := Default(), koanf.New("."), map[string]string{}
 	var problems Problems
-	k := koanf.New(".")
 	schema := Schema()
 	known := map[string]Field{}
 	for _, f := range schema {
-		known[f.Key] = f
+		known[f.Key], origin[f.Key] = f, FromDefault
 	}
 	if s.File != "" {
 		if err := k.Load(file.Provider(s.File), yaml.Parser()); err != nil {
-			return c, fmt.Errorf("configuration file %s: %w", s.File, err)
+			return c, origin, fmt.Errorf("configuration file %s: %w", s.File, err)
 		}
 		for _, key := range written(k.Raw(), "", known) {
 			problems.unknown(s.File, key, schema)
 		}
 	}
 	for _, f := range schema {
+		if k.Get(f.Key) != nil {
+			origin[f.Key] = FromFile + " " + s.File
+		}
 		if s.Env != nil {
 			if v, ok := s.Env(f.Env); ok {
 				set(k, f, v)
+				origin[f.Key] = FromEnv + " " + f.Env
 			}
 		}
 		if s.Flags != nil {
 			if flag := s.Flags.Lookup(f.Flag); flag != nil && flag.Changed {
 				set(k, f, flag.Value.String())
+				origin[f.Key] = FromFlag + " --" + f.Flag
 			}
 		}
 	}
 	if err := decode(k, &c); err != nil {
 		for _, e := range unjoin(err) {
-			problems.add(Problem{Reason: e.Error()})
+			problems.unread(e, k, known, origin)
 		}
 	}
-	problems.check(c)
+	problems.check(c, origin)
 	if len(problems) > 0 {
-		return c, problems
+		return c, origin, problems
 	}
-	return c, nil
+	return c, origin, nil
+}
+
+// unread adds a value that could not be read as its key's type.
+func (p *Problems) unread(err error, k *koanf.Koanf, known map[string]Field, origin map[string]string) {
+	var at *mapstructure.DecodeError
+	if !errors.As(err, &at) {
+		p.add(Problem{Reason: err.Error(), Unread: true})
+		return
+	}
+	key, _, _ := strings.Cut(at.Name(), "[") // of a list's entry
+	f, ok := known[key]
+	if !ok {
+		p.add(Problem{Key: key, Reason: err.Error(), Unread: true})
+		return
+	}
+	p.add(Problem{Key: key, Value: fmt.Sprint(public(k.Get(key))), Source: origin[key], Example: f.Example, Unread: true,
+		Reason: fmt.Sprintf("%s = %q: want a value of the type %s", key, fmt.Sprint(public(k.Get(key))), f.Kind())})
 }
 
 // written lists the keys of a file that are unknown. It looks at the nesting

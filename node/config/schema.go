@@ -3,6 +3,7 @@ package config
 import (
 	"reflect"
 	"strings"
+	"time"
 )
 
 // A Field describes one key of the configuration.
@@ -13,12 +14,35 @@ type Field struct {
 	Help    string
 	Example string
 	Type    reflect.Type
+	Default string // as the file would have it
+	Reload  bool   // a running node takes a change, see Reloadable
+}
+
+// Kind names the type for people: string, list, integer, number, duration or boolean.
+func (f Field) Kind() string {
+	switch {
+	case f.Type == reflect.TypeFor[time.Duration]():
+		return "duration"
+	case f.Type.Kind() == reflect.Slice:
+		return "list"
+	case f.Type.Kind() == reflect.Int:
+		return "integer"
+	case f.Type.Kind() == reflect.Float64:
+		return "number"
+	case f.Type.Kind() == reflect.Bool:
+		return "boolean"
+	}
+	return "string"
 }
 
 // Schema lists every key in the order of the struct.
 func Schema() []Field {
 	var out []Field
 	walk(reflect.TypeFor[Config](), "", &out)
+	defaults := toMap(Default())
+	for i := range out {
+		out[i].Default = Text(defaults[out[i].Key])
+	}
 	return out
 }
 
@@ -37,17 +61,19 @@ func walk(t reflect.Type, prefix string, out *[]Field) {
 			Env:     "LOTABOTS_" + strings.ToUpper(strings.ReplaceAll(dashed, "-", "_")),
 			Help:    f.Tag.Get("help"),
 			Example: f.Tag.Get("example"),
+			Reload:  f.Tag.Get("reload") == "yes",
 			Type:    f.Type,
 		})
 	}
 }
 
-// nearest returns the known key closest to key, or "" if none is close.
-func nearest(key string, known []Field) string {
-	best, bestDistance := "", 4
-	for _, f := range known {
-		if d := distance(key, f.Key); d < bestDistance {
-			best, bestDistance = f.Key, d
+// Nearest returns the one of known that name was probably meant to be, or "" if
+// none is close.
+func Nearest(name string, known []string) string {
+	best, bestDistance := "", min(4, len(name)) // nothing is close to a name of one or two letters
+	for _, k := range known {
+		if d := distance(name, k); d < bestDistance {
+			best, bestDistance = k, d
 		}
 	}
 	return best

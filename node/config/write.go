@@ -35,6 +35,15 @@ func Write(path string, c Config) error {
 	return os.Chmod(path, 0o600) // a file that was there keeps its mode otherwise
 }
 
+// Text is the value of a key as a file has it, on one line.
+func Text(v any) string {
+	s, err := onOneLine(v)
+	if err != nil {
+		return fmt.Sprint(v) // not reached: every type of the schema can be written
+	}
+	return s
+}
+
 // onOneLine is v in YAML's flow style, so that a comment may follow.
 func onOneLine(v any) (string, error) {
 	switch v := v.(type) {

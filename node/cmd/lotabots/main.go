@@ -40,7 +40,7 @@ func rootCommand() *cobra.Command {
 		&cobra.Group{ID: "start", Title: "Start something:"},
 		&cobra.Group{ID: "use", Title: "Speak to a cluster:"},
 	)
-	for _, c := range []*cobra.Command{devCommand(), initCommand(), joinCommand(), nodeCommand(), gatewayCommand(), engineCommand(), chaosCommand()} {
+	for _, c := range []*cobra.Command{devCommand(), initCommand(), joinCommand(), nodeCommand(), gatewayCommand(), engineCommand(), chaosCommand(), configCommand()} {
 		c.GroupID = "start"
 		root.AddCommand(c)
 	}
