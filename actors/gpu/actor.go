@@ -196,6 +196,7 @@ func (a *Actor) obey(c actor.Context, m proto.Message) error {
 		return spec.Errorf(spec.CodeInvalidRequest, "A device takes no %s.", kindLabel(m))
 	}
 	if err != nil {
+		a.changed(c) // a refused instance is told of
 		return err
 	}
 	if do.start != nil {

@@ -1,6 +1,8 @@
 package gpu
 
 import (
+	"errors"
+
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -31,6 +33,7 @@ func (t *table) add(m *wire.LoadModel, check func(*wire.LoadModel) error) (outco
 		return outcome{}, spec.Errorf(spec.CodeDraining, "Device %s is draining.", t.device.ID)
 	}
 	if err := check(m); err != nil {
+		t.keepRefused(m, err)
 		return outcome{}, err
 	}
 	wait, err := t.room(m)
@@ -50,6 +53,23 @@ func (t *table) add(m *wire.LoadModel, check func(*wire.LoadModel) error) (outco
 		return outcome{}, nil
 	}
 	return outcome{start: in}, nil
+}
+
+// keepRefused keeps an instance that cannot run here as failed, so that whoever looks
+// at the cluster's status reads why, and not only the log of the leader.
+func (t *table) keepRefused(m *wire.LoadModel, why error) {
+	reason := why.Error()
+	if public := (*spec.Error)(nil); errors.As(why, &public) {
+		reason = public.Message
+	}
+	in := &inst{load: m, id: spec.InstanceID(m.GetInstance()), epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_FAILED,
+		reason: clip(reason, maxReason), spent: true, unstarted: true}
+	t.instances[in.id] = in
+	if !t.fits() {
+		delete(t.instances, in.id)
+		return
+	}
+	delete(t.gone, in.id)
 }
 
 // confirm answers a LoadModel for what is held already. A newer placement of what
@@ -97,7 +117,7 @@ func (t *table) remove(m *wire.UnloadModel) (outcome, error) {
 	if in == nil || in.leaving {
 		return outcome{}, nil
 	}
-	if in.waiting { // nothing was started
+	if in.waiting || in.unstarted {
 		delete(t.instances, id)
 		t.bidFarewell(in)
 		return outcome{}, nil

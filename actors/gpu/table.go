@@ -26,18 +26,19 @@ type table struct {
 
 // An inst is one instance that the device holds.
 type inst struct {
-	load    *wire.LoadModel
-	id      spec.InstanceID
-	run     uint64 // tells its actor from an earlier one of the same id
-	epoch   uint64
-	state   wire.InstanceState
-	reason  string
-	waiting bool // for memory that leaving instances still hold; nothing has been started
-	leaving bool // its actor has been told to stop
-	spent   bool // it has failed: its engine is gone for good
-	engine  engine.Engine
-	slots   int
-	context uint32
+	load      *wire.LoadModel
+	id        spec.InstanceID
+	run       uint64 // tells its actor from an earlier one of the same id
+	epoch     uint64
+	state     wire.InstanceState
+	reason    string
+	waiting   bool // for memory that leaving instances still hold; nothing has been started
+	leaving   bool // its actor has been told to stop
+	spent     bool // it has failed: its engine is gone for good
+	unstarted bool // it was refused: it never had an actor
+	engine    engine.Engine
+	slots     int
+	context   uint32
 
 	leases   int
 	unread   int // prompt tokens of leases whose first byte has not come

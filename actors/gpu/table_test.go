@@ -226,10 +226,34 @@ func TestChecksComeFirst(t *testing.T) {
 	_, err = tab.remove(&wire.UnloadModel{})
 	wantCode(t, err, spec.CodeInvalidRequest)
 	tab.draining = true
-	_, err = tab.add(model("a", 1, 1), fine)
+	_, err = tab.add(model("b", 1, 1), fine)
 	wantCode(t, err, spec.CodeDraining)
-	if len(tab.instances) != 0 {
+	if len(tab.instances) != 1 {
 		t.Errorf("%d instances", len(tab.instances))
+	}
+}
+
+// TestRefusedInstanceSaysWhy: what cannot run here is told as failed, with the
+// reason, holds no memory, and goes when it is unloaded.
+func TestRefusedInstanceSaysWhy(t *testing.T) {
+	tab := newTestTable()
+	free := tab.free()
+	_, err := tab.add(model("a", 1, 1<<20), func(*wire.LoadModel) error {
+		return spec.Errorf(spec.CodeEngineUnavailable, "ollama is not on this machine")
+	})
+	wantCode(t, err, spec.CodeEngineUnavailable)
+	told := tab.snapshot().GetInstances()
+	if len(told) != 1 || told[0].GetState() != wire.InstanceState_INSTANCE_STATE_FAILED || told[0].GetReason() != "ollama is not on this machine" {
+		t.Fatalf("the digest tells %v", told)
+	}
+	if tab.free() != free {
+		t.Errorf("%d bytes are free, %d before", tab.free(), free)
+	}
+	if do, err := tab.remove(&wire.UnloadModel{Instance: "a", Epoch: 1}); err != nil || do.stop != nil || len(tab.instances) != 0 {
+		t.Errorf("unloading it: %v, %v", do, err)
+	}
+	if told := tab.snapshot().GetInstances(); len(told) != 1 || told[0].GetState() != wire.InstanceState_INSTANCE_STATE_GONE {
+		t.Errorf("the digest tells %v afterwards", told)
 	}
 }
 
