@@ -100,13 +100,17 @@ func (d *digester) sized(b []byte) {
 func (s *Store) Hash() ([]byte, uint64) {
 	f := s.freeze()
 	defer f.release()
+	return f.hash(), f.position().index
+}
+
+func (f frozen) hash() []byte {
 	out := &digester{w: bufio.NewWriter(io.Discard), sum: sha256.New()}
 	f.walk(nil, []byte{positionMark + 1}, func(key, value []byte) bool {
 		out.sized(key)
 		out.sized(value)
 		return true
 	})
-	return out.sum.Sum(nil), f.position().index
+	return out.sum.Sum(nil)
 }
 
 // Snapshot implements raft.FSM.
