@@ -99,11 +99,21 @@ func plainPath(path string) bool {
 
 // checkURL checks an external engine's URL against what the operator allows.
 func (p *Presets) checkURL(o options) error {
-	if o["url"] == "" {
-		return invalid("options.url", "the preset external needs the option url")
-	}
 	_, _, err := externalURL(o, p.config)
 	return err
+}
+
+// urlOf reads the option url, whoever may call it.
+func urlOf(o options) (*url.URL, error) {
+	if o["url"] == "" {
+		return nil, invalid("options.url", "the preset external needs the option url")
+	}
+	u, err := plainURL(o["url"])
+	if err != nil {
+		return nil, invalid("options.url", fmt.Sprintf("the option url is %.200q; %v", o["url"], err))
+	}
+	u.Path = strings.TrimSuffix(u.Path, "/v1") // requests' paths begin with it
+	return u, nil
 }
 
 // externalURL returns the engine's address and the reach of its requests.
@@ -112,11 +122,10 @@ func externalURL(o options, c Config) (*url.URL, reach, error) {
 	if err != nil {
 		return nil, nil, &spec.Error{Code: spec.CodeEngineUnavailable, Message: err.Error(), Hint: "Correct engines.external-urls in the node's configuration"}
 	}
-	u, err := plainURL(o["url"])
+	u, err := urlOf(o)
 	if err != nil {
-		return nil, nil, invalid("options.url", fmt.Sprintf("the option url is %.200q; %v", o["url"], err))
+		return nil, nil, err
 	}
-	u.Path = strings.TrimSuffix(u.Path, "/v1") // requests' paths begin with it
 	requests := *u
 	requests.Path += "/v1"
 	if !r.allows(&requests) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"github.com/lotabots/lotabots/cluster/spec"
 	"net/url"
 	"slices"
 	"strings"
@@ -85,4 +86,28 @@ func FuzzReach(f *testing.F) {
 			t.Errorf("%q and %q reach %q", text, path, q.URL)
 		}
 	})
+}
+
+func TestCheckDeploymentNeedsNoNode(t *testing.T) {
+	for _, c := range []struct {
+		name, preset   string
+		options        map[string]string
+		context, slots uint32
+		code           spec.Code // empty: fine
+	}{
+		{"plain", Embedded, nil, 0, 0, ""},
+		{"what this node lacks", Ollama, map[string]string{"threads": "2"}, 4096, 4, ""},
+		{"a URL that this node may not call", External, map[string]string{"url": "http://10.1.2.3:8000/v1"}, 0, 0, ""},
+		{"an unknown preset", "vlm", nil, 0, 0, spec.CodeEngineUnknown},
+		{"an unknown option", Embedded, map[string]string{"args": "--x"}, 0, 0, spec.CodeUnsupported},
+		{"a bad value", Embedded, map[string]string{"threads": "1;id"}, 0, 0, spec.CodeInvalidRequest},
+		{"too many slots", Embedded, nil, 0, 10_000, spec.CodeInvalidRequest},
+		{"no URL", External, nil, 0, 0, spec.CodeInvalidRequest},
+		{"no plain URL", External, map[string]string{"url": "file:///etc/passwd"}, 0, 0, spec.CodeInvalidRequest},
+	} {
+		err := CheckDeployment(c.preset, c.options, c.context, c.slots)
+		if (err == nil) != (c.code == "") || err != nil && spec.CodeOf(err) != c.code {
+			t.Errorf("%s: %v, want %q", c.name, err, c.code)
+		}
+	}
 }

@@ -98,21 +98,40 @@ const (
 	maxSlots   = 256 // llama.cpp's bound on sequences
 )
 
+// CheckDeployment tells what no node could run of a deployment: an unknown preset
+// or option, a value out of its bounds. What one node has and another has not, it
+// does not ask. Its errors are Check's.
+func CheckDeployment(preset string, given map[string]string, context, slots uint32) error {
+	o, err := checkOptions(preset, given, context, slots)
+	if err == nil && preset == External {
+		_, err = urlOf(o)
+	}
+	return err
+}
+
+func checkOptions(preset string, given map[string]string, context, slots uint32) (options, error) {
+	known, ok := optionsOf[preset]
+	if !ok {
+		return nil, spec.Errorf(spec.CodeEngineUnknown, "there is no engine preset %.60q; there are %s", preset, strings.Join((*Presets)(nil).Names(), ", "))
+	}
+	o, err := known.read(preset, given)
+	switch {
+	case err != nil:
+		return nil, err
+	case context > maxContext:
+		return nil, invalid("context", fmt.Sprintf("context is %d; it must be at most %d", context, maxContext))
+	case slots > maxSlots && preset != External:
+		return nil, invalid("slots", fmt.Sprintf("slots is %d; it must be at most %d", slots, maxSlots))
+	}
+	return o, nil
+}
+
 // check returns the checked options of s.
 func (p *Presets) check(s Spec) (options, error) {
-	known, ok := optionsOf[s.Preset]
-	if !ok {
-		return nil, spec.Errorf(spec.CodeEngineUnknown, "there is no engine preset %.60q; this node has %s", s.Preset, strings.Join(p.Names(), ", "))
-	}
-	o, err := known.read(s.Preset, s.Options)
-	if err != nil {
-		return nil, err
-	}
+	o, err := checkOptions(s.Preset, s.Options, s.Context, s.Slots)
 	switch {
-	case s.Context > maxContext:
-		return nil, invalid("context", fmt.Sprintf("context is %d; it must be at most %d", s.Context, maxContext))
-	case s.Slots > maxSlots && s.Preset != External:
-		return nil, invalid("slots", fmt.Sprintf("slots is %d; it must be at most %d", s.Slots, maxSlots))
+	case err != nil:
+		return nil, err
 	case s.Preset == External:
 		return o, p.checkURL(o)
 	case s.Model == "":
