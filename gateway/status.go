@@ -13,6 +13,15 @@ type Status struct {
 	Regions    []RegionStatus   `json:"regions"`
 	Devices    []DeviceStatus   `json:"devices"`
 	Instances  []InstanceStatus `json:"instances"`
+	Lacking    []LackStatus     `json:"lacking"`
+}
+
+// LackStatus is why a deployment has fewer replicas than it wants, as the leader
+// tells. What a device has refused is told as the reason of that instance.
+type LackStatus struct {
+	Deployment string `json:"deployment"`
+	Version    uint64 `json:"version"`
+	Reason     string `json:"reason"`
 }
 
 // NodeStatus is one node.

@@ -3,11 +3,13 @@ package node
 import (
 	"bytes"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/lotabots/lotabots/gateway"
+	"github.com/lotabots/lotabots/node/client"
 	"github.com/lotabots/lotabots/node/demo"
 )
 
@@ -82,6 +84,28 @@ func TestOneNode(t *testing.T) {
 	}
 	asking.Wait()
 	await(t, 5*time.Second, "every place has been given back", func() bool { return n.node.actors.Running() == 0 })
+}
+
+// TestWhatHasNoPlaceIsTold on every node, and a preset that no build has is not taken.
+func TestWhatHasNoPlaceIsTold(t *testing.T) {
+	severalNodes(t)
+	n1 := found(t, "n1", "north")
+	g := n1.join("g1", "north", "gateway")
+	n1.admin("PUT", "/admin/v1/models/tiny", bytes.NewReader(demo.Model), nil)
+	n1.admin("PUT", "/admin/v1/deployments/huge", map[string]any{"engine": "embedded", "model": "tiny", "replicas": 2, "memory_bytes": uint64(1) << 50}, nil)
+	g.ready()
+	for _, n := range []*testNode{n1, g} {
+		await(t, 20*time.Second, "the lack is told", func() bool {
+			var s gateway.Status
+			n.admin("GET", "/admin/v1/status", nil, &s)
+			return len(s.Lacking) == 1 && s.Lacking[0].Deployment == "huge" && s.Lacking[0].Version == 1 && s.Lacking[0].Reason != ""
+		})
+	}
+	err := client.New(n1.adminKey(), "http://"+n1.cfg.API.Listen).Do(t.Context(), "PUT", "/admin/v1/deployments/huge",
+		map[string]any{"engine": "abacus", "model": "tiny"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "embedded") {
+		t.Errorf("an unknown engine: %v", err)
+	}
 }
 
 // TestModelTravels: a model imported on one node is fetched and loaded by another

@@ -46,7 +46,7 @@ func (n *Node) setState(ctx context.Context, id spec.NodeID, s wire.NodeState) e
 }
 
 // Status is the cluster as this node sees it.
-func (o operations) Status(context.Context) (*gateway.Status, error) {
+func (o operations) Status(ctx context.Context) (*gateway.Status, error) {
 	n := o.n
 	s := &gateway.Status{
 		Cluster: n.member.Cluster, Self: string(n.id), StateIndex: n.state.Index(), StateAgeMS: n.stateAge().Milliseconds(), Version: n.version,
@@ -60,6 +60,7 @@ func (o operations) Status(context.Context) (*gateway.Status, error) {
 	}
 	n.statusNodes(s)
 	n.statusLoad(s)
+	s.Lacking = n.askLacking(ctx, spec.NodeID(s.Leader))
 	return s, nil
 }
 

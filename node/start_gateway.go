@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/cluster/gossip"
 	"github.com/lotabots/lotabots/cluster/pki"
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -24,7 +25,7 @@ func (n *Node) startGateway(context.Context) error {
 	c := gateway.Config{
 		Self: n.id, Region: n.config.Node.Region, Version: n.version,
 		Proposer: n.proposer, State: read, Subscribe: read.subscribe, Opener: n, Quota: n,
-		Models: n, Tokens: tokens{n}, Cluster: operations{n},
+		Models: n, Tokens: tokens{n}, Cluster: operations{n}, Engines: new(engine.Presets).Names(),
 		Applied: n.awaitApplied, Gateways: n.gateways, Ready: n.ready.check,
 		Registerer: n.metrics, Gatherer: n.metrics, Log: n.log,
 		MaxBody: n.config.API.MaxBody, FirstByte: n.config.API.FirstToken, Between: n.config.API.NextToken,

@@ -88,6 +88,7 @@ func (n *Node) serveCluster(context.Context) error {
 		mux.Handle("POST /propose", n.raft.Handler())
 		mux.Handle("GET /read-index", n.raft.Handler())
 		mux.Handle("GET /leader", n.raft.Handler())
+		mux.HandleFunc("GET /lacking", n.serveLacking)
 	}
 	n.port.Handle("join", signer.Handler())
 	n.port.Handle("state", inTime(mux))

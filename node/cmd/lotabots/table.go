@@ -42,6 +42,13 @@ func statusTable(w io.Writer, s gateway.Status) {
 		row(w, i.ID, fmt.Sprintf("%s v%d", i.Deployment, i.Version), i.Node, i.Region, i.State,
 			fmt.Sprintf("%d of %d", i.Running, i.Slots), i.Queued, fmt.Sprintf("%.0f", i.DecodeTPS), i.Reason)
 	}
+	if len(s.Lacking) > 0 {
+		row(w)
+		row(w, "NOT PLACED", "REASON")
+	}
+	for _, l := range s.Lacking {
+		row(w, fmt.Sprintf("%s v%d", l.Deployment, l.Version), l.Reason)
+	}
 }
 
 // nodeWord sums a node up in one cell.
