@@ -1,0 +1,92 @@
+package backup
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+
+	"filippo.io/age"
+	"github.com/klauspost/compress/zstd"
+)
+
+const fuzzKey = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33"
+
+// sealed makes a file whose head and seals are good and whose content is plain.
+func sealed(t testing.TB, line string, plain []byte, to age.Recipient) []byte {
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "%s%d %s\n", mark, Format, line)
+	seal, err := age.Encrypt(&out, to)
+	try(t, err)
+	pack, err := zstd.NewWriter(seal)
+	try(t, err)
+	_, err = pack.Write(plain)
+	try(t, errors.Join(err, pack.Close(), seal.Close()))
+	return out.Bytes()
+}
+
+// FuzzFile reads arbitrary files.
+func FuzzFile(f *testing.F) {
+	key, err := age.ParseX25519Identity(fuzzKey)
+	if err != nil {
+		f.Fatal(err)
+	}
+	raw, _ := written(f, filled(f, 2), key.Recipient())
+	f.Add(raw)
+	f.Add(raw[:len(raw)/2])
+	f.Add([]byte(mark + "2 {}\n"))
+	f.Add([]byte(mark + "1 {}\nage-encryption.org/v1\n"))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		if _, err := Verify(bytes.NewReader(file), key); err == nil && !bytes.Equal(file, raw) {
+			t.Error("an arbitrary file is a whole backup")
+		}
+	})
+}
+
+// FuzzContent reads arbitrary content under good seals, as one who knows the
+// recipient can make it.
+func FuzzContent(f *testing.F) {
+	key, err := age.ParseX25519Identity(fuzzKey)
+	if err != nil {
+		f.Fatal(err)
+	}
+	raw, _ := written(f, filled(f, 2), key.Recipient())
+	_, line, err := readHead(bytes.NewReader(raw))
+	try(f, err)
+	plain := unsealed(f, raw, key)
+	f.Add(plain, false)
+	f.Add(plain[:len(plain)-40], true)
+	f.Add(append(bytes.Clone(plain), 1, 2, 3), false)
+	f.Fuzz(func(t *testing.T, content []byte, digest bool) {
+		if digest { // so that what is in front of it counts
+			sum := sha256.Sum256(append(bytes.Clone(content), 0, 0, 0, 0))
+			content = append(append(bytes.Clone(content), 0, 0, 0, 0), sum[:]...)
+		}
+		to := emptyState(t)
+		r, err := NewReader(bytes.NewReader(sealed(t, string(line), content, key.Recipient())), key)
+		if err == nil {
+			defer r.Close()
+			err = to.ReadSnapshot(r)
+		}
+		if err != nil && to.Index() != 0 {
+			t.Errorf("it was half applied: %v", err)
+		}
+	})
+}
+
+func unsealed(t testing.TB, raw []byte, key age.Identity) []byte {
+	t.Helper()
+	in := bytes.NewReader(raw)
+	_, _, err := readHead(in)
+	try(t, err)
+	open, err := age.Decrypt(in, key)
+	try(t, err)
+	unpack, err := zstd.NewReader(open)
+	try(t, err)
+	defer unpack.Close()
+	plain, err := io.ReadAll(unpack)
+	try(t, err)
+	return plain
+}

@@ -1,0 +1,170 @@
+package backup
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"filippo.io/age"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/lotabots/lotabots/storage/state"
+)
+
+// A Reader opens a backup. What Read gives is the snapshot of the state, and it
+// is whole once Read has said io.EOF: anything wrong with the file, its very end
+// included, is another error.
+type Reader struct {
+	Manifest Manifest // as the sealed part says it
+
+	file   *counted
+	packed *zstd.Decoder
+	sum    hash.Hash
+	left   int // bytes of the present block
+	ended  error
+}
+
+// NewReader reads the beginning of a backup. Close it.
+func NewReader(file io.Reader, keys ...age.Identity) (*Reader, error) {
+	r := &Reader{file: &counted{r: file}, sum: sha256.New()}
+	_, line, err := readHead(r.file)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := age.Decrypt(r.file, keys...)
+	if err != nil {
+		if none := (*age.NoIdentityMatchError)(nil); errors.As(err, &none) {
+			return nil, fmt.Errorf("%w: %w", ErrKey, err)
+		}
+		return nil, fault(r.file, "the head of the sealed part", err)
+	}
+	r.packed, err = zstd.NewReader(sealed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, fault(r.file, "the compressed part", err)
+	}
+	if err := r.manifest(line); err != nil {
+		r.Close()
+		return nil, fault(r.file, "the manifest", err)
+	}
+	return r, nil
+}
+
+// Close lets go of the memory that reading takes.
+func (r *Reader) Close() { r.packed.Close() }
+
+func (r *Reader) manifest(line []byte) error {
+	n, err := r.size()
+	if err != nil {
+		return err
+	}
+	if n > maxManifest {
+		return fmt.Errorf("it claims %d bytes and may have %d", n, maxManifest)
+	}
+	raw := make([]byte, n)
+	if err := r.full(raw); err != nil {
+		return err
+	}
+	if !bytes.Equal(raw, line) {
+		return errors.New("the first line in clear is not the one that was sealed")
+	}
+	r.Manifest, err = decodeManifest(raw)
+	return err
+}
+
+func (r *Reader) full(p []byte) error {
+	_, err := io.ReadFull(r.packed, p)
+	r.sum.Write(p)
+	return err
+}
+
+func (r *Reader) size() (uint32, error) {
+	var raw [4]byte
+	err := r.full(raw[:])
+	return binary.BigEndian.Uint32(raw[:]), err
+}
+
+// Read gives the next bytes of the snapshot.
+func (r *Reader) Read(p []byte) (int, error) {
+	if r.ended != nil {
+		return 0, r.ended
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := r.next(p)
+	if err != nil && !errors.Is(err, errWhole) {
+		err = fault(r.file, "the sealed state", err)
+	}
+	if r.ended = err; errors.Is(err, errWhole) {
+		r.ended = io.EOF
+	}
+	return n, r.ended
+}
+
+var errWhole = errors.New("the backup was read to its good end")
+
+func (r *Reader) next(p []byte) (int, error) {
+	if r.left == 0 {
+		n, err := r.size()
+		switch {
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, r.end()
+		case n > blockBytes:
+			return 0, fmt.Errorf("a block claims %d bytes and may have %d", n, blockBytes)
+		}
+		r.left = int(n)
+	}
+	n, err := r.packed.Read(p[:min(len(p), r.left)])
+	r.sum.Write(p[:n])
+	r.left -= n
+	if errors.Is(err, io.EOF) {
+		err = nil // the end of a backup is more than that of its blocks: the next read tells
+		if n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return n, err
+}
+
+// end verifies the digest, and that nothing follows it.
+func (r *Reader) end() error {
+	want, got := r.sum.Sum(nil), make([]byte, sha256.Size)
+	if _, err := io.ReadFull(r.packed, got); err != nil {
+		return err
+	}
+	if !bytes.Equal(got, want) {
+		return errors.New("its digest is not that of its content")
+	}
+	n, err := io.ReadFull(r.packed, got[:1])
+	if n != 0 {
+		return errors.New("the backup goes on after its end")
+	}
+	if !errors.Is(err, io.EOF) { // the last chunk's seal is checked by this read
+		return err
+	}
+	return errWhole
+}
+
+// Verify reads a backup to its end and every record in it. It does not say who
+// has made it; see the package's comment.
+func Verify(file io.Reader, keys ...age.Identity) (Manifest, error) {
+	r, err := NewReader(file, keys...)
+	if err != nil {
+		return Manifest{}, err
+	}
+	defer r.Close()
+	index, err := state.CheckSnapshot(r)
+	if err == nil && index != r.Manifest.Index {
+		err = fmt.Errorf("the state is of index %d, and the manifest says %d", index, r.Manifest.Index)
+	}
+	if err != nil && !errors.Is(err, state.ErrLevel) {
+		err = fault(r.file, "the state in it", err)
+	}
+	return r.Manifest, err
+}
