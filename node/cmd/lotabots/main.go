@@ -25,6 +25,9 @@ func main() {
 		if !errors.Is(err, context.Canceled) {
 			fmt.Fprintln(os.Stderr, "lotabots: "+spec.Explain(err))
 		}
+		if wrong := (*usageError)(nil); errors.As(err, &wrong) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -49,6 +52,7 @@ func rootCommand() *cobra.Command {
 		root.AddCommand(c)
 	}
 	root.AddCommand(versionCommand())
+	explainUsage(root)
 	return root
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -54,6 +55,41 @@ func TestClientCommandsSayWhereToLook(t *testing.T) {
 	}
 }
 
+// TestWrongUsageIsExplained: what is wrong, how it is used, and where to read more.
+func TestWrongUsageIsExplained(t *testing.T) {
+	for line, want := range map[string]string{
+		"join":                      "HOST:PORT is missing",
+		"join a:1 b:2":              `"b:2" is one argument too many`,
+		"node drain":                "ID is missing",
+		"keys create":               `"name" not set`,
+		"dev restart n1":            `"data" not set`,
+		"deploy x --replicas -1":    "--replicas",
+		"keys ls --nonsense":        "--nonsense",
+		"status more":               `"more" is one argument too many`,
+		"keys revok x":              `did you mean "revoke"?`,
+		"models forget x":           `there is no command "forget"`,
+		"statsu":                    `did you mean "status"?`,
+		"chaos run --duration five": "--duration",
+	} {
+		_, err := run(t, strings.Fields(line)...)
+		var wrong *usageError
+		if !errors.As(err, &wrong) {
+			t.Errorf("lotabots %s: %v is no usage error", line, err)
+			continue
+		}
+		for _, part := range []string{want, "usage: lotabots ", "what to do: see lotabots "} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("lotabots %s: %q is missing from\n%v", line, part, err)
+			}
+		}
+	}
+	for _, group := range []string{"", "keys", "node", "chaos"} {
+		if out, err := run(t, strings.Fields(group)...); err != nil || !strings.Contains(out, "Usage:") {
+			t.Errorf("lotabots %s: %q (%v)", group, out, err)
+		}
+	}
+}
+
 func TestInitListsEveryProblem(t *testing.T) {
 	_, err := run(t, "init", "--data", t.TempDir()+"/n", "--id", "Not Good", "--roles", "voter,king", "--cluster-listen", "nowhere")
 	if err == nil {
@@ -69,6 +105,17 @@ func TestInitListsEveryProblem(t *testing.T) {
 func TestRunNeedsAMember(t *testing.T) {
 	_, err := run(t, "node", "run", "--data", t.TempDir())
 	if err == nil || !strings.Contains(err.Error(), "lotabots init") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestGatewayLeavesNodesAlone: the directory of a voter is not run as a gateway.
+func TestGatewayLeavesNodesAlone(t *testing.T) {
+	dir := t.TempDir() + "/n"
+	if _, err := run(t, "init", "--data", dir, "--id", "n1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(t, "gateway", "--data", dir); err == nil || !strings.Contains(err.Error(), "node run") {
 		t.Errorf("got %v", err)
 	}
 }

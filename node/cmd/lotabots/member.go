@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/node"
 	"github.com/lotabots/lotabots/node/config"
 )
@@ -135,6 +137,9 @@ func gatewayCommand() *cobra.Command {
 				return err
 			}
 		}
+		if err := gatewayOnly(dataFlag(c)); err != nil {
+			return err
+		}
 		cfg, err := memberConfig(c)
 		if err != nil {
 			return err
@@ -142,4 +147,18 @@ func gatewayCommand() *cobra.Command {
 		return runNode(c.Context(), cfg, follow)
 	}
 	return c
+}
+
+// gatewayOnly refuses the directory of a node that is more: run as a gateway, its
+// vote and its devices would silently be missing.
+func gatewayOnly(dir string) error {
+	cfg, err := config.Load(config.Sources{File: node.ConfigFile(dir), Env: os.LookupEnv})
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(cfg.Node.Roles, []string{string(spec.RoleGateway)}) {
+		return fmt.Errorf("%s belongs to node %s, which is %s: run it with lotabots node run, or give the gateway a directory of its own with --data",
+			dir, cfg.Node.ID, strings.Join(cfg.Node.Roles, ", "))
+	}
+	return nil
 }
