@@ -1,0 +1,212 @@
+package declare
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+const cluster = `# two tenants' worth
+kind: deployment
+name: chat
+model: tiny
+options: {batch: 512, flash: on}
+replicas: 2
+regions: [north, south]
+memory_bytes: 18446744073709551615
+---
+kind: tenant
+id: acme
+auth_max_age_seconds: -1
+---
+# nothing here
+---
+kind: setting
+name: colour
+value: 1e3
+`
+
+func parse(t *testing.T, text string) []Document {
+	t.Helper()
+	docs, err := Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return docs
+}
+
+func TestParse(t *testing.T) {
+	got := Sort(parse(t, cluster))
+	want := []Document{
+		{"tenant", "acme", map[string]any{"name": "", "auth_max_age_seconds": int64(-1)}},
+		{"setting", "colour", map[string]any{"value": "1e3"}},
+		{"deployment", "chat", map[string]any{"tenant": "", "model": "tiny", "engine": "embedded", "options": map[string]string{"batch": "512", "flash": "on"},
+			"replicas": uint64(2), "min_per_region": uint64(0), "regions": []string{"north", "south"}, "context": uint64(0), "slots": uint64(0), "memory_bytes": uint64(1<<64 - 1)}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	if docs := parse(t, ""); len(docs) != 0 {
+		t.Errorf("nothing: %v", docs)
+	}
+}
+
+func TestEveryProblemIsListed(t *testing.T) {
+	_, err := Parse([]byte(`kind: deployment
+name: chat
+modle: tiny
+replicas: -1
+regions: north
+options: {a: [b]}
+---
+kind: deploymint
+name: x
+---
+name: y
+---
+kind: tenant
+id: a/b
+auth_max_age_seconds: 1.5
+---
+kind: setting
+name: s
+value: 1
+value: 2
+---
+kind: deployment
+name: far
+engine: external
+model: tiny
+---
+kind: setting
+name: s
+---
+- kind
+`))
+	var problems Problems
+	if !errors.As(err, &problems) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`line 3: deployment chat: modle is not known; did you mean "model"?`,
+		"line 4: deployment chat: replicas must be a whole number from 0 to 10000",
+		"line 5: deployment chat: regions must be a list of strings", "line 6: deployment chat: options must be a mapping of strings",
+		`line 8: kind is "deploymint"`, `did you mean "deployment"?`, "line 11: kind is missing", "id must be 1 to 128",
+		"line 15: tenant a/b: auth_max_age_seconds must be a whole number", "line 20: value is given twice",
+		"deployment far: model must be empty", "setting s: is there already, at line 17", "must be a mapping",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing from:\n%v", want, err)
+		}
+	}
+	if len(problems) != 13-1 { // the misspelled kind has two texts
+		t.Errorf("%d problems:\n%v", len(problems), err)
+	}
+	for _, text := range []string{"kind: [", "kind: deployment\nname: &a\n  x: *a\n", "kind: !!binary 77777777\nname: x\n", "\x00", strings.Repeat("a: 1\n", MaxBytes/5+1)} {
+		if docs, err := Parse([]byte(text)); err == nil {
+			t.Errorf("%.40q: got %v", text, docs)
+		}
+	}
+}
+
+// names and texts are what a cluster may have.
+var (
+	names = rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9._:-]{0,8}`)
+	texts = rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", "null", "true", "on", "1e3", "0x1F", "~", "2020-01-01", "<<", "*a", "a: b", " #", "two\nlines\n", "\u0085", "\ufeff", "---", "- x", "é\u2028", "\ttab", "'\"", "=", "1_000", "!!int"}))
+)
+
+func anyDocument(kind Kind) *rapid.Generator[Document] {
+	return rapid.Custom(func(t *rapid.T) Document {
+		d := kind.blank(names.Draw(t, "name"))
+		for _, f := range kind.Fields {
+			switch f.Default.(type) {
+			case string:
+				d.Fields[f.Name] = texts.Draw(t, f.Name)
+			case uint64:
+				most := f.Max
+				if most == 0 {
+					most = 1<<64 - 1
+				}
+				d.Fields[f.Name] = rapid.Uint64Range(0, most).Draw(t, f.Name)
+			case int64:
+				d.Fields[f.Name] = rapid.Int64Range(-1<<62, maxAge).Draw(t, f.Name)
+			case []string:
+				d.Fields[f.Name] = rapid.SliceOfNDistinct(texts.Filter(func(s string) bool { return s != "" && len(s) <= maxRegion }), 0, 3, rapid.ID).Draw(t, f.Name)
+			case map[string]string:
+				d.Fields[f.Name] = rapid.MapOfN(texts, texts, 0, 3).Draw(t, f.Name)
+			}
+		}
+		if kind.Name == "deployment" {
+			d.Fields["engine"], d.Fields["model"] = "external", ""
+			if rapid.Bool().Draw(t, "local") {
+				d.Fields["engine"], d.Fields["model"] = "embedded", names.Draw(t, "model")
+			}
+			d.Fields["tenant"] = names.Draw(t, "tenant")
+		}
+		return d
+	})
+}
+
+func anyDocuments(t *rapid.T, label string) []Document {
+	var out []Document
+	for _, kind := range Kinds() {
+		out = append(out, rapid.SliceOfNDistinct(anyDocument(kind), 0, 4, Document.Title).Draw(t, label+" "+kind.Name)...)
+	}
+	return out
+}
+
+// TestRoundTripIsExact: what Format writes, Parse reads, and Compare finds no
+// difference; once more, and the bytes are the same.
+func TestRoundTripIsExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		have := anyDocuments(t, "have")
+		raw, err := Format(have)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := Parse(raw)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, raw)
+		}
+		if want := Sort(have); len(want)+len(read) > 0 && !reflect.DeepEqual(read, want) {
+			t.Fatalf("wrote %v\nread  %v\n%s", want, read, raw)
+		}
+		if p := Compare(have, read, true); len(p.Changes) > 0 || len(p.Left) > 0 || p.Unchanged != len(have) {
+			t.Fatalf("a difference: %+v", p)
+		}
+		again, err := Format(read)
+		if err != nil || !bytes.Equal(raw, again) {
+			t.Fatalf("%s\nbecame\n%s, %v", raw, again, err)
+		}
+	})
+}
+
+// FuzzParse: whatever the file has, it is an error or documents that survive
+// being written.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{cluster, "kind: setting\nname: &a s\nvalue: *a\n", "? [a]\n: b\n", "a: &a [*a]\n", "kind: setting\nname: s\nvalue: !!binary aGk=\n", "%YAML 1.1\n---\nkind: tenant\nid: t\n", "kind: deployment\nname: d\nengine: external\n<<: {replicas: 3}\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		docs, err := Parse(raw)
+		if err != nil {
+			var p Problems
+			if !errors.As(err, &p) || len(p) == 0 {
+				t.Fatalf("%T %v", err, err)
+			}
+			return
+		}
+		text, err := Format(docs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse(text)
+		if err != nil || len(docs) > 0 && !reflect.DeepEqual(again, Sort(docs)) {
+			t.Fatalf("%v became %v, %v\n%s", docs, again, err, text)
+		}
+	})
+}

@@ -1,0 +1,177 @@
+package declare
+
+import (
+	"reflect"
+	"regexp"
+	"slices"
+)
+
+// A Document is one record as it is wanted, or as the cluster has it.
+type Document struct {
+	Kind   string
+	Name   string
+	Fields map[string]any // every field of the kind but its name: string, uint64, int64, []string or map[string]string
+}
+
+// Title names the document for people.
+func (d Document) Title() string { return d.Kind + " " + d.Name }
+
+// A Field is one that documents of a kind have.
+type Field struct {
+	Name    string
+	Default any    // of the type that values have
+	Max     uint64 // of a uint64; 0: any
+	Help    string
+}
+
+// A Kind is what documents may be of.
+type Kind struct {
+	Name      string
+	ID        string // the field that names the document
+	Fields    []Field
+	Removable bool
+	path      string // in the admin API
+	check     func(d Document, bad func(field, reason string))
+}
+
+const (
+	maxReplicas = 10_000
+	maxUint32   = 1<<32 - 1
+)
+
+// Kinds lists them in the order in which they are written.
+func Kinds() []Kind {
+	return []Kind{
+		{Name: "tenant", ID: "id", path: "/admin/v1/tenants", check: checkTenant, Fields: []Field{
+			{Name: "name", Default: "", Help: "for people"},
+			{Name: "auth_max_age_seconds", Default: int64(0), Help: "how old a gateway's copy of the state may be to let its keys in; 0: 900 s, negative: strict"},
+		}},
+		{Name: "setting", ID: "name", path: "/admin/v1/settings", check: checkSetting, Fields: []Field{
+			{Name: "value", Default: "", Help: "of the whole cluster"},
+		}},
+		{Name: "deployment", ID: "name", path: "/admin/v1/deployments", Removable: true, check: checkDeployment, Fields: []Field{
+			{Name: "tenant", Default: "", Help: "owner; empty: every tenant may use it"},
+			{Name: "model", Default: "", Help: "name of an imported model; empty for external engines"},
+			{Name: "engine", Default: "embedded", Help: "preset: embedded, ollama, llama-server, external"},
+			{Name: "options", Default: map[string]string{}, Help: "of the preset"},
+			{Name: "replicas", Default: uint64(1), Max: maxReplicas, Help: "copies to run"},
+			{Name: "min_per_region", Default: uint64(0), Max: maxReplicas, Help: "copies to have in each allowed region at least"},
+			{Name: "regions", Default: []string{}, Help: "that requests and copies never leave; empty: any"},
+			{Name: "context", Default: uint64(0), Max: maxUint32, Help: "tokens per request; 0: the preset's default"},
+			{Name: "slots", Default: uint64(0), Max: maxUint32, Help: "requests at a time per copy; 0: the preset's default"},
+			{Name: "memory_bytes", Default: uint64(0), Help: "reserved per copy; 0: estimated"},
+		}},
+	}
+}
+
+func kindOf(name string) (Kind, bool) {
+	kinds := Kinds()
+	if i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == name }); i >= 0 {
+		return kinds[i], true
+	}
+	return Kind{}, false
+}
+
+func (k Kind) field(name string) (Field, bool) {
+	if i := slices.IndexFunc(k.Fields, func(f Field) bool { return f.Name == name }); i >= 0 {
+		return k.Fields[i], true
+	}
+	return Field{}, false
+}
+
+func (k Kind) names() []string {
+	out := []string{"kind", k.ID}
+	for _, f := range k.Fields {
+		out = append(out, f.Name)
+	}
+	return out
+}
+
+// blank is a document whose fields have their defaults.
+func (k Kind) blank(name string) Document {
+	d := Document{Kind: k.Name, Name: name, Fields: map[string]any{}}
+	for _, f := range k.Fields {
+		d.Fields[f.Name] = f.Default
+	}
+	return d
+}
+
+// The rules below are the admin API's, so that a bad file is found before
+// anything of it is written.
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`)
+
+const nameRule = "must be 1 to 128 of letters, digits, '.', '_', ':' and '-', beginning with a letter or digit"
+
+const (
+	maxTenant  = 100  // bytes
+	maxLabel   = 256  // of a tenant's name
+	maxValue   = 4096 // of a setting
+	maxRegion  = 64
+	maxOptions = 64
+	maxAge     = int64(365 * 24 * 3600)
+)
+
+func checkTenant(d Document, bad func(field, reason string)) {
+	if len(d.Name) > maxTenant {
+		bad("id", "must have at most 100 bytes")
+	}
+	if len(text(d, "name")) > maxLabel {
+		bad("name", "must have at most 256 bytes")
+	}
+	if d.Fields["auth_max_age_seconds"].(int64) > maxAge {
+		bad("auth_max_age_seconds", "must be at most a year")
+	}
+}
+
+func checkSetting(d Document, bad func(field, reason string)) {
+	if len(text(d, "value")) > maxValue {
+		bad("value", "must have at most 4096 bytes")
+	}
+}
+
+func checkDeployment(d Document, bad func(field, reason string)) {
+	if len(text(d, "tenant")) > maxTenant {
+		bad("tenant", "must have at most 100 bytes")
+	}
+	switch engine, model := text(d, "engine"), text(d, "model"); {
+	case engine == "":
+		bad("engine", "must not be empty")
+	case engine == "external" && model != "":
+		bad("model", "must be empty: an external engine has its model already")
+	case engine != "external" && model == "":
+		bad("model", "is missing: name an imported model")
+	}
+	if len(d.Fields["options"].(map[string]string)) > maxOptions {
+		bad("options", "must have at most 64 entries")
+	}
+	regions := d.Fields["regions"].([]string)
+	for i, region := range regions {
+		switch {
+		case region == "" || len(region) > maxRegion:
+			bad("regions", "each must have 1 to 64 bytes")
+		case slices.Contains(regions[:i], region):
+			bad("regions", "has "+region+" twice")
+		}
+	}
+}
+
+func text(d Document, field string) string { return d.Fields[field].(string) }
+
+// zero is a new value of the type of v.
+func zero(v any) reflect.Value { return reflect.New(reflect.TypeOf(v)) }
+
+// settled makes a list or table that is not there an empty one.
+func settled(v any) any {
+	switch v := v.(type) {
+	case []string:
+		if v == nil {
+			return []string{}
+		}
+	case map[string]string:
+		if v == nil {
+			return map[string]string{}
+		}
+	}
+	return v
+}
