@@ -83,6 +83,9 @@ func FromData(dir string) (Context, error) {
 	}
 	c, err := readContext(filepath.Join(dir, "context.json"))
 	if errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(dir, "node.yaml")); err == nil {
+			return c, fmt.Errorf("%s is the directory of a node that has joined: it holds no API key; give --endpoint URL of a node and LOTABOTS_API_KEY (the first node's context.json has both), or save them with lotabots context set", dir)
+		}
 		return c, fmt.Errorf("%s holds neither cluster.json (of lotabots dev, once it serves) nor context.json (of lotabots init)", dir)
 	}
 	return c, err

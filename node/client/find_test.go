@@ -76,6 +76,10 @@ func TestDamageIsSaid(t *testing.T) {
 	if _, err := Find(Flags{Data: dir}); err == nil || !strings.Contains(err.Error(), "no endpoint") {
 		t.Errorf("a cluster without nodes: %v", err)
 	}
+	dir = put(t, t.TempDir(), "node.yaml", "node: {id: b}")
+	if _, err := Find(Flags{Data: dir}); err == nil || !strings.Contains(err.Error(), "--endpoint") {
+		t.Errorf("the directory of a node that has joined: %v", err)
+	}
 	if _, err := Find(Flags{Data: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "neither cluster.json") {
 		t.Errorf("an empty directory: %v", err)
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,8 +23,8 @@ func devCommand() *cobra.Command {
 			if o.Nodes < 1 || o.Nodes > 9 {
 				return fmt.Errorf("--nodes %d: want 1 to 9", o.Nodes)
 			}
-			if len(o.Regions) == 0 {
-				return fmt.Errorf("--regions: want at least one name")
+			if len(o.Regions) == 0 || slices.Contains(o.Regions, "") {
+				return fmt.Errorf("--regions %q: want names with commas between them, such as north,south", strings.Join(o.Regions, ","))
 			}
 			var err error
 			if o.Engine, err = dev.ChooseEngine(o.Engine); err != nil {

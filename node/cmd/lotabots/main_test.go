@@ -109,6 +109,14 @@ func TestRunNeedsAMember(t *testing.T) {
 	}
 }
 
+func TestDevChecksBeforeItStarts(t *testing.T) {
+	for _, regions := range []string{",", "north,,south", ""} {
+		if _, err := run(t, "dev", "--regions", regions); err == nil || !strings.Contains(err.Error(), "--regions") {
+			t.Errorf("--regions %q: %v", regions, err)
+		}
+	}
+}
+
 // TestGatewayLeavesNodesAlone: the directory of a voter is not run as a gateway.
 func TestGatewayLeavesNodesAlone(t *testing.T) {
 	dir := t.TempDir() + "/n"
