@@ -99,7 +99,7 @@ func plainPath(path string) bool {
 
 // checkURL checks an external engine's URL against what the operator allows.
 func (p *Presets) checkURL(o options) error {
-	_, _, err := externalURL(o, p.config)
+	_, _, err := externalURL(o, p.current())
 	return err
 }
 

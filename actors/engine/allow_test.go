@@ -111,3 +111,23 @@ func TestCheckDeploymentNeedsNoNode(t *testing.T) {
 		}
 	}
 }
+
+// TestAllowedURLsMayChange: what is opened from then on goes by the new ones.
+func TestAllowedURLsMayChange(t *testing.T) {
+	p := New(Config{ExternalURLs: []string{"http://127.0.0.1:1"}})
+	old := externalSpec(map[string]string{"url": "http://127.0.0.1:1"})
+	e, err := p.Open(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop(t, e)
+	p.AllowExternal([]string{"http://127.0.0.1:2"})
+	if _, err := p.Open(old); err == nil {
+		t.Error("a URL that is allowed no more is opened")
+	}
+	if err := p.Check(externalSpec(map[string]string{"url": "http://127.0.0.1:2/v1"})); err != nil {
+		t.Errorf("one that is allowed now: %v", err)
+	}
+	p.AllowExternal(nil)
+	expect(t, p.Check(old), "engine_unavailable", "engines.external-urls")
+}

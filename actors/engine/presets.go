@@ -3,8 +3,10 @@ package engine
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -38,8 +40,9 @@ const defaultGrace = 10 * time.Second
 
 // Presets opens engines. Any goroutine may use it.
 type Presets struct {
-	config Config
-	rooms  sync.Mutex // held while RunDir is tidied and a directory in it is taken
+	config   Config
+	external atomic.Pointer[[]string] // Config.ExternalURLs, which may change
+	rooms    sync.Mutex               // held while RunDir is tidied and a directory in it is taken
 }
 
 // New returns the presets of c. It touches nothing.
@@ -50,7 +53,24 @@ func New(c Config) *Presets {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Presets{config: c}
+	p := &Presets{config: c}
+	p.AllowExternal(c.ExternalURLs)
+	return p
+}
+
+// AllowExternal changes Config.ExternalURLs for engines that are opened from now on.
+func (p *Presets) AllowExternal(prefixes []string) {
+	kept := slices.Clone(prefixes)
+	p.external.Store(&kept)
+}
+
+// current is the configuration as it is now.
+func (p *Presets) current() Config {
+	c := p.config
+	if urls := p.external.Load(); urls != nil { // else p was made by new
+		c.ExternalURLs = *urls
+	}
+	return c
 }
 
 // Names lists the presets in a fixed order, whether this node can run them or not.
@@ -72,7 +92,7 @@ func (p *Presets) Open(s Spec) (Engine, error) {
 	}
 	switch s.Preset {
 	case External:
-		return newExternal(s, o, p.config)
+		return newExternal(s, o, p.current())
 	case Embedded:
 		d, err := newEmbedded(s, o, p.config)
 		return p.local(s, d, err)

@@ -52,7 +52,8 @@ type Reconciler struct {
 
 	mu struct {
 		sync.Mutex
-		unplaced []placement.Action
+		dead, drain time.Duration // the graces, which may change
+		unplaced    []placement.Action
 	}
 }
 
@@ -73,7 +74,24 @@ func New(c Config) *Reconciler {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Reconciler{cfg: c, metrics: newMetrics(c.Registerer), wake: make(chan struct{}, 1)}
+	r := &Reconciler{cfg: c, metrics: newMetrics(c.Registerer), wake: make(chan struct{}, 1)}
+	r.SetGraces(c.DeadGrace, c.DrainGrace)
+	return r
+}
+
+// SetGraces changes Config.DeadGrace and Config.DrainGrace, also for nodes that
+// are dead or drain already.
+func (r *Reconciler) SetGraces(dead, drain time.Duration) {
+	r.mu.Lock()
+	r.mu.dead, r.mu.drain = dead, drain
+	r.mu.Unlock()
+	r.Wake()
+}
+
+func (r *Reconciler) graces() (dead, drain time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.dead, r.mu.drain
 }
 
 // Wake has the loop look now rather than at its next turn.

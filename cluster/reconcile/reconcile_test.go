@@ -87,6 +87,29 @@ func TestDeadNodeIsReplacedAfterItsGrace(t *testing.T) {
 	})
 }
 
+// TestGracesMayChange also while a node is dead.
+func TestGracesMayChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "n1", "n2")
+		w.deploy("chat", 1, 1)
+		c := w.config()
+		c.DeadGrace = time.Hour
+		r, _ := w.run(c)
+		time.Sleep(5 * time.Second)
+		on := w.Placements()[0].Node
+		w.change(func() { w.alive[spec.NodeID(on)] = false })
+		time.Sleep(2 * time.Minute)
+		if p := w.Placements(); len(p) != 1 || p[0].Node != on {
+			t.Fatalf("moved before its grace was over: %v", p)
+		}
+		r.SetGraces(time.Minute, time.Minute)
+		time.Sleep(5 * time.Second)
+		if p := w.Placements(); len(p) != 1 || p[0].Node == on {
+			t.Fatalf("not moved by the new grace: %v", p)
+		}
+	})
+}
+
 // TestRetriesRestLongerAndLonger while a device is not reached, and go on until it is.
 func TestRetriesRestLongerAndLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

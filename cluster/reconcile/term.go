@@ -41,10 +41,11 @@ func (t *term) turn(ctx context.Context) {
 	// afterwards still has, or has no more.
 	o := t.cfg.Observed()
 	o.Now = t.cfg.Clock()
+	dead, drain := t.graces()
 	w := placement.Wanted{
 		Deployments: t.cfg.State.Deployments(), Placements: t.cfg.State.Placements(),
 		Nodes: t.cfg.State.Nodes(), Models: t.cfg.State.Models(),
-		DeadGrace: t.cfg.DeadGrace, DrainGrace: t.cfg.DrainGrace,
+		DeadGrace: dead, DrainGrace: drain,
 	}
 	t.memory.recall(w, &o, t.pace.refused())
 	t.pace.forget(w, o)

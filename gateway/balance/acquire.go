@@ -61,7 +61,7 @@ func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 func (t *Table) waitFor(s Standing, q *Query) time.Duration {
 	switch {
 	case s == Full:
-		return t.cfg.QueueTimeout
+		return time.Duration(t.queue.Load())
 	case s == Exhausted:
 		return 0
 	case s == NotReady || q.Expected:

@@ -370,3 +370,18 @@ func TestTwoGateways(t *testing.T) {
 		}
 	})
 }
+
+func TestQueueTimeoutMayChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newField(Config{QueueTimeout: time.Hour})
+		f.tell("a", "north", 1, 0)
+		defer f.must(t, ask()).Release()
+		f.SetQueueTimeout(700 * time.Millisecond)
+		began := time.Now()
+		_, err := f.Acquire(t.Context(), ask())
+		refusal(t, err, spec.CodeBusy)
+		if time.Since(began) != 700*time.Millisecond {
+			t.Errorf("waited %v", time.Since(began))
+		}
+	})
+}

@@ -2,6 +2,7 @@ package balance
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -21,8 +22,9 @@ type Config struct {
 // A Table is the routing table of one gateway. All methods may be called at
 // any time from anywhere; none blocks but Acquire.
 type Table struct {
-	cfg Config
-	mu  struct {
+	cfg   Config
+	queue atomic.Int64 // Config.QueueTimeout, which may change
+	mu    struct {
 		sync.Mutex
 		members   map[spec.NodeID]*member
 		instances map[spec.InstanceID]*Instance
@@ -60,12 +62,16 @@ func NewTable(cfg Config) *Table {
 		cfg.Now = time.Now
 	}
 	t := &Table{cfg: cfg}
+	t.queue.Store(int64(cfg.QueueTimeout))
 	t.mu.members = make(map[spec.NodeID]*member)
 	t.mu.instances = make(map[spec.InstanceID]*Instance)
 	t.mu.pools = make(map[string]*pool)
 	t.mu.devices = make(map[spec.DeviceID]heard)
 	return t
 }
+
+// SetQueueTimeout changes how long requests that come from now on wait for room.
+func (t *Table) SetQueueTimeout(d time.Duration) { t.queue.Store(int64(d)) }
 
 func (t *Table) stale() time.Duration { return 3 * t.cfg.DigestInterval }
 

@@ -153,7 +153,7 @@ func (x *Exchange) open() error {
 	x.Call.Attempt, x.Call.Version = x.out.Attempts, x.grant.Version
 	limit := x.r.cfg.Whole
 	if x.Call.Stream {
-		limit = x.r.cfg.FirstByte
+		limit = time.Duration(x.r.first.Load())
 	}
 	x.r.watcher.expect(&x.watch, x.grant.Node, limit)
 	end := x.r.openSpan(x)
@@ -193,7 +193,7 @@ func (x *Exchange) receive() error {
 		case err != nil:
 			return err
 		case streaming && openai.EventEnd(x.buf) > 0:
-			x.r.watcher.expect(&x.watch, x.grant.Node, x.r.cfg.Between)
+			x.r.watcher.expect(&x.watch, x.grant.Node, time.Duration(x.r.between.Load()))
 			return nil
 		case len(x.buf) > x.r.cfg.MaxAnswer:
 			return errTooLong

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,6 +34,8 @@ const maxRefusals = 16
 // A Relay carries requests. Start runs its watcher, Stop ends it.
 type Relay struct {
 	cfg     Config
+	first   atomic.Int64 // Config.FirstByte and Config.Between, which may change
+	between atomic.Int64
 	watcher *watcher
 	metrics *metrics
 }
@@ -58,7 +61,16 @@ func New(cfg Config) *Relay {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Relay{cfg: cfg, watcher: newWatcher(cfg.Table.Alive), metrics: newMetrics(cfg.Registerer)}
+	r := &Relay{cfg: cfg, watcher: newWatcher(cfg.Table.Alive), metrics: newMetrics(cfg.Registerer)}
+	r.SetPatience(cfg.FirstByte, cfg.Between)
+	return r
+}
+
+// SetPatience changes how long streams may give no byte. One that waits already
+// has the limit under which it began to.
+func (r *Relay) SetPatience(first, between time.Duration) {
+	r.first.Store(int64(first))
+	r.between.Store(int64(between))
 }
 
 // Start runs the watcher until Stop.

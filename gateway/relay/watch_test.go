@@ -131,6 +131,17 @@ func TestStalls(t *testing.T) {
 			}
 		}
 	})
+	t.Run("by a limit that was changed", func(t *testing.T) {
+		b := newBench(t, "a b", func(c *Config) { c.FirstByte, c.Between = time.Hour, time.Hour })
+		b.relay.SetPatience(limit, limit)
+		b.plays("a", play{hang: true})
+		b.plays("b", streams(piece("x"), time.Hour))
+		_, body := b.get(true)
+		errorEvent(t, body, spec.CodeStreamBroken)
+		if b.tried() != "a b" {
+			t.Errorf("tried %s", b.tried())
+		}
+	})
 	t.Run("not streamed", func(t *testing.T) {
 		b := newBench(t, "a b", short)
 		b.plays("a", play{status: 200, kind: "application/json", pieces: []any{"{", time.Hour}})
