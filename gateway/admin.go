@@ -14,50 +14,14 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-// Headers of the admin API.
-const (
-	// HeaderStateIndex is the index of the state that an answer was made from.
-	// A request that carries one is answered from that state or a newer one.
-	HeaderStateIndex = "X-LotaBots-State-Index"
-	// HeaderIdempotency makes a write that is sent twice happen once. Under the
-	// same header another write is another: it is not answered by the first.
-	HeaderIdempotency = "Idempotency-Key"
-)
+// HeaderIdempotency makes a write that is sent twice happen once. Under the
+// same header another write is another: it is not answered by the first.
+const HeaderIdempotency = "Idempotency-Key"
 
 // featureLevel is the level that introduced the commands written here.
 const featureLevel = 1
 
-const (
-	adminTimeout = 30 * time.Second // of an operation but imports
-	catchUp      = 2 * time.Second  // that an answer waits for this node's copy of the state
-)
-
-// fresh answers from a state no older than the one that the client has seen.
-func fresh(op operation) operation {
-	return func(r *request) error {
-		if arg := r.ctx.Request.Header.Peek(HeaderStateIndex); len(arg) > 0 {
-			index, ok := parseIndex(arg)
-			if !ok {
-				return &spec.Error{Code: spec.CodeInvalidRequest, Param: HeaderStateIndex, Message: HeaderStateIndex + " must be a number."}
-			}
-			if !r.g.await(catchUp, func() bool { return r.g.cfg.State.Index() >= index }) {
-				return spec.Errorf(spec.CodeStaleState, "This node's copy of the state is at index %d, and %d was asked for.", r.g.cfg.State.Index(), index)
-			}
-		}
-		r.ctx.Response.Header.Set(HeaderStateIndex, itoa(int64(r.g.cfg.State.Index())))
-		return op(r)
-	}
-}
-
-func parseIndex(b []byte) (n uint64, ok bool) {
-	for _, c := range b {
-		if c < '0' || c > '9' || n > 1<<59 {
-			return 0, false
-		}
-		n = n*10 + uint64(c-'0')
-	}
-	return n, len(b) > 0
-}
+const adminTimeout = 30 * time.Second // of an operation but imports
 
 // await waits for ok, at most limit.
 func (g *Gateway) await(limit time.Duration, ok func() bool) bool {

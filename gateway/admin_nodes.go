@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/hex"
 	"slices"
 	"time"
 
@@ -42,6 +43,18 @@ func full[T any](s []T) []T {
 		return []T{}
 	}
 	return s
+}
+
+// showState tells the hash of the whole state: equal on all nodes at equal indexes.
+func showState(r *request) error {
+	if r.g.cfg.Hash == nil {
+		return r.elsewhere("tell the state's hash")
+	}
+	sum, index := r.g.cfg.Hash()
+	return r.json(200, struct {
+		Index uint64 `json:"index"`
+		Hash  string `json:"hash"`
+	}{index, hex.EncodeToString(sum)})
 }
 
 func listNodes(r *request) error {

@@ -26,6 +26,7 @@ type Config struct {
 	Models    Models      // nil: no imports
 	Tokens    Tokens      // nil: no join tokens
 	Cluster   Cluster     // nil: no operations on nodes
+	Barrier   Barrier     // nil: no linearizable reads
 	Engines   []string    // presets that deployments may name; nil: any
 	Usage     UsageSink   // nil: counted in metrics only
 
@@ -36,6 +37,12 @@ type Config struct {
 	Gateways func() int
 	// Ready says why the node is not ready to serve, or nil. nil: always ready.
 	Ready func() error
+
+	// Sound says why admin reads may not be answered from this node's copy of the
+	// state, or nil. nil: they always may.
+	Sound func() error
+	// Hash is that of the whole state, and the index that it is of. nil: nobody is told.
+	Hash func() (sum []byte, index uint64)
 
 	Registerer prometheus.Registerer // required
 	Gatherer   prometheus.Gatherer   // required: what /metrics shows
@@ -85,6 +92,9 @@ func (c *Config) complete() error {
 	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
+	}
+	if c.Sound == nil {
+		c.Sound = func() error { return nil }
 	}
 	if c.Quota == nil {
 		c.Quota = noQuota{}

@@ -58,11 +58,12 @@ func (g *Gateway) routes() *router.Router {
 
 func (g *Gateway) adminRoutes(m *router.Router, get func(string, fasthttp.RequestHandler)) {
 	const at = "/admin/v1"
-	admin := func(op operation) fasthttp.RequestHandler { return g.scoped(auth.Admin, fresh(op)) }
-	get(at+"/status", g.scoped(auth.Admin, status))
+	admin := func(op operation) fasthttp.RequestHandler { return g.scoped(auth.Admin, g.admin(op)) }
+	get(at+"/status", g.scoped(auth.Admin, g.told(status)))
+	get(at+"/state", g.scoped(auth.Admin, g.told(showState)))
 	get(at+"/nodes", admin(listNodes))
-	m.POST(at+"/nodes/{id}/drain", g.scoped(auth.Admin, drainNode))
-	m.POST(at+"/nodes/{id}/resume", g.scoped(auth.Admin, resumeNode))
+	m.POST(at+"/nodes/{id}/drain", admin(drainNode))
+	m.POST(at+"/nodes/{id}/resume", admin(resumeNode))
 	m.DELETE(at+"/nodes/{id}", admin(removeNode))
 	m.POST(at+"/leadership/transfer", admin(transferLeadership))
 	get(at+"/models", admin(listModels))

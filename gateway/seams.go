@@ -32,6 +32,13 @@ type StateReader interface {
 	Models() []*wire.Model
 }
 
+// A Barrier makes a read of this node's copy of the state linearizable.
+type Barrier interface {
+	// Barrier returns when this node's copy has every write that was answered,
+	// anywhere, before it was called.
+	Barrier(ctx context.Context) error
+}
+
 // A Kind is a kind of record that the gateway follows.
 type Kind uint8
 

@@ -27,6 +27,8 @@ type state struct {
 	nodes       map[string]*wire.Node
 	applied     map[string]*wire.Result
 	last        *wire.Command
+	barriers    int
+	barrier     func(context.Context) error // nil: at once
 	fn          func(gateway.Change)
 }
 
@@ -109,6 +111,19 @@ func (s *state) applyLocked(c *wire.Command, res *wire.Result) gateway.Ref {
 
 func (s *state) Index() uint64      { s.mu.Lock(); defer s.mu.Unlock(); return s.index }
 func (s *state) Age() time.Duration { s.mu.Lock(); defer s.mu.Unlock(); return s.age }
+
+func (s *state) hash() ([]byte, uint64) { return make([]byte, sha256.Size), s.Index() }
+
+func (s *state) Barrier(ctx context.Context) error {
+	s.mu.Lock()
+	s.barriers++
+	wait := s.barrier
+	s.mu.Unlock()
+	if wait == nil {
+		return nil
+	}
+	return wait(ctx)
+}
 
 func pick[T any](s *state, m map[string]T, id string) (T, bool) {
 	s.mu.Lock()

@@ -8,6 +8,7 @@ type Status struct {
 	Term       uint64           `json:"term"`
 	StateIndex uint64           `json:"state_index"`
 	StateAgeMS int64            `json:"state_age_ms"`
+	Diverged   string           `json:"state_diverged"` // how this node's copy of the state differs from the cluster's; empty: it is not known to
 	Version    string           `json:"version"`
 	Nodes      []NodeStatus     `json:"nodes"`
 	Regions    []RegionStatus   `json:"regions"`

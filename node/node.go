@@ -60,6 +60,8 @@ type Node struct {
 	gossip   *gossip.Gossip
 	raft     *consensus.Consensus // voters
 	proposer gateway.Proposer
+	reads    readIndexer // the same part as proposer
+	hashes   *hashes
 	follower *feed.Follower // nodes that are no Raft servers
 	infer    *infer.Client
 	models   *blob.Fetcher
@@ -107,6 +109,7 @@ func Start(ctx context.Context, c config.Config, version string, logs io.Writer)
 		{"gossip", n.startGossip},
 		{"consensus", n.startConsensus},
 		{"actors", n.startActors},
+		{"comparison of states", n.startHashes},
 		{"cluster protocols", n.serveCluster},
 		{"gateway", n.startGateway},
 		{"reconciler", n.startReconciler},

@@ -50,7 +50,8 @@ func (o operations) Status(ctx context.Context) (*gateway.Status, error) {
 	n := o.n
 	s := &gateway.Status{
 		Cluster: n.member.Cluster, Self: string(n.id), StateIndex: n.state.Index(), StateAgeMS: n.stateAge().Milliseconds(), Version: n.version,
-		Nodes: []gateway.NodeStatus{}, Regions: []gateway.RegionStatus{}, Devices: []gateway.DeviceStatus{}, Instances: []gateway.InstanceStatus{},
+		Diverged: n.hashes.diverged(),
+		Nodes:    []gateway.NodeStatus{}, Regions: []gateway.RegionStatus{}, Devices: []gateway.DeviceStatus{}, Instances: []gateway.InstanceStatus{},
 	}
 	if n.raft != nil {
 		leader, _ := n.raft.Leader()

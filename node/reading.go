@@ -1,8 +1,10 @@
 package node
 
 import (
+	"context"
 	"time"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/storage/state"
 )
@@ -11,6 +13,30 @@ import (
 type reading struct {
 	*state.Store
 	age func() time.Duration
+}
+
+// A readIndexer asks the leader for an index that all answered writes are below.
+type readIndexer interface {
+	ReadIndex(ctx context.Context) (uint64, error)
+}
+
+// Barrier implements gateway.Barrier: the leader tells which index to wait for.
+func (n *Node) Barrier(ctx context.Context) error {
+	index, err := n.reads.ReadIndex(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		changed := n.state.Changed()
+		if n.state.Index() >= index {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return spec.Errorf(spec.CodeStaleState, "This node's copy of the state is at index %d, and the newest is %d.", n.state.Index(), index)
+		case <-changed:
+		}
+	}
 }
 
 func (r reading) Age() time.Duration { return r.age() }

@@ -174,7 +174,8 @@ func (n *Node) knownAddresses() []string {
 // Raft server if it is one, else by following the feed.
 func (n *Node) startConsensus(ctx context.Context) error {
 	if !n.has(spec.RoleVoter) {
-		n.proposer = consensus.NewForwarder(consensus.ForwardConfig{Port: n.port, Voters: n.voters})
+		forwarder := consensus.NewForwarder(consensus.ForwardConfig{Port: n.port, Voters: n.voters})
+		n.proposer, n.reads = forwarder, forwarder
 		return n.startFollower()
 	}
 	snapshots, err := snapshot.Open(n.layout.snapshots(), 2, n.log)
@@ -190,7 +191,7 @@ func (n *Node) startConsensus(ctx context.Context) error {
 		return err
 	}
 	n.onStop("consensus", n.raft.Shutdown)
-	n.proposer = n.raft
+	n.proposer, n.reads = n.raft, n.raft
 	n.background("spare", n.spare)
 	return n.found(ctx)
 }

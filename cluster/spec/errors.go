@@ -81,6 +81,7 @@ const (
 	CodeNoLeader          Code = "no_leader"
 	CodeOutcomeUnknown    Code = "outcome_unknown"
 	CodeStaleState        Code = "state_too_old"
+	CodeStateDiverged     Code = "state_diverged"
 	CodeNotFound          Code = "not_found"
 	CodeMethodNotAllowed  Code = "method_not_allowed"
 	CodeAlreadyExists     Code = "already_exists"
@@ -131,6 +132,7 @@ var Catalogue = map[Code]Class{
 	CodeNoLeader:          {503, "The cluster has no leader at present, so nothing can be written.", "Retry in some seconds; see lotabots status if it persists."},
 	CodeOutcomeUnknown:    {503, "The write may or may not have been applied.", "Retry with the same Idempotency-Key: it is applied once."},
 	CodeStaleState:        {503, "This node's copy of the state is too old to answer.", "Ask another node, or wait until it has caught up."},
+	CodeStateDiverged:     {503, "This node's copy of the state differs from the cluster's.", "Ask another node; take this one out with lotabots node rm and join it again with an empty data directory. Keep the old one to find out why."},
 	CodeNotFound:          {404, "There is no such thing.", "Check the name."},
 	CodeMethodNotAllowed:  {405, "The path does not take this method.", "See /openapi.json."},
 	CodeAlreadyExists:     {409, "It exists already.", "Choose another name, or change the existing one."},

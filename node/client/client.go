@@ -152,7 +152,7 @@ func apiError(answer *http.Response) error {
 func elsewhere(method string, err error) bool {
 	var api *APIError
 	if errors.As(err, &api) {
-		return api.Code == "no_leader" || api.Code == "node_draining" || api.Code == "state_too_old"
+		return api.Code == "no_leader" || api.Code == "node_draining" || api.Code == "state_too_old" || api.Code == "state_diverged"
 	}
 	var dial *net.OpError
 	return method != http.MethodPost || errors.As(err, &dial) && dial.Op == "dial"

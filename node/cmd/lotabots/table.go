@@ -17,6 +17,9 @@ func statusTable(w io.Writer, s gateway.Status) {
 	row(w, "cluster", s.Cluster)
 	row(w, "leader", fmt.Sprintf("%s (term %d)", leader, s.Term))
 	row(w, "state", fmt.Sprintf("index %d, %d ms old, as seen by %s", s.StateIndex, s.StateAgeMS, s.Self))
+	if s.Diverged != "" {
+		row(w, "ALARM", s.Diverged)
+	}
 	row(w)
 	row(w, "REGION", "NODES", "ALIVE", "DEVICES", "READY INSTANCES")
 	for _, r := range s.Regions {

@@ -1,0 +1,89 @@
+package gateway_test
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway"
+)
+
+const (
+	ageHeader         = "X-LotaBots-State-Age"
+	consistencyHeader = "X-LotaBots-Consistency"
+)
+
+func ageOf(t *testing.T, res *http.Response) int64 {
+	t.Helper()
+	ms, err := strconv.ParseInt(res.Header.Get(ageHeader), 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", ageHeader, err)
+	}
+	return ms
+}
+
+// TestEveryAdminAnswerTellsItsAge: refusals too.
+func TestEveryAdminAnswerTellsItsAge(t *testing.T) {
+	r := newRig(t)
+	r.state.age = 1500 * time.Millisecond
+	for _, s := range samples {
+		if len(s.path) < 10 || s.path[:10] != "/admin/v1/" {
+			continue
+		}
+		if s.path == "/admin/v1/status?consistency=linearizable" {
+			continue // as new as the barrier makes it
+		}
+		res, _ := r.do(r.admin, s.method, s.path, s.body)
+		if got := ageOf(t, res); got != 1500 || res.Header.Get(indexHeader) == "" {
+			t.Errorf("%s %s: %d ms old, index %q", s.method, s.path, got, res.Header.Get(indexHeader))
+		}
+	}
+}
+
+// TestLinearizableReads wait until this node's copy has what the others agreed.
+func TestLinearizableReads(t *testing.T) {
+	r := newRig(t)
+	r.state.age = 20 * time.Second
+	r.state.barrier = func(ctx context.Context) error {
+		_, err := r.state.Propose(ctx, &wire.Command{RequestId: "late", Body: &wire.Command_PutKey{PutKey: &wire.PutKey{Key: &wire.APIKey{Id: "late"}}}})
+		return err
+	}
+	if res, _ := r.do(r.admin, "GET", "/admin/v1/keys", ""); res.Header.Get(indexHeader) != "10" || r.state.barriers != 0 {
+		t.Errorf("a local read waited: %v", res.Header)
+	}
+	for i, s := range []struct{ path, header string }{{"/admin/v1/keys", "linearizable"}, {"/admin/v1/keys?consistency=linearizable", ""}} {
+		res, body := r.do(r.admin, "GET", s.path, "", consistencyHeader, s.header)
+		if res.StatusCode != 200 || res.Header.Get(indexHeader) != "11" || r.state.barriers != i+1 {
+			t.Errorf("%v: %d %s, %v", s, res.StatusCode, body, res.Header)
+		}
+		if age := ageOf(t, res); age > 10_000 {
+			t.Errorf("it says that it is %d ms old, and was just confirmed", age)
+		}
+	}
+	r.state.barrier = func(context.Context) error { return spec.Errorf(spec.CodeNoLeader, "nobody leads") }
+	if res, body := r.do(r.admin, "GET", "/admin/v1/keys", "", consistencyHeader, "linearizable"); res.StatusCode != 503 || codeOf(t, body) != "no_leader" {
+		t.Errorf("without a leader: %d %s", res.StatusCode, body)
+	}
+	if res, body := r.do(r.admin, "GET", "/admin/v1/keys", "", consistencyHeader, "strict"); res.StatusCode != 400 {
+		t.Errorf("an unknown word: %d %s", res.StatusCode, body)
+	}
+}
+
+// TestAWrongCopyIsNotRead, but its status is, and writes go to the leader.
+func TestAWrongCopyIsNotRead(t *testing.T) {
+	wrong := spec.Errorf(spec.CodeStateDiverged, "It differs.")
+	r := newRig(t, func(c *gateway.Config) { c.Sound = func() error { return wrong } })
+	for path, code := range map[string]int{"/admin/v1/keys": 503, "/admin/v1/deployments": 503, "/admin/v1/nodes": 503, "/admin/v1/status": 200, "/admin/v1/state": 200} {
+		res, body := r.do(r.admin, "GET", path, "")
+		if res.StatusCode != code || code == 503 && codeOf(t, body) != "state_diverged" {
+			t.Errorf("%s: %d %s", path, res.StatusCode, body)
+		}
+	}
+	if res, body := r.do(r.admin, "POST", "/admin/v1/keys", `{"name":"k"}`); res.StatusCode != 201 {
+		t.Errorf("a write: %d %s", res.StatusCode, body)
+	}
+}
