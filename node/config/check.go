@@ -106,6 +106,7 @@ func (p *Problems) check(c Config, origin map[string]string) {
 	}
 	checkAddresses(c, bad)
 	checkNumbers(c, bad)
+	checkBackup(c.Backup, bad)
 	p.oneOf(bad, "devices.kind", c.Devices.Kind, "auto", "nvidia", "cpu", "simulated")
 	p.oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	p.oneOf(bad, "log.format", c.Log.Format, "json", "text")
@@ -137,6 +138,24 @@ func checkAddresses(c Config, bad func(key, reason string)) {
 	}
 	if slices.Contains(c.Node.Roles, string(spec.RoleGateway)) && c.API.Listen == "" {
 		bad("api.listen", "a gateway needs an address")
+	}
+}
+
+// checkBackup leaves it to the node's start to say that a directory needs a
+// recipient: each key by itself is fine.
+func checkBackup(b Backup, bad func(key, reason string)) {
+	if b.Every <= 0 {
+		bad("backup.every", "want a duration above zero")
+	}
+	if b.Keep < 1 {
+		bad("backup.keep", "want at least one")
+	}
+	for _, r := range b.Recipient {
+		if strings.HasPrefix(r, "AGE-SECRET-KEY-") {
+			bad("backup.recipient", "this is a private key: give the public one, and keep this elsewhere")
+		} else if !strings.HasPrefix(r, "age1") {
+			bad("backup.recipient", fmt.Sprintf("%q is no age public key", r))
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ type Config struct {
 	Placement Placement `koanf:"placement"`
 	Log       Log       `koanf:"log"`
 	Telemetry Telemetry `koanf:"telemetry"`
+	Backup    Backup    `koanf:"backup"`
 	Chaos     Chaos     `koanf:"chaos"`
 }
 
@@ -79,6 +80,14 @@ type Telemetry struct {
 	Sample float64 `koanf:"sample" reload:"yes" help:"share of traces recorded that no caller has decided about, 0 to 1" example:"0.1"`
 }
 
+// Backup says where this node keeps backups of the cluster's state, if it does.
+type Backup struct {
+	Dir       string        `koanf:"dir" help:"directory for scheduled backups of the cluster's state; empty: this node makes none" example:"/var/backups/lotabots"`
+	Every     time.Duration `koanf:"every" help:"time from one scheduled backup to the next" example:"6h"`
+	Keep      int           `koanf:"keep" help:"how many of this cluster's backups stay in the directory; older ones are removed" example:"14"`
+	Recipient []string      `koanf:"recipient" help:"age public keys that scheduled backups are encrypted to; keep the private ones elsewhere" example:"[age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]"`
+}
+
 // Chaos is the owner's consent to faults.
 type Chaos struct {
 	Allow bool `koanf:"allow" reload:"yes" help:"whether a harness that is not this cluster's own may inject faults here" example:"false"`
@@ -92,6 +101,7 @@ func Default() Config {
 		API:       API{Listen: "127.0.0.1:8080", MaxBody: 32 << 20, QueueTimeout: 10 * time.Second, FirstToken: 60 * time.Second, NextToken: 30 * time.Second, ShutdownIn: 30 * time.Second},
 		Devices:   Devices{Kind: "auto"},
 		Placement: Placement{DeadGrace: 30 * time.Second, DrainGrace: 10 * time.Minute},
+		Backup:    Backup{Every: 24 * time.Hour, Keep: 14},
 		Log:       Log{Level: "info", Format: "json"},
 		Telemetry: Telemetry{Sample: 1},
 	}

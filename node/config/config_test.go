@@ -85,8 +85,8 @@ func TestWriteThenLoadIsTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// An empty list is written as [] and read as empty, not nil.
-	c.Engines.ExternalURL = []string{}
+	// Empty lists are written as [] and read as empty, not nil.
+	c.Engines.ExternalURL, c.Backup.Recipient = []string{}, []string{}
 	if !reflect.DeepEqual(got, c) {
 		t.Errorf("wrote %+v\nread  %+v", c, got)
 	}
