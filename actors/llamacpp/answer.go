@@ -36,7 +36,7 @@ func (s *Server) generation(kind openai.Kind) handler {
 			NullUsage: request.IncludeUsage,
 		}
 		if request.Stream {
-			return stream(ctx, w, answer, out, request.IncludeUsage)
+			return stream(ctx, w, answer, out, r.Header.Get(requestID), request.IncludeUsage)
 		}
 		return whole(ctx, w, answer, out)
 	}
@@ -64,7 +64,7 @@ func whole(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, ou
 
 // stream writes server-sent events. The status is not sent before the first event is there, so that a
 // request that fails at once is answered with an error's status.
-func stream(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, out *outbox, usage bool) error {
+func stream(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, out *outbox, request string, usage bool) error {
 	flush := http.NewResponseController(w).Flush
 	begun := false
 	send := func(data []byte) {
@@ -89,7 +89,7 @@ func stream(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, o
 		for _, e := range events {
 			switch {
 			case e.err != nil:
-				_, body := openai.Error(e.err)
+				_, body := openai.Error(e.err, request)
 				send(body)
 			case e.finish != "":
 				send(answer.Finish(e.finish))

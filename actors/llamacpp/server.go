@@ -41,7 +41,7 @@ func NewServer(log *slog.Logger, now func() time.Time) *Server {
 	s.mux.HandleFunc("POST /v1/completions", s.ready(s.generation(openai.Completion)))
 	s.mux.HandleFunc("POST /v1/embeddings", s.ready(s.embeddings))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, spec.Errorf(spec.CodeNotFound, "%s %s is not served here", r.Method, r.URL.Path))
+		writeError(w, r, spec.Errorf(spec.CodeNotFound, "%s %s is not served here", r.Method, r.URL.Path))
 	})
 	return s
 }
@@ -62,15 +62,15 @@ func (s *Server) ready(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		e := s.engine.Load()
 		if e == nil {
-			writeError(w, spec.Errorf(spec.CodeNotReady, "the model is loading"))
+			writeError(w, r, spec.Errorf(spec.CodeNotReady, "the model is loading"))
 			return
 		}
 		if err := h(w, r, e); err != nil {
 			if r.Context().Err() != nil {
 				return // nobody reads the answer
 			}
-			s.log.Info("request refused", "path", r.URL.Path, "error", err)
-			writeError(w, err)
+			s.log.Info("request refused", "request_id", r.Header.Get(requestID), "path", r.URL.Path, "error", err)
+			writeError(w, r, err)
 		}
 	}
 }
@@ -137,16 +137,18 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-func writeError(w http.ResponseWriter, err error) {
-	status, body := openai.Error(err)
+// requestID is the header that says which request of a client this is.
+const requestID = "X-Request-Id"
+
+func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	status, body := openai.Error(err, r.Header.Get(requestID))
 	writeBytes(w, status, body)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
-		writeError(w, err)
-		return
+		status, body = openai.Error(err, "")
 	}
 	writeBytes(w, status, body)
 }

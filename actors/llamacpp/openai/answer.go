@@ -3,6 +3,10 @@ package openai
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -115,28 +119,38 @@ func (a *Answer) envelope(object string, choices []choice) envelope {
 	return envelope{ID: a.ID, Object: object, Created: a.Created, Model: a.Model, Choices: choices}
 }
 
-// Error gives an error's HTTP status and its body in OpenAI's shape.
-func Error(err error) (int, []byte) {
+// Error gives an error's HTTP status and its body, in the gateway's own form: the
+// gateway passes on as they are what engines say of a request.
+func Error(err error, requestID string) (int, []byte) {
 	var e *spec.Error
 	if !errors.As(err, &e) {
 		e = &spec.Error{Code: spec.CodeInternal, Message: "the engine failed in a way that it did not expect"}
 	}
 	class := e.Code.Lookup()
-	kind := "server_error"
-	if class.Status < 500 {
+	kind := "api_error"
+	switch {
+	case class.Status == http.StatusNotFound:
+		kind = "not_found_error"
+	case class.Status < 500:
 		kind = "invalid_request_error"
 	}
-	remedy := e.Hint
-	if remedy == "" {
-		remedy = class.Remedy
+	hint := e.Hint
+	if hint == "" {
+		hint = class.Remedy
 	}
 	var param *string
 	if e.Param != "" {
 		param = &e.Param
 	}
 	return class.Status, marshal(map[string]any{"error": map[string]any{
-		"message": e.Message + ". " + remedy, "type": kind, "param": param, "code": string(e.Code),
+		"message": sentence(e.Message), "type": kind, "param": param, "code": string(e.Code), "hint": hint, "request_id": requestID,
 	}})
+}
+
+// sentence gives a message the form that the gateway's have.
+func sentence(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + strings.TrimSuffix(s[size:], ".") + "."
 }
 
 // marshal cannot fail: it is given structs of strings and numbers only.

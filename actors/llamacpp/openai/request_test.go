@@ -101,17 +101,20 @@ func TestEmbeddingInputs(t *testing.T) {
 }
 
 func TestErrorShape(t *testing.T) {
-	status, body := Error(&spec.Error{Code: spec.CodeUnsupported, Param: "n", Message: "no"})
+	status, body := Error(&spec.Error{Code: spec.CodeUnsupported, Param: "n", Message: "no"}, "req-1")
 	var got struct {
-		Error struct{ Message, Type, Param, Code string }
+		Error struct {
+			Message, Type, Param, Code, Hint string
+			RequestID                        string `json:"request_id"`
+		}
 	}
 	if err := json.Unmarshal(body, &got); err != nil || status != 400 {
 		t.Fatalf("%d %s: %v", status, body, err)
 	}
-	if got.Error.Code != "unsupported_parameter" || got.Error.Param != "n" || got.Error.Type != "invalid_request_error" || !strings.HasPrefix(got.Error.Message, "no. ") {
+	if got.Error.Code != "unsupported_parameter" || got.Error.Param != "n" || got.Error.Type != "invalid_request_error" || got.Error.Message != "No." || got.Error.Hint != spec.CodeUnsupported.Lookup().Remedy || got.Error.RequestID != "req-1" {
 		t.Errorf("got %s", body)
 	}
-	if status, body := Error(errors.New("secret detail")); status != 500 || strings.Contains(string(body), "secret") {
+	if status, body := Error(errors.New("secret detail"), ""); status != 500 || strings.Contains(string(body), "secret") {
 		t.Errorf("an unknown error is shown: %d %s", status, body)
 	}
 }
