@@ -94,7 +94,7 @@ func (o opener) request(ctx context.Context, p place, target spec.Target, call *
 		ctx, cancel = context.WithDeadline(ctx, call.Deadline)
 	}
 	ctx, asking := span(ctx, "engine.request", target, call, trace.SpanKindClient)
-	x := &stream{s: o.s, place: p, instance: target.Instance, stream: call.Stream, cancel: cancel, span: asking, began: time.Now()}
+	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, cancel: cancel, span: asking, began: time.Now()}
 	x.mu.load = p.Load
 	if !o.s.streams.add(x) {
 		x.finish(resultGone, errShutdown)

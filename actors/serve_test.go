@@ -59,6 +59,14 @@ func TestStreamsAndLearns(t *testing.T) {
 	e := newStub(t)
 	n := newMesh(t).start("a", everything, with(e))
 	target := n.loadStub(t, e, "i", 2, 1)
+	late := mustOpen(t, n, target, call("/stream", true))
+	time.Sleep(100 * time.Millisecond) // the whole answer has piled up
+	if _, err := io.ReadAll(late); err != nil {
+		t.Fatal(err)
+	}
+	if l, _ := late.Load(); l.DecodeTPS != 0 {
+		t.Errorf("from an answer that was read late, %v tokens/s were learnt", l.DecodeTPS)
+	}
 	s := mustOpen(t, n, target, call("/stream", true))
 	raw, err := io.ReadAll(s)
 	if err != nil || strings.Count(string(raw), "data: ") != 22 || !strings.HasSuffix(string(raw), "data: [DONE]\n\n") {
@@ -68,8 +76,8 @@ func TestStreamsAndLearns(t *testing.T) {
 	if l.DecodeTPS < 100 || l.DecodeTPS > 1000 || l.PrefillTPS <= 0 {
 		t.Errorf("an engine of a token a millisecond was measured at %v tokens/s, prefill %v", l.DecodeTPS, l.PrefillTPS)
 	}
-	if got := gathered(t, n, "lotabots_actor_tokens_total"); got != 50 {
-		t.Errorf("%v tokens counted, want 30 and 20", got)
+	if got := gathered(t, n, "lotabots_actor_tokens_total"); got != 100 {
+		t.Errorf("%v tokens counted, want 30 and 20 of each", got)
 	}
 }
 

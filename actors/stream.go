@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -43,7 +44,8 @@ type stream struct {
 	s        *System
 	place    place
 	instance spec.InstanceID
-	stream   bool // was asked for as one
+	request  string // its id
+	stream   bool   // was asked for as one
 	cancel   context.CancelFunc
 	span     trace.Span
 	began    time.Time
@@ -54,6 +56,7 @@ type stream struct {
 	// The reader's own.
 	end   error // what further reads return
 	first time.Time
+	reads int // that brought something
 	tally tally
 
 	once sync.Once
@@ -94,6 +97,7 @@ func (x *stream) Read(p []byte) (int, error) {
 	now := time.Now()
 	x.moved.Store(now.UnixNano())
 	if n > 0 {
+		x.reads++
 		if x.first.IsZero() {
 			x.first = now
 			x.s.metrics.firstByte.Observe(now.Sub(x.began).Seconds())
@@ -162,9 +166,22 @@ func (x *stream) finish(result string, err error) {
 		}
 		x.release(r)
 		x.s.metrics.requests.WithLabelValues(result).Inc()
-		x.s.metrics.seconds.Observe(time.Since(x.began).Seconds())
+		took := time.Since(x.began)
+		x.s.metrics.seconds.Observe(took.Seconds())
+		x.tell(result, took, err)
 		endSpan(x.span, err)
 	})
+}
+
+// tell writes one line: a warning where the engine failed, else for level debug.
+func (x *stream) tell(result string, took time.Duration, err error) {
+	level := slog.LevelDebug
+	if result == resultFailed || result == resultBroken {
+		level = slog.LevelWarn
+	}
+	if ctx := context.Background(); x.s.cfg.Log.Enabled(ctx, level) {
+		x.s.cfg.Log.Log(ctx, level, "engine request", "request_id", x.request, "instance", x.instance, "result", result, "took", took, "error", err)
+	}
 }
 
 // learn fills in what the whole answer tells of the engine's speed.
@@ -177,7 +194,11 @@ func (x *stream) learn(r *gpu.Release) {
 		return
 	}
 	r.PromptTokens, r.CompletionTokens = u.prompt, u.completion
-	r.Prefill, r.Decode = x.first.Sub(x.began), time.Since(x.first)
+	r.Prefill = x.first.Sub(x.began)
+	// What came in a few pieces had piled up on the way: its time is not the engine's.
+	if 4*x.reads >= u.completion {
+		r.Decode = time.Since(x.first)
+	}
 }
 
 // release tells the device's actor, and keeps the load that remains.

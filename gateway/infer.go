@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -198,13 +199,21 @@ func (x *inferring) account(o relay.Outcome) {
 	}
 }
 
-// log writes one line for what went wrong; what went well is in the metrics.
+// log writes one line: a warning for what went wrong here; the rest is in the
+// metrics, and shown to who asks for level debug.
 func (x *inferring) log(o relay.Outcome, code string, took time.Duration) {
-	if o.Err == nil || o.Err.Code.Lookup().Status < 500 {
-		return
+	level, text := slog.LevelDebug, "inference request"
+	if o.Err != nil && o.Err.Code.Lookup().Status >= 500 {
+		level, text = slog.LevelWarn, "inference request failed"
 	}
-	x.g.cfg.Log.Warn("inference request failed", "request_id", x.Call.RequestID, "key", x.who.Key, "deployment", x.Call.Deployment,
-		"node", o.Node, "attempts", o.Attempts, "code", code, "took", took, "error", o.Err)
+	if ctx := context.Background(); x.g.cfg.Log.Enabled(ctx, level) {
+		attrs := []any{"request_id", x.Call.RequestID, "key", x.who.Key, "deployment", x.Call.Deployment,
+			"node", o.Node, "attempts", o.Attempts, "code", code, "took", took}
+		if o.Err != nil {
+			attrs = append(attrs, "error", o.Err)
+		}
+		x.g.cfg.Log.Log(ctx, level, text, attrs...)
+	}
 }
 
 // noQuota stands in where there is no owner: the limiter then admits its share.

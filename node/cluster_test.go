@@ -132,5 +132,9 @@ func TestModelTravels(t *testing.T) {
 		if err != nil || got != demo.Answer {
 			t.Errorf("through %s: %q (%v)", n.cfg.Node.ID, got, err)
 		}
+		id := `"request_id":"by-` + n.cfg.Node.ID + `"`
+		await(t, 5*time.Second, "every hop has a line of the request", func() bool {
+			return n.logs.holds(`"inference request"`, id) && w.logs.holds(`"inference for another node"`, id) && w.logs.holds(`"engine request"`, id)
+		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -174,6 +175,7 @@ func (n *testNode) chat(key, model, question string) (string, error) {
 	}
 	request.Header.Set("Authorization", "Bearer "+key)
 	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("X-Request-Id", "by-"+n.cfg.Node.ID)
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return "", err
@@ -240,10 +242,23 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	return b.buf.Write(p)
 }
 
+<<<<<<< Updated upstream
 func (b *lockedBuffer) whole() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+=======
+// holds tells whether one line has all of parts.
+func (b *lockedBuffer) holds(parts ...string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for line := range strings.Lines(b.buf.String()) {
+		if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
+			return true
+		}
+	}
+	return false
+>>>>>>> Stashed changes
 }
 
 func (b *lockedBuffer) tail() string {

@@ -119,7 +119,11 @@ func (s *server) infer(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
 	}
-	s.cfg.Log.Debug("inference for another node", "request_id", call.RequestID, "gateway", call.Gateway,
+	level := slog.LevelDebug
+	if err != nil && result != "rejected" && result != "gone" {
+		level = slog.LevelWarn
+	}
+	s.cfg.Log.Log(r.Context(), level, "inference for another node", "request_id", call.RequestID, "gateway", call.Gateway,
 		"instance", target.Instance, "attempt", call.Attempt, "result", result, "took", time.Since(began), "error", err)
 }
 
