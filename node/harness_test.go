@@ -242,12 +242,12 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	return b.buf.Write(p)
 }
 
-<<<<<<< Updated upstream
 func (b *lockedBuffer) whole() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
-=======
+}
+
 // holds tells whether one line has all of parts.
 func (b *lockedBuffer) holds(parts ...string) bool {
 	b.mu.Lock()
@@ -258,7 +258,6 @@ func (b *lockedBuffer) holds(parts ...string) bool {
 		}
 	}
 	return false
->>>>>>> Stashed changes
 }
 
 func (b *lockedBuffer) tail() string {
