@@ -27,6 +27,7 @@ type Config struct {
 	Tokens    Tokens      // nil: no join tokens
 	Cluster   Cluster     // nil: no operations on nodes
 	Barrier   Barrier     // nil: no linearizable reads
+	Backups   Backups     // nil: none
 	Engines   []string    // presets that deployments may name; nil: any
 	Usage     UsageSink   // nil: counted in metrics only
 

@@ -80,6 +80,8 @@ var samples = []sample{
 	{"DELETE", "/admin/v1/keys/none", "", 404, false},
 	{"POST", "/admin/v1/tokens", `{"role":"worker","uses":2,"ttl_seconds":600}`, 201, false},
 	{"POST", "/admin/v1/tokens", `{"role":"king","uses":0}`, 400, true},
+	{"GET", "/admin/v1/backup?recipient=age1one&recipient=age1two", "", 200, false},
+	{"GET", "/admin/v1/backup", "", 400, true},
 }
 
 // TestContract sends real requests, and holds requests and answers to the description.

@@ -47,7 +47,7 @@ func newRig(t testing.TB, change ...func(*gateway.Config)) *rig {
 	reg := prometheus.NewRegistry()
 	cfg := gateway.Config{
 		Self: "n1", Region: "north", Version: "test", Proposer: r.state, State: r.state, Subscribe: r.state.subscribe,
-		Opener: r.engines, Models: r.state, Tokens: r.state, Cluster: r.state, Barrier: r.state, Hash: r.state.hash,
+		Opener: r.engines, Models: r.state, Tokens: r.state, Cluster: r.state, Backups: &fakeBackups{}, Barrier: r.state, Hash: r.state.hash,
 		Registerer: reg, Gatherer: reg, Log: slog.New(slog.DiscardHandler),
 		Balance: balance.Config{QueueTimeout: 300 * time.Millisecond, ReadyTimeout: 100 * time.Millisecond},
 	}

@@ -61,6 +61,7 @@ func (g *Gateway) adminRoutes(m *router.Router, get func(string, fasthttp.Reques
 	admin := func(op operation) fasthttp.RequestHandler { return g.scoped(auth.Admin, g.admin(op)) }
 	get(at+"/status", g.scoped(auth.Admin, g.told(status)))
 	get(at+"/state", g.scoped(auth.Admin, g.told(showState)))
+	m.GET(at+"/backup", admin(createBackup))
 	get(at+"/nodes", admin(listNodes))
 	m.POST(at+"/nodes/{id}/drain", admin(drainNode))
 	m.POST(at+"/nodes/{id}/resume", admin(resumeNode))
