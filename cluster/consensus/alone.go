@@ -97,15 +97,15 @@ func (g Ground) walk(from uint64, each func(*raft.Log) error) error {
 }
 
 // StandAlone makes a server that does not run the only one of a new group. It
-// applies what is left of its log, acknowledged or not; then the commands, which
-// nobody may refuse, at indexes that begin gap above the last; and ends the log
-// with a snapshot whose configuration has this server alone. It returns the index
-// of that snapshot.
+// applies what is left of its log, acknowledged or not; then what commands
+// returns, having seen that state, of which none may be refused, at indexes that
+// begin gap above the last; and ends the log with a snapshot whose configuration
+// has this server alone. It returns the index of that snapshot.
 //
 // The gap keeps apart what the old group may still have agreed on: whoever has
 // entries of it that this server lacks is behind all the same, and is given a
 // snapshot. A StandAlone that was cut off may be repeated.
-func StandAlone(g Ground, gap uint64, commands []*wire.Command) (index uint64, err error) {
+func StandAlone(g Ground, gap uint64, commands func() ([]*wire.Command, error)) (index uint64, err error) {
 	defer func() { // the state machine halts on what it cannot apply
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the state machine has halted: %v", p)
@@ -121,11 +121,15 @@ func StandAlone(g Ground, gap uint64, commands []*wire.Command) (index uint64, e
 	if err := g.catchUp(); err != nil {
 		return 0, err
 	}
+	list, err := commands()
+	if err != nil {
+		return 0, err
+	}
 	index, term := s.Index+gap, s.Term+1
 	if err := g.Stable.SetUint64(currentTerm, term); err != nil {
 		return 0, fmt.Errorf("writing the term: %w", err)
 	}
-	for _, c := range commands {
+	for _, c := range list {
 		index++
 		if err := g.command(index, term, c); err != nil {
 			return 0, err

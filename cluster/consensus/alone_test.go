@@ -16,6 +16,10 @@ import (
 // Position makes the tests' machine one that a Ground can have.
 func (m *machine) Position() (index, term uint64) { return m.Index(), 0 }
 
+func these(list ...*wire.Command) func() ([]*wire.Command, error) {
+	return func() ([]*wire.Command, error) { return list, nil }
+}
+
 func setting(id, name, value string) *wire.Command {
 	return &wire.Command{RequestId: id, Level: Level, Body: &wire.Command_PutSetting{PutSetting: &wire.PutSetting{Name: name, Value: value}}}
 }
@@ -50,7 +54,7 @@ func TestStandAlone(t *testing.T) {
 	if err != nil || s.Index != 5 || s.Term != 9 || len(s.Servers) != 3 || m.Index() != 2 {
 		t.Fatalf("standing %+v (%v), state at %d", s, err, m.Index())
 	}
-	index, err := StandAlone(g, 1000, []*wire.Command{setting("new", "epoch", "1")})
+	index, err := StandAlone(g, 1000, these(setting("new", "epoch", "1")))
 	if err != nil || index != 1006 {
 		t.Fatalf("index %d: %v", index, err)
 	}
@@ -82,18 +86,18 @@ func TestStandAloneStopsAtAGap(t *testing.T) {
 	if err := g.Logs.DeleteRange(1, 3); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := StandAlone(g, 1000, nil); err == nil || !strings.Contains(err.Error(), "lost") || m.Index() != 2 {
+	if _, err := StandAlone(g, 1000, these()); err == nil || !strings.Contains(err.Error(), "lost") || m.Index() != 2 {
 		t.Fatalf("the state ends at 2, the log begins at 4: %v", err)
 	}
 }
 
 func TestStandAloneTellsARefusal(t *testing.T) {
 	g, _ := ruins(t)
-	_, err := StandAlone(g, 0, []*wire.Command{{RequestId: "x", Body: &wire.Command_SetNodeState{SetNodeState: &wire.SetNodeState{Id: "none", State: wire.NodeState_NODE_STATE_REMOVED}}}})
+	_, err := StandAlone(g, 0, these(&wire.Command{RequestId: "x", Body: &wire.Command_SetNodeState{SetNodeState: &wire.SetNodeState{Id: "none", State: wire.NodeState_NODE_STATE_REMOVED}}}))
 	if err == nil || !strings.Contains(err.Error(), "not_found") {
 		t.Fatalf("%v", err)
 	}
-	if _, err := StandAlone(g, 0, nil); err != nil {
+	if _, err := StandAlone(g, 0, these()); err != nil {
 		t.Fatalf("it cannot be repeated: %v", err)
 	}
 }

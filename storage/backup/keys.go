@@ -9,9 +9,24 @@ import (
 	"filippo.io/age"
 )
 
+// A Recipient is who a backup is sealed to, an Identity who opens it.
+type (
+	Recipient = age.Recipient
+	Identity  = age.Identity
+)
+
+// Ephemeral makes a key that is kept nowhere, and its public text.
+func Ephemeral() (Identity, string, error) {
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
+		return nil, "", err
+	}
+	return key, key.Recipient().String(), nil
+}
+
 // Recipients reads public keys as age-keygen prints them (age1...).
-func Recipients(texts []string) ([]age.Recipient, error) {
-	var out []age.Recipient
+func Recipients(texts []string) ([]Recipient, error) {
+	var out []Recipient
 	for _, text := range texts {
 		text = strings.TrimSpace(text)
 		found, err := age.ParseRecipients(strings.NewReader(text))
@@ -27,7 +42,7 @@ func Recipients(texts []string) ([]age.Recipient, error) {
 }
 
 // Identities reads a file of private keys as age-keygen writes it.
-func Identities(r io.Reader) ([]age.Identity, error) {
+func Identities(r io.Reader) ([]Identity, error) {
 	out, err := age.ParseIdentities(io.LimitReader(r, 1<<20))
 	if err != nil { // whose text may quote the key
 		return nil, errors.New("the file has no private key: want one as age-keygen writes it, AGE-SECRET-KEY-1 and more")
@@ -52,7 +67,7 @@ func passphrase(r io.Reader) (string, error) {
 }
 
 // PassphraseRecipient seals to the passphrase in the first line of r.
-func PassphraseRecipient(r io.Reader) (age.Recipient, error) {
+func PassphraseRecipient(r io.Reader) (Recipient, error) {
 	text, err := passphrase(r)
 	if err != nil {
 		return nil, err
@@ -61,7 +76,7 @@ func PassphraseRecipient(r io.Reader) (age.Recipient, error) {
 }
 
 // PassphraseIdentity opens what was sealed to the passphrase in the first line of r.
-func PassphraseIdentity(r io.Reader) (age.Identity, error) {
+func PassphraseIdentity(r io.Reader) (Identity, error) {
 	text, err := passphrase(r)
 	if err != nil {
 		return nil, err
@@ -71,7 +86,7 @@ func PassphraseIdentity(r io.Reader) (age.Identity, error) {
 
 // Reseal copies a backup, opened by key, into one sealed to others. The content
 // is in clear in memory alone.
-func Reseal(w io.Writer, file io.Reader, key age.Identity, to ...age.Recipient) (Manifest, error) {
+func Reseal(w io.Writer, file io.Reader, key Identity, to ...Recipient) (Manifest, error) {
 	c := &counted{r: file}
 	m, line, err := readHead(c)
 	if err != nil {
