@@ -30,6 +30,7 @@ type StateReader interface {
 	Placements() []*wire.Placement
 	Model(name string) (*wire.Model, bool)
 	Models() []*wire.Model
+	Settings() []Setting
 }
 
 // A Barrier makes a read of this node's copy of the state linearizable.
@@ -88,6 +89,7 @@ type Cluster interface {
 	Drain(ctx context.Context, node spec.NodeID) error
 	Resume(ctx context.Context, node spec.NodeID) error
 	TransferLeadership(ctx context.Context) error
+	Reload(ctx context.Context, node spec.NodeID) (*Reloaded, error) // of its configuration
 }
 
 // A UsageSink is told of every request that has ended. It must not block.

@@ -25,6 +25,8 @@ type state struct {
 	deployments map[string]*wire.Deployment
 	models      map[string]*wire.Model
 	nodes       map[string]*wire.Node
+	tenants     map[string]*wire.Tenant
+	settings    map[string]gateway.Setting
 	applied     map[string]*wire.Result
 	last        *wire.Command
 	barriers    int
@@ -34,7 +36,8 @@ type state struct {
 
 func newState() *state {
 	return &state{index: 10, keys: map[string]*wire.APIKey{}, deployments: map[string]*wire.Deployment{}, models: map[string]*wire.Model{},
-		nodes: map[string]*wire.Node{"n1": {Id: "n1"}}, applied: map[string]*wire.Result{}}
+		nodes: map[string]*wire.Node{"n1": {Id: "n1"}}, applied: map[string]*wire.Result{},
+		tenants: map[string]*wire.Tenant{}, settings: map[string]gateway.Setting{"own/one": {Name: "own/one", Value: "hidden"}}}
 }
 
 func (s *state) subscribe(fn func(gateway.Change)) func() {
@@ -101,6 +104,11 @@ func (s *state) applyLocked(c *wire.Command, res *wire.Result) gateway.Ref {
 		missing(ok)
 		delete(s.deployments, b.RemoveDeployment.Name)
 		return gateway.Ref{Kind: gateway.KindDeployment, ID: b.RemoveDeployment.Name}
+	case *wire.Command_PutTenant:
+		s.tenants[b.PutTenant.Tenant.Id] = b.PutTenant.Tenant
+		return gateway.Ref{Kind: gateway.KindTenant, ID: b.PutTenant.Tenant.Id}
+	case *wire.Command_PutSetting:
+		s.settings[b.PutSetting.Name] = gateway.Setting{Name: b.PutSetting.Name, Value: b.PutSetting.Value}
 	case *wire.Command_RemoveModel:
 		_, ok := s.models[b.RemoveModel.Name]
 		missing(ok)
@@ -142,7 +150,8 @@ func all[T any](s *state, m map[string]T) (out []T) {
 }
 
 func (s *state) Node(id string) (*wire.Node, bool)               { return pick(s, s.nodes, id) }
-func (s *state) Tenants() []*wire.Tenant                         { return nil }
+func (s *state) Tenants() []*wire.Tenant                         { return all(s, s.tenants) }
+func (s *state) Settings() []gateway.Setting                     { return all(s, s.settings) }
 func (s *state) Key(id string) (*wire.APIKey, bool)              { return pick(s, s.keys, id) }
 func (s *state) Deployment(name string) (*wire.Deployment, bool) { return pick(s, s.deployments, name) }
 func (s *state) Deployments() []*wire.Deployment                 { return all(s, s.deployments) }
@@ -181,4 +190,10 @@ func (s *state) Status(context.Context) (*gateway.Status, error) {
 }
 func (s *state) Drain(context.Context, spec.NodeID) error  { return nil }
 func (s *state) Resume(context.Context, spec.NodeID) error { return nil }
-func (s *state) TransferLeadership(context.Context) error  { return nil }
+func (s *state) Reload(_ context.Context, id spec.NodeID) (*gateway.Reloaded, error) {
+	if id != "n1" {
+		return nil, spec.Errorf(spec.CodeInvalidRequest, "node %s keeps its configuration", id)
+	}
+	return &gateway.Reloaded{Taken: []gateway.ConfigChange{{Key: "log.level", From: "info", To: "debug"}}}, nil
+}
+func (s *state) TransferLeadership(context.Context) error { return nil }

@@ -38,7 +38,8 @@ const FeatureLevel = 1
 // Start, in the order in which the fields stand; a role that the node lacks
 // leaves its part nil.
 type Node struct {
-	config      config.Config
+	config      config.Config // as it was at the start; see Running
+	live        live
 	id          spec.NodeID
 	version     string
 	boot        uint64 // Unix ms of this start
@@ -91,10 +92,17 @@ func (n *Node) onStop(name string, fn func(context.Context) error) {
 // Start runs the member whose data directory the configuration names. The order
 // is that of need: what lasts, who we are, whom we can reach, what is agreed,
 // what we run, and only then what we promise to clients.
-func Start(ctx context.Context, c config.Config, version string, logs io.Writer) (*Node, error) {
+func Start(ctx context.Context, c config.Config, version string, logs io.Writer, options ...Option) (*Node, error) {
 	n := &Node{
 		config: c, id: spec.NodeID(c.Node.ID), version: version, boot: uint64(time.Now().UnixMilli()),
-		layout: layout{c.Node.Data}, log: newLogger(logs, c), metrics: prometheus.NewRegistry(), observed: newObserved(time.Now), revocations: newRevocations(),
+		layout: layout{c.Node.Data}, metrics: prometheus.NewRegistry(), observed: newObserved(time.Now), revocations: newRevocations(),
+	}
+	n.live.turn.Lock() // a reload waits until every part is there
+	defer n.live.turn.Unlock()
+	n.live.begin(c, n.layout)
+	n.log = newLogger(logs, c, &n.live.level)
+	for _, o := range options {
+		o(n)
 	}
 	n.work, n.abandon = context.WithCancel(context.Background())
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -152,7 +160,7 @@ func (n *Node) withdraw(ctx context.Context) {
 			n.log.Warn("leadership was not handed over", "error", err)
 		}
 	}
-	limit, cancel := context.WithTimeout(ctx, n.config.API.ShutdownIn)
+	limit, cancel := context.WithTimeout(ctx, n.Running().API.ShutdownIn)
 	defer cancel()
 	for n.actors != nil && n.actors.Running() > 0 && limit.Err() == nil {
 		time.Sleep(10 * time.Millisecond)

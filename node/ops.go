@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// opsServer serves profiles on a Unix socket in the data directory, mode 0600:
-// whoever may read the node's files may profile it, nobody else.
+// opsServer serves profiles and reloads on a Unix socket in the data directory,
+// mode 0600: for whoever may read the node's files, nobody else.
 type opsServer struct {
 	server *http.Server
 	done   chan struct{}
@@ -23,7 +23,7 @@ type opsServer struct {
 // relative name, so that a long directory cannot exceed the 108 bytes of a path.
 const opsSocket = "ops.sock"
 
-func startOps(dir string) (*opsServer, error) {
+func startOps(dir string, reload http.HandlerFunc) (*opsServer, error) {
 	path := filepath.Join(dir, opsSocket)
 	_ = os.Remove(path)
 	listener, err := listenUnix(path)
@@ -31,6 +31,7 @@ func startOps(dir string) (*opsServer, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
+	mux.HandleFunc("POST /reload", reload)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -54,21 +55,37 @@ func (o *opsServer) shutdown(ctx context.Context) error {
 	return err
 }
 
-// listenUnix binds path by way of a link to its directory's descriptor, since a
-// socket's name may have 107 bytes at most.
 func listenUnix(path string) (net.Listener, error) {
-	name := path
-	if len(path) > 100 {
-		dir, err := os.Open(filepath.Dir(path))
-		if err != nil {
-			return nil, err
-		}
-		defer dir.Close()
-		name = filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())), filepath.Base(path))
+	name, free, err := socketName(path)
+	if err != nil {
+		return nil, err
 	}
+	defer free()
 	listener, err := net.Listen("unix", name)
 	if err != nil {
 		return nil, err
 	}
 	return listener, os.Chmod(path, 0o600)
+}
+
+func dialUnix(ctx context.Context, path string) (net.Conn, error) {
+	name, free, err := socketName(path)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	return new(net.Dialer).DialContext(ctx, "unix", name)
+}
+
+// socketName is path by way of a link to its directory's descriptor where it is
+// long, since a socket's name may have 107 bytes at most.
+func socketName(path string) (name string, free func(), err error) {
+	if len(path) <= 100 {
+		return path, func() {}, nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return "", nil, err
+	}
+	return filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())), filepath.Base(path)), func() { _ = dir.Close() }, nil
 }

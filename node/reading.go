@@ -39,6 +39,16 @@ func (n *Node) Barrier(ctx context.Context) error {
 	}
 }
 
+// Settings implements gateway.StateReader.
+func (r reading) Settings() []gateway.Setting {
+	all := r.Store.Settings()
+	out := make([]gateway.Setting, len(all))
+	for i, s := range all {
+		out[i] = gateway.Setting(s)
+	}
+	return out
+}
+
 func (r reading) Age() time.Duration { return r.age() }
 
 // subscribe passes changes of the state on in the gateway's words.

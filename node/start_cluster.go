@@ -21,12 +21,12 @@ import (
 )
 
 func (n *Node) startTelemetry(ctx context.Context) error {
-	flush, err := startTracing(ctx, n.config, n.version)
+	flush, err := startTracing(ctx, n.config, n.version, &n.live.share)
 	if err != nil {
 		return err
 	}
 	n.onStop("tracing", flush)
-	ops, err := startOps(n.layout.dir)
+	ops, err := startOps(n.layout.dir, n.serveReload)
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,7 @@ func (n *Node) serveCluster(context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /feed", feed.Handler(n.state, feed.WithAge(n.stateAge)))
 	mux.HandleFunc("GET /applied", n.serveApplied)
+	mux.HandleFunc("POST /reload", n.serveReload)
 	mux.HandleFunc("GET /hash", n.hashes.serve)
 	mux.Handle("/join-forward", signer.Handler())
 	mux.Handle("/renew", signer.Handler())

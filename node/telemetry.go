@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -17,10 +18,9 @@ import (
 	"github.com/lotabots/lotabots/node/config"
 )
 
-// newLogger writes to w as the configuration says; every line names the node.
-func newLogger(w io.Writer, c config.Config) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Log.Level)) // validated with the configuration
+// newLogger writes to w as the configuration says, but for the level, which may
+// change; every line names the node.
+func newLogger(w io.Writer, c config.Config, level slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	var handler slog.Handler = slog.NewJSONHandler(w, options)
 	if c.Log.Format == "text" {
@@ -31,7 +31,7 @@ func newLogger(w io.Writer, c config.Config) *slog.Logger {
 
 // startTracing makes W3C trace context the process's propagation and, where an
 // OTLP endpoint is configured, sends spans there. The returned function flushes.
-func startTracing(ctx context.Context, c config.Config, version string) (func(context.Context) error, error) {
+func startTracing(ctx context.Context, c config.Config, version string, root sdktrace.Sampler) (func(context.Context) error, error) {
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	if c.Telemetry.OTLP == "" {
 		return func(context.Context) error { return nil }, nil
@@ -46,7 +46,7 @@ func startTracing(ctx context.Context, c config.Config, version string) (func(co
 	}
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(exporter),
-		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(c.Telemetry.Sample))),
+		sdktrace.WithSampler(sdktrace.ParentBased(root)),
 		sdktrace.WithResource(resource.NewSchemaless(
 			attribute.String("service.name", "lotabots"),
 			attribute.String("service.version", version),
@@ -57,3 +57,20 @@ func startTracing(ctx context.Context, c config.Config, version string) (func(co
 	otel.SetTracerProvider(provider)
 	return provider.Shutdown, nil
 }
+
+// share samples a share of the traces that no caller has decided about. The
+// share may change.
+type share struct {
+	now atomic.Pointer[sdktrace.Sampler]
+}
+
+func (s *share) set(ratio float64) {
+	sampler := sdktrace.TraceIDRatioBased(ratio)
+	s.now.Store(&sampler)
+}
+
+func (s *share) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	return (*s.now.Load()).ShouldSample(p)
+}
+
+func (s *share) Description() string { return (*s.now.Load()).Description() }

@@ -284,6 +284,9 @@ func TestTenantsSecretsSettings(t *testing.T) {
 	if v, ok := r.Setting("colour"); !ok || v != "" {
 		t.Fatalf("the setting is %q, %v", v, ok)
 	}
+	if all := r.Settings(); len(all) != 1 || all[0] != (Setting{"colour", ""}) {
+		t.Errorf("all settings: %q", all)
+	}
 	if _, ok := r.Setting("size"); ok {
 		t.Fatal("a setting that was never made is there")
 	}

@@ -144,7 +144,7 @@ func gatewayCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return runNode(c.Context(), cfg, follow)
+		return runNode(c.Context(), c, cfg, follow)
 	}
 	return c
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,7 +21,7 @@ import (
 func nodeCommand() *cobra.Command {
 	c := &cobra.Command{Use: "node", Short: "Run this machine's node; drain, resume and remove nodes"}
 	c.AddCommand(nodeRunCommand())
-	for _, sub := range []*cobra.Command{nodeDrainCommand(), nodeResumeCommand(), nodeRemoveCommand()} {
+	for _, sub := range []*cobra.Command{nodeDrainCommand(), nodeResumeCommand(), nodeReloadCommand(), nodeRemoveCommand()} {
 		c.AddCommand(sub)
 	}
 	return c
@@ -36,7 +38,7 @@ func nodeRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return runNode(c.Context(), cfg, follow)
+			return runNode(c.Context(), c, cfg, follow)
 		},
 	}
 	config.AddFlags(c.Flags())
@@ -72,8 +74,9 @@ const gcPercent = 400
 // lastGrace is how long a shutdown may take beyond the time for running requests.
 const lastGrace = 15 * time.Second
 
-// runNode runs a node until ctx ends or the process follow (0: none) has.
-func runNode(ctx context.Context, cfg config.Config, follow int) error {
+// runNode runs the node of c's flags until ctx ends or the process follow (0:
+// none) has. SIGHUP has it reload.
+func runNode(ctx context.Context, c *cobra.Command, cfg config.Config, follow int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if follow > 0 {
@@ -85,12 +88,21 @@ func runNode(ctx context.Context, cfg config.Config, follow int) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	n, err := node.Start(ctx, cfg, version, os.Stderr)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	n, err := node.Start(ctx, cfg, version, os.Stderr, node.LoadedBy(func() (config.Config, error) { return memberConfig(c) }))
 	if err != nil {
 		return err
 	}
-	<-ctx.Done()
-	closing, stop := context.WithTimeout(context.Background(), cfg.API.ShutdownIn+lastGrace)
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-hangup:
+			_, _ = n.Reload() // which logs what it finds
+		}
+	}
+	closing, stop := context.WithTimeout(context.Background(), n.Running().API.ShutdownIn+lastGrace)
 	defer stop()
 	return n.Shutdown(closing)
 }
