@@ -7,7 +7,12 @@
 // Pebble. node/ opens it first and closes it last. The package imports no other
 // room.
 //
-// Not done yet: backups by checkpoint, and a watch on the disk that turns a
-// stalled write into an error of raftlog. A stall is told of (log and metrics),
-// and the write waits.
+// It also watches the disk. A synced write that takes longer than 2 s is given up
+// with an error, and others are refused until it has come back and what it wrote
+// has been undone: a leader steps down by that. After a failed write to the log or
+// manifest nothing more is written until the process starts anew, which it does
+// not do by itself: it can be read, Health and the metrics tell of it, and whoever
+// cannot go on without writing waits for ever.
+//
+// Not done yet: checkpoints, and acting on a full disk before writes fail.
 package storage

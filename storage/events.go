@@ -15,17 +15,18 @@ type events struct {
 	slow   atomic.Uint64 // operations on the disk that took too long
 	stalls atomic.Uint64 // times that writes had to wait for flushes or compactions
 	faults atomic.Uint64 // errors in the background, and damage found
+	fail   func(error)   // ends the database's writes
 }
 
 func (e *events) Infof(format string, args ...any)  { e.log.Debug(fmt.Sprintf(format, args...)) }
 func (e *events) Errorf(format string, args ...any) { e.log.Error(fmt.Sprintf(format, args...)) }
 
-// Fatalf ends the process: Pebble calls it where a write to its log or manifest
-// has failed, after which nothing more can be acknowledged.
+// Fatalf ends the database's writes, and never returns: Pebble calls it where a
+// write to its log or manifest has failed, and would go on to acknowledge it.
+// The process lives on: it has streams to end and can still be asked.
 func (e *events) Fatalf(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	e.log.Error("the database cannot go on", "error", text)
-	panic("storage: the database cannot go on: " + text)
+	e.fail(fmt.Errorf(format, args...))
+	select {}
 }
 
 func (e *events) listener() pebble.EventListener {

@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"errors"
+
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 )
@@ -23,12 +25,15 @@ var (
 	readAmp       = describe("read_amplification_levels", "Sorted runs that a read may have to look at.")
 	slowOps       = describe("slow_disk_operations_total", "Operations on the disk that took too long.")
 	stalls        = describe("write_stalls_total", "Times that writes had to wait for flushes or compactions.")
+	lateWrites    = describe("late_writes_total", "Synced writes that took longer than the disk is given.")
+	stalledGauge  = describe("stalled", "1 while the disk does not answer and writes are refused.")
+	failedGauge   = describe("failed", "1 once a write has failed: no more are taken until the node is started anew.")
 	storageFaults = describe("faults_total", "Errors in the background, and damage found.")
 )
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{diskBytes, memtableSize, walBytes, syncSeconds, flushes, compactions, compactDebt, readAmp, slowOps, stalls, storageFaults} {
+	for _, d := range []*prometheus.Desc{diskBytes, memtableSize, walBytes, syncSeconds, flushes, compactions, compactDebt, readAmp, slowOps, stalls, storageFaults, lateWrites, stalledGauge, failedGauge} {
 		ch <- d
 	}
 }
@@ -40,11 +45,21 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if c.db.open.closed {
 		return
 	}
-	m := c.db.pebble.Metrics()
 	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
 	counter := func(d *prometheus.Desc, v float64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v)
 	}
+	health := c.db.Health()
+	gauge(stalledGauge, truth(errors.Is(health, ErrStalled)))
+	gauge(failedGauge, truth(errors.Is(health, ErrFailed)))
+	counter(lateWrites, float64(c.db.guard.late.Load()))
+	counter(slowOps, float64(c.db.events.slow.Load()))
+	counter(stalls, float64(c.db.events.stalls.Load()))
+	counter(storageFaults, float64(c.db.events.faults.Load()))
+	if health != nil {
+		return // Pebble may hold what its counts need until the disk answers
+	}
+	m := c.db.pebble.Metrics()
 	gauge(diskBytes, float64(m.DiskSpaceUsage()))
 	gauge(memtableSize, float64(m.MemTable.Size))
 	gauge(compactDebt, float64(m.Compact.EstimatedDebt))
@@ -52,12 +67,16 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	counter(walBytes, float64(m.WAL.BytesWritten))
 	counter(flushes, float64(m.Flush.Count))
 	counter(compactions, float64(m.Compact.Count))
-	counter(slowOps, float64(c.db.events.slow.Load()))
-	counter(stalls, float64(c.db.events.stalls.Load()))
-	counter(storageFaults, float64(c.db.events.faults.Load()))
 	if h := inSeconds(m.LogWriter.FsyncLatency); h != nil {
 		ch <- h
 	}
+}
+
+func truth(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // inSeconds is Pebble's histogram, which counts nanoseconds in a hundred

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -25,6 +26,10 @@ const (
 type Options struct {
 	Log *slog.Logger // nil: nothing is logged
 	FS  vfs.FS       // nil: the real one. Tests give one that can crash.
+
+	// StallLimit is how long a synced write may take before the disk is taken
+	// for stalled. 0: 2 s.
+	StallLimit time.Duration
 }
 
 // A DB is a node's database. Its methods may be called from any goroutine, but
@@ -32,6 +37,7 @@ type Options struct {
 type DB struct {
 	pebble *pebble.DB
 	events *events
+	guard  *guard
 	open   struct { // a scrape of the metrics may come after Close
 		sync.RWMutex
 		closed bool
@@ -50,6 +56,8 @@ func Open(dir string, o Options) (*DB, error) {
 		}
 	}
 	db := &DB{events: &events{log: o.Log}}
+	db.guard = newGuard(o.StallLimit, db.events)
+	db.events.fail = db.guard.fail
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
 	listener := db.events.listener()
@@ -58,7 +66,7 @@ func Open(dir string, o Options) (*DB, error) {
 		FormatMajorVersion: pebbleFormat, FS: o.FS, Logger: db.events, EventListener: &listener,
 	}
 	var err error
-	if db.pebble, err = pebble.Open(dir, options); err != nil {
+	if db.pebble, err = db.guard.open(dir, options); err != nil {
 		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
 			return nil, fmt.Errorf("opening the database in %s: another process has it open, or this one may not: %w", dir, err)
 		}
@@ -83,9 +91,20 @@ func (db *DB) Pebble() *pebble.DB { return db.pebble }
 
 // Sync returns once everything that was written before the call is on disk,
 // batches that were committed without a sync included.
-func (db *DB) Sync() error { return db.pebble.LogData(nil, pebble.Sync) }
+func (db *DB) Sync() error {
+	b := db.pebble.NewBatch()
+	if err := b.LogData(nil, nil); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	return db.CommitPatiently(b)
+}
 
-// Close ends the database. Whoever uses it must have stopped.
+// closing bounds how long Close waits for a disk that does not answer.
+const closing = 5 * time.Second
+
+// Close ends the database. Whoever uses it must have stopped. One that has failed
+// or does not answer is left as it is: the process should end then, and what was
+// acknowledged is on disk.
 func (db *DB) Close() error {
 	db.open.Lock()
 	defer db.open.Unlock()
@@ -93,7 +112,24 @@ func (db *DB) Close() error {
 		return nil
 	}
 	db.open.closed = true
-	return db.pebble.Close()
+	if err := db.guard.failure(); err != nil {
+		return fmt.Errorf("closing the database: %w", err)
+	}
+	closed := make(chan error, 1)
+	go func() {
+		db.guard.writes.Wait()
+		closed <- db.pebble.Close()
+	}()
+	limit := time.NewTimer(closing)
+	defer limit.Stop()
+	select {
+	case err := <-closed:
+		return err
+	case <-db.guard.failed:
+		return fmt.Errorf("closing the database: %w", db.guard.failure())
+	case <-limit.C:
+		return fmt.Errorf("closing the database: %w", ErrStalled)
+	}
 }
 
 // Metrics registers the database's metrics, once.

@@ -39,7 +39,7 @@ func (h *held) keep(s *Store, logs []*raft.Log) bool {
 		})
 	}
 	for _, l := range logs {
-		h.entries[l.Index] = encode(l)
+		h.entries[l.Index] = encode(nil, l)
 	}
 	return true
 }

@@ -24,15 +24,25 @@ const encoding = 1
 
 var errDamaged = errors.New("the entry is damaged")
 
-func encode(l *raft.Log) []byte {
-	b := make([]byte, 0, 2+3*binary.MaxVarintLen64+len(l.Data)+len(l.Extensions))
+// sizeOf is how many bytes encode appends.
+func sizeOf(l *raft.Log) int {
+	var scratch [binary.MaxVarintLen64]byte
+	return 2 + binary.PutUvarint(scratch[:], l.Term) + binary.PutVarint(scratch[:], appended(l)) +
+		binary.PutUvarint(scratch[:], uint64(len(l.Data))) + len(l.Data) + len(l.Extensions)
+}
+
+func appended(l *raft.Log) int64 {
+	if l.AppendedAt.IsZero() {
+		return 0
+	}
+	return l.AppendedAt.UnixNano()
+}
+
+// encode appends the entry to b.
+func encode(b []byte, l *raft.Log) []byte {
 	b = append(b, encoding, byte(l.Type))
 	b = binary.AppendUvarint(b, l.Term)
-	var appended int64
-	if !l.AppendedAt.IsZero() {
-		appended = l.AppendedAt.UnixNano()
-	}
-	b = binary.AppendVarint(b, appended)
+	b = binary.AppendVarint(b, appended(l))
 	b = binary.AppendUvarint(b, uint64(len(l.Data)))
 	b = append(b, l.Data...)
 	return append(b, l.Extensions...)

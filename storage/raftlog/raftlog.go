@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
@@ -15,9 +16,11 @@ import (
 // A Store is the log and the stable store of one Raft server. Its methods may
 // be called from any goroutine.
 type Store struct {
-	db     *pebble.DB
-	held   held       // nothing, but in a deliberately broken build
-	writes sync.Mutex // one change of the log at a time; taken before bounds
+	disk   *storage.DB
+	db     *pebble.DB    // the same
+	held   held          // nothing, but in a deliberately broken build
+	writes chan struct{} // holds one while the log is being changed; taken before bounds
+	cut    bool          // the tail was deleted and nothing stored since. Needs writes.
 	bounds struct {
 		sync.Mutex
 		known       bool // the others have been read from disk
@@ -33,7 +36,11 @@ var (
 )
 
 // New returns the Store in db. There may be one at a time.
-func New(db *storage.DB) *Store { return &Store{db: db.Pebble()} }
+func New(db *storage.DB) *Store {
+	return &Store{disk: db, db: db.Pebble(), writes: make(chan struct{}, 1)}
+}
+
+const keyBytes = 1 + 8
 
 func key(index uint64) []byte {
 	return storage.RaftLog.Key(binary.BigEndian.AppendUint64(nil, index))
@@ -89,6 +96,13 @@ func (s *Store) findLocked() (err error) {
 
 // GetLog fills l with the entry at index, or returns raft.ErrLogNotFound.
 func (s *Store) GetLog(index uint64, l *raft.Log) error {
+	_, last, err := s.known()
+	if err != nil {
+		return err
+	}
+	if index > last { // a write that was given up may be there
+		return raft.ErrLogNotFound
+	}
 	raw, ok := s.held.get(index)
 	if !ok {
 		value, closer, err := s.db.Get(key(index))
@@ -111,21 +125,31 @@ func (s *Store) GetLog(index uint64, l *raft.Log) error {
 // StoreLog stores one entry.
 func (s *Store) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
-// StoreLogs stores entries, all or none, and returns once they are on disk.
+// StoreLogs stores entries, all or none, and returns once they are on disk. Where
+// that takes too long it wraps storage.ErrStalled, and a leader steps down by it.
+// The entries are then not in the log, and are deleted should they get to the
+// disk, before anything else is stored; after a crash they may be there.
+//
+// A follower that has deleted its tail waits instead: Raft has forgotten the
+// deletion after an error, and would look for the deleted entries ever after.
 func (s *Store) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
 	}
-	s.writes.Lock()
-	defer s.writes.Unlock()
-	if _, _, err := s.known(); err != nil {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer s.end()
+	_, last, err := s.known()
+	if err != nil {
 		return err
 	}
 	if !s.held.keep(s, logs) {
-		if err := s.write(logs); err != nil {
+		if err := s.write(logs, s.cut || logs[0].Index <= last); err != nil {
 			return err
 		}
 	}
+	s.cut = false
 	b := &s.bounds
 	b.Lock()
 	defer b.Unlock()
@@ -138,34 +162,85 @@ func (s *Store) StoreLogs(logs []*raft.Log) error {
 	return nil
 }
 
-func (s *Store) write(logs []*raft.Log) error {
+// turn is how often a writer that waits for another looks at the disk's health.
+const turn = 50 * time.Millisecond
+
+// begin waits for its turn to change the log, but not on a disk that does not answer.
+func (s *Store) begin() error {
+	select {
+	case s.writes <- struct{}{}:
+		return nil
+	default:
+	}
+	for {
+		if err := s.disk.Health(); err != nil {
+			return fmt.Errorf("%w: %w", err, storage.ErrRefused)
+		}
+		select {
+		case s.writes <- struct{}{}:
+			return nil
+		case <-time.After(turn):
+		}
+	}
+}
+
+func (s *Store) end() { <-s.writes }
+
+// write puts the entries on disk, in time or however long it takes.
+func (s *Store) write(logs []*raft.Log, patiently bool) error {
 	batch := s.db.NewBatch()
 	for _, l := range logs {
-		if err := batch.Set(key(l.Index), encode(l), nil); err != nil {
+		if err := put(batch, l); err != nil {
 			return errors.Join(err, batch.Close())
 		}
 	}
-	return errors.Join(batch.Commit(pebble.Sync), batch.Close())
+	if patiently {
+		return s.disk.CommitPatiently(batch)
+	}
+	first := key(logs[0].Index)
+	return s.disk.Commit(batch, func() error {
+		return s.db.DeleteRange(first, storage.RaftLog.End(), pebble.Sync)
+	})
 }
 
-// DeleteRange deletes the entries from low to high, both included.
+// put adds an entry to the batch, written in place.
+func put(batch *pebble.Batch, l *raft.Log) error {
+	op := batch.SetDeferred(keyBytes, sizeOf(l))
+	op.Key[0] = byte(storage.RaftLog)
+	binary.BigEndian.PutUint64(op.Key[1:], l.Index)
+	encode(op.Value[:0], l)
+	return op.Finish()
+}
+
+// DeleteRange deletes the entries from low to high, both included. It waits for
+// a disk that does not answer: after an error Raft would take the entries to be
+// there still, and they may be gone.
 func (s *Store) DeleteRange(low, high uint64) error {
 	if low > high {
 		return nil
 	}
-	s.writes.Lock()
-	defer s.writes.Unlock()
+	s.writes <- struct{}{}
+	defer s.end()
 	if err := s.held.flush(s); err != nil {
+		return err
+	}
+	_, last, err := s.known()
+	if err != nil {
 		return err
 	}
 	end := storage.RaftLog.End()
 	if high+1 != 0 {
 		end = key(high + 1)
 	}
-	s.bounds.Lock()
-	defer s.bounds.Unlock()
-	if err := s.db.DeleteRange(key(low), end, pebble.Sync); err != nil {
+	batch := s.db.NewBatch()
+	if err := batch.DeleteRange(key(low), end, nil); err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	if err := s.disk.CommitPatiently(batch); err != nil {
 		return err
 	}
+	s.cut = s.cut || high >= last && low <= last
+	s.bounds.Lock()
+	defer s.bounds.Unlock()
 	return s.findLocked()
 }

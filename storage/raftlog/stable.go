@@ -14,9 +14,15 @@ import (
 // it by its text, which must be exactly this.
 var ErrKeyNotFound = errors.New("not found")
 
-// Set keeps a value under a name, and returns once it is on disk.
+// Set keeps a value under a name, and returns once it is on disk. It waits for a
+// disk that does not answer, and for ever on one that has failed: Raft ends the
+// process where its term cannot be kept. Meanwhile StoreLogs refuses.
 func (s *Store) Set(name, value []byte) error {
-	return s.db.Set(storage.Stable.Key(name), value, pebble.Sync)
+	batch := s.db.NewBatch()
+	if err := batch.Set(storage.Stable.Key(name), value, nil); err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	return s.disk.CommitPatiently(batch)
 }
 
 // Get returns the value under name, or ErrKeyNotFound.
@@ -32,7 +38,7 @@ func (s *Store) Get(name []byte) ([]byte, error) {
 	return value, closer.Close()
 }
 
-// SetUint64 keeps a number under a name, and returns once it is on disk.
+// SetUint64 keeps a number under a name, as Set does.
 func (s *Store) SetUint64(name []byte, value uint64) error {
 	return s.Set(name, binary.BigEndian.AppendUint64(nil, value))
 }

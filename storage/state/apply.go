@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/proto"
 
@@ -96,7 +95,7 @@ func (s *Store) applyLocked(e *wire.Entry, c *wire.Command) (result *wire.Result
 	result = t.run()
 	at := position{index: e.GetIndex(), term: max(was.term, e.GetTerm()), level: max(was.level, uint64(c.GetLevel()))}
 	t.set([]byte{positionMark}, at.encode())
-	must(t.batch.Commit(pebble.NoSync))
+	must(s.db.Apply(t.batch))
 
 	s.writing.applied = at
 	s.writing.requests = t.requests

@@ -11,6 +11,8 @@ import (
 	"io"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/lotabots/lotabots/storage"
 )
 
 // ErrSnapshot is wrapped by the error of a snapshot that is damaged or cut short.
@@ -62,10 +64,9 @@ func (s *Store) takeOver(next *aside, at position) {
 	}
 	db := s.db.Pebble()
 	batch := db.NewBatch()
-	defer batch.Close()
 	must(batch.Set(next.key([]byte{positionMark}), at.encode(), nil))
 	must(batch.Set(pointerKey, be(next.generation), nil))
-	must(batch.Commit(pebble.Sync)) // and with it every batch before
+	must(s.db.CommitPatiently(batch)) // and with it every batch before
 
 	s.writing.applied, s.writing.requests = at, next.requests
 	s.mu.Lock()
@@ -80,7 +81,8 @@ func (s *Store) takeOver(next *aside, at position) {
 // An aside is a generation that is being written and not in force.
 type aside struct {
 	view
-	db         *pebble.DB
+	disk       *storage.DB
+	db         *pebble.DB // the same
 	batch      *pebble.Batch
 	generation uint64
 	requests   int
@@ -94,7 +96,7 @@ func (s *Store) newAside() *aside {
 	next := s.mu.generation + 1
 	s.mu.RUnlock()
 	db := s.db.Pebble()
-	a := &aside{view: view{db, generationPrefix(next)}, db: db, batch: db.NewBatch(), generation: next}
+	a := &aside{view: view{db, generationPrefix(next)}, disk: s.db, db: db, batch: db.NewBatch(), generation: next}
 	a.remove() // what an earlier attempt has left
 	return a
 }
@@ -114,7 +116,7 @@ func (a *aside) add(key, value []byte, indexes [][]byte) {
 }
 
 func (a *aside) flush() {
-	must(a.batch.Commit(pebble.NoSync))
+	must(a.disk.Apply(a.batch))
 	must(a.batch.Close())
 }
 
