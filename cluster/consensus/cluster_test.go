@@ -150,14 +150,19 @@ func (c *cluster) must(s *server, cmd *wire.Command) *wire.Result {
 // grow founds a cluster with the first id and has the others taken in.
 func grow(t *testing.T, ids ...string) *cluster {
 	t.Helper()
+	return growWith(t, func(string) func(*Config) { return func(*Config) {} }, ids...)
+}
+
+func growWith(t *testing.T, option func(id string) func(*Config), ids ...string) *cluster {
+	t.Helper()
 	c := newCluster(t)
-	first := c.start(ids[0])
+	first := c.start(ids[0], option(ids[0]))
 	if err := first.Bootstrap(first.ID(), first.port.Addr()); err != nil {
 		t.Fatal(err)
 	}
 	c.must(first, putNode(node(first)))
 	for _, id := range ids[1:] {
-		c.must(first, putNode(node(c.start(id))))
+		c.must(first, putNode(node(c.start(id, option(id)))))
 	}
 	eventually(t, 8*time.Second, "all are voters", func() bool {
 		agreed := 0
