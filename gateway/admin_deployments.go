@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -82,10 +84,27 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 	f.check(d.Replicas == nil || *d.Replicas <= maxReplicas, "replicas", "must be at most 10000")
 	f.check(d.MinPerRegion <= maxReplicas, "min_per_region", "must be at most 10000")
 	f.check(len(d.Options) <= 64, "options", "must have at most 64 entries")
+	d.checkEngine(f, g)
 	for i, region := range d.Regions {
 		at := "regions[" + strconv.Itoa(i) + "]"
 		f.check(region != "" && len(region) <= 64, at, "must have 1 to 64 bytes")
 		f.check(!slices.Contains(d.Regions[:i], region), at, "is given twice")
+	}
+}
+
+// checkEngine adds what no node could run: the client is told now, not by a
+// replica that never becomes ready.
+func (d *deploymentForm) checkEngine(f *form, g *Gateway) {
+	if g.cfg.CheckEngine == nil || !slices.Contains(g.cfg.Engines, d.Engine) {
+		return
+	}
+	err := g.cfg.CheckEngine(&wire.Deployment{Engine: d.Engine, Options: d.Options, Context: d.Context, Slots: d.Slots})
+	var public *spec.Error
+	switch {
+	case errors.As(err, &public):
+		f.add(public.Param, public.Message)
+	case err != nil:
+		f.add("engine", err.Error())
 	}
 }
 

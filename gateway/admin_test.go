@@ -176,7 +176,15 @@ func TestPages(t *testing.T) {
 
 // TestForms list everything that is wrong, and touch nothing.
 func TestForms(t *testing.T) {
-	r := newRig(t, func(c *gateway.Config) { c.Engines = []string{"embedded", "external"} })
+	r := newRig(t, func(c *gateway.Config) {
+		c.Engines = []string{"embedded", "external"}
+		c.CheckEngine = func(d *wire.Deployment) error {
+			if d.GetOptions()["threads"] != "" {
+				return &spec.Error{Code: spec.CodeInvalidRequest, Param: "options.threads", Message: "it is not a number"}
+			}
+			return nil
+		}
+	})
 	for _, c := range []struct {
 		method, path, body string
 		params             []string
@@ -186,6 +194,7 @@ func TestForms(t *testing.T) {
 		{"PUT", "/admin/v1/deployments/-bad", `{"engine":"other","replicas":100000,"regions":["a","a",""]}`,
 			[]string{"name", "engine", "replicas", "regions[1]", "regions[2]"}},
 		{"PUT", "/admin/v1/deployments/d", `{"engine":"external","model":"m"}`, []string{"model"}},
+		{"PUT", "/admin/v1/deployments/d", `{"engine":"embedded","options":{"threads":"1;id"}}`, []string{"model", "options.threads"}},
 		{"PUT", "/admin/v1/deployments/d", `{"engine":"embedded","model":"nowhere"}`, []string{"model"}},
 		{"PUT", "/admin/v1/models/.bad", `GGUF`, []string{"name"}},
 		{"POST", "/admin/v1/tokens", `{"role":"king","uses":0,"ttl_seconds":0}`, []string{"role", "uses", "ttl_seconds"}},

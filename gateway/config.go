@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/balance"
 )
 
@@ -29,7 +30,10 @@ type Config struct {
 	Barrier   Barrier     // nil: no linearizable reads
 	Backups   Backups     // nil: none
 	Engines   []string    // presets that deployments may name; nil: any
-	Usage     UsageSink   // nil: counted in metrics only
+	// CheckEngine tells what no node could run of a deployment whose preset is one of
+	// Engines; its Param names the field. nil: nothing is checked.
+	CheckEngine func(d *wire.Deployment) error
+	Usage       UsageSink // nil: counted in metrics only
 
 	// Applied waits shortly for an entry to be applied everywhere and names the
 	// members that have not told so. nil: nobody is waited for or named.
