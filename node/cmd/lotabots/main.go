@@ -22,6 +22,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := rootCommand().ExecuteContext(ctx); err != nil {
+		if errors.Is(err, errDiffers) { // and has said so
+			os.Exit(exitDiffers)
+		}
 		if !errors.Is(err, context.Canceled) {
 			fmt.Fprintln(os.Stderr, "lotabots: "+spec.Explain(err))
 		}
@@ -47,7 +50,7 @@ func rootCommand() *cobra.Command {
 		c.GroupID = "start"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{statusCommand(), modelsCommand(), deployCommand(), deploymentsCommand(), keysCommand(), tokensCommand(), contextCommand()} {
+	for _, c := range []*cobra.Command{statusCommand(), modelsCommand(), deployCommand(), deploymentsCommand(), applyCommand(), exportCommand(), keysCommand(), tokensCommand(), contextCommand()} {
 		c.GroupID = "use"
 		root.AddCommand(c)
 	}
