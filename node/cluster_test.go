@@ -3,6 +3,8 @@ package node
 import (
 	"bytes"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -136,5 +138,35 @@ func TestModelTravels(t *testing.T) {
 		await(t, 5*time.Second, "every hop has a line of the request", func() bool {
 			return n.logs.holds(`"inference request"`, id) && w.logs.holds(`"inference for another node"`, id) && w.logs.holds(`"engine request"`, id)
 		})
+	}
+
+	// A copy that has been damaged is set aside, and fetched again.
+	w.stop()
+	damage(t, filepath.Join(w.cfg.Node.Data, "models"))
+	w.start()
+	await(t, 30*time.Second, "the instance is ready again", func() bool {
+		var s gateway.Status
+		n1.admin("GET", "/admin/v1/status", nil, &s)
+		return len(s.Instances) == 1 && s.Instances[0].State == "ready" && w.logs.holds("is damaged", "model_damaged")
+	})
+	if got, err := n1.chat(n1.adminKey(), "tiny", demo.Question); err != nil || got != demo.Answer {
+		t.Errorf("after the damage: %q (%v)", got, err)
+	}
+}
+
+// damage changes a byte of the one model in dir.
+func damage(t *testing.T, dir string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.gguf"))
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("models in %s: %v (%v)", dir, paths, err)
+	}
+	raw, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)/2] ^= 0xff
+	if err := os.WriteFile(paths[0], raw, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

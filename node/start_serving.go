@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"time"
@@ -166,18 +168,27 @@ func (n *Node) onMember(e gossip.Event) {
 }
 
 // modelPath finds the file of the model to load, and fetches it from the other
-// nodes where this one lacks it.
+// nodes where this one lacks it or has it damaged.
 func (n *Node) modelPath(ctx context.Context, load *wire.LoadModel) (string, error) {
-	if path, ok := n.blobs.Path(load.GetDigest()); ok {
+	path, lacking := n.blobs.Verified(ctx, load.GetDigest())
+	switch {
+	case lacking == nil:
 		return path, nil
+	case spec.CodeOf(lacking) == spec.CodeModelDamaged:
+		n.log.Error("a model on this node's disk is damaged", "model", load.GetModel(), "error", lacking)
+	case !errors.Is(lacking, fs.ErrNotExist):
+		return "", lacking
 	}
 	m, ok := n.state.Model(load.GetModel())
 	if !ok || string(m.GetDigest()) != string(load.GetDigest()) {
 		return "", spec.Errorf(spec.CodeModelNotFound, "the state has no model %q with the digest that was placed", load.GetModel())
 	}
 	path, err := n.models.Fetch(ctx, m)
-	if err != nil {
+	switch {
+	case err == nil:
+		return path, nil
+	case errors.Is(lacking, fs.ErrNotExist):
 		return "", fmt.Errorf("fetching model %s: %w", m.GetName(), err)
 	}
-	return path, nil
+	return "", errors.Join(lacking, err)
 }

@@ -83,13 +83,17 @@ func (s *Store) ReadChunk(m *wire.Model, i int) ([]byte, error) {
 // damage sets the file aside and says so.
 func (s *Store) damage(f *os.File, m *wire.Model, i int) error {
 	moved, err := s.setAside(f, m.GetDigest())
-	where := "The damaged copy was set aside as " + moved + "."
+	return &spec.Error{Code: spec.CodeModelDamaged, Err: err,
+		Message: fmt.Sprintf("Chunk %d of model %s (%s) does not match its digest. %s", i, m.GetName(), hex.EncodeToString(m.GetDigest()[:6]), fate(moved, err))}
+}
+
+// fate says what became of a damaged file.
+func fate(moved string, err error) string {
 	switch {
 	case err != nil:
-		where = "The damaged copy could not be set aside."
+		return "The damaged copy could not be set aside."
 	case moved == "":
-		where = "The damaged copy has been set aside already."
+		return "The damaged copy has been set aside already."
 	}
-	return &spec.Error{Code: spec.CodeModelDamaged, Err: err,
-		Message: fmt.Sprintf("Chunk %d of model %s (%s) does not match its digest. %s", i, m.GetName(), hex.EncodeToString(m.GetDigest()[:6]), where)}
+	return "The damaged copy was set aside as " + moved + "."
 }

@@ -23,7 +23,8 @@ type Store struct {
 
 	mu struct {
 		sync.Mutex
-		writing map[string]bool // digests that have a Writer
+		writing  map[string]bool  // digests that have a Writer
+		verified map[string]stamp // digests whose files were read and found right
 	}
 }
 
@@ -31,7 +32,7 @@ type Store struct {
 // cut off by a crash have left. What fetches have left is kept: they go on.
 func Open(dir string) (*Store, error) {
 	s := &Store{dir: dir}
-	s.mu.writing = map[string]bool{}
+	s.mu.writing, s.mu.verified = map[string]bool{}, map[string]stamp{}
 	for _, d := range []string{s.dir, s.incoming(), s.partial(), s.damaged()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("open the model store: %w", err)
@@ -58,7 +59,7 @@ func (s *Store) whole(digest []byte) string {
 }
 
 // Path returns the whole file of that digest, if it is here. It stays what it
-// is; only if it turns out to be damaged is it moved away.
+// is; only if it turns out to be damaged is it moved away. See Verified.
 func (s *Store) Path(digest []byte) (string, bool) {
 	if len(digest) == 0 {
 		return "", false

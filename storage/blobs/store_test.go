@@ -2,6 +2,7 @@ package blobs
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -220,6 +221,42 @@ func TestDamageIsNoticedAndSetAside(t *testing.T) {
 
 // TestGoodFileIsNotSetAsideForAnOldOne is a reader that finds damage in a file
 // which has been replaced since.
+// TestWhatIsLoadedIsVerified: at first, and again when the file has changed.
+func TestWhatIsLoadedIsVerified(t *testing.T) {
+	s := open(t, t.TempDir())
+	m, err := s.Import("m", bytes.NewReader(model(1, 3<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if path, err := s.Verified(t.Context(), m.Digest); err != nil || path != s.whole(m.Digest) {
+			t.Fatalf("%s, %v", path, err)
+		}
+	}
+	if _, err := s.Verified(t.Context(), make([]byte, 32)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what is not there: %v", err)
+	}
+	raw, err := os.ReadFile(s.whole(m.Digest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[2<<20] ^= 1
+	if err := os.WriteFile(s.whole(m.Digest), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Verified(ended, m.Digest); !errors.Is(err, context.Canceled) {
+		t.Errorf("for nobody: %v", err)
+	}
+	if _, err := s.Verified(t.Context(), m.Digest); spec.CodeOf(err) != spec.CodeModelDamaged {
+		t.Errorf("damaged: %v", err)
+	}
+	if s.Has(m.Digest) || !slices.Contains(files(t, s.dir), filepath.Join("damaged", filepath.Base(s.whole(m.Digest)))) {
+		t.Errorf("it was not set aside: %v", files(t, s.dir))
+	}
+}
+
 func TestGoodFileIsNotSetAsideForAnOldOne(t *testing.T) {
 	s := open(t, t.TempDir())
 	content := model(1, 1000)
