@@ -76,6 +76,7 @@ type Node struct {
 	spareFeed atomic.Pointer[feed.Follower] // while a voter is no Raft server
 
 	ready readiness
+	ended halted
 	stops []stop // in the order of starting
 }
 
@@ -104,6 +105,7 @@ func Start(ctx context.Context, c config.Config, version string, logs io.Writer,
 	for _, o := range options {
 		o(n)
 	}
+	n.ended.done = make(chan struct{})
 	n.work, n.abandon = context.WithCancel(context.Background())
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	began := time.Now()
@@ -121,6 +123,7 @@ func Start(ctx context.Context, c config.Config, version string, logs io.Writer,
 		{"cluster protocols", n.serveCluster},
 		{"gateway", n.startGateway},
 		{"reconciler", n.startReconciler},
+		{"backups", n.startBackups},
 		{"upkeep", n.startUpkeep},
 	} {
 		if err := step.fn(ctx); err != nil {

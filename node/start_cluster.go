@@ -35,6 +35,9 @@ func (n *Node) startTelemetry(ctx context.Context) error {
 }
 
 func (n *Node) openStorage(context.Context) error {
+	if err := n.layout.checkWhole(); err != nil {
+		return err
+	}
 	var err error
 	if n.member, err = n.layout.loadMembership(); err != nil {
 		return err
@@ -178,6 +181,9 @@ func (n *Node) startConsensus(ctx context.Context) error {
 		n.proposer, n.reads = forwarder, forwarder
 		return n.startFollower()
 	}
+	if err := n.leftBehind(ctx); err != nil { // before it can vote
+		return err
+	}
 	snapshots, err := snapshot.Open(n.layout.snapshots(), 2, n.log)
 	if err != nil {
 		return err
@@ -193,6 +199,7 @@ func (n *Node) startConsensus(ctx context.Context) error {
 	n.onStop("consensus", n.raft.Shutdown)
 	n.proposer, n.reads = n.raft, n.raft
 	n.background("spare", n.spare)
+	n.background("fence", n.watchFence)
 	return n.found(ctx)
 }
 

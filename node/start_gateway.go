@@ -27,7 +27,7 @@ func (n *Node) startGateway(context.Context) error {
 		Proposer: n.proposer, State: read, Subscribe: read.subscribe, Opener: n, Quota: n,
 		Models: n, Tokens: tokens{n}, Cluster: operations{n}, Engines: new(engine.Presets).Names(),
 		Applied: n.awaitApplied, Gateways: n.gateways, Ready: n.ready.check,
-		Barrier: n, Sound: n.hashes.sound, Hash: n.state.Hash,
+		Barrier: n, Backups: backups{n}, Sound: n.hashes.sound, Hash: n.state.Hash,
 		Registerer: n.metrics, Gatherer: n.metrics, Log: n.log,
 		MaxBody: n.config.API.MaxBody, FirstByte: n.config.API.FirstToken, Between: n.config.API.NextToken,
 		Balance: balance.Config{QueueTimeout: n.config.API.QueueTimeout},

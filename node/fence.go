@@ -1,0 +1,157 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/pki"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/storage/state"
+)
+
+// epochSetting names the setting whose first word counts how often the cluster
+// was recovered from a lost quorum. It fences the voters off that were given up:
+// two of them, back from the dead, would still be a quorum to each other.
+const epochSetting = "recovery-epoch"
+
+const (
+	epochEvery = 2 * time.Second // between two questions to the other voters
+	epochLimit = time.Second     // that they have for an answer
+)
+
+func epochOf(s *state.Store) uint64 {
+	text, _ := s.Setting(epochSetting)
+	first, _, _ := strings.Cut(text, " ")
+	n, _ := strconv.ParseUint(first, 10, 64) // 0: the cluster was never recovered
+	return n
+}
+
+// A standing is what one node says of another's.
+type standing struct {
+	Epoch   uint64 `json:"epoch"`
+	Removed bool   `json:"removed"` // the node is no member, or its id is another machine's
+}
+
+// withEpoch answers GET /epoch beside what is there for strangers. It must not
+// ask for a certificate: those that it matters to are refused everywhere else.
+func (n *Node) withEpoch(next http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", next)
+	mux.HandleFunc("GET /epoch", func(w http.ResponseWriter, r *http.Request) {
+		s := standing{Epoch: epochOf(n.state)}
+		if record, known := n.state.Node(r.URL.Query().Get("node")); known {
+			mark := pki.MarkOf(record.GetCertSerial())
+			s.Removed = record.GetState() == wire.NodeState_NODE_STATE_REMOVED || mark != "" && mark != r.URL.Query().Get("mark")
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(s)
+	})
+	return mux
+}
+
+// leftBehind asks the other voters whether the cluster was recovered without this
+// node. A voter that lags behind a recovery of which it is a part is none of those.
+func (n *Node) leftBehind(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, epochLimit)
+	defer cancel()
+	var asking sync.WaitGroup
+	found := make(chan error, 1)
+	for _, voter := range n.voters() {
+		asking.Go(func() {
+			s, err := n.askStanding(ctx, voter)
+			if err != nil || !s.Removed || s.Epoch <= epochOf(n.state) {
+				return
+			}
+			left := &spec.Error{
+				Code: spec.CodeNodeRemoved,
+				Message: fmt.Sprintf("The cluster was recovered from a lost quorum without node %s: node %s is of recovery %d, and this one's data of %d. "+
+					"It must not serve or vote any more, and does not start.", n.id, voter, s.Epoch, epochOf(n.state)),
+				Hint: "Move the data directory away, make a join token on a member (lotabots tokens create --role voter), and join again with lotabots join. " +
+					"What only the old data has is not in the cluster",
+			}
+			select {
+			case found <- left:
+				cancel()
+			default:
+			}
+		})
+	}
+	asking.Wait()
+	select {
+	case err := <-found:
+		return err
+	default:
+		return nil
+	}
+}
+
+func (n *Node) askStanding(ctx context.Context, voter spec.NodeID) (s standing, err error) {
+	who := url.Values{"node": {string(n.id)}, "mark": {n.identity.Mark()}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+string(voter)+"/epoch?"+who.Encode(), nil)
+	if err != nil {
+		return s, err
+	}
+	answer, err := n.port.Client("join").Do(request)
+	if err != nil {
+		return s, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK { // an older build's
+		return s, fmt.Errorf("node %s: HTTP %d", voter, answer.StatusCode)
+	}
+	return s, json.NewDecoder(io.LimitReader(answer.Body, 1<<10)).Decode(&s)
+}
+
+// watchFence stops a voter that has come back while nobody could tell it that it
+// was given up.
+func (n *Node) watchFence(ctx context.Context) {
+	tick := time.NewTicker(epochEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := n.leftBehind(ctx); err != nil && ctx.Err() == nil {
+			n.halt(err)
+			return
+		}
+	}
+}
+
+// halted is why a running node must end.
+type halted struct {
+	once sync.Once
+	done chan struct{}
+	why  error // set before done is closed
+}
+
+// Halted is closed when the node has found that it must not go on: it votes and
+// writes no more, and whoever runs it is to shut it down and end with HaltReason.
+func (n *Node) Halted() <-chan struct{} { return n.ended.done }
+
+// HaltReason is why, once Halted is closed.
+func (n *Node) HaltReason() error { return n.ended.why }
+
+func (n *Node) halt(why error) {
+	n.ended.once.Do(func() {
+		n.log.Error("this node halts", "error", why)
+		n.ended.why = why
+		limit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := n.raft.Shutdown(limit); err != nil {
+			n.log.Error("Raft did not end", "error", err)
+		}
+		close(n.ended.done)
+	})
+}

@@ -1,0 +1,180 @@
+package node
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/node/client"
+)
+
+// tryWrite tells whether a write is acknowledged within a moment.
+func (n *testNode) tryWrite(name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	return client.New(n.adminKey(), "http://"+n.cfg.API.Listen).Do(ctx, "POST", "/admin/v1/keys", map[string]any{"name": name, "scopes": []string{"infer"}}, nil)
+}
+
+// voters waits until n sees so many.
+func (n *testNode) voters(want int) {
+	n.t.Helper()
+	await(n.t, 20*time.Second, "the voters are as many as wanted", func() bool { return len(n.node.raft.Voters()) == want })
+}
+
+// TestRecover: two of three voters are lost for good. The third goes on alone,
+// with every key; others join; and the two, when they come back after all and
+// are a quorum to each other, are stopped before they do harm.
+func TestRecover(t *testing.T) {
+	severalNodes(t)
+	n1 := found(t, "n1", "north")
+	n2, n3 := n1.join("n2", "north", allRoles...), n1.join("n3", "south", allRoles...)
+	g1 := n1.join("g1", "north", "gateway")
+	n1.voters(3)
+	_, kept := n1.makeKey("kept")
+	goneID, gone := n1.makeKey("revoked")
+	n1.admin("DELETE", "/admin/v1/keys/"+goneID, nil, nil)
+	if _, err := Recover(n1.cfg, true, io.Discard); err == nil {
+		t.Error("a node that runs is recovered")
+	}
+	n2.stop()
+	n3.stop()
+	if err := n1.tryWrite("without a quorum"); err == nil {
+		t.Error("one of three voters writes")
+	}
+	n1.stop()
+
+	looked, err := Recover(n1.cfg, true, n1.logs)
+	if err != nil || !slices.Equal(looked.Removed, []string{"n2", "n3"}) || looked.Index == 0 || looked.At != 0 || looked.Warning != "" {
+		t.Fatalf("looked: %+v (%v)", looked, err)
+	}
+	made, err := Recover(n1.cfg, false, n1.logs)
+	if err != nil || made.Epoch != 1 || made.At < looked.Index+recoveryGap {
+		t.Fatalf("recovered: %+v (%v)", made, err)
+	}
+	if _, err := Recover(n1.cfg, false, n1.logs); spec.CodeOf(err) != spec.CodeConflict {
+		t.Errorf("recovered twice: %v", err)
+	}
+
+	n1.start()
+	n1.ready()
+	check := func(n *testNode) {
+		t.Helper()
+		await(t, 10*time.Second, "the key works on "+n.cfg.Node.ID, func() bool { return n.get("/v1/models", kept) == http.StatusOK })
+		if got := n.get("/v1/models", gone); got != http.StatusUnauthorized {
+			t.Errorf("%s answers %d to the revoked key", n.cfg.Node.ID, got)
+		}
+	}
+	_, fresh := n1.makeKey("after the recovery")
+	check(n1)
+	check(g1)
+	await(t, 10*time.Second, "the gateway follows the survivor", func() bool { return g1.get("/v1/models", fresh) == http.StatusOK })
+	returns(t, n1, n2, n3)
+
+	// Another machine takes the place of one, and one of the dead comes back as new.
+	n4 := n1.join("n4", "south", allRoles...)
+	n2.cfg.Node.Data = t.TempDir()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := Join(ctx, n2.cfg, n1.cfg.Cluster.Listen, n1.token("voter"), "test"); err != nil {
+		t.Fatal(err)
+	}
+	n2.start()
+	n1.voters(3)
+	check(n4)
+	check(n2)
+}
+
+// returns starts the dead ones, first while the survivor is there, then while it
+// is not.
+func returns(t *testing.T, survivor, a, b *testNode) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	n, err := Start(ctx, a.cfg, "test", a.logs)
+	if spec.CodeOf(err) != spec.CodeNodeRemoved || !strings.Contains(spec.Explain(err), "join again") {
+		t.Fatalf("a voter that was given up has started: %v", err)
+	}
+	if n != nil {
+		t.Fatal("there is a node in spite of the error")
+	}
+
+	survivor.stop()
+	a.start()
+	b.start()
+	await(t, 20*time.Second, "the dead are a quorum", func() bool { return a.node.raft.IsLeader() || b.node.raft.IsLeader() })
+	if err := a.tryWrite("by the dead"); err != nil {
+		t.Fatalf("this test is of no use: %v", err)
+	}
+	term := a.node.raft.Term()
+	survivor.start()
+	survivor.ready()
+	for _, n := range []*testNode{a, b} {
+		select {
+		case <-n.node.Halted():
+			if spec.CodeOf(n.node.HaltReason()) != spec.CodeNodeRemoved {
+				t.Errorf("%s halts because of %v", n.cfg.Node.ID, n.node.HaltReason())
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s runs on beside the recovered cluster, in term %d", n.cfg.Node.ID, term)
+		}
+		if err := n.tryWrite("by one that was halted"); err == nil {
+			t.Errorf("%s writes on", n.cfg.Node.ID)
+		}
+		n.stop()
+	}
+	if v := survivor.node.raft.Voters(); len(v) != 1 || v[0] != "n1" || !survivor.node.raft.IsLeader() {
+		t.Errorf("the survivor's voters are %v, and it leads: %v", v, survivor.node.raft.IsLeader())
+	}
+	if err := survivor.tryWrite("by the dead"); err != nil { // the name is free: that write is not here
+		t.Errorf("the survivor does not write: %v", err)
+	}
+}
+
+// TestRecoverIsRepeatable: cut off at any point, it is refused to run the node
+// and allowed to go on.
+func TestRecoverIsRepeatable(t *testing.T) {
+	severalNodes(t)
+	n1 := found(t, "n1", "north")
+	n2 := n1.join("n2", "north", allRoles...)
+	n1.voters(2)
+	_, kept := n1.makeKey("kept")
+	n2.stop()
+	n1.stop()
+	l := layout{n1.cfg.Node.Data}
+	if err := l.begin("recover"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if _, err := Start(ctx, n1.cfg, "test", n1.logs); spec.CodeOf(err) != spec.CodeConflict {
+		t.Fatalf("a node runs in the middle of a recover: %v", err)
+	}
+	// As after a crash when some of the commands were applied.
+	g, err := l.openGround(n1.cfg, offlineLogger(io.Discard, n1.cfg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, term := g.state.Position()
+	half := &wire.Entry{Index: index + recoveryGap, Term: term + 1}
+	if _, err := g.state.ApplyEntry(half); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.close(); err != nil {
+		t.Fatal(err)
+	}
+	made, err := Recover(n1.cfg, false, n1.logs)
+	if err != nil || !slices.Equal(made.Removed, []string{"n2"}) {
+		t.Fatalf("%+v (%v)", made, err)
+	}
+	n1.start()
+	n1.ready()
+	if got := n1.get("/v1/models", kept); got != http.StatusOK {
+		t.Errorf("the key: %d", got)
+	}
+}
