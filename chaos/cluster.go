@@ -48,10 +48,11 @@ type cluster struct {
 func startCluster(ctx context.Context, c Config, mockURL string) (k *cluster, err error) {
 	k = &cluster{dir: c.Data, binary: c.Binary, ended: make(chan struct{}), output: &tailBuffer{}}
 	k.env = append(append(os.Environ(), "LOTABOTS_ENGINES_EXTERNAL_URLS="+mockURL), c.Env...)
+	made := k // a failure returns none
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, k.stop())
-			k.remove()
+			err = errors.Join(err, made.stop())
+			made.remove()
 		}
 	}()
 	if k.dir == "" {

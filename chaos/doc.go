@@ -4,6 +4,7 @@
 // faults of one seed, the nemesis carries it out, the workload makes the load,
 // the history is what was seen, a checker judges it.
 //
-// `lotabots chaos run` calls Run. The package drives processes from outside: it
+// `lotabots chaos run` calls Run; e2e calls System, which writes and reads the
+// cluster's records alone while leaders are killed. The package drives processes from outside: it
 // imports node/dev, node/client and node/config, and no room.
 package chaos

@@ -13,18 +13,21 @@ const (
 	OpRevoke = "revoke" // of a key
 	OpRead   = "read"   // of a key's record, no older than what any client had seen before
 	OpUse    = "use"    // of a key, by a request that identifies
+	OpPut    = "put"    // of a deployment
+	OpDrop   = "drop"   // of a deployment
+	OpGet    = "get"    // of a deployment, as OpRead
 	OpInfer  = "infer"  // a request to a model
 	OpFault  = "fault"  // from the blow until the cluster is whole again
 	OpWrite  = "write"  // the probe after a kill: from the blow until a write succeeded
 	OpWhole  = "whole"  // from the end of a fault, its node up, until the cluster was whole again
 )
 
-// Results of operations on keys.
+// Results of operations on keys and deployments.
 const (
 	Live    = "live"
 	Revoked = "revoked"
 	Absent  = "absent"
-	Done    = "done"    // of create and revoke: acknowledged
+	Done    = "done"    // of writes, and of reads of deployments: acknowledged
 	Refused = "refused" // answered with an error that says that nothing was done
 	Unknown = "unknown" // no answer, or one that leaves it open
 )
@@ -49,8 +52,9 @@ const lastLook = 1000
 type Op struct {
 	Op       string        `json:"op"`
 	Client   int           `json:"client"`
-	Node     string        `json:"node"` // that was asked, or hit
-	Key      string        `json:"key,omitempty"`
+	Node     string        `json:"node"`            // that was asked, or hit
+	Key      string        `json:"key,omitempty"`   // id of a key, or name of a deployment
+	Value    string        `json:"value,omitempty"` // of a deployment: that was put, or was there
 	Begin    time.Duration `json:"begin_ns"`
 	End      time.Duration `json:"end_ns"`
 	Result   string        `json:"result"`

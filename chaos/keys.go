@@ -31,6 +31,14 @@ type reply struct {
 }
 
 func (r *registry) call(ctx context.Context, n node, key, method, path string, body any, atLeast uint64) reply {
+	headers := map[string]string{}
+	if atLeast > 0 {
+		headers["X-LotaBots-State-Index"] = strconv.FormatUint(atLeast, 10)
+	}
+	return r.send(ctx, n, key, method, path, body, headers)
+}
+
+func (r *registry) send(ctx context.Context, n node, key, method, path string, body any, headers map[string]string) reply {
 	ctx, cancel := context.WithTimeout(ctx, keyPatience)
 	defer cancel()
 	var sent io.Reader
@@ -49,8 +57,8 @@ func (r *registry) call(ctx context.Context, n node, key, method, path string, b
 	if sent != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	if atLeast > 0 {
-		request.Header.Set("X-LotaBots-State-Index", strconv.FormatUint(atLeast, 10))
+	for name, value := range headers {
+		request.Header.Set(name, value)
 	}
 	answer, err := r.web.Do(request)
 	if err != nil {

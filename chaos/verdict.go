@@ -40,6 +40,10 @@ const (
 	CheckWritable = "writable"
 	CheckWhole    = "whole"
 	CheckClean    = "clean"
+
+	CheckRegisters = "registers"
+	CheckKept      = "kept"
+	CheckStates    = "states"
 )
 
 // Judge runs every checker.

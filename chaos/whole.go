@@ -17,6 +17,7 @@ type view struct {
 		ID    string `json:"id"`
 		State string `json:"state"`
 		Alive bool   `json:"alive"`
+		Voter bool   `json:"voter"`
 	} `json:"nodes"`
 	Instances []struct {
 		Deployment string `json:"deployment"`
@@ -31,6 +32,17 @@ func (v view) ready() map[string]int {
 	for _, i := range v.Instances {
 		if i.State == "ready" {
 			out[i.Deployment]++
+		}
+	}
+	return out
+}
+
+// voting counts the nodes that vote, by the node's own configuration.
+func (v view) voting() int {
+	out := 0
+	for _, n := range v.Nodes {
+		if n.Voter {
+			out++
 		}
 	}
 	return out
