@@ -46,11 +46,11 @@ func rootCommand() *cobra.Command {
 		&cobra.Group{ID: "start", Title: "Start something:"},
 		&cobra.Group{ID: "use", Title: "Speak to a cluster:"},
 	)
-	for _, c := range []*cobra.Command{devCommand(), initCommand(), joinCommand(), nodeCommand(), gatewayCommand(), engineCommand(), chaosCommand(), configCommand()} {
+	for _, c := range []*cobra.Command{devCommand(), initCommand(), joinCommand(), nodeCommand(), gatewayCommand(), engineCommand(), chaosCommand(), configCommand(), restoreCommand(), recoverCommand()} {
 		c.GroupID = "start"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{statusCommand(), modelsCommand(), deployCommand(), deploymentsCommand(), applyCommand(), exportCommand(), keysCommand(), tokensCommand(), contextCommand()} {
+	for _, c := range []*cobra.Command{statusCommand(), modelsCommand(), deployCommand(), deploymentsCommand(), applyCommand(), exportCommand(), keysCommand(), tokensCommand(), backupCommand(), contextCommand()} {
 		c.GroupID = "use"
 		root.AddCommand(c)
 	}

@@ -98,13 +98,21 @@ func runNode(ctx context.Context, c *cobra.Command, cfg config.Config, follow in
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
+		case <-n.Halted():
+			cancel()
 		case <-hangup:
 			_, _ = n.Reload() // which logs what it finds
 		}
 	}
 	closing, stop := context.WithTimeout(context.Background(), n.Running().API.ShutdownIn+lastGrace)
 	defer stop()
-	return n.Shutdown(closing)
+	err = n.Shutdown(closing)
+	select {
+	case <-n.Halted():
+		return n.HaltReason()
+	default:
+		return err
+	}
 }
 
 func nodeDrainCommand() *cobra.Command {

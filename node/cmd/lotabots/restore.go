@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lotabots/lotabots/node"
+	"github.com/lotabots/lotabots/node/config"
+)
+
+func restoreCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "restore FILE",
+		Short: "Make a new cluster of a backup, with this node as its first member",
+		Long: `Makes a new cluster in an empty data directory whose state is that of the backup: keys, tenants, deployments and settings
+are as they were. The cluster's id, its gossip key, its authority and this node's identity are new; the old nodes are removed
+and join again under new tokens; nothing is placed; model files must be imported again.
+
+Give the node's own configuration as for lotabots init. Where it fails, the directory is as empty as before.`,
+		Args: cobra.ExactArgs(1),
+	}
+	keys := keyFlags(c)
+	admin := c.Flags().Bool("new-admin-key", false, "make a new admin key and print it, where the old one is lost")
+	config.AddFlags(c.Flags())
+	c.RunE = func(c *cobra.Command, args []string) error {
+		with, err := keys()
+		if err != nil {
+			return err
+		}
+		cfg, err := newConfig(c)
+		if err != nil {
+			return err
+		}
+		file, err := os.Open(args[0])
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		made, err := node.Restore(cfg, file, with, version, *admin, c.ErrOrStderr())
+		if err != nil {
+			return fmt.Errorf("nothing was restored from %s: %w", args[0], err)
+		}
+		tellRestored(c.OutOrStdout(), cfg, made)
+		return nil
+	}
+	return c
+}
+
+func tellRestored(w io.Writer, cfg config.Config, r *node.Restored) {
+	fmt.Fprintf(w, "cluster    %s, restored from %s as of index %d\nnode       %s, in %s\n", r.Cluster, r.From.Cluster, r.From.Index, cfg.Node.ID, cfg.Node.Data)
+	if r.AdminKey != "" {
+		fmt.Fprintf(w, "admin key  %s\n           It is also in %s/context.json, which commands with --data %s read.\n", r.AdminKey, cfg.Node.Data, cfg.Node.Data)
+	} else {
+		fmt.Fprintln(w, "admin key  those of before work; give one as LOTABOTS_API_KEY")
+	}
+	fmt.Fprintf(w, `
+warning: whatever was written after %s is undone. Keys that were revoked since then work again: revoke them anew.
+`, r.From.Time.Format(time.RFC3339))
+	if !r.From.Current {
+		fmt.Fprintln(w, "warning: no leader had confirmed that the backup was of the newest state: earlier writes may be missing too.")
+	}
+	if gone := slices.DeleteFunc(slices.Clone(r.Removed), func(id string) bool { return id == cfg.Node.ID }); len(gone) > 0 {
+		fmt.Fprintf(w, "removed:   %s. Move their data directories away, and join them anew.\n", strings.Join(gone, ", "))
+	}
+	if len(r.Models) > 0 {
+		fmt.Fprintf(w, "models:    their files are not in a backup; import them again: %s.\n", strings.Join(r.Models, ", "))
+	}
+	fmt.Fprintf(w, "\nNext:      lotabots node run --data %s\n", cfg.Node.Data)
+}
+
+func recoverCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "recover",
+		Short: "Make a surviving voter the only one, after most voters were lost for good",
+		Long: `Run it on one survivor, whose node must not run, when most voters are lost and cannot come back. The others are removed
+from the cluster: they, and what only they had, are given up. Where several survive, look at each with --dry-run
+and recover the one with the highest index. See OPERATIONS.md, "Most voters are lost".`,
+		Args: cobra.NoArgs,
+	}
+	config.AddFlags(c.Flags())
+	dry := c.Flags().Bool("dry-run", false, "only tell what would be done")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := memberConfig(c)
+		if err != nil {
+			return err
+		}
+		r, err := node.Recover(cfg, *dry, c.ErrOrStderr())
+		if err != nil {
+			return err
+		}
+		w := c.OutOrStdout()
+		fmt.Fprintf(w, "node %s of cluster %s has entries up to index %d, term %d\n", r.Node, r.Cluster, r.Index, r.Term)
+		if r.Warning != "" {
+			fmt.Fprintf(w, "warning: %s\n", r.Warning)
+		}
+		if *dry {
+			fmt.Fprintf(w, "would be removed: %s\n", strings.Join(r.Removed, ", "))
+			return nil
+		}
+		fmt.Fprintf(w, `removed: %s. They are refused from now on, and may only join again, with an empty data directory.
+It is recovery %d of the cluster, which goes on from index %d with this node as its only voter.
+
+Next:  lotabots node run --data %s
+       lotabots tokens create --role voter --data %s    and join two more voters
+`, strings.Join(r.Removed, ", "), r.Epoch, r.At, cfg.Node.Data, cfg.Node.Data)
+		return nil
+	}
+	return c
+}
