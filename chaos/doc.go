@@ -5,6 +5,7 @@
 // the history is what was seen, a checker judges it.
 //
 // `lotabots chaos run` calls Run; e2e calls System, which writes and reads the
-// cluster's records alone while leaders are killed. The package drives processes from outside: it
-// imports node/dev, node/client and node/config, and no room.
+// cluster's records alone while leaders are killed, and cmd/failover calls
+// Failover, which measures how long that stops them. The package drives processes
+// from outside: it imports node/dev, node/client and node/config, and no room.
 package chaos

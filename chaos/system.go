@@ -62,9 +62,7 @@ func System(ctx context.Context, c SystemConfig) (*SystemReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &system{config: c, cluster: k, history: NewHistory(), say: func(format string, args ...any) { fmt.Fprintf(whole.Out, format+"\n", args...) }}
-	s.registry = &registry{history: s.history, web: newHTTP()}
-	s.nemesis = &nemesis{cluster: k, history: s.history, registry: s.registry, limits: whole.Limits, say: s.say}
+	s := newSystem(c, whole, k)
 	e := &Evidence{Limits: whole.Limits}
 	if err := s.run(ctx); err != nil {
 		e.Failed = err.Error()
@@ -89,6 +87,13 @@ func System(ctx context.Context, c SystemConfig) (*SystemReport, error) {
 		s.say("the cluster's directory is %s", k.dir)
 	}
 	return report, nil
+}
+
+func newSystem(c SystemConfig, whole Config, k *cluster) *system {
+	s := &system{config: c, cluster: k, history: NewHistory(), say: func(format string, args ...any) { fmt.Fprintf(whole.Out, format+"\n", args...) }}
+	s.registry = &registry{history: s.history, web: newHTTP()}
+	s.nemesis = &nemesis{cluster: k, history: s.history, registry: s.registry, limits: whole.Limits, say: s.say}
+	return s
 }
 
 // run kills while clients work, until both have had their share, and then reads
