@@ -128,7 +128,7 @@ func (h *hashes) now() (stateHash, error) {
 func (h *hashes) take(f *state.Frozen, marked bool) (stateHash, error) {
 	h.walking.Lock()
 	defer h.walking.Unlock()
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	index, err := f.Index()
 	if err != nil {
 		return stateHash{}, err

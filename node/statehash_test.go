@@ -73,12 +73,10 @@ func hashing(t *testing.T) *hashes {
 		t.Fatal(err)
 	}
 	h := &hashes{build: "test", state: s, log: slog.New(slog.DiscardHandler), every: time.Hour, marks: make(chan *state.Frozen, 1)}
-	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	unfollow := h.follow()
-	go func() { defer close(ended); h.run(ctx, unfollow) }()
+	go func() { defer close(ended); h.run(t.Context(), unfollow) }() // which ends before the clean-up
 	t.Cleanup(func() {
-		cancel()
 		<-ended
 		if err := db.Close(); err != nil { // something frozen was not let go
 			t.Error(err)
