@@ -20,8 +20,10 @@ import (
 
 // epochSetting names the setting whose first word counts how often the cluster
 // was recovered from a lost quorum. It fences the voters off that were given up:
-// two of them, back from the dead, would still be a quorum to each other.
-const epochSetting = "recovery-epoch"
+// two of them, back from the dead, would still be a quorum to each other. By its
+// slash it is none that the admin API shows or writes: an old export must not
+// lower it.
+const epochSetting = "cluster/recovery-epoch"
 
 const (
 	epochEvery = 2 * time.Second // between two questions to the other voters

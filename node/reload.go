@@ -75,8 +75,15 @@ func (n *Node) Reload() (Reloaded, error) {
 	taken, restart := config.Changes(now, next)
 	r.Taken, r.Restart = append(r.Taken, taken...), append(r.Restart, restart...)
 	now = now.WithReloadable(next)
+	n.tell(r)
 	n.takeOver(now.Reloadable())
 	n.live.running.Store(&now)
+	return r, nil
+}
+
+// tell logs what a reload has found, whatever the level is and will be.
+func (n *Node) tell(r Reloaded) {
+	n.live.level.Set(min(n.live.level.Level(), slog.LevelInfo)) // takeOver sets the one that is wanted
 	for _, c := range r.Taken {
 		n.log.Info("configuration changed", "key", c.Key, "from", c.From, "to", c.To)
 	}
@@ -84,7 +91,6 @@ func (n *Node) Reload() (Reloaded, error) {
 		n.log.Warn("a change of the configuration needs a restart", "key", c.Key, "from", c.From, "to", c.To)
 	}
 	n.log.Info("configuration reloaded", "changed", len(r.Taken), "need_restart", len(r.Restart))
-	return r, nil
 }
 
 // takeOver brings the reloadable part to those who go by it.

@@ -57,7 +57,7 @@ func TestReload(t *testing.T) {
 	if debug() || now.API.QueueTimeout != 100*time.Millisecond || now.Placement.DeadGrace != 7*time.Second || now.Node.Zone != "a" {
 		t.Errorf("debug %v, running %+v", debug(), now)
 	}
-	if now.Log.Level != "warn" || !strings.Contains(n.logs.whole(), `"key":"node.zone"`) {
+	if now.Log.Level != "warn" || !strings.Contains(n.logs.whole(), `"key":"node.zone"`) || !strings.Contains(n.logs.whole(), `"key":"log.level","from":"debug","to":"warn"`) {
 		t.Error("the log does not name what changed")
 	}
 
