@@ -3,6 +3,8 @@ package declare
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -209,4 +211,26 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%v became %v, %v\n%s", docs, again, err, text)
 		}
 	})
+}
+
+// TestTheExampleHasEveryField of every kind, and can be read.
+func TestTheExampleHasEveryField(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("..", "examples", "cluster.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]bool{}
+	for _, d := range parse(t, string(raw)) {
+		kinds[d.Kind] = true
+	}
+	for _, k := range Kinds() {
+		if !kinds[k.Name] {
+			t.Errorf("there is no %s", k.Name)
+		}
+		for _, f := range k.Fields {
+			if !strings.Contains(string(raw), "\n"+f.Name+": ") {
+				t.Errorf("%s of %s is missing", f.Name, k.Name)
+			}
+		}
+	}
 }
