@@ -209,6 +209,7 @@ func openState(t *testing.T, dir string) (*state.Store, func()) {
 }
 
 func TestADamagedBackupLeavesNothing(t *testing.T) {
+	severalNodes(t)
 	key, recipient, err := backup.Ephemeral()
 	if err != nil {
 		t.Fatal(err)

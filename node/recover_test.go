@@ -180,3 +180,31 @@ func TestRecoverIsRepeatable(t *testing.T) {
 		t.Errorf("the key: %d", got)
 	}
 }
+
+// TestASpareVotesAfterARecovery: a voter that was not needed takes a place of the
+// lost ones, without a word from anybody.
+func TestASpareVotesAfterARecovery(t *testing.T) {
+	severalNodes(t)
+	n1 := found(t, "n1", "north")
+	n2, n3 := n1.join("n2", "north", "voter", "gateway"), n1.join("n3", "north", "voter", "gateway")
+	n1.voters(3)
+	spare := n1.join("n4", "north", "voter", "gateway")
+	spare.ready()
+	if spare.node.raft.InConfiguration() {
+		t.Fatal("the fourth voter is no spare")
+	}
+	for _, n := range []*testNode{n2, n3, n1} {
+		n.stop()
+	}
+	if _, err := Recover(spare.cfg, true, io.Discard); err == nil {
+		t.Error("a node that runs is recovered")
+	}
+	if _, err := Recover(n1.cfg, false, n1.logs); err != nil {
+		t.Fatal(err)
+	}
+	n1.start()
+	n1.ready()
+	n1.voters(2)
+	_, key := n1.makeKey("after")
+	await(t, 10*time.Second, "the key works on the former spare", func() bool { return spare.get("/v1/models", key) == http.StatusOK })
+}
