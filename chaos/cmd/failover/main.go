@@ -26,6 +26,8 @@ func main() {
 		fmt.Printf("%d kills and %d transfers of the leader of %d nodes on one machine, which also runs the clients\n", len(report.Kills), len(report.Transfers), c.Nodes)
 		figure("failover_p50", report.Kills, 0.5, 0)
 		figure("failover_p99", report.Kills, 0.99, 2000)
+		figure("failover_on_every_node_p50", report.Everywhere, 0.5, 0)
+		figure("failover_on_every_node_p99", report.Everywhere, 0.99, 0)
 		figure("planned_transfer_p50", report.Transfers, 0.5, 0)
 		figure("planned_transfer_p99", report.Transfers, 0.99, 200)
 		figure("planned_transfer_gap_p50", report.Gaps, 0.5, 0)
