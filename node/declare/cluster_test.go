@@ -119,7 +119,7 @@ func TestApplyMakesTheClusterAsDeclared(t *testing.T) {
 		want = slices.CompactFunc(want, func(a, b Document) bool { return a.Title() == b.Title() })
 		prune := rapid.Bool().Draw(t, "prune")
 		m := newMemory(before)
-		have, err := Read(context.Background(), m, false)
+		have, err := Read(t.Context(), m, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,13 +127,13 @@ func TestApplyMakesTheClusterAsDeclared(t *testing.T) {
 			t.Fatalf("read %v, want %v", have, sorted)
 		}
 		p := Compare(have, want, prune)
-		if err := Write(context.Background(), m, p, func(Change) {}); err != nil {
+		if err := Write(t.Context(), m, p, func(Change) {}); err != nil {
 			t.Fatal(err)
 		}
 		if len(m.writes) != len(p.Changes) {
 			t.Fatalf("%d writes for %d changes", len(m.writes), len(p.Changes))
 		}
-		after, err := Read(context.Background(), m, false)
+		after, err := Read(t.Context(), m, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,12 +169,12 @@ func TestVerifyFindsWhatTheClusterLacks(t *testing.T) {
 	m.models = []string{"llama-3", "other"}
 	want := parse(t, "kind: deployment\nname: a\nmodel: llama-4\n---\nkind: deployment\nname: b\nmodel: other\ntenant: acme\n---\nkind: deployment\nname: c\nmodel: other\ntenant: declared\n---\nkind: tenant\nid: declared\n")
 	have := parse(t, "kind: tenant\nid: acmee\n")
-	err := Verify(context.Background(), m, Compare(have, want, false), have, want)
+	err := Verify(t.Context(), m, Compare(have, want, false), have, want)
 	var problems Problems
 	if !errors.As(err, &problems) || len(problems) != 2 || problems[0].Nearest != "llama-3" || problems[1].Nearest != "acmee" {
 		t.Errorf("got %v", err)
 	}
-	if err := Verify(context.Background(), m, Compare(want, want, false), nil, want); err != nil {
+	if err := Verify(t.Context(), m, Compare(want, want, false), nil, want); err != nil {
 		t.Errorf("what does not change is not looked at: %v", err)
 	}
 }
@@ -184,7 +184,7 @@ func TestWriteTellsHowFarItCame(t *testing.T) {
 	m.fail = 2
 	want := parse(t, "kind: setting\nname: a\n---\nkind: setting\nname: b\n---\nkind: setting\nname: c\n")
 	made := 0
-	err := Write(context.Background(), m, Compare(nil, want, false), func(Change) { made++ })
+	err := Write(t.Context(), m, Compare(nil, want, false), func(Change) { made++ })
 	if err == nil || !strings.Contains(err.Error(), "1 of 3 changes are made; create setting b was not") || made != 1 || len(m.writes) != 2 {
 		t.Errorf("%v, %d made, %v", err, made, m.writes)
 	}

@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 func TestEveryProblemIsListed(t *testing.T) {
 	_, err := Parse([]byte(`kind: deployment
 name: chat
-modle: tiny
+mdel: tiny
 replicas: -1
 regions: north
 options: {a: [b]}
@@ -94,7 +94,7 @@ name: s
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`line 3: deployment chat: modle is not known; did you mean "model"?`,
+		`line 3: deployment chat: mdel is not known; did you mean "model"?`,
 		"line 4: deployment chat: replicas must be a whole number from 0 to 10000",
 		"line 5: deployment chat: regions must be a list of strings", "line 6: deployment chat: options must be a mapping of strings",
 		`line 8: kind is "deploymint"`, `did you mean "deployment"?`, "line 11: kind is missing", "id must be 1 to 128",

@@ -157,7 +157,7 @@ func TestApplyAndExport(t *testing.T) {
 	if out, err = apply(); err == nil || !strings.Contains(err.Error(), "not imported") {
 		t.Errorf("a model that is not there: %s, %v", out, err)
 	}
-	save("kind: deployment\nname: x\nmodle: none\n")
+	save("kind: deployment\nname: x\nmdel: none\n")
 	if _, err = apply(); err == nil || !strings.Contains(err.Error(), `did you mean "model"?`) {
 		t.Errorf("a field that is not known: %v", err)
 	}
