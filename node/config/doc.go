@@ -4,5 +4,7 @@
 // replicated state instead.
 //
 // Sources, later ones win: defaults, the file, LOTABOTS_* variables, flags. Every
-// problem is listed at once. It imports no room.
+// problem is listed at once. Reloadable is what a running node may change; all
+// else needs a restart. node/examples/node.yaml is Example's text. It imports no
+// room.
 package config
