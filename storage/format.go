@@ -13,7 +13,9 @@ import (
 // date, and never a newer one.
 //
 //	1  log, stable store and state machine as of the first release
-const Format uint32 = 1
+//	2  indexes of keys by expiry and of deployments by model, which package state
+//	   makes from the records of an older database
+const Format uint32 = 2
 
 // pebbleFormat is the version of Pebble's own files. It rises in a release after
 // the one that could read it, so that a member which was upgraded can go back.
@@ -24,25 +26,44 @@ var ErrNewerFormat = errors.New("the database was written by a newer build")
 
 var formatKey = Meta.Key([]byte("format"))
 
+// RaiseFormat marks the database as one of this build's format, with which older
+// builds refuse it. Package state calls it once it has brought what it keeps up to
+// date, the last to have something to bring.
+func (db *DB) RaiseFormat() error {
+	b := db.pebble.NewBatch()
+	if err := b.Set(formatKey, binary.BigEndian.AppendUint32(nil, Format), nil); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	if err := db.CommitPatiently(b); err != nil {
+		return err
+	}
+	db.format = Format
+	return nil
+}
+
+// Found is the format that the database has.
+func (db *DB) Found() uint32 { return db.format }
+
 // checkFormat marks a new database with this build's version, and refuses one
-// that this build cannot read.
-func checkFormat(db *pebble.DB) error {
+// that this build cannot read. It returns the database's format.
+func checkFormat(db *pebble.DB) (uint32, error) {
 	raw, closer, err := db.Get(formatKey)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return db.Set(formatKey, binary.BigEndian.AppendUint32(nil, Format), pebble.Sync)
+		return Format, db.Set(formatKey, binary.BigEndian.AppendUint32(nil, Format), pebble.Sync)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer closer.Close()
 	if len(raw) != 4 {
-		return fmt.Errorf("the version of the database's format has %d bytes instead of 4: the database is damaged", len(raw))
+		return 0, fmt.Errorf("the version of the database's format has %d bytes instead of 4: the database is damaged", len(raw))
 	}
 	switch found := binary.BigEndian.Uint32(raw); {
 	case found > Format:
-		return fmt.Errorf("%w: its format is %d and this build knows formats up to %d: run the newer build, or restore a backup", ErrNewerFormat, found, Format)
+		return 0, fmt.Errorf("%w: its format is %d and this build knows formats up to %d: run the newer build, or restore a backup", ErrNewerFormat, found, Format)
 	case found == 0:
-		return errors.New("the version of the database's format is 0: the database is damaged")
+		return 0, errors.New("the version of the database's format is 0: the database is damaged")
+	default:
+		return found, nil
 	}
-	return nil
 }

@@ -38,6 +38,7 @@ type DB struct {
 	pebble *pebble.DB
 	events *events
 	guard  *guard
+	format uint32   // of what is on disk
 	open   struct { // a scrape of the metrics may come after Close
 		sync.RWMutex
 		closed bool
@@ -72,7 +73,7 @@ func Open(dir string, o Options) (*DB, error) {
 		}
 		return nil, fmt.Errorf("opening the database in %s: %w", dir, err)
 	}
-	if err := checkFormat(db.pebble); err != nil {
+	if db.format, err = checkFormat(db.pebble); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the database in %s: %w", dir, err), db.pebble.Close())
 	}
 	return db, nil

@@ -58,6 +58,7 @@ func checkHash(t testing.TB, what string, s *Store, want [][]byte) uint64 {
 	if !bytes.Equal(h, want[at]) {
 		t.Fatalf("%s: the records are not those of the applied index, %d", what, at)
 	}
+	checkIndexes(t, what, s)
 	return at
 }
 

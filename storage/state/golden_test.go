@@ -110,6 +110,7 @@ func checkGolden(t *testing.T, dir string) {
 		want.Apply(&raft.Log{Index: uint64(i + 1), Term: 2, Data: encode(t, c)})
 	}
 	sameHash(t, "the golden state and one of this build", s, want.Store)
+	checkIndexes(t, "the golden database", s)
 	log := raftlog.New(db)
 	first, err := log.FirstIndex()
 	try(t, err)

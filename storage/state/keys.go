@@ -30,6 +30,8 @@ const (
 	byKeyName = 0x82 // tenant 0 name 0 key: keys that were not revoked
 	byNode    = 0x83 // node 0 instance: placements on a node
 	byAge     = 0x84 // index(8) request: remembered requests
+	byExpiry  = 0x85 // milliseconds(8) key: keys that will expire and were not revoked
+	byModel   = 0x86 // model 0 deployment: deployments that run a model
 )
 
 var pointerKey = storage.State.Key([]byte{pointerMark})

@@ -1,10 +1,6 @@
 package state
 
-import (
-	"bytes"
-
-	"github.com/lotabots/lotabots/cluster/wire"
-)
+import "github.com/lotabots/lotabots/cluster/wire"
 
 // Reads give copies that nobody else has, but callers pass them on: nobody may
 // change one. Lists are in the order of their names. They panic where the
@@ -49,40 +45,6 @@ func (s *Store) Tenants() []*wire.Tenant { return current(s, tenants.all) }
 // Key returns the API key of that id, revoked and expired ones included.
 func (s *Store) Key(id string) (*wire.APIKey, bool) {
 	return one(s, func(v view) (*wire.APIKey, bool) { return apiKeys.get(v, id) })
-}
-
-// Keys returns up to limit API keys of a tenant, or of all for "", whose ids
-// come after cursor. next is the cursor of the page that follows, "" if there
-// is none. A limit below 1 means 100.
-func (s *Store) Keys(tenant, cursor string, limit int) (page []*wire.APIKey, next string) {
-	if limit < 1 {
-		limit = 100
-	}
-	prefix := []byte{apiKeys.id}
-	if tenant != "" {
-		prefix = indexKey(byTenant, tenant, "")
-	}
-	page = current(s, func(v view) []*wire.APIKey {
-		var out []*wire.APIKey
-		v.walk(prefix, append(bytes.Clone(prefix), cursor...), func(key, value []byte) bool {
-			id := string(key[len(prefix):])
-			if id == cursor {
-				return true
-			}
-			if tenant == "" {
-				out = append(out, apiKeys.decode(value))
-			} else if k, ok := apiKeys.get(v, id); ok {
-				out = append(out, k)
-			}
-			return len(out) <= limit // one more tells that there is a next page
-		})
-		return out
-	})
-	if len(page) > limit {
-		page = page[:limit]
-		next = page[limit-1].GetId()
-	}
-	return page, next
 }
 
 // Deployment returns one deployment.

@@ -68,6 +68,10 @@ func open(db *storage.DB, l limits) (s *Store, err error) {
 	}
 	s.mu.generation = generation
 	v := s.view()
+	if db.Found() < storage.Format {
+		s.reindex(v)
+		must(db.RaiseFormat())
+	}
 	s.writing.applied = v.position()
 	s.writing.requests = v.countRequests()
 	s.window.reset(s.writing.applied.index)

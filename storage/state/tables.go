@@ -45,7 +45,7 @@ var (
 	nodes      = table[*wire.Node]{0x01, KindNode, fresh[wire.Node], (*wire.Node).GetId, none[*wire.Node]}
 	tenants    = table[*wire.Tenant]{0x02, KindTenant, fresh[wire.Tenant], (*wire.Tenant).GetId, none[*wire.Tenant]}
 	apiKeys    = table[*wire.APIKey]{0x03, KindKey, fresh[wire.APIKey], (*wire.APIKey).GetId, keyIndexes}
-	deploys    = table[*wire.Deployment]{0x04, KindDeployment, fresh[wire.Deployment], (*wire.Deployment).GetName, none[*wire.Deployment]}
+	deploys    = table[*wire.Deployment]{0x04, KindDeployment, fresh[wire.Deployment], (*wire.Deployment).GetName, deploymentIndexes}
 	placements = table[*wire.Placement]{0x05, KindPlacement, fresh[wire.Placement], (*wire.Placement).GetInstance, placementIndexes}
 	models     = table[*wire.Model]{0x06, KindModel, fresh[wire.Model], (*wire.Model).GetName, none[*wire.Model]}
 	tokens     = table[*wire.JoinToken]{0x07, KindToken, fresh[wire.JoinToken], (*wire.JoinToken).GetId, none[*wire.JoinToken]}
@@ -67,8 +67,22 @@ func keyIndexes(k *wire.APIKey) [][]byte {
 	out := [][]byte{indexKey(byTenant, k.GetTenant(), k.GetId())}
 	if k.GetRevokedMs() == 0 {
 		out = append(out, indexKey(byKeyName, k.GetTenant(), k.GetName(), k.GetId()))
+		if k.GetExpiresMs() > 0 {
+			out = append(out, expiryKey(k.GetExpiresMs(), k.GetId()))
+		}
 	}
 	return out
+}
+
+func expiryKey(ms int64, id string) []byte {
+	return append(append([]byte{byExpiry}, be(uint64(ms))...), id...)
+}
+
+func deploymentIndexes(d *wire.Deployment) [][]byte {
+	if d.GetModel() == "" {
+		return nil
+	}
+	return [][]byte{indexKey(byModel, d.GetModel(), d.GetName())}
 }
 
 func placementIndexes(p *wire.Placement) [][]byte {
