@@ -48,7 +48,8 @@ func runs(pid int, dir string) bool {
 			return false // dead, not yet reaped
 		}
 	}
-	return bytes.Contains(line, []byte(dir))
+	// A process that is still being executed has no command line yet.
+	return len(line) == 0 || bytes.Contains(line, []byte(dir))
 }
 
 // stop ends the processes of nodes, gently for grace, then by force. It names
