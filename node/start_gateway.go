@@ -25,7 +25,7 @@ func (n *Node) startGateway(context.Context) error {
 	c := gateway.Config{
 		Self: n.id, Region: n.config.Node.Region, Version: n.version,
 		Proposer: n.proposer, State: read, Subscribe: read.subscribe, Opener: n, Quota: n,
-		Models: n, Tokens: tokens{n}, Cluster: operations{n}, Engines: new(engine.Presets).Names(),
+		Models: n, Tokens: tokens{n}, Cluster: operations{n}, Engines: new(engine.Presets).Names(), CheckEngine: checkEngine,
 		Applied: n.awaitApplied, Gateways: n.gateways, Ready: n.ready.check,
 		Barrier: n, Backups: backups{n}, Sound: n.hashes.sound, Hash: n.state.Hash,
 		Registerer: n.metrics, Gatherer: n.metrics, Log: n.log,
@@ -114,4 +114,9 @@ func (t tokens) Create(ctx context.Context, role spec.Role, ttl time.Duration, u
 		return "", nil, &spec.Error{Code: spec.Code(result.GetCode()), Message: result.GetMessage()}
 	}
 	return text, record, nil
+}
+
+// checkEngine tells what no node could run, without asking any.
+func checkEngine(d *wire.Deployment) error {
+	return engine.CheckDeployment(d.GetEngine(), d.GetOptions(), d.GetContext(), d.GetSlots())
 }
