@@ -88,6 +88,7 @@ func others(s consensus.Standing, self spec.NodeID) []string {
 			out = append(out, string(id))
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 
