@@ -73,7 +73,7 @@ func printStream(out io.Writer, body io.Reader) error {
 // greet says how to go on.
 func (c *Cluster) greet() {
 	f, out := c.file, c.options.Out
-	fmt.Fprintf(out, "\n%d nodes are up:\n", len(f.Nodes))
+	fmt.Fprintf(out, "\nThe cluster is up, %d node(s):\n", len(f.Nodes))
 	for _, n := range f.Nodes {
 		fmt.Fprintf(out, "  %-4s region %-10s zone %s  %s/v1\n", n.ID, n.Region, n.Zone, n.API)
 	}

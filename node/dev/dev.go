@@ -46,7 +46,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer c.closeDir()
-	return errors.Join(c.serve(ctx), c.stop())
+	err := errors.Join(c.serve(ctx), c.stop())
+	_ = os.Rename(path(c.dir), c.draft()) // it names processes that are no more; the next start goes on from the draft
+	return err
 }
 
 func (c *Cluster) serve(ctx context.Context) error {

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -47,6 +49,8 @@ func devCommand() *cobra.Command {
 				return err
 			}
 			o.Demo, o.Out = !noDemo, c.OutOrStdout()
+			// Whoever reads our output may leave; the nodes are not to be left behind for that.
+			signal.Ignore(syscall.SIGPIPE)
 			return dev.Run(c.Context(), o)
 		},
 	}
