@@ -14,5 +14,8 @@
 // not do by itself: it can be read, Health and the metrics tell of it, and whoever
 // cannot go on without writing waits for ever.
 //
+// A failure in the moment in which Pebble begins a new log does end the process:
+// Pebble panics with its locks in disorder, which nothing can catch.
+//
 // Not done yet: checkpoints, and acting on a full disk before writes fail.
 package storage

@@ -59,6 +59,11 @@ func (g *guard) open(dir string, o *pebble.Options) (*pebble.DB, error) {
 	}
 	done := make(chan opened, 1)
 	go func() {
+		defer func() { // Pebble panics where a directory cannot be synced
+			if r := recover(); r != nil {
+				done <- opened{err: fmt.Errorf("%w: %v", ErrFailed, r)}
+			}
+		}()
 		db, err := pebble.Open(dir, o)
 		done <- opened{db, err}
 	}()
