@@ -42,7 +42,9 @@ func Run(ctx context.Context, socket string, c Config, grace time.Duration) erro
 	case err = <-opened:
 	case <-ctx.Done():
 		// a load cannot be broken off; whoever stops us now need not wait for it
-		return web.Close()
+		err := web.Close()
+		_ = listener.Close() // Serve may not have taken it over yet, and its socket is to go
+		return err
 	}
 	if err != nil {
 		return errors.Join(err, web.Close(), <-served)
