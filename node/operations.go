@@ -35,7 +35,12 @@ func (o operations) TransferLeadership(ctx context.Context) error {
 }
 
 func (n *Node) setState(ctx context.Context, id spec.NodeID, s wire.NodeState) error {
-	result, err := n.proposer.Propose(ctx, &wire.Command{Body: &wire.Command_SetNodeState{SetNodeState: &wire.SetNodeState{Id: string(id), State: s}}})
+	return n.write(ctx, &wire.Command{Body: &wire.Command_SetNodeState{SetNodeState: &wire.SetNodeState{Id: string(id), State: s}}})
+}
+
+// write has the cluster agree on the command; that it was refused is an error too.
+func (n *Node) write(ctx context.Context, c *wire.Command) error {
+	result, err := n.proposer.Propose(ctx, c)
 	if err != nil {
 		return err
 	}

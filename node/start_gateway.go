@@ -88,12 +88,8 @@ func (n *Node) Import(ctx context.Context, name string, r io.Reader) (*wire.Mode
 		return nil, err
 	}
 	m.ImportedMs, m.ImportedOn = time.Now().UnixMilli(), string(n.id)
-	result, err := n.proposer.Propose(ctx, &wire.Command{Body: &wire.Command_PutModel{PutModel: &wire.PutModel{Model: m}}})
-	if err != nil {
+	if err := n.write(ctx, &wire.Command{Body: &wire.Command_PutModel{PutModel: &wire.PutModel{Model: m}}}); err != nil {
 		return nil, err
-	}
-	if result.GetCode() != "" {
-		return nil, &spec.Error{Code: spec.Code(result.GetCode()), Message: result.GetMessage()}
 	}
 	return m, nil
 }
@@ -106,12 +102,8 @@ func (t tokens) Create(ctx context.Context, role spec.Role, ttl time.Duration, u
 	if err != nil {
 		return "", nil, err
 	}
-	result, err := t.n.proposer.Propose(ctx, &wire.Command{Body: &wire.Command_PutToken{PutToken: &wire.PutToken{Token: record}}})
-	if err != nil {
+	if err := t.n.write(ctx, &wire.Command{Body: &wire.Command_PutToken{PutToken: &wire.PutToken{Token: record}}}); err != nil {
 		return "", nil, err
-	}
-	if result.GetCode() != "" {
-		return "", nil, &spec.Error{Code: spec.Code(result.GetCode()), Message: result.GetMessage()}
 	}
 	return text, record, nil
 }
