@@ -69,10 +69,11 @@ func newTable(d device.Device) *table {
 }
 
 // change takes in what an instance's actor tells. It returns the instance if its
-// actor is to be stopped now.
+// actor is to be stopped now. One that has failed stays so: its memory may have
+// been given to another.
 func (t *table) change(m *instance.Changed) (stop *inst) {
 	in := t.instances[m.Instance]
-	if in == nil || in.run != m.Run || in.leaving {
+	if in == nil || in.run != m.Run || in.leaving || in.spent {
 		return nil
 	}
 	in.engine, in.spent = m.Engine, m.State == wire.InstanceState_INSTANCE_STATE_FAILED

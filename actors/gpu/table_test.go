@@ -467,3 +467,16 @@ func checkTable(t *rapid.T, tab *table, held map[Lease]bool, running map[*inst]b
 		t.Fatalf("a digest of %d bytes", size)
 	}
 }
+
+func TestAFailedInstanceStaysFailed(t *testing.T) {
+	tab := newTestTable()
+	b := tab.mustAdd(t, model("b", 1, 430))
+	tab.becomes(b, failed, nil)
+	if do, err := tab.add(model("a", 1, 571), fine); err != nil || do.start == nil {
+		t.Fatalf("%+v, %v: the failed one's memory is free", do, err)
+	}
+	tab.becomes(b, isReady, stub{slots: 2})
+	if all, _ := tab.reserved(); all != 571 || b.state != failed {
+		t.Fatalf("%d bytes are reserved and b is %v", all, b.state)
+	}
+}
