@@ -100,6 +100,18 @@ const (
 	CodeModelDamaged      Code = "model_damaged"
 	CodeUnsupported       Code = "unsupported_parameter"
 	CodeContextLength     Code = "context_length_exceeded"
+	CodeAddressForbidden  Code = "address_not_allowed"
+	CodeEndpointForbidden Code = "endpoint_not_allowed"
+	CodeInvalidToken      Code = "invalid_access_token"
+	CodeExpiredToken      Code = "expired_access_token"
+	CodeInvalidRefresh    Code = "invalid_refresh_token"
+	CodeSessionReused     Code = "refresh_token_reused"
+	CodeSessionEnded      Code = "session_ended"
+	CodeUserDisabled      Code = "user_disabled"
+	CodeLoginFailed       Code = "login_failed"
+	CodeTooManyFailures   Code = "too_many_failures"
+	CodeSSOFailed         Code = "single_sign_on_failed"
+	CodeSSOUnconfigured   Code = "single_sign_on_not_configured"
 )
 
 // A Class is what the catalogue knows about a code.
@@ -151,6 +163,18 @@ var Catalogue = map[Code]Class{
 	CodeModelDamaged:      {502, "A model file's content does not match its digest.", "Import the model again; the damaged copy was set aside."},
 	CodeUnsupported:       {400, "The engine does not support this field.", "Leave it out, or use an engine that supports it."},
 	CodeContextLength:     {400, "The prompt is longer than the model's context.", "Shorten it, or deploy the model with a larger context."},
+	CodeAddressForbidden:  {403, "The key may not be used from this address.", "Send the request from one of the key's address ranges, or have them changed."},
+	CodeEndpointForbidden: {403, "The key may not use this endpoint.", "Use a key whose endpoints include it."},
+	CodeInvalidToken:      {401, "The access token is not valid.", "Log in again with lotabots login."},
+	CodeExpiredToken:      {401, "The access token has expired.", "Refresh it with POST /auth/v1/refresh, or log in again."},
+	CodeInvalidRefresh:    {401, "The refresh token is not known.", "Log in again with lotabots login."},
+	CodeSessionReused:     {401, "The refresh token had been used before, so its session was ended.", "Log in again; if it was not you who used it, tell whoever runs the cluster."},
+	CodeSessionEnded:      {401, "The session has ended.", "Log in again with lotabots login."},
+	CodeUserDisabled:      {401, "The user is disabled.", "Ask whoever runs the cluster to enable it."},
+	CodeLoginFailed:       {401, "The name or the password is wrong.", "Check both; an administrator can set a new password with lotabots users passwd."},
+	CodeTooManyFailures:   {429, "Too many attempts have failed.", "Wait for Retry-After, and check the credential."},
+	CodeSSOFailed:         {401, "Single sign-on did not succeed.", "Begin again; if it persists, compare the settings oidc/* with the provider's."},
+	CodeSSOUnconfigured:   {404, "This cluster has no single sign-on.", "Log in with a password, or have an administrator set oidc/issuer and oidc/client-id."},
 }
 
 // Lookup returns the class of code; an unknown one is CodeInternal's.

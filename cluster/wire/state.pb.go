@@ -83,7 +83,8 @@ type Command struct {
 	Level     uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`                         // feature level that introduced the body; a server below it halts
 	RequestId string                 `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // idempotency key: applied once, answered again
 	AtMs      int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`               // the proposer's clock; the only clock that apply may read
-	Principal string                 `protobuf:"bytes,4,opt,name=principal,proto3" json:"principal,omitempty"`                  // who asked, for the audit trail
+	Principal string                 `protobuf:"bytes,4,opt,name=principal,proto3" json:"principal,omitempty"`                  // who asked, for the audit trail: key/ID, user/ID, or a part of the cluster
+	From      string                 `protobuf:"bytes,6,opt,name=from,proto3" json:"from,omitempty"`                            // address that the principal asked from; empty: inside the cluster
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Command_PutNode
@@ -102,6 +103,21 @@ type Command struct {
 	//	*Command_RevokeToken
 	//	*Command_PutSecret
 	//	*Command_PutSetting
+	//	*Command_PutUser
+	//	*Command_RemoveUser
+	//	*Command_PutRole
+	//	*Command_RemoveRole
+	//	*Command_PutBinding
+	//	*Command_RemoveBinding
+	//	*Command_PutSession
+	//	*Command_RefreshSession
+	//	*Command_RevokeSession
+	//	*Command_NoteAudit
+	//	*Command_ChangeKey
+	//	*Command_RotateKey
+	//	*Command_TouchKeys
+	//	*Command_RemoveTenant
+	//	*Command_RemoveSetting
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -161,6 +177,13 @@ func (x *Command) GetAtMs() int64 {
 func (x *Command) GetPrincipal() string {
 	if x != nil {
 		return x.Principal
+	}
+	return ""
+}
+
+func (x *Command) GetFrom() string {
+	if x != nil {
+		return x.From
 	}
 	return ""
 }
@@ -316,6 +339,141 @@ func (x *Command) GetPutSetting() *PutSetting {
 	return nil
 }
 
+func (x *Command) GetPutUser() *PutUser {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutUser); ok {
+			return x.PutUser
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveUser() *RemoveUser {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RemoveUser); ok {
+			return x.RemoveUser
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutRole() *PutRole {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutRole); ok {
+			return x.PutRole
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveRole() *RemoveRole {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RemoveRole); ok {
+			return x.RemoveRole
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutBinding() *PutBinding {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutBinding); ok {
+			return x.PutBinding
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveBinding() *RemoveBinding {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RemoveBinding); ok {
+			return x.RemoveBinding
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetPutSession() *PutSession {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutSession); ok {
+			return x.PutSession
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRefreshSession() *RefreshSession {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RefreshSession); ok {
+			return x.RefreshSession
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRevokeSession() *RevokeSession {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RevokeSession); ok {
+			return x.RevokeSession
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetNoteAudit() *NoteAudit {
+	if x != nil {
+		if x, ok := x.Body.(*Command_NoteAudit); ok {
+			return x.NoteAudit
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetChangeKey() *ChangeKey {
+	if x != nil {
+		if x, ok := x.Body.(*Command_ChangeKey); ok {
+			return x.ChangeKey
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRotateKey() *RotateKey {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RotateKey); ok {
+			return x.RotateKey
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetTouchKeys() *TouchKeys {
+	if x != nil {
+		if x, ok := x.Body.(*Command_TouchKeys); ok {
+			return x.TouchKeys
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveTenant() *RemoveTenant {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RemoveTenant); ok {
+			return x.RemoveTenant
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRemoveSetting() *RemoveSetting {
+	if x != nil {
+		if x, ok := x.Body.(*Command_RemoveSetting); ok {
+			return x.RemoveSetting
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -384,6 +542,67 @@ type Command_PutSetting struct {
 	PutSetting *PutSetting `protobuf:"bytes,25,opt,name=put_setting,json=putSetting,proto3,oneof"`
 }
 
+type Command_PutUser struct {
+	// Level 2.
+	PutUser *PutUser `protobuf:"bytes,30,opt,name=put_user,json=putUser,proto3,oneof"`
+}
+
+type Command_RemoveUser struct {
+	RemoveUser *RemoveUser `protobuf:"bytes,31,opt,name=remove_user,json=removeUser,proto3,oneof"`
+}
+
+type Command_PutRole struct {
+	PutRole *PutRole `protobuf:"bytes,32,opt,name=put_role,json=putRole,proto3,oneof"`
+}
+
+type Command_RemoveRole struct {
+	RemoveRole *RemoveRole `protobuf:"bytes,33,opt,name=remove_role,json=removeRole,proto3,oneof"`
+}
+
+type Command_PutBinding struct {
+	PutBinding *PutBinding `protobuf:"bytes,34,opt,name=put_binding,json=putBinding,proto3,oneof"`
+}
+
+type Command_RemoveBinding struct {
+	RemoveBinding *RemoveBinding `protobuf:"bytes,35,opt,name=remove_binding,json=removeBinding,proto3,oneof"`
+}
+
+type Command_PutSession struct {
+	PutSession *PutSession `protobuf:"bytes,36,opt,name=put_session,json=putSession,proto3,oneof"`
+}
+
+type Command_RefreshSession struct {
+	RefreshSession *RefreshSession `protobuf:"bytes,37,opt,name=refresh_session,json=refreshSession,proto3,oneof"`
+}
+
+type Command_RevokeSession struct {
+	RevokeSession *RevokeSession `protobuf:"bytes,38,opt,name=revoke_session,json=revokeSession,proto3,oneof"`
+}
+
+type Command_NoteAudit struct {
+	NoteAudit *NoteAudit `protobuf:"bytes,39,opt,name=note_audit,json=noteAudit,proto3,oneof"`
+}
+
+type Command_ChangeKey struct {
+	ChangeKey *ChangeKey `protobuf:"bytes,40,opt,name=change_key,json=changeKey,proto3,oneof"`
+}
+
+type Command_RotateKey struct {
+	RotateKey *RotateKey `protobuf:"bytes,41,opt,name=rotate_key,json=rotateKey,proto3,oneof"`
+}
+
+type Command_TouchKeys struct {
+	TouchKeys *TouchKeys `protobuf:"bytes,42,opt,name=touch_keys,json=touchKeys,proto3,oneof"`
+}
+
+type Command_RemoveTenant struct {
+	RemoveTenant *RemoveTenant `protobuf:"bytes,43,opt,name=remove_tenant,json=removeTenant,proto3,oneof"`
+}
+
+type Command_RemoveSetting struct {
+	RemoveSetting *RemoveSetting `protobuf:"bytes,44,opt,name=remove_setting,json=removeSetting,proto3,oneof"`
+}
+
 func (*Command_PutNode) isCommand_Body() {}
 
 func (*Command_SetNodeState) isCommand_Body() {}
@@ -415,6 +634,36 @@ func (*Command_RevokeToken) isCommand_Body() {}
 func (*Command_PutSecret) isCommand_Body() {}
 
 func (*Command_PutSetting) isCommand_Body() {}
+
+func (*Command_PutUser) isCommand_Body() {}
+
+func (*Command_RemoveUser) isCommand_Body() {}
+
+func (*Command_PutRole) isCommand_Body() {}
+
+func (*Command_RemoveRole) isCommand_Body() {}
+
+func (*Command_PutBinding) isCommand_Body() {}
+
+func (*Command_RemoveBinding) isCommand_Body() {}
+
+func (*Command_PutSession) isCommand_Body() {}
+
+func (*Command_RefreshSession) isCommand_Body() {}
+
+func (*Command_RevokeSession) isCommand_Body() {}
+
+func (*Command_NoteAudit) isCommand_Body() {}
+
+func (*Command_ChangeKey) isCommand_Body() {}
+
+func (*Command_RotateKey) isCommand_Body() {}
+
+func (*Command_TouchKeys) isCommand_Body() {}
+
+func (*Command_RemoveTenant) isCommand_Body() {}
+
+func (*Command_RemoveSetting) isCommand_Body() {}
 
 type PutNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1160,6 +1409,850 @@ func (x *PutSetting) GetValue() string {
 	return ""
 }
 
+type PutUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	ExpectVersion uint64                 `protobuf:"varint,2,opt,name=expect_version,json=expectVersion,proto3" json:"expect_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutUser) Reset() {
+	*x = PutUser{}
+	mi := &file_cluster_wire_state_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutUser) ProtoMessage() {}
+
+func (x *PutUser) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutUser.ProtoReflect.Descriptor instead.
+func (*PutUser) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PutUser) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *PutUser) GetExpectVersion() uint64 {
+	if x != nil {
+		return x.ExpectVersion
+	}
+	return 0
+}
+
+type RemoveUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveUser) Reset() {
+	*x = RemoveUser{}
+	mi := &file_cluster_wire_state_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveUser) ProtoMessage() {}
+
+func (x *RemoveUser) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveUser.ProtoReflect.Descriptor instead.
+func (*RemoveUser) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RemoveUser) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type PutRole struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Role          *AccessRole            `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	ExpectVersion uint64                 `protobuf:"varint,2,opt,name=expect_version,json=expectVersion,proto3" json:"expect_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRole) Reset() {
+	*x = PutRole{}
+	mi := &file_cluster_wire_state_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRole) ProtoMessage() {}
+
+func (x *PutRole) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRole.ProtoReflect.Descriptor instead.
+func (*PutRole) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PutRole) GetRole() *AccessRole {
+	if x != nil {
+		return x.Role
+	}
+	return nil
+}
+
+func (x *PutRole) GetExpectVersion() uint64 {
+	if x != nil {
+		return x.ExpectVersion
+	}
+	return 0
+}
+
+type RemoveRole struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRole) Reset() {
+	*x = RemoveRole{}
+	mi := &file_cluster_wire_state_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRole) ProtoMessage() {}
+
+func (x *RemoveRole) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRole.ProtoReflect.Descriptor instead.
+func (*RemoveRole) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RemoveRole) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type PutBinding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Binding       *Binding               `protobuf:"bytes,1,opt,name=binding,proto3" json:"binding,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutBinding) Reset() {
+	*x = PutBinding{}
+	mi := &file_cluster_wire_state_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutBinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutBinding) ProtoMessage() {}
+
+func (x *PutBinding) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutBinding.ProtoReflect.Descriptor instead.
+func (*PutBinding) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *PutBinding) GetBinding() *Binding {
+	if x != nil {
+		return x.Binding
+	}
+	return nil
+}
+
+type RemoveBinding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveBinding) Reset() {
+	*x = RemoveBinding{}
+	mi := &file_cluster_wire_state_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveBinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveBinding) ProtoMessage() {}
+
+func (x *RemoveBinding) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveBinding.ProtoReflect.Descriptor instead.
+func (*RemoveBinding) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RemoveBinding) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type PutSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutSession) Reset() {
+	*x = PutSession{}
+	mi := &file_cluster_wire_state_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutSession) ProtoMessage() {}
+
+func (x *PutSession) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutSession.ProtoReflect.Descriptor instead.
+func (*PutSession) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PutSession) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// RefreshSession changes a session's refresh token. The hashes are of what was
+// presented. A family that fits with a token that is not the newest is a re-use:
+// the session is revoked, and the answer is session_reused. The last refresh told
+// again within ten seconds is answered as it was.
+type RefreshSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	FamilyHash    []byte                 `protobuf:"bytes,2,opt,name=family_hash,json=familyHash,proto3" json:"family_hash,omitempty"`
+	TokenHash     []byte                 `protobuf:"bytes,3,opt,name=token_hash,json=tokenHash,proto3" json:"token_hash,omitempty"`
+	NextHash      []byte                 `protobuf:"bytes,4,opt,name=next_hash,json=nextHash,proto3" json:"next_hash,omitempty"`
+	From          string                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`
+	Agent         string                 `protobuf:"bytes,6,opt,name=agent,proto3" json:"agent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshSession) Reset() {
+	*x = RefreshSession{}
+	mi := &file_cluster_wire_state_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshSession) ProtoMessage() {}
+
+func (x *RefreshSession) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshSession.ProtoReflect.Descriptor instead.
+func (*RefreshSession) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RefreshSession) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RefreshSession) GetFamilyHash() []byte {
+	if x != nil {
+		return x.FamilyHash
+	}
+	return nil
+}
+
+func (x *RefreshSession) GetTokenHash() []byte {
+	if x != nil {
+		return x.TokenHash
+	}
+	return nil
+}
+
+func (x *RefreshSession) GetNextHash() []byte {
+	if x != nil {
+		return x.NextHash
+	}
+	return nil
+}
+
+func (x *RefreshSession) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *RefreshSession) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+type RevokeSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeSession) Reset() {
+	*x = RevokeSession{}
+	mi := &file_cluster_wire_state_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeSession) ProtoMessage() {}
+
+func (x *RevokeSession) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeSession.ProtoReflect.Descriptor instead.
+func (*RevokeSession) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RevokeSession) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RevokeSession) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *RevokeSession) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type NoteAudit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Action        string                 `protobuf:"bytes,1,opt,name=action,proto3" json:"action,omitempty"`
+	Target        string                 `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	Tenant        string                 `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Outcome       string                 `protobuf:"bytes,4,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Message       string                 `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	Count         uint32                 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoteAudit) Reset() {
+	*x = NoteAudit{}
+	mi := &file_cluster_wire_state_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoteAudit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoteAudit) ProtoMessage() {}
+
+func (x *NoteAudit) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoteAudit.ProtoReflect.Descriptor instead.
+func (*NoteAudit) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *NoteAudit) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *NoteAudit) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *NoteAudit) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *NoteAudit) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *NoteAudit) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *NoteAudit) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type ChangeKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *APIKey                `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeKey) Reset() {
+	*x = ChangeKey{}
+	mi := &file_cluster_wire_state_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeKey) ProtoMessage() {}
+
+func (x *ChangeKey) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeKey.ProtoReflect.Descriptor instead.
+func (*ChangeKey) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ChangeKey) GetKey() *APIKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+type RotateKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Hash          []byte                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`
+	OverlapMs     int64                  `protobuf:"varint,3,opt,name=overlap_ms,json=overlapMs,proto3" json:"overlap_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKey) Reset() {
+	*x = RotateKey{}
+	mi := &file_cluster_wire_state_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKey) ProtoMessage() {}
+
+func (x *RotateKey) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKey.ProtoReflect.Descriptor instead.
+func (*RotateKey) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *RotateKey) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RotateKey) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *RotateKey) GetOverlapMs() int64 {
+	if x != nil {
+		return x.OverlapMs
+	}
+	return 0
+}
+
+type TouchKeys struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uses          []*KeyUse              `protobuf:"bytes,1,rep,name=uses,proto3" json:"uses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TouchKeys) Reset() {
+	*x = TouchKeys{}
+	mi := &file_cluster_wire_state_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TouchKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TouchKeys) ProtoMessage() {}
+
+func (x *TouchKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TouchKeys.ProtoReflect.Descriptor instead.
+func (*TouchKeys) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *TouchKeys) GetUses() []*KeyUse {
+	if x != nil {
+		return x.Uses
+	}
+	return nil
+}
+
+type KeyUse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyUse) Reset() {
+	*x = KeyUse{}
+	mi := &file_cluster_wire_state_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyUse) ProtoMessage() {}
+
+func (x *KeyUse) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyUse.ProtoReflect.Descriptor instead.
+func (*KeyUse) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *KeyUse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *KeyUse) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+type RemoveTenant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveTenant) Reset() {
+	*x = RemoveTenant{}
+	mi := &file_cluster_wire_state_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveTenant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveTenant) ProtoMessage() {}
+
+func (x *RemoveTenant) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveTenant.ProtoReflect.Descriptor instead.
+func (*RemoveTenant) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *RemoveTenant) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RemoveSetting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveSetting) Reset() {
+	*x = RemoveSetting{}
+	mi := &file_cluster_wire_state_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveSetting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveSetting) ProtoMessage() {}
+
+func (x *RemoveSetting) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveSetting.ProtoReflect.Descriptor instead.
+func (*RemoveSetting) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *RemoveSetting) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 // Result is what applying a Command answers. code is empty on success,
 // else a code of spec's catalogue (not_found, already_exists, conflict, ...).
 type Result struct {
@@ -1175,7 +2268,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_cluster_wire_state_proto_msgTypes[17]
+	mi := &file_cluster_wire_state_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +2280,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[17]
+	mi := &file_cluster_wire_state_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +2293,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{17}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -1259,7 +2352,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_cluster_wire_state_proto_msgTypes[18]
+	mi := &file_cluster_wire_state_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +2364,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[18]
+	mi := &file_cluster_wire_state_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +2377,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{18}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Node) GetId() string {
@@ -1390,7 +2483,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_cluster_wire_state_proto_msgTypes[19]
+	mi := &file_cluster_wire_state_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +2495,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[19]
+	mi := &file_cluster_wire_state_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +2508,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{19}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Tenant) GetId() string {
@@ -1459,13 +2552,21 @@ type APIKey struct {
 	ExpiresMs         int64                  `protobuf:"varint,9,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`  // 0: never
 	RevokedMs         int64                  `protobuf:"varint,10,opt,name=revoked_ms,json=revokedMs,proto3" json:"revoked_ms,omitempty"` // 0: in force
 	CreatedBy         string                 `protobuf:"bytes,11,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	Owner             string                 `protobuf:"bytes,12,opt,name=owner,proto3" json:"owner,omitempty"`                                               // user; the key may do no more than the user may, and ends with the user. Empty: nobody
+	Regions           []string               `protobuf:"bytes,13,rep,name=regions,proto3" json:"regions,omitempty"`                                           // where its requests may be served; empty: anywhere
+	Endpoints         []string               `protobuf:"bytes,14,rep,name=endpoints,proto3" json:"endpoints,omitempty"`                                       // such as /v1/embeddings or /v1/*; empty: all
+	Addresses         []string               `protobuf:"bytes,15,rep,name=addresses,proto3" json:"addresses,omitempty"`                                       // CIDR ranges that it may come from; empty: any
+	PreviousHash      []byte                 `protobuf:"bytes,16,opt,name=previous_hash,json=previousHash,proto3" json:"previous_hash,omitempty"`             // of the secret before the last rotation
+	PreviousUntilMs   int64                  `protobuf:"varint,17,opt,name=previous_until_ms,json=previousUntilMs,proto3" json:"previous_until_ms,omitempty"` // until when that one is good too
+	RotatedMs         int64                  `protobuf:"varint,18,opt,name=rotated_ms,json=rotatedMs,proto3" json:"rotated_ms,omitempty"`
+	ChangedMs         int64                  `protobuf:"varint,19,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *APIKey) Reset() {
 	*x = APIKey{}
-	mi := &file_cluster_wire_state_proto_msgTypes[20]
+	mi := &file_cluster_wire_state_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +2578,7 @@ func (x *APIKey) String() string {
 func (*APIKey) ProtoMessage() {}
 
 func (x *APIKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[20]
+	mi := &file_cluster_wire_state_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +2591,7 @@ func (x *APIKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use APIKey.ProtoReflect.Descriptor instead.
 func (*APIKey) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{20}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *APIKey) GetId() string {
@@ -1570,6 +2671,765 @@ func (x *APIKey) GetCreatedBy() string {
 	return ""
 }
 
+func (x *APIKey) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *APIKey) GetRegions() []string {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+func (x *APIKey) GetEndpoints() []string {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+func (x *APIKey) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *APIKey) GetPreviousHash() []byte {
+	if x != nil {
+		return x.PreviousHash
+	}
+	return nil
+}
+
+func (x *APIKey) GetPreviousUntilMs() int64 {
+	if x != nil {
+		return x.PreviousUntilMs
+	}
+	return 0
+}
+
+func (x *APIKey) GetRotatedMs() int64 {
+	if x != nil {
+		return x.RotatedMs
+	}
+	return 0
+}
+
+func (x *APIKey) GetChangedMs() int64 {
+	if x != nil {
+		return x.ChangedMs
+	}
+	return 0
+}
+
+// User is a person or a service account.
+type User struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`         // never used twice
+	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"` // home; empty: the cluster's own
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`     // to log in by, unique in the cluster
+	Email         string                 `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
+	Display       string                 `protobuf:"bytes,5,opt,name=display,proto3" json:"display,omitempty"`   // name to show
+	Service       bool                   `protobuf:"varint,6,opt,name=service,proto3" json:"service,omitempty"`  // a service account: owns keys, has no password
+	Password      string                 `protobuf:"bytes,7,opt,name=password,proto3" json:"password,omitempty"` // argon2id in PHC's form; empty: none
+	Issuer        string                 `protobuf:"bytes,8,opt,name=issuer,proto3" json:"issuer,omitempty"`     // of the OIDC provider; empty: none
+	Subject       string                 `protobuf:"bytes,9,opt,name=subject,proto3" json:"subject,omitempty"`   // at that provider
+	Groups        []string               `protobuf:"bytes,10,rep,name=groups,proto3" json:"groups,omitempty"`    // as the provider last told
+	Version       uint64                 `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"` // set by apply
+	CreatedMs     int64                  `protobuf:"varint,12,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	ChangedMs     int64                  `protobuf:"varint,13,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
+	DisabledMs    int64                  `protobuf:"varint,14,opt,name=disabled_ms,json=disabledMs,proto3" json:"disabled_ms,omitempty"` // 0: enabled
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *User) Reset() {
+	*x = User{}
+	mi := &file_cluster_wire_state_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *User) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*User) ProtoMessage() {}
+
+func (x *User) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use User.ProtoReflect.Descriptor instead.
+func (*User) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *User) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *User) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *User) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *User) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *User) GetDisplay() string {
+	if x != nil {
+		return x.Display
+	}
+	return ""
+}
+
+func (x *User) GetService() bool {
+	if x != nil {
+		return x.Service
+	}
+	return false
+}
+
+func (x *User) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *User) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *User) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *User) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *User) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *User) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *User) GetChangedMs() int64 {
+	if x != nil {
+		return x.ChangedMs
+	}
+	return 0
+}
+
+func (x *User) GetDisabledMs() int64 {
+	if x != nil {
+		return x.DisabledMs
+	}
+	return 0
+}
+
+// AccessRole is a named set of permissions, beside the built-in ones, which are
+// in no record.
+type AccessRole struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`         // name, or tenant/name where a tenant owns it
+	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"` // owner; empty: the cluster
+	Description   string                 `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	Permissions   []*Permission          `protobuf:"bytes,4,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	Version       uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"` // set by apply
+	CreatedMs     int64                  `protobuf:"varint,6,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	ChangedMs     int64                  `protobuf:"varint,7,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessRole) Reset() {
+	*x = AccessRole{}
+	mi := &file_cluster_wire_state_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessRole) ProtoMessage() {}
+
+func (x *AccessRole) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessRole.ProtoReflect.Descriptor instead.
+func (*AccessRole) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *AccessRole) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AccessRole) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *AccessRole) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *AccessRole) GetPermissions() []*Permission {
+	if x != nil {
+		return x.Permissions
+	}
+	return nil
+}
+
+func (x *AccessRole) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AccessRole) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *AccessRole) GetChangedMs() int64 {
+	if x != nil {
+		return x.ChangedMs
+	}
+	return 0
+}
+
+type Permission struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Verb          string                 `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`         // such as keys.read, deployments.*, *
+	Resource      string                 `protobuf:"bytes,2,opt,name=resource,proto3" json:"resource,omitempty"` // such as model:llama-*, deployment:chat, *; empty: *
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Permission) Reset() {
+	*x = Permission{}
+	mi := &file_cluster_wire_state_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Permission) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Permission) ProtoMessage() {}
+
+func (x *Permission) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Permission.ProtoReflect.Descriptor instead.
+func (*Permission) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Permission) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *Permission) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+// Binding gives a subject a role, in one tenant or everywhere.
+type Binding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"` // user:ID, group:NAME, key:ID
+	Role          string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`       // id of an AccessRole, or a built-in one's name
+	Tenant        string                 `protobuf:"bytes,4,opt,name=tenant,proto3" json:"tenant,omitempty"`   // empty: the whole cluster
+	CreatedMs     int64                  `protobuf:"varint,5,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	CreatedBy     string                 `protobuf:"bytes,6,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Binding) Reset() {
+	*x = Binding{}
+	mi := &file_cluster_wire_state_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Binding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Binding) ProtoMessage() {}
+
+func (x *Binding) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Binding.ProtoReflect.Descriptor instead.
+func (*Binding) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Binding) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Binding) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Binding) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Binding) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Binding) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *Binding) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+// Session is one log-in of a user. Hashes are SHA-256.
+type Session struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Method        string                 `protobuf:"bytes,3,opt,name=method,proto3" json:"method,omitempty"`                                 // password, oidc
+	FamilyHash    []byte                 `protobuf:"bytes,4,opt,name=family_hash,json=familyHash,proto3" json:"family_hash,omitempty"`       // of the part that all its refresh tokens share
+	RefreshHash   []byte                 `protobuf:"bytes,5,opt,name=refresh_hash,json=refreshHash,proto3" json:"refresh_hash,omitempty"`    // of the newest one
+	PreviousHash  []byte                 `protobuf:"bytes,6,opt,name=previous_hash,json=previousHash,proto3" json:"previous_hash,omitempty"` // of the one before
+	Generation    uint64                 `protobuf:"varint,7,opt,name=generation,proto3" json:"generation,omitempty"`                        // of the newest one; set by apply, from 1
+	CreatedMs     int64                  `protobuf:"varint,8,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
+	RefreshedMs   int64                  `protobuf:"varint,9,opt,name=refreshed_ms,json=refreshedMs,proto3" json:"refreshed_ms,omitempty"`
+	ExpiresMs     int64                  `protobuf:"varint,10,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // whatever is refreshed
+	From          string                 `protobuf:"bytes,11,opt,name=from,proto3" json:"from,omitempty"`                             // address, as of the last refresh
+	Agent         string                 `protobuf:"bytes,12,opt,name=agent,proto3" json:"agent,omitempty"`                           // User-Agent, as of the last refresh
+	RevokedMs     int64                  `protobuf:"varint,13,opt,name=revoked_ms,json=revokedMs,proto3" json:"revoked_ms,omitempty"` // 0: in force
+	Reason        string                 `protobuf:"bytes,14,opt,name=reason,proto3" json:"reason,omitempty"`                         // why it was revoked
+	Epoch         uint64                 `protobuf:"varint,15,opt,name=epoch,proto3" json:"epoch,omitempty"`                          // of the cluster's sessions, when it began
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_cluster_wire_state_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *Session) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Session) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Session) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Session) GetFamilyHash() []byte {
+	if x != nil {
+		return x.FamilyHash
+	}
+	return nil
+}
+
+func (x *Session) GetRefreshHash() []byte {
+	if x != nil {
+		return x.RefreshHash
+	}
+	return nil
+}
+
+func (x *Session) GetPreviousHash() []byte {
+	if x != nil {
+		return x.PreviousHash
+	}
+	return nil
+}
+
+func (x *Session) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Session) GetCreatedMs() int64 {
+	if x != nil {
+		return x.CreatedMs
+	}
+	return 0
+}
+
+func (x *Session) GetRefreshedMs() int64 {
+	if x != nil {
+		return x.RefreshedMs
+	}
+	return 0
+}
+
+func (x *Session) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *Session) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Session) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *Session) GetRevokedMs() int64 {
+	if x != nil {
+		return x.RevokedMs
+	}
+	return 0
+}
+
+func (x *Session) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Session) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// AuditEntry is one line of the audit log, written by apply. hash is SHA-256 of
+// the entry's deterministic encoding without it; previous is the hash of the one before.
+type AuditEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`               // from 1, without gaps
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`           // of the entry of Raft's log
+	AtMs          int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"` // the proposer's clock
+	Actor         string                 `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`            // the command's principal
+	From          string                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`
+	Action        string                 `protobuf:"bytes,6,opt,name=action,proto3" json:"action,omitempty"`   // such as keys.create
+	Target        string                 `protobuf:"bytes,7,opt,name=target,proto3" json:"target,omitempty"`   // such as key:abc
+	Tenant        string                 `protobuf:"bytes,8,opt,name=tenant,proto3" json:"tenant,omitempty"`   // that it concerns; empty: the cluster
+	Outcome       string                 `protobuf:"bytes,9,opt,name=outcome,proto3" json:"outcome,omitempty"` // ok, or a code of the catalogue
+	Message       string                 `protobuf:"bytes,10,opt,name=message,proto3" json:"message,omitempty"`
+	Before        string                 `protobuf:"bytes,11,opt,name=before,proto3" json:"before,omitempty"` // JSON of the record, secrets masked; empty: there was none
+	After         string                 `protobuf:"bytes,12,opt,name=after,proto3" json:"after,omitempty"`
+	Count         uint32                 `protobuf:"varint,13,opt,name=count,proto3" json:"count,omitempty"`    // of the like, where more than one is told by one entry
+	Request       string                 `protobuf:"bytes,14,opt,name=request,proto3" json:"request,omitempty"` // the command's request id
+	Previous      []byte                 `protobuf:"bytes,15,opt,name=previous,proto3" json:"previous,omitempty"`
+	Hash          []byte                 `protobuf:"bytes,16,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditEntry) Reset() {
+	*x = AuditEntry{}
+	mi := &file_cluster_wire_state_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditEntry) ProtoMessage() {}
+
+func (x *AuditEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
+func (*AuditEntry) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *AuditEntry) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *AuditEntry) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *AuditEntry) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *AuditEntry) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *AuditEntry) GetRequest() string {
+	if x != nil {
+		return x.Request
+	}
+	return ""
+}
+
+func (x *AuditEntry) GetPrevious() []byte {
+	if x != nil {
+		return x.Previous
+	}
+	return nil
+}
+
+func (x *AuditEntry) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
 type Deployment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                                                                 // what clients put in "model"
@@ -1592,7 +3452,7 @@ type Deployment struct {
 
 func (x *Deployment) Reset() {
 	*x = Deployment{}
-	mi := &file_cluster_wire_state_proto_msgTypes[21]
+	mi := &file_cluster_wire_state_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +3464,7 @@ func (x *Deployment) String() string {
 func (*Deployment) ProtoMessage() {}
 
 func (x *Deployment) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[21]
+	mi := &file_cluster_wire_state_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +3477,7 @@ func (x *Deployment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deployment.ProtoReflect.Descriptor instead.
 func (*Deployment) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{21}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Deployment) GetName() string {
@@ -1733,7 +3593,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_cluster_wire_state_proto_msgTypes[22]
+	mi := &file_cluster_wire_state_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +3605,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[22]
+	mi := &file_cluster_wire_state_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +3618,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{22}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Placement) GetInstance() string {
@@ -1826,7 +3686,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_cluster_wire_state_proto_msgTypes[23]
+	mi := &file_cluster_wire_state_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1838,7 +3698,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[23]
+	mi := &file_cluster_wire_state_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1851,7 +3711,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{23}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Model) GetName() string {
@@ -1925,7 +3785,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_cluster_wire_state_proto_msgTypes[24]
+	mi := &file_cluster_wire_state_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +3797,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[24]
+	mi := &file_cluster_wire_state_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +3810,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{24}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *JoinToken) GetId() string {
@@ -2018,7 +3878,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_cluster_wire_state_proto_msgTypes[25]
+	mi := &file_cluster_wire_state_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2030,7 +3890,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[25]
+	mi := &file_cluster_wire_state_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2043,7 +3903,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{25}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Secret) GetName() string {
@@ -2099,7 +3959,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_cluster_wire_state_proto_msgTypes[26]
+	mi := &file_cluster_wire_state_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +3971,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[26]
+	mi := &file_cluster_wire_state_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +3984,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{26}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *WrappedKey) GetNode() string {
@@ -2160,7 +4020,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_cluster_wire_state_proto_msgTypes[27]
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +4032,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[27]
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +4045,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{27}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -2213,13 +4073,14 @@ var File_cluster_wire_state_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_state_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/wire/state.proto\x12\x10lotabots.wire.v1\"\x96\t\n" +
+	"\x18cluster/wire/state.proto\x12\x10lotabots.wire.v1\"\x88\x11\n" +
 	"\aCommand\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12\x13\n" +
 	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\x12\x1c\n" +
-	"\tprincipal\x18\x04 \x01(\tR\tprincipal\x126\n" +
+	"\tprincipal\x18\x04 \x01(\tR\tprincipal\x12\x12\n" +
+	"\x04from\x18\x06 \x01(\tR\x04from\x126\n" +
 	"\bput_node\x18\n" +
 	" \x01(\v2\x19.lotabots.wire.v1.PutNodeH\x00R\aputNode\x12F\n" +
 	"\x0eset_node_state\x18\v \x01(\v2\x1e.lotabots.wire.v1.SetNodeStateH\x00R\fsetNodeState\x12<\n" +
@@ -2240,7 +4101,30 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\n" +
 	"put_secret\x18\x18 \x01(\v2\x1b.lotabots.wire.v1.PutSecretH\x00R\tputSecret\x12?\n" +
 	"\vput_setting\x18\x19 \x01(\v2\x1c.lotabots.wire.v1.PutSettingH\x00R\n" +
-	"putSettingB\x06\n" +
+	"putSetting\x126\n" +
+	"\bput_user\x18\x1e \x01(\v2\x19.lotabots.wire.v1.PutUserH\x00R\aputUser\x12?\n" +
+	"\vremove_user\x18\x1f \x01(\v2\x1c.lotabots.wire.v1.RemoveUserH\x00R\n" +
+	"removeUser\x126\n" +
+	"\bput_role\x18  \x01(\v2\x19.lotabots.wire.v1.PutRoleH\x00R\aputRole\x12?\n" +
+	"\vremove_role\x18! \x01(\v2\x1c.lotabots.wire.v1.RemoveRoleH\x00R\n" +
+	"removeRole\x12?\n" +
+	"\vput_binding\x18\" \x01(\v2\x1c.lotabots.wire.v1.PutBindingH\x00R\n" +
+	"putBinding\x12H\n" +
+	"\x0eremove_binding\x18# \x01(\v2\x1f.lotabots.wire.v1.RemoveBindingH\x00R\rremoveBinding\x12?\n" +
+	"\vput_session\x18$ \x01(\v2\x1c.lotabots.wire.v1.PutSessionH\x00R\n" +
+	"putSession\x12K\n" +
+	"\x0frefresh_session\x18% \x01(\v2 .lotabots.wire.v1.RefreshSessionH\x00R\x0erefreshSession\x12H\n" +
+	"\x0erevoke_session\x18& \x01(\v2\x1f.lotabots.wire.v1.RevokeSessionH\x00R\rrevokeSession\x12<\n" +
+	"\n" +
+	"note_audit\x18' \x01(\v2\x1b.lotabots.wire.v1.NoteAuditH\x00R\tnoteAudit\x12<\n" +
+	"\n" +
+	"change_key\x18( \x01(\v2\x1b.lotabots.wire.v1.ChangeKeyH\x00R\tchangeKey\x12<\n" +
+	"\n" +
+	"rotate_key\x18) \x01(\v2\x1b.lotabots.wire.v1.RotateKeyH\x00R\trotateKey\x12<\n" +
+	"\n" +
+	"touch_keys\x18* \x01(\v2\x1b.lotabots.wire.v1.TouchKeysH\x00R\ttouchKeys\x12E\n" +
+	"\rremove_tenant\x18+ \x01(\v2\x1e.lotabots.wire.v1.RemoveTenantH\x00R\fremoveTenant\x12H\n" +
+	"\x0eremove_setting\x18, \x01(\v2\x1f.lotabots.wire.v1.RemoveSettingH\x00R\rremoveSettingB\x06\n" +
 	"\x04body\"5\n" +
 	"\aPutNode\x12*\n" +
 	"\x04node\x18\x01 \x01(\v2\x16.lotabots.wire.v1.NodeR\x04node\"Q\n" +
@@ -2281,7 +4165,63 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\n" +
 	"PutSetting\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\x82\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\\\n" +
+	"\aPutUser\x12*\n" +
+	"\x04user\x18\x01 \x01(\v2\x16.lotabots.wire.v1.UserR\x04user\x12%\n" +
+	"\x0eexpect_version\x18\x02 \x01(\x04R\rexpectVersion\"\x1c\n" +
+	"\n" +
+	"RemoveUser\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"b\n" +
+	"\aPutRole\x120\n" +
+	"\x04role\x18\x01 \x01(\v2\x1c.lotabots.wire.v1.AccessRoleR\x04role\x12%\n" +
+	"\x0eexpect_version\x18\x02 \x01(\x04R\rexpectVersion\"\x1c\n" +
+	"\n" +
+	"RemoveRole\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"A\n" +
+	"\n" +
+	"PutBinding\x123\n" +
+	"\abinding\x18\x01 \x01(\v2\x19.lotabots.wire.v1.BindingR\abinding\"\x1f\n" +
+	"\rRemoveBinding\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"A\n" +
+	"\n" +
+	"PutSession\x123\n" +
+	"\asession\x18\x01 \x01(\v2\x19.lotabots.wire.v1.SessionR\asession\"\xa7\x01\n" +
+	"\x0eRefreshSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
+	"\vfamily_hash\x18\x02 \x01(\fR\n" +
+	"familyHash\x12\x1d\n" +
+	"\n" +
+	"token_hash\x18\x03 \x01(\fR\ttokenHash\x12\x1b\n" +
+	"\tnext_hash\x18\x04 \x01(\fR\bnextHash\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\x12\x14\n" +
+	"\x05agent\x18\x06 \x01(\tR\x05agent\"K\n" +
+	"\rRevokeSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x9d\x01\n" +
+	"\tNoteAudit\x12\x16\n" +
+	"\x06action\x18\x01 \x01(\tR\x06action\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\tR\x06target\x12\x16\n" +
+	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x18\n" +
+	"\aoutcome\x18\x04 \x01(\tR\aoutcome\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\rR\x05count\"7\n" +
+	"\tChangeKey\x12*\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.lotabots.wire.v1.APIKeyR\x03key\"N\n" +
+	"\tRotateKey\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x1d\n" +
+	"\n" +
+	"overlap_ms\x18\x03 \x01(\x03R\toverlapMs\"9\n" +
+	"\tTouchKeys\x12,\n" +
+	"\x04uses\x18\x01 \x03(\v2\x18.lotabots.wire.v1.KeyUseR\x04uses\"-\n" +
+	"\x06KeyUse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\"\x1e\n" +
+	"\fRemoveTenant\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"#\n" +
+	"\rRemoveSetting\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x82\x01\n" +
 	"\x06Result\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
@@ -2309,7 +4249,7 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
 	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\x12#\n" +
-	"\x0eauth_max_age_s\x18\x04 \x01(\x03R\vauthMaxAgeS\"\xb4\x02\n" +
+	"\x0eauth_max_age_s\x18\x04 \x01(\x03R\vauthMaxAgeS\"\xaf\x04\n" +
 	"\x06APIKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -2326,7 +4266,102 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"revoked_ms\x18\n" +
 	" \x01(\x03R\trevokedMs\x12\x1d\n" +
 	"\n" +
-	"created_by\x18\v \x01(\tR\tcreatedBy\"\xee\x03\n" +
+	"created_by\x18\v \x01(\tR\tcreatedBy\x12\x14\n" +
+	"\x05owner\x18\f \x01(\tR\x05owner\x12\x18\n" +
+	"\aregions\x18\r \x03(\tR\aregions\x12\x1c\n" +
+	"\tendpoints\x18\x0e \x03(\tR\tendpoints\x12\x1c\n" +
+	"\taddresses\x18\x0f \x03(\tR\taddresses\x12#\n" +
+	"\rprevious_hash\x18\x10 \x01(\fR\fpreviousHash\x12*\n" +
+	"\x11previous_until_ms\x18\x11 \x01(\x03R\x0fpreviousUntilMs\x12\x1d\n" +
+	"\n" +
+	"rotated_ms\x18\x12 \x01(\x03R\trotatedMs\x12\x1d\n" +
+	"\n" +
+	"changed_ms\x18\x13 \x01(\x03R\tchangedMs\"\xeb\x02\n" +
+	"\x04User\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"\x05email\x18\x04 \x01(\tR\x05email\x12\x18\n" +
+	"\adisplay\x18\x05 \x01(\tR\adisplay\x12\x18\n" +
+	"\aservice\x18\x06 \x01(\bR\aservice\x12\x1a\n" +
+	"\bpassword\x18\a \x01(\tR\bpassword\x12\x16\n" +
+	"\x06issuer\x18\b \x01(\tR\x06issuer\x12\x18\n" +
+	"\asubject\x18\t \x01(\tR\asubject\x12\x16\n" +
+	"\x06groups\x18\n" +
+	" \x03(\tR\x06groups\x12\x18\n" +
+	"\aversion\x18\v \x01(\x04R\aversion\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\f \x01(\x03R\tcreatedMs\x12\x1d\n" +
+	"\n" +
+	"changed_ms\x18\r \x01(\x03R\tchangedMs\x12\x1f\n" +
+	"\vdisabled_ms\x18\x0e \x01(\x03R\n" +
+	"disabledMs\"\xee\x01\n" +
+	"\n" +
+	"AccessRole\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12>\n" +
+	"\vpermissions\x18\x04 \x03(\v2\x1c.lotabots.wire.v1.PermissionR\vpermissions\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x06 \x01(\x03R\tcreatedMs\x12\x1d\n" +
+	"\n" +
+	"changed_ms\x18\a \x01(\x03R\tchangedMs\"<\n" +
+	"\n" +
+	"Permission\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x1a\n" +
+	"\bresource\x18\x02 \x01(\tR\bresource\"\x9d\x01\n" +
+	"\aBinding\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\x12\x16\n" +
+	"\x06tenant\x18\x04 \x01(\tR\x06tenant\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\x05 \x01(\x03R\tcreatedMs\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\x06 \x01(\tR\tcreatedBy\"\xa6\x03\n" +
+	"\aSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x16\n" +
+	"\x06method\x18\x03 \x01(\tR\x06method\x12\x1f\n" +
+	"\vfamily_hash\x18\x04 \x01(\fR\n" +
+	"familyHash\x12!\n" +
+	"\frefresh_hash\x18\x05 \x01(\fR\vrefreshHash\x12#\n" +
+	"\rprevious_hash\x18\x06 \x01(\fR\fpreviousHash\x12\x1e\n" +
+	"\n" +
+	"generation\x18\a \x01(\x04R\n" +
+	"generation\x12\x1d\n" +
+	"\n" +
+	"created_ms\x18\b \x01(\x03R\tcreatedMs\x12!\n" +
+	"\frefreshed_ms\x18\t \x01(\x03R\vrefreshedMs\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\n" +
+	" \x01(\x03R\texpiresMs\x12\x12\n" +
+	"\x04from\x18\v \x01(\tR\x04from\x12\x14\n" +
+	"\x05agent\x18\f \x01(\tR\x05agent\x12\x1d\n" +
+	"\n" +
+	"revoked_ms\x18\r \x01(\x03R\trevokedMs\x12\x16\n" +
+	"\x06reason\x18\x0e \x01(\tR\x06reason\x12\x14\n" +
+	"\x05epoch\x18\x0f \x01(\x04R\x05epoch\"\xfd\x02\n" +
+	"\n" +
+	"AuditEntry\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x13\n" +
+	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\x12\x16\n" +
+	"\x06action\x18\x06 \x01(\tR\x06action\x12\x16\n" +
+	"\x06target\x18\a \x01(\tR\x06target\x12\x16\n" +
+	"\x06tenant\x18\b \x01(\tR\x06tenant\x12\x18\n" +
+	"\aoutcome\x18\t \x01(\tR\aoutcome\x12\x18\n" +
+	"\amessage\x18\n" +
+	" \x01(\tR\amessage\x12\x16\n" +
+	"\x06before\x18\v \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\f \x01(\tR\x05after\x12\x14\n" +
+	"\x05count\x18\r \x01(\rR\x05count\x12\x18\n" +
+	"\arequest\x18\x0e \x01(\tR\arequest\x12\x1a\n" +
+	"\bprevious\x18\x0f \x01(\fR\bprevious\x12\x12\n" +
+	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xee\x03\n" +
 	"\n" +
 	"Deployment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -2421,7 +4456,7 @@ func file_cluster_wire_state_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_cluster_wire_state_proto_goTypes = []any{
 	(NodeState)(0),           // 0: lotabots.wire.v1.NodeState
 	(*Command)(nil),          // 1: lotabots.wire.v1.Command
@@ -2441,18 +4476,40 @@ var file_cluster_wire_state_proto_goTypes = []any{
 	(*RevokeToken)(nil),      // 15: lotabots.wire.v1.RevokeToken
 	(*PutSecret)(nil),        // 16: lotabots.wire.v1.PutSecret
 	(*PutSetting)(nil),       // 17: lotabots.wire.v1.PutSetting
-	(*Result)(nil),           // 18: lotabots.wire.v1.Result
-	(*Node)(nil),             // 19: lotabots.wire.v1.Node
-	(*Tenant)(nil),           // 20: lotabots.wire.v1.Tenant
-	(*APIKey)(nil),           // 21: lotabots.wire.v1.APIKey
-	(*Deployment)(nil),       // 22: lotabots.wire.v1.Deployment
-	(*Placement)(nil),        // 23: lotabots.wire.v1.Placement
-	(*Model)(nil),            // 24: lotabots.wire.v1.Model
-	(*JoinToken)(nil),        // 25: lotabots.wire.v1.JoinToken
-	(*Secret)(nil),           // 26: lotabots.wire.v1.Secret
-	(*WrappedKey)(nil),       // 27: lotabots.wire.v1.WrappedKey
-	(*Entry)(nil),            // 28: lotabots.wire.v1.Entry
-	nil,                      // 29: lotabots.wire.v1.Deployment.OptionsEntry
+	(*PutUser)(nil),          // 18: lotabots.wire.v1.PutUser
+	(*RemoveUser)(nil),       // 19: lotabots.wire.v1.RemoveUser
+	(*PutRole)(nil),          // 20: lotabots.wire.v1.PutRole
+	(*RemoveRole)(nil),       // 21: lotabots.wire.v1.RemoveRole
+	(*PutBinding)(nil),       // 22: lotabots.wire.v1.PutBinding
+	(*RemoveBinding)(nil),    // 23: lotabots.wire.v1.RemoveBinding
+	(*PutSession)(nil),       // 24: lotabots.wire.v1.PutSession
+	(*RefreshSession)(nil),   // 25: lotabots.wire.v1.RefreshSession
+	(*RevokeSession)(nil),    // 26: lotabots.wire.v1.RevokeSession
+	(*NoteAudit)(nil),        // 27: lotabots.wire.v1.NoteAudit
+	(*ChangeKey)(nil),        // 28: lotabots.wire.v1.ChangeKey
+	(*RotateKey)(nil),        // 29: lotabots.wire.v1.RotateKey
+	(*TouchKeys)(nil),        // 30: lotabots.wire.v1.TouchKeys
+	(*KeyUse)(nil),           // 31: lotabots.wire.v1.KeyUse
+	(*RemoveTenant)(nil),     // 32: lotabots.wire.v1.RemoveTenant
+	(*RemoveSetting)(nil),    // 33: lotabots.wire.v1.RemoveSetting
+	(*Result)(nil),           // 34: lotabots.wire.v1.Result
+	(*Node)(nil),             // 35: lotabots.wire.v1.Node
+	(*Tenant)(nil),           // 36: lotabots.wire.v1.Tenant
+	(*APIKey)(nil),           // 37: lotabots.wire.v1.APIKey
+	(*User)(nil),             // 38: lotabots.wire.v1.User
+	(*AccessRole)(nil),       // 39: lotabots.wire.v1.AccessRole
+	(*Permission)(nil),       // 40: lotabots.wire.v1.Permission
+	(*Binding)(nil),          // 41: lotabots.wire.v1.Binding
+	(*Session)(nil),          // 42: lotabots.wire.v1.Session
+	(*AuditEntry)(nil),       // 43: lotabots.wire.v1.AuditEntry
+	(*Deployment)(nil),       // 44: lotabots.wire.v1.Deployment
+	(*Placement)(nil),        // 45: lotabots.wire.v1.Placement
+	(*Model)(nil),            // 46: lotabots.wire.v1.Model
+	(*JoinToken)(nil),        // 47: lotabots.wire.v1.JoinToken
+	(*Secret)(nil),           // 48: lotabots.wire.v1.Secret
+	(*WrappedKey)(nil),       // 49: lotabots.wire.v1.WrappedKey
+	(*Entry)(nil),            // 50: lotabots.wire.v1.Entry
+	nil,                      // 51: lotabots.wire.v1.Deployment.OptionsEntry
 }
 var file_cluster_wire_state_proto_depIdxs = []int32{
 	2,  // 0: lotabots.wire.v1.Command.put_node:type_name -> lotabots.wire.v1.PutNode
@@ -2471,23 +4528,45 @@ var file_cluster_wire_state_proto_depIdxs = []int32{
 	15, // 13: lotabots.wire.v1.Command.revoke_token:type_name -> lotabots.wire.v1.RevokeToken
 	16, // 14: lotabots.wire.v1.Command.put_secret:type_name -> lotabots.wire.v1.PutSecret
 	17, // 15: lotabots.wire.v1.Command.put_setting:type_name -> lotabots.wire.v1.PutSetting
-	19, // 16: lotabots.wire.v1.PutNode.node:type_name -> lotabots.wire.v1.Node
-	0,  // 17: lotabots.wire.v1.SetNodeState.state:type_name -> lotabots.wire.v1.NodeState
-	20, // 18: lotabots.wire.v1.PutTenant.tenant:type_name -> lotabots.wire.v1.Tenant
-	21, // 19: lotabots.wire.v1.PutKey.key:type_name -> lotabots.wire.v1.APIKey
-	22, // 20: lotabots.wire.v1.PutDeployment.deployment:type_name -> lotabots.wire.v1.Deployment
-	23, // 21: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
-	24, // 22: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
-	25, // 23: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
-	26, // 24: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
-	0,  // 25: lotabots.wire.v1.Node.state:type_name -> lotabots.wire.v1.NodeState
-	29, // 26: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
-	27, // 27: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	18, // 16: lotabots.wire.v1.Command.put_user:type_name -> lotabots.wire.v1.PutUser
+	19, // 17: lotabots.wire.v1.Command.remove_user:type_name -> lotabots.wire.v1.RemoveUser
+	20, // 18: lotabots.wire.v1.Command.put_role:type_name -> lotabots.wire.v1.PutRole
+	21, // 19: lotabots.wire.v1.Command.remove_role:type_name -> lotabots.wire.v1.RemoveRole
+	22, // 20: lotabots.wire.v1.Command.put_binding:type_name -> lotabots.wire.v1.PutBinding
+	23, // 21: lotabots.wire.v1.Command.remove_binding:type_name -> lotabots.wire.v1.RemoveBinding
+	24, // 22: lotabots.wire.v1.Command.put_session:type_name -> lotabots.wire.v1.PutSession
+	25, // 23: lotabots.wire.v1.Command.refresh_session:type_name -> lotabots.wire.v1.RefreshSession
+	26, // 24: lotabots.wire.v1.Command.revoke_session:type_name -> lotabots.wire.v1.RevokeSession
+	27, // 25: lotabots.wire.v1.Command.note_audit:type_name -> lotabots.wire.v1.NoteAudit
+	28, // 26: lotabots.wire.v1.Command.change_key:type_name -> lotabots.wire.v1.ChangeKey
+	29, // 27: lotabots.wire.v1.Command.rotate_key:type_name -> lotabots.wire.v1.RotateKey
+	30, // 28: lotabots.wire.v1.Command.touch_keys:type_name -> lotabots.wire.v1.TouchKeys
+	32, // 29: lotabots.wire.v1.Command.remove_tenant:type_name -> lotabots.wire.v1.RemoveTenant
+	33, // 30: lotabots.wire.v1.Command.remove_setting:type_name -> lotabots.wire.v1.RemoveSetting
+	35, // 31: lotabots.wire.v1.PutNode.node:type_name -> lotabots.wire.v1.Node
+	0,  // 32: lotabots.wire.v1.SetNodeState.state:type_name -> lotabots.wire.v1.NodeState
+	36, // 33: lotabots.wire.v1.PutTenant.tenant:type_name -> lotabots.wire.v1.Tenant
+	37, // 34: lotabots.wire.v1.PutKey.key:type_name -> lotabots.wire.v1.APIKey
+	44, // 35: lotabots.wire.v1.PutDeployment.deployment:type_name -> lotabots.wire.v1.Deployment
+	45, // 36: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
+	46, // 37: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
+	47, // 38: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
+	48, // 39: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
+	38, // 40: lotabots.wire.v1.PutUser.user:type_name -> lotabots.wire.v1.User
+	39, // 41: lotabots.wire.v1.PutRole.role:type_name -> lotabots.wire.v1.AccessRole
+	41, // 42: lotabots.wire.v1.PutBinding.binding:type_name -> lotabots.wire.v1.Binding
+	42, // 43: lotabots.wire.v1.PutSession.session:type_name -> lotabots.wire.v1.Session
+	37, // 44: lotabots.wire.v1.ChangeKey.key:type_name -> lotabots.wire.v1.APIKey
+	31, // 45: lotabots.wire.v1.TouchKeys.uses:type_name -> lotabots.wire.v1.KeyUse
+	0,  // 46: lotabots.wire.v1.Node.state:type_name -> lotabots.wire.v1.NodeState
+	40, // 47: lotabots.wire.v1.AccessRole.permissions:type_name -> lotabots.wire.v1.Permission
+	51, // 48: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
+	49, // 49: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_state_proto_init() }
@@ -2512,6 +4591,21 @@ func file_cluster_wire_state_proto_init() {
 		(*Command_RevokeToken)(nil),
 		(*Command_PutSecret)(nil),
 		(*Command_PutSetting)(nil),
+		(*Command_PutUser)(nil),
+		(*Command_RemoveUser)(nil),
+		(*Command_PutRole)(nil),
+		(*Command_RemoveRole)(nil),
+		(*Command_PutBinding)(nil),
+		(*Command_RemoveBinding)(nil),
+		(*Command_PutSession)(nil),
+		(*Command_RefreshSession)(nil),
+		(*Command_RevokeSession)(nil),
+		(*Command_NoteAudit)(nil),
+		(*Command_ChangeKey)(nil),
+		(*Command_RotateKey)(nil),
+		(*Command_TouchKeys)(nil),
+		(*Command_RemoveTenant)(nil),
+		(*Command_RemoveSetting)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2519,7 +4613,7 @@ func file_cluster_wire_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_state_proto_rawDesc), len(file_cluster_wire_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   29,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
