@@ -62,7 +62,7 @@ type Config struct {
 }
 
 // Level is the feature level up to which this build can apply commands.
-const Level = 1
+const Level = 2
 
 const (
 	defaultHeartbeat = 500 * time.Millisecond

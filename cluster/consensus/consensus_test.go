@@ -81,7 +81,7 @@ func TestForwarding(t *testing.T) {
 				cmd := set(s.id, fmt.Sprint(i))
 				first := c.must(s, cmd)
 				id, at := cmd.RequestId, cmd.AtMs
-				if id == "" || at == 0 || cmd.Level != Level {
+				if id == "" || at == 0 || cmd.Level != 1 {
 					t.Errorf("not stamped: %v", cmd)
 				}
 				second := c.must(c.servers["n1"], cmd)
@@ -200,6 +200,28 @@ func TestMovedServer(t *testing.T) {
 	c.must(moved, putNode(node(moved)))
 	c.must(leader, set("a", "b"))
 	eventually(t, 5*time.Second, "it gets the log", func() bool { return moved.fsm.setting("a") == "b" })
+}
+
+// TestCommandsAreOfTheLevelThatAllKnow: apply may do more for a newer command
+// than for an older one, and must do the same on every build.
+func TestCommandsAreOfTheLevelThatAllKnow(t *testing.T) {
+	at := func(level uint32, state wire.NodeState) *wire.Node { return &wire.Node{Level: level, State: state} }
+	const here, gone = wire.NodeState_NODE_STATE_ACTIVE, wire.NodeState_NODE_STATE_REMOVED
+	for _, c := range []struct {
+		nodes []*wire.Node
+		want  uint32
+	}{
+		{nil, Level}, {[]*wire.Node{at(Level+1, here)}, Level}, {[]*wire.Node{at(0, here)}, 1},
+		{[]*wire.Node{at(2, here), at(1, here)}, 1}, {[]*wire.Node{at(2, here), at(1, gone)}, 2},
+	} {
+		if got := least(c.nodes); got != c.want {
+			t.Errorf("the least level of %v is %d, want %d", c.nodes, got, c.want)
+		}
+	}
+	user := &wire.Command{Body: &wire.Command_PutUser{PutUser: &wire.PutUser{}}}
+	if _, err := stamp(user); err != nil || user.GetLevel() != 2 {
+		t.Errorf("a command of level 2 is stamped %d, %v", user.GetLevel(), err)
+	}
 }
 
 func TestStampKeepsWhatIsThere(t *testing.T) {

@@ -29,15 +29,52 @@ func stamp(c *wire.Command) ([]byte, error) {
 	if c.AtMs == 0 {
 		c.AtMs = time.Now().UnixMilli()
 	}
-	if c.Level == 0 {
-		c.Level = Level
-	}
+	c.Level = max(c.GetLevel(), levelOf(c))
 	raw, err := proto.Marshal(c)
 	if err != nil {
 		return nil, &spec.Error{Code: spec.CodeInvalidRequest, Message: "The command cannot be encoded.", Err: err}
 	}
 	if len(raw) > maxCommand {
 		return nil, spec.Errorf(spec.CodeBodyTooLarge, "the command takes %d bytes, over the limit of %d", len(raw), maxCommand)
+	}
+	return raw, nil
+}
+
+// secondLevel is the number of the first body that feature level 2 brought.
+const secondLevel = 30
+
+// levelOf is the feature level that introduced the command's body.
+func levelOf(c *wire.Command) uint32 {
+	m := c.ProtoReflect()
+	if body := m.WhichOneof(m.Descriptor().Oneofs().ByName("body")); body != nil && body.Number() >= secondLevel {
+		return 2
+	}
+	return 1
+}
+
+// least is the feature level that every member knows, and this build does too.
+func least(nodes []*wire.Node) uint32 {
+	level := uint32(Level)
+	for _, n := range nodes {
+		if n.GetState() != wire.NodeState_NODE_STATE_REMOVED {
+			level = min(level, max(n.GetLevel(), 1))
+		}
+	}
+	return level
+}
+
+// raised is the command at the level that every member knows: what apply does
+// beside carrying it out (the audit log is of level 2) is then the same on all of
+// them, whatever their builds.
+func (c *Consensus) raised(cmd *wire.Command, raw []byte) ([]byte, error) {
+	level := least(c.cfg.Nodes())
+	if cmd.GetLevel() >= level {
+		return raw, nil
+	}
+	cmd.Level = level
+	raw, err := proto.Marshal(cmd)
+	if err != nil {
+		return nil, final(&spec.Error{Code: spec.CodeInvalidRequest, Message: "The command cannot be encoded.", Err: err})
 	}
 	return raw, nil
 }
@@ -74,8 +111,12 @@ func (c *Consensus) apply(ctx context.Context, cmd *wire.Command, raw []byte) (*
 	if e := c.tooNew(cmd); e != nil {
 		return nil, final(e)
 	}
+	raw, err := c.raised(cmd, raw)
+	if err != nil {
+		return nil, err
+	}
 	var response any
-	err := c.ask(ctx, func() error {
+	err = c.ask(ctx, func() error {
 		f := c.raft.Apply(raw, rpcTimeout)
 		if err := f.Error(); err != nil {
 			return err
