@@ -65,12 +65,38 @@ func mayPropose(peer transport.Peer, c *wire.Command) error {
 	if !gateway {
 		return errors.New("a worker may write its own record alone")
 	}
-	switch c.GetBody().(type) {
-	case *wire.Command_PutKey, *wire.Command_RevokeKey, *wire.Command_PutDeployment, *wire.Command_RemoveDeployment,
-		*wire.Command_PutModel, *wire.Command_RemoveModel, *wire.Command_PutToken, *wire.Command_SetNodeState:
+	return mayAdminister(c)
+}
+
+// mayAdminister tells whether the command is one of the admin API's. Sessions are
+// not: the voters open them, on a password or a refresh token that they have checked.
+func mayAdminister(c *wire.Command) error {
+	switch b := c.GetBody().(type) {
+	case *wire.Command_PutKey, *wire.Command_ChangeKey, *wire.Command_RotateKey, *wire.Command_RevokeKey, *wire.Command_TouchKeys,
+		*wire.Command_PutTenant, *wire.Command_RemoveTenant,
+		*wire.Command_PutUser, *wire.Command_RemoveUser, *wire.Command_PutRole, *wire.Command_RemoveRole,
+		*wire.Command_PutBinding, *wire.Command_RemoveBinding, *wire.Command_RevokeSession, *wire.Command_NoteAudit,
+		*wire.Command_PutDeployment, *wire.Command_RemoveDeployment, *wire.Command_PutModel, *wire.Command_RemoveModel,
+		*wire.Command_PutToken, *wire.Command_RevokeToken, *wire.Command_SetNodeState:
 		return nil
+	case *wire.Command_PutSetting:
+		return ofOperators(b.PutSetting.GetName())
+	case *wire.Command_RemoveSetting:
+		return ofOperators(b.RemoveSetting.GetName())
+	case *wire.Command_PutSecret:
+		if b.PutSecret.GetSecret().GetName() == spec.OIDCClientSecret {
+			return nil
+		}
 	}
 	return errors.New("a gateway may write what its admin API offers, and its own record")
+}
+
+// ofOperators keeps the settings that the cluster writes for itself from others.
+func ofOperators(setting string) error {
+	if strings.HasPrefix(setting, "cluster/") {
+		return errors.New("the cluster writes the setting " + setting + " by itself")
+	}
+	return nil
 }
 
 // inTime keeps those whose certificate has expired to what renews it: any may

@@ -23,6 +23,12 @@ func TestMayPropose(t *testing.T) {
 	secret := &wire.Command{Body: &wire.Command_PutSecret{PutSecret: &wire.PutSecret{Secret: &wire.Secret{Name: authoritySecret}}}}
 	use := &wire.Command{Body: &wire.Command_UseToken{UseToken: &wire.UseToken{Id: "x"}}}
 	place := &wire.Command{Body: &wire.Command_PutPlacement{PutPlacement: &wire.PutPlacement{}}}
+	sso := &wire.Command{Body: &wire.Command_PutSecret{PutSecret: &wire.PutSecret{Secret: &wire.Secret{Name: spec.OIDCClientSecret}}}}
+	user := &wire.Command{Body: &wire.Command_PutUser{PutUser: &wire.PutUser{User: &wire.User{Id: "u"}}}}
+	session := &wire.Command{Body: &wire.Command_PutSession{PutSession: &wire.PutSession{Session: &wire.Session{Id: "s"}}}}
+	setting := func(name string) *wire.Command {
+		return &wire.Command{Body: &wire.Command_PutSetting{PutSetting: &wire.PutSetting{Name: name, Value: "1"}}}
+	}
 	as := func(id string, c *wire.Command) *wire.Command {
 		return &wire.Command{RequestId: id, Body: c.Body}
 	}
@@ -52,6 +58,13 @@ func TestMayPropose(t *testing.T) {
 		{"a gateway on the authority", gateway, secret, false},
 		{"a gateway on a token's uses", gateway, use, false},
 		{"a gateway placing", gateway, place, false},
+		{"a gateway's new user", gateway, user, true},
+		{"a gateway opening a session", gateway, session, false},
+		{"a gateway on single sign-on", gateway, sso, true},
+		{"a gateway on a setting", gateway, setting("placement/spread"), true},
+		{"a gateway on a setting of the cluster's own", gateway, setting("cluster/recovery-epoch"), false},
+		{"a worker's new user", worker, user, false},
+		{"a voter opening a session", voter, session, true},
 		{"a voter on the authority", voter, secret, true},
 		{"a voter for one who joins", voter, as("join/token/x", use), true},
 	} {

@@ -211,7 +211,7 @@ func TestCommandsAreOfTheLevelThatAllKnow(t *testing.T) {
 		nodes []*wire.Node
 		want  uint32
 	}{
-		{nil, Level}, {[]*wire.Node{at(Level+1, here)}, Level}, {[]*wire.Node{at(0, here)}, 1},
+		{nil, 1}, {[]*wire.Node{at(Level+1, here)}, Level}, {[]*wire.Node{at(0, here)}, 1},
 		{[]*wire.Node{at(2, here), at(1, here)}, 1}, {[]*wire.Node{at(2, here), at(1, gone)}, 2},
 	} {
 		if got := least(c.nodes); got != c.want {

@@ -52,8 +52,12 @@ func levelOf(c *wire.Command) uint32 {
 	return 1
 }
 
-// least is the feature level that every member knows, and this build does too.
+// least is the feature level that every member knows, and this build does too: the
+// first one where there is no record yet to tell.
 func least(nodes []*wire.Node) uint32 {
+	if len(nodes) == 0 {
+		return 1
+	}
 	level := uint32(Level)
 	for _, n := range nodes {
 		if n.GetState() != wire.NodeState_NODE_STATE_REMOVED {
