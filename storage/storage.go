@@ -32,6 +32,10 @@ type Options struct {
 	StallLimit time.Duration
 }
 
+// Memory is a file system that ends with the process, for what measures or tests
+// many databases at once.
+func Memory() vfs.FS { return vfs.NewMem() }
+
 // A DB is a node's database. Its methods may be called from any goroutine, but
 // none during or after Close.
 type DB struct {
