@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"slices"
@@ -135,6 +136,14 @@ func checkAddresses(c Config, bad func(key, reason string)) {
 	}
 	if c.Telemetry.OTLP != "" && !webURL(c.Telemetry.OTLP) {
 		bad("telemetry.otlp", "want an http or https URL")
+	}
+	if c.API.PublicURL != "" && !webURL(c.API.PublicURL) {
+		bad("api.public-url", "want an http or https URL")
+	}
+	for _, proxy := range c.API.Proxies {
+		if _, err := netip.ParsePrefix(proxy); err != nil {
+			bad("api.trusted-proxies", fmt.Sprintf("%q is no address range: %v", proxy, err))
+		}
 	}
 	if slices.Contains(c.Node.Roles, string(spec.RoleGateway)) && c.API.Listen == "" {
 		bad("api.listen", "a gateway needs an address")

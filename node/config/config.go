@@ -38,6 +38,8 @@ type Cluster struct {
 type API struct {
 	Listen       string        `koanf:"listen" help:"address of the gateway; empty: no gateway here" example:"0.0.0.0:8080"`
 	Advertise    string        `koanf:"advertise" help:"address under which clients reach it; default: listen" example:"10.0.0.7:8080"`
+	PublicURL    string        `koanf:"public-url" help:"URL under which browsers reach the gateway, for single sign-on; default: http and the address that the request came to" example:"https://llm.example.com"`
+	Proxies      []string      `koanf:"trusted-proxies" help:"address ranges of proxies whose X-Forwarded-For tells the client's address; empty: none" example:"[10.0.0.0/24]"`
 	MaxBody      int           `koanf:"max-body" help:"largest request body, bytes" example:"33554432"`
 	QueueTimeout time.Duration `koanf:"queue-timeout" reload:"yes" help:"how long a request may wait for a free slot" example:"10s"`
 	FirstToken   time.Duration `koanf:"first-token-timeout" reload:"yes" help:"how long an engine may take to its first byte" example:"60s"`

@@ -22,6 +22,8 @@ func others(t *testing.T, f Field) [3]string {
 		"backup.recipient":      {"[age1a]", "[age1b, age1c]", "[age1d]"},
 		"cluster.seeds":         {"[h1:1]", "[h2:2, h3:3]", "[[::1]:7946]"},
 		"engines.external-urls": {"[http://a/]", "[https://b/x, http://c]", "[http://[::1]:80/]"},
+		"api.public-url":        {"http://a", "http://b", "https://c"},
+		"api.trusted-proxies":   {"[10.0.0.0/8]", "[10.1.0.0/16, ::1/128]", "[fd00::/8]"},
 		"telemetry.otlp":        {"http://a", "http://b", "https://c"}, "chaos.allow": {"true", "true", "true"},
 	}[f.Key]; ok {
 		return v
