@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,20 @@ type Config struct {
 	// Engines; its Param names the field. nil: nothing is checked.
 	CheckEngine func(d *wire.Deployment) error
 	Usage       UsageSink // nil: counted in metrics only
+
+	// ClusterID is the audience of access tokens. Empty: none is let in.
+	ClusterID string
+	Sessions  Sessions // nil: nobody can log in here
+	// Seal encrypts a secret to those who may open it. nil: none can be set here.
+	Seal func(name string, plain []byte) (*wire.Secret, error)
+	// Proxies are those whose X-Forwarded-For tells the client's address.
+	Proxies []netip.Prefix
+	// PublicURL is where browsers reach the gateway, without a path. Empty: http and
+	// the address that the request came to.
+	PublicURL string
+	// VerifyAudit tells what does not fit in a run of successive entries of the audit
+	// log. nil: nobody is told.
+	VerifyAudit func(entries []*wire.AuditEntry) error
 
 	// Applied waits shortly for an entry to be applied everywhere and names the
 	// members that have not told so. nil: nobody is waited for or named.
