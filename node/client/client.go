@@ -9,14 +9,18 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // A Client calls the API of one cluster.
 type Client struct {
 	endpoints []string
 	key       string
+	session   *savedSession // goes before the key; nil: there is none
 	http      *http.Client
 }
 
@@ -97,8 +101,12 @@ func (c *Client) Send(ctx context.Context, endpoint, method, path string, body i
 	if err != nil {
 		return nil, err
 	}
-	if c.key != "" {
-		request.Header.Set("Authorization", "Bearer "+c.key)
+	credential, err := c.credential(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if credential != "" {
+		request.Header.Set("Authorization", "Bearer "+credential)
 	}
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
@@ -152,7 +160,7 @@ func apiError(answer *http.Response) error {
 func elsewhere(method string, err error) bool {
 	var api *APIError
 	if errors.As(err, &api) {
-		return api.Code == "no_leader" || api.Code == "node_draining" || api.Code == "state_too_old" || api.Code == "state_diverged"
+		return slices.Contains([]spec.Code{spec.CodeNoLeader, spec.CodeDraining, spec.CodeStaleState, spec.CodeStateDiverged}, spec.Code(api.Code))
 	}
 	var dial *net.OpError
 	return method != http.MethodPost || errors.As(err, &dial) && dial.Op == "dial"

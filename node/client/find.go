@@ -7,13 +7,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // A Context is a cluster that the command line remembers: where it is and the
-// key to use. It is a file of its own, mode 0600.
+// key to use, or the session that was opened by lotabots login, which goes before
+// the key. It is a file of its own, mode 0600.
 type Context struct {
-	Endpoints []string `json:"endpoints"`
-	Key       string   `json:"key"`
+	Endpoints []string      `json:"endpoints"`
+	Key       string        `json:"key"`
+	Session   *spec.Granted `json:"session,omitempty"`
 }
 
 // Flags are what the user said about where to go; all may be empty.
@@ -44,13 +48,17 @@ func Find(f Flags) (*Client, error) {
 	if path, err := contextPath(); err == nil {
 		c, err := readContext(path)
 		if err == nil {
-			return New(first(key, c.Key), c.Endpoints...), nil
+			api := New(first(key, c.Key), c.Endpoints...)
+			if key == "" && c.Session != nil {
+				api.session = &savedSession{path: path}
+			}
+			return api, nil
 		}
 		if !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
 	}
-	return nil, errors.New("no cluster named: give --data DIR of a dev cluster or node, or --endpoint URL and --key KEY, or set LOTABOTS_ENDPOINT and LOTABOTS_API_KEY, or save one with lotabots context set")
+	return nil, errors.New("no cluster named: give --data DIR of a dev cluster or node, or --endpoint URL and --key KEY, or set LOTABOTS_ENDPOINT and LOTABOTS_API_KEY, or save one with lotabots context set or lotabots login")
 }
 
 // FromData reads where a dev cluster (cluster.json) or a node (context.json) is.
