@@ -68,14 +68,16 @@ type Granted struct {
 
 // Names of settings and secrets that sessions go by.
 const (
-	SessionSigningSecret = "session-signing"      // secret: Ed25519 keys; its public part is a SigningKeys
-	OIDCClientSecret     = "oidc-client"          // secret: of this cluster at the provider
-	SettingOIDCIssuer    = "oidc/issuer"          // URL of the provider
-	SettingOIDCClientID  = "oidc/client-id"       // this cluster's at the provider
-	SettingOIDCGroups    = "oidc/groups-claim"    // claim with the user's groups; unset: groups
-	SettingOIDCScopes    = "oidc/scopes"          // besides openid, separated by spaces; unset: profile email groups
-	SettingAccessTTL     = "sessions/access-ttl"  // of access tokens, such as 10m
-	SettingSessionTTL    = "sessions/session-ttl" // of sessions, such as 720h
+	SessionSigningSecret = "session-signing"       // secret: Ed25519 keys; its public part is a SigningKeys
+	OIDCClientSecret     = "oidc-client"           // secret: of this cluster at the provider
+	SettingOIDCIssuer    = "oidc/issuer"           // URL of the provider
+	SettingOIDCClientID  = "oidc/client-id"        // this cluster's at the provider
+	SettingOIDCGroups    = "oidc/groups-claim"     // claim with the user's groups; unset: groups
+	SettingOIDCScopes    = "oidc/scopes"           // besides openid, separated by spaces; unset: profile email groups
+	SettingAccessTTL     = "sessions/access-ttl"   // of access tokens, such as 10m
+	SettingSessionTTL    = "sessions/session-ttl"  // of sessions, such as 720h
+	SettingRotateEvery   = "sessions/rotate-every" // of the keys that sign access tokens, such as 720h
+	SettingSessionEpoch  = "cluster/session-epoch" // number; sessions of an earlier epoch have ended. Unset: 0
 )
 
 // SigningKeys are the public keys of access tokens, in JSON.
