@@ -44,6 +44,9 @@ func New(key string, endpoints ...string) *Client {
 // Endpoint is the one that is tried first; empty if there is none.
 func (c *Client) Endpoint() string { return first(c.endpoints...) }
 
+// Endpoints are all that it tries, in order.
+func (c *Client) Endpoints() []string { return slices.Clone(c.endpoints) }
+
 // An APIError is an error answer.
 type APIError struct {
 	Status    int

@@ -45,13 +45,18 @@ func rootCommand() *cobra.Command {
 	root.AddGroup(
 		&cobra.Group{ID: "start", Title: "Start something:"},
 		&cobra.Group{ID: "use", Title: "Speak to a cluster:"},
+		&cobra.Group{ID: "access", Title: "Who may do what:"},
 	)
 	for _, c := range []*cobra.Command{devCommand(), initCommand(), joinCommand(), nodeCommand(), gatewayCommand(), engineCommand(), chaosCommand(), configCommand(), restoreCommand(), recoverCommand()} {
 		c.GroupID = "start"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{statusCommand(), modelsCommand(), deployCommand(), deploymentsCommand(), applyCommand(), exportCommand(), keysCommand(), tokensCommand(), backupCommand(), contextCommand()} {
+	for _, c := range []*cobra.Command{statusCommand(), modelsCommand(), deployCommand(), deploymentsCommand(), applyCommand(), exportCommand(), tokensCommand(), backupCommand(), contextCommand()} {
 		c.GroupID = "use"
+		root.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{loginCommand(), logoutCommand(), keysCommand()} {
+		c.GroupID = "access"
 		root.AddCommand(c)
 	}
 	root.AddCommand(versionCommand())
