@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
@@ -104,6 +105,18 @@ func SealedTo(s *wire.Secret, node spec.NodeID) bool {
 	return false
 }
 
+// SealedToKey tells whether the secret has a wrap for node that its X25519 key
+// public opens: one that the node had before it was set up anew does not count,
+// nor does one of a build that did not note the key.
+func SealedToKey(s *wire.Secret, node spec.NodeID, public []byte) bool {
+	for _, w := range s.GetWrapped() {
+		if w.GetNode() == string(node) {
+			return len(public) != 0 && bytes.Equal(w.GetRecipient(), public)
+		}
+	}
+	return false
+}
+
 func (i *Identity) dataKey(s *wire.Secret, node spec.NodeID) ([]byte, error) {
 	for _, w := range s.GetWrapped() {
 		if w.GetNode() != string(node) {
@@ -148,7 +161,7 @@ func wrap(dataKey []byte, name, node string, public []byte) (*wire.WrappedKey, e
 	if err != nil {
 		return nil, fmt.Errorf("sealing %s to node %s: %w", name, node, err)
 	}
-	return &wire.WrappedKey{Node: node, Ephemeral: ephemeral, Ciphertext: sealed}, nil
+	return &wire.WrappedKey{Node: node, Ephemeral: ephemeral, Ciphertext: sealed, Recipient: slices.Clone(public)}, nil
 }
 
 func unwrap(key *ecdh.PrivateKey, w *wire.WrappedKey, name string) ([]byte, error) {

@@ -94,6 +94,9 @@ func TestRecipientsComeAndGo(t *testing.T) {
 	if _, err := anew.OpenSecret(two, "b"); err != nil {
 		t.Error(err)
 	}
+	if !SealedToKey(two, "b", anew.SealPublic()) || SealedToKey(two, "b", b.SealPublic()) || SealedToKey(two, "b", nil) || SealedToKey(two, "c", nil) {
+		t.Error("it is not told for which of its keys a node can open the secret")
+	}
 	if _, err := b.OpenSecret(two, "b"); err == nil {
 		t.Error("the old key opens still")
 	}

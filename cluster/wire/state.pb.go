@@ -3953,6 +3953,7 @@ type WrappedKey struct {
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Ephemeral     []byte                 `protobuf:"bytes,2,opt,name=ephemeral,proto3" json:"ephemeral,omitempty"` // X25519 public key, 32 bytes
 	Ciphertext    []byte                 `protobuf:"bytes,3,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
+	Recipient     []byte                 `protobuf:"bytes,4,opt,name=recipient,proto3" json:"recipient,omitempty"` // X25519 public key of the node that can open it, 32 bytes; older wraps have none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4004,6 +4005,13 @@ func (x *WrappedKey) GetEphemeral() []byte {
 func (x *WrappedKey) GetCiphertext() []byte {
 	if x != nil {
 		return x.Ciphertext
+	}
+	return nil
+}
+
+func (x *WrappedKey) GetRecipient() []byte {
+	if x != nil {
+		return x.Recipient
 	}
 	return nil
 }
@@ -4425,14 +4433,15 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"ciphertext\x18\x04 \x01(\fR\n" +
 	"ciphertext\x126\n" +
 	"\awrapped\x18\x05 \x03(\v2\x1c.lotabots.wire.v1.WrappedKeyR\awrapped\x12\x16\n" +
-	"\x06public\x18\x06 \x01(\fR\x06public\"^\n" +
+	"\x06public\x18\x06 \x01(\fR\x06public\"|\n" +
 	"\n" +
 	"WrappedKey\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1c\n" +
 	"\tephemeral\x18\x02 \x01(\fR\tephemeral\x12\x1e\n" +
 	"\n" +
 	"ciphertext\x18\x03 \x01(\fR\n" +
-	"ciphertext\"K\n" +
+	"ciphertext\x12\x1c\n" +
+	"\trecipient\x18\x04 \x01(\fR\trecipient\"K\n" +
 	"\x05Entry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x18\n" +
