@@ -39,7 +39,7 @@ func hasRole(r *wire.Node, role spec.Role) bool {
 }
 
 func (n *Node) startFollower() error {
-	n.follower = feed.Follow(feed.Config{Port: n.port, Voters: n.voters, Store: n.state, Log: n.log})
+	n.follower = feed.Follow(feed.Config{Port: n.port, Voters: n.voters, Store: n.state, Level: FeatureLevel, Log: n.log})
 	n.follower.Start()
 	n.onStop("state feed", n.follower.Shutdown)
 	return nil
@@ -57,7 +57,7 @@ func (n *Node) spare(ctx context.Context) {
 			n.endFollowing(ctx, following)
 			following = nil
 		case !in && following == nil:
-			following = feed.Follow(feed.Config{Port: n.port, Voters: n.voters, Store: n.state, Log: n.log})
+			following = feed.Follow(feed.Config{Port: n.port, Voters: n.voters, Store: n.state, Level: FeatureLevel, Log: n.log})
 			following.Start()
 			n.spareFeed.Store(following)
 		}
@@ -79,6 +79,18 @@ func (n *Node) endFollowing(ctx context.Context, f *feed.Follower) {
 	if err := f.Shutdown(limit); err != nil {
 		n.log.Warn("the state feed did not end in time", "error", err)
 	}
+}
+
+// following is why this node's copy of the state is not kept up by the feed, or
+// nil: it is, or does not come by the feed.
+func (n *Node) following() error {
+	if n.follower != nil {
+		return n.follower.Trouble()
+	}
+	if f := n.spareFeed.Load(); f != nil {
+		return f.Trouble()
+	}
+	return nil
 }
 
 // stateAge is how long ago this node's copy of the state was known to be the newest.

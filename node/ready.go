@@ -51,7 +51,11 @@ func (n *Node) awaitReady(ctx context.Context) {
 
 func (n *Node) unready() string {
 	if age := n.stateAge(); age > 2*time.Second {
-		return "its copy of the state is not known to be current"
+		why := "its copy of the state is not known to be current"
+		if err := n.following(); err != nil {
+			why += ": " + err.Error()
+		}
+		return why
 	}
 	self, ok := n.state.Node(string(n.id))
 	if !ok {

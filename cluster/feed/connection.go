@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -27,17 +26,20 @@ type connection struct {
 	began  time.Time
 	body   io.ReadCloser
 	frames *bufio.Reader
+	count  int   // frames read
+	read   int64 // bytes of them
 	watch  *time.Timer
 	cancel context.CancelCauseFunc
 	ctx    context.Context
 }
 
-func dial(ctx context.Context, client *http.Client, server spec.NodeID, from uint64) (*connection, error) {
+func dial(ctx context.Context, client *http.Client, server spec.NodeID, from uint64, level uint32) (*connection, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	c := &connection{ctx: ctx, cancel: cancel}
 	c.watch = time.AfterFunc(2*silence, func() { cancel(errSilent) }) // a handshake takes longer than a frame
 	traced, written := departure(ctx)
-	r, err := http.NewRequestWithContext(traced, http.MethodGet, "http://"+string(server)+"/feed?from="+strconv.FormatUint(from, 10), nil)
+	at := fmt.Sprintf("http://%s/feed?from=%d&level=%d&format=%d", server, from, level, format)
+	r, err := http.NewRequestWithContext(traced, http.MethodGet, at, nil)
 	if err != nil {
 		c.close()
 		return nil, err
@@ -51,7 +53,11 @@ func dial(ctx context.Context, client *http.Client, server spec.NodeID, from uin
 	if answer.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(answer.Body, 512))
 		c.close()
-		return nil, fmt.Errorf("the server answered %s: %s", answer.Status, strings.TrimSpace(string(text)))
+		err := fmt.Errorf("the server answered %s: %s", answer.Status, strings.TrimSpace(string(text)))
+		if answer.StatusCode == http.StatusConflict {
+			err = fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		return nil, err
 	}
 	c.began = written()
 	return c, nil
@@ -82,9 +88,13 @@ func (c *connection) next() (byte, []byte, error) {
 	c.watch.Reset(silence)
 	kind, payload, err := readFrame(c.frames)
 	c.watch.Stop()
-	if err != nil {
+	switch {
+	case errors.Is(err, errFrame):
+		return 0, nil, fmt.Errorf("%w (frame %d, at byte %d of the stream)", c.why(err), c.count, c.read)
+	case err != nil:
 		return 0, nil, c.why(err)
 	}
+	c.count, c.read = c.count+1, c.read+headSize+int64(len(payload))
 	return kind, payload, nil
 }
 
@@ -107,13 +117,13 @@ func (c *connection) close() {
 func (f *Follower) entry(payload []byte) error {
 	e := &wire.Entry{}
 	if err := proto.Unmarshal(payload, e); err != nil {
-		return fmt.Errorf("%w: %w", errFrame, err)
+		return fmt.Errorf("%w: an entry after index %d: %w", errFrame, f.cfg.Store.Index(), err)
 	}
 	if e.GetIndex() <= f.cfg.Store.Index() {
 		return nil // it came by Raft, or with a snapshot that was newer
 	}
 	if _, err := f.cfg.Store.ApplyEntry(e); err != nil {
-		return fmt.Errorf("applying entry %d: %w", e.GetIndex(), err)
+		return fmt.Errorf("%w: entry %d: %w", errApply, e.GetIndex(), err)
 	}
 	return nil
 }
@@ -122,7 +132,7 @@ func (f *Follower) snapshot(c *connection) error {
 	began, had := time.Now(), f.cfg.Store.Index()
 	p := &parts{next: c.next}
 	if err := f.cfg.Store.ReadSnapshot(p); err != nil {
-		return fmt.Errorf("restoring a snapshot: %w", err)
+		return fmt.Errorf("restoring a snapshot, at byte %d of it: %w", p.read, err)
 	}
 	if err := p.drain(); err != nil {
 		return err

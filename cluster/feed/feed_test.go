@@ -155,7 +155,7 @@ func TestSlowFollowerHoldsNothingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := io.WriteString(c, "GET /feed?from=0 HTTP/1.1\r\nHost: n1\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "GET /feed?from=0&level=1&format=2 HTTP/1.1\r\nHost: n1\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 5*time.Second, "it follows", func() bool { return under.Load() == 1 })
@@ -192,7 +192,7 @@ func TestBadServersAreLeft(t *testing.T) {
 	for name, bad := range map[string]http.HandlerFunc{
 		"refuses":              func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) },
 		"noise":                send(raw("no frames at all, but text")),
-		"a huge frame":         send(raw("E\xff\xff\xff\xff")),
+		"a huge frame":         send(raw("E\xff\xff\xff\xff\x00\x00\x00\x00")),
 		"a damaged entry":      send(frame(kindEntry, "\xff\xff")),
 		"a short heartbeat":    send(frame(kindHeartbeat, "short")),
 		"half a snapshot":      send(frame(kindSnapshot, ""), frame(kindPart, "half")),
@@ -257,12 +257,4 @@ func TestShutdownWithoutStart(t *testing.T) {
 	shutdown(t, f)
 	f.Start() // too late
 	shutdown(t, f)
-}
-
-func TestRequestWithoutIndex(t *testing.T) {
-	w := httptest.NewRecorder()
-	Handler(newMemory(1)).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/feed?from=-1", nil))
-	if w.Code != http.StatusBadRequest {
-		t.Errorf("status %d", w.Code)
-	}
 }

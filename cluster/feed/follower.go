@@ -38,8 +38,13 @@ type Config struct {
 	Port   Port
 	Voters func() []spec.NodeID // servers to ask, this node not among them
 	Store  Store
+	Level  uint32 // the feature level up to which Store can apply commands
 	Log    *slog.Logger
 }
+
+// ErrRefused is wrapped by Trouble where a server disconnects this node for good:
+// its build is too old for the state, and the message says so.
+var ErrRefused = errors.New("the server refuses to feed this node")
 
 // Unknown is the age of a copy that was never known to be the newest.
 const Unknown = time.Duration(math.MaxInt64)
@@ -62,7 +67,8 @@ type Follower struct {
 
 	mu struct {
 		sync.Mutex
-		asOf time.Time // the Store was the newest then; zero: never known
+		asOf    time.Time // the Store was the newest then; zero: never known
+		trouble error
 	}
 }
 
@@ -111,9 +117,32 @@ func (f *Follower) Age() time.Duration {
 	return max(time.Since(f.mu.asOf), 0)
 }
 
+// Trouble is why the Store is not being kept up at present, for people to read;
+// nil while it is, and before anything was tried.
+func (f *Follower) Trouble() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.trouble
+}
+
+// lost takes note of why a server was left. What a person has to mend is said
+// loudly, once: the follower goes on trying.
+func (f *Follower) lost(server spec.NodeID, err error) {
+	f.mu.Lock()
+	known := f.mu.trouble != nil && f.mu.trouble.Error() == err.Error()
+	f.mu.trouble = err
+	f.mu.Unlock()
+	level := slog.LevelInfo
+	if !known && (errors.Is(err, ErrRefused) || errors.Is(err, errApply)) {
+		level = slog.LevelError
+	}
+	f.cfg.Log.Log(context.Background(), level, "state feed lost", "server", server, "index", f.cfg.Store.Index(), "error", err)
+}
+
 func (f *Follower) current(asOf time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.mu.trouble = nil
 	if asOf.After(f.mu.asOf) {
 		f.mu.asOf = asOf
 	}
@@ -133,7 +162,7 @@ func (f *Follower) follow() {
 			if useful {
 				pause = firstPause
 			}
-			f.cfg.Log.Info("state feed lost", "server", server, "index", f.cfg.Store.Index(), "error", err)
+			f.lost(server, err)
 		}
 		select {
 		case <-f.ctx.Done():
@@ -147,12 +176,13 @@ func (f *Follower) follow() {
 var (
 	errSilent = errors.New("the server says nothing")
 	errStale  = errors.New("the server's own copy is too old")
+	errApply  = errors.New("this node cannot go on")
 )
 
 // from follows one server to its end, and tells whether it was of use: it has
 // brought the Store up to date at least once.
 func (f *Follower) from(server spec.NodeID, choice bool) (useful bool, err error) {
-	c, err := dial(f.ctx, f.http, server, f.cfg.Store.Index())
+	c, err := dial(f.ctx, f.http, server, f.cfg.Store.Index(), f.cfg.Level)
 	if err != nil {
 		return false, err
 	}
@@ -180,6 +210,9 @@ func (f *Follower) from(server spec.NodeID, choice bool) (useful bool, err error
 			err = f.entry(payload)
 		case kindSnapshot:
 			err = f.snapshot(c)
+		case kindWait:
+		case kindRefusal:
+			err = fmt.Errorf("%w: %s", ErrRefused, payload)
 		default:
 			err = fmt.Errorf("%w: kind %q outside a snapshot", errFrame, kind)
 		}

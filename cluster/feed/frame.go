@@ -4,26 +4,36 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"time"
 )
 
-// A frame is a kind (1 byte), the payload's length (4 bytes, big endian) and
-// the payload.
+// format is the version of the frames and of what they mean to each other.
+const format = 2
+
+// A frame is a kind (1 byte), the payload's length (4 bytes, big endian), the
+// CRC-32C of both and of the payload (4 bytes), and the payload.
 const (
 	kindHeartbeat = 'H' // beat, 24 bytes
 	kindEntry     = 'E' // an encoded wire.Entry
 	kindSnapshot  = 'S' // begins a snapshot; no payload
 	kindPart      = 'P' // the snapshot's next bytes
 	kindEnd       = 'Z' // ends it; no payload
+	kindWait      = 'W' // a snapshot will come when it is this follower's turn; no payload
+	kindRefusal   = 'X' // the last: a sentence on why this follower gets no more
 )
 
 const (
-	headSize = 5
-	beatSize = 24
-	maxEntry = 17 << 20 // a command may have 16 MiB
-	maxPart  = 64 << 10
+	checked    = 5 // bytes of the head that its checksum covers
+	headSize   = checked + 4
+	beatSize   = 24
+	maxEntry   = 17 << 20 // a command may have 16 MiB
+	maxPart    = 64 << 10
+	maxRefusal = 1 << 10
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // errFrame is wrapped for bytes that are no frame.
 var errFrame = errors.New("damaged frame")
@@ -37,28 +47,28 @@ func limit(kind byte) int {
 		return maxEntry
 	case kindPart:
 		return maxPart
-	case kindSnapshot, kindEnd:
+	case kindSnapshot, kindEnd, kindWait:
 		return 0
+	case kindRefusal:
+		return maxRefusal
 	default:
 		return -1
 	}
 }
 
-func writeFrame(w io.Writer, kind byte, payload []byte) error {
+// appendFrame appends a frame to b.
+func appendFrame(b []byte, kind byte, payload []byte) ([]byte, error) {
 	if len(payload) > limit(kind) {
-		return fmt.Errorf("a frame of kind %q takes %d bytes, over the limit of %d", kind, len(payload), limit(kind))
+		return b, fmt.Errorf("a frame of kind %q takes %d bytes, over the limit of %d", kind, len(payload), limit(kind))
 	}
-	var head [headSize]byte
-	head[0] = kind
-	binary.BigEndian.PutUint32(head[1:], uint32(len(payload)))
-	if _, err := w.Write(head[:]); err != nil {
-		return err
-	}
-	if len(payload) == 0 {
-		return nil
-	}
-	_, err := w.Write(payload)
-	return err
+	head := binary.BigEndian.AppendUint32([]byte{kind}, uint32(len(payload)))
+	b = append(b, head...)
+	b = binary.BigEndian.AppendUint32(b, checksum(head, payload))
+	return append(b, payload...), nil
+}
+
+func checksum(head, payload []byte) uint32 {
+	return crc32.Update(crc32.Update(0, castagnoli, head), castagnoli, payload)
 }
 
 // readFrame reads the next frame. The payload is the caller's. Memory is taken
@@ -72,10 +82,9 @@ func readFrame(r io.Reader) (kind byte, payload []byte, err error) {
 	if n > most {
 		return 0, nil, fmt.Errorf("%w: kind %q with %d bytes", errFrame, head[0], n)
 	}
-	if n == 0 {
-		return head[0], nil, nil
+	if n > 0 {
+		payload = make([]byte, 0, min(n, maxPart))
 	}
-	payload = make([]byte, 0, min(n, maxPart))
 	for int64(len(payload)) < n {
 		step := min(n-int64(len(payload)), maxPart)
 		at := len(payload)
@@ -83,6 +92,9 @@ func readFrame(r io.Reader) (kind byte, payload []byte, err error) {
 		if _, err := io.ReadFull(r, payload[at:]); err != nil {
 			return 0, nil, fmt.Errorf("%w: cut short: %w", errFrame, err)
 		}
+	}
+	if checksum(head[:checked], payload) != binary.BigEndian.Uint32(head[checked:]) {
+		return 0, nil, fmt.Errorf("%w: kind %q: its checksum is not that of its content", errFrame, head[0])
 	}
 	return head[0], payload, nil
 }
@@ -121,6 +133,7 @@ func decodeBeat(raw []byte) (beat, error) {
 type parts struct {
 	next func() (byte, []byte, error)
 	rest []byte
+	read int64 // bytes given out
 	err  error
 }
 
@@ -144,7 +157,7 @@ func (p *parts) Read(b []byte) (int, error) {
 		}
 	}
 	n := copy(b, p.rest)
-	p.rest = p.rest[n:]
+	p.rest, p.read = p.rest[n:], p.read+int64(n)
 	return n, nil
 }
 

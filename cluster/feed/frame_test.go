@@ -9,6 +9,14 @@ import (
 	"time"
 )
 
+func writeFrame(w io.Writer, kind byte, payload []byte) error {
+	b, err := appendFrame(nil, kind, payload)
+	if err == nil {
+		_, err = w.Write(b)
+	}
+	return err
+}
+
 func TestFramesComeBack(t *testing.T) {
 	var b bytes.Buffer
 	large := bytes.Repeat([]byte("abc"), maxPart) // several steps
@@ -26,6 +34,13 @@ func TestFramesComeBack(t *testing.T) {
 		}
 		if _, _, err := readFrame(bytes.NewReader(b.Bytes()[:b.Len()-1])); err == nil {
 			t.Errorf("kind %q cut short was read", f.kind)
+		}
+		for at := 0; at < b.Len(); at += 1 + b.Len()/37 { // one bit at a time
+			damaged := bytes.Clone(b.Bytes())
+			damaged[at] ^= 1 << (at % 8)
+			if _, _, err := readFrame(bytes.NewReader(damaged)); err == nil {
+				t.Errorf("kind %q with a damaged byte %d was read", f.kind, at)
+			}
 		}
 	}
 	if err := writeFrame(&b, kindPart, make([]byte, maxPart+1)); err == nil {
@@ -45,9 +60,21 @@ func FuzzReadFrame(f *testing.F) {
 		_ = writeFrame(&b, kind, payload)
 		f.Add(b.Bytes())
 	}
-	f.Add([]byte("E\x00\xff\xff\xff"))
-	f.Add([]byte("S\x00\x00\x00\x00P\x00\x00\x00\x01xZ\x00\x00\x00\x00"))
+	f.Add([]byte("E\x00\xff\xff\xff\x00\x00\x00\x00"))
+	var whole bytes.Buffer
+	for _, kind := range []byte{kindSnapshot, kindPart, kindEnd} {
+		_ = writeFrame(&whole, kind, nil)
+	}
+	f.Add(whole.Bytes())
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		if len(raw) > 0 {
+			var b bytes.Buffer
+			if err := writeFrame(&b, raw[0], raw[1:]); err == nil {
+				if kind, payload, err := readFrame(&b); err != nil || kind != raw[0] || !bytes.Equal(payload, raw[1:]) {
+					t.Fatalf("a frame comes back as kind %q, %q, %v", kind, payload, err)
+				}
+			}
+		}
 		r := bytes.NewReader(raw)
 		var again bytes.Buffer
 		for {

@@ -34,6 +34,8 @@ type memory struct {
 	changed  chan struct{}
 	applied  []uint64 // by ApplyEntry
 	restored int
+	written  int    // snapshots
+	needs    uint64 // feature level
 }
 
 type memoryData struct {
@@ -90,6 +92,20 @@ func (m *memory) Index() uint64 {
 	return m.d.Index
 }
 
+func (m *memory) Needs() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.needs
+}
+
+// need has the state hold something of that feature level from now on.
+func (m *memory) need(level uint64) {
+	m.mu.Lock()
+	m.needs = level
+	m.mu.Unlock()
+	m.put("of a newer level", "1", 0)
+}
+
 func (m *memory) get(name string) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -119,6 +135,7 @@ func (m *memory) Changed() <-chan struct{} {
 
 func (m *memory) WriteSnapshot(w io.Writer) (uint64, error) {
 	m.mu.Lock()
+	m.written++
 	d := m.d
 	d.Settings = maps.Clone(d.Settings)
 	m.mu.Unlock()
@@ -187,7 +204,7 @@ func (h *hub) serve(t *testing.T, id string, handler http.Handler) (stop func())
 }
 
 func (h *hub) follow(t *testing.T, m *memory, servers ...spec.NodeID) *Follower {
-	f := Follow(Config{Port: h, Voters: func() []spec.NodeID { return servers }, Store: m})
+	f := Follow(Config{Port: h, Voters: func() []spec.NodeID { return servers }, Store: m, Level: 1})
 	f.Start()
 	t.Cleanup(func() { shutdown(t, f) })
 	return f

@@ -69,6 +69,7 @@ func (s *Store) takeOver(next *aside, at position) {
 	must(s.db.CommitPatiently(batch)) // and with it every batch before
 
 	s.writing.applied, s.writing.requests = at, next.requests
+	s.window.needs.Store(at.level)
 	s.mu.Lock()
 	old := s.mu.generation
 	s.mu.generation = next.generation

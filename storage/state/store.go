@@ -74,6 +74,7 @@ func open(db *storage.DB, l limits) (s *Store, err error) {
 	}
 	s.writing.applied = v.position()
 	s.writing.requests = v.countRequests()
+	s.window.needs.Store(s.writing.applied.level)
 	s.window.reset(s.writing.applied.index)
 	return s, nil
 }
@@ -124,6 +125,10 @@ func (s *Store) view() view {
 // may stay below Raft's commit index although nothing is missing. It rises when
 // the records can be read and every subscriber has been told.
 func (s *Store) Index() uint64 { return s.window.index.Load() }
+
+// Needs is the feature level of the newest command among those applied: a build
+// below it cannot follow this state.
+func (s *Store) Needs() uint64 { return s.window.needs.Load() }
 
 // Changed returns a channel that is closed once Index rises. To miss nothing, get
 // it before looking at Index or Entries.

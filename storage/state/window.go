@@ -12,6 +12,7 @@ import (
 // index as others see it: whoever has seen the index finds its entry.
 type window struct {
 	index atomic.Uint64 // changed under mu
+	needs atomic.Uint64 // feature level; rises before an entry that raises it is added
 
 	mu      sync.Mutex
 	floor   uint64 // every entry above it is in entries

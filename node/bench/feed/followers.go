@@ -109,7 +109,7 @@ func (c *crowd) follow() {
 		voters = append(voters, spec.NodeID(id))
 	}
 	for _, f := range c.list {
-		f.feed = feed.Follow(feed.Config{Port: f.port, Voters: func() []spec.NodeID { return voters }, Store: f.state})
+		f.feed = feed.Follow(feed.Config{Port: f.port, Voters: func() []spec.NodeID { return voters }, Store: f.state, Level: state.Level})
 		f.feed.Start()
 	}
 }

@@ -125,7 +125,7 @@ func (g *Servers) takeIn(s *server) error {
 	}
 	_, err := g.propose(&wire.Command{Body: &wire.Command_PutNode{PutNode: &wire.PutNode{Node: &wire.Node{
 		Id: s.id, Roles: []string{string(spec.RoleVoter)}, Region: "r1", Zone: s.id, ClusterAddr: s.port.Addr(),
-		State: wire.NodeState_NODE_STATE_ACTIVE, Level: 1, JoinedMs: time.Now().UnixMilli(),
+		State: wire.NodeState_NODE_STATE_ACTIVE, Level: state.Level, JoinedMs: time.Now().UnixMilli(),
 	}}}})
 	return err
 }
