@@ -32,11 +32,11 @@ func (r *request) identify(s auth.Scope) error {
 	if code != "" {
 		return r.refuseKey(text, code)
 	}
-	if r.g.cfg.State.Age() > who.MaxAge {
+	if r.g.cfg.State.Age() > who.MaxAge() {
 		return &spec.Error{Code: spec.CodeStaleState, Message: "This gateway has been cut off from the cluster's state for longer than the tenant allows."}
 	}
 	r.who = who
-	if !who.May(s) {
+	if !who.MayScope(s) {
 		return &spec.Error{Code: spec.CodeForbidden, Message: "The key lacks the scope " + s.String() + "."}
 	}
 	return nil

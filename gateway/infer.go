@@ -84,7 +84,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if err != nil {
 		return err
 	}
-	x.Body, x.Conn, x.Topology = body, r.ctx.Conn(), r.who.May(auth.Topology)
+	x.Body, x.Conn, x.Topology = body, r.ctx.Conn(), r.who.MayScope(auth.Topology)
 	x.Call = spec.Call{
 		RequestID: r.id, Tenant: r.who.Tenant, Key: r.who.Key, Deployment: d.GetName(), Version: d.GetVersion(),
 		Regions: d.GetRegions(), Path: x.endpoint.Path(), Gateway: r.g.cfg.Self, TraceParent: x.traced,

@@ -3,6 +3,7 @@ package access
 // A Decision is the answer to "may this be done?", with its reason.
 type Decision struct {
 	Allowed  bool    `json:"allowed"`
+	Subject  string  `json:"subject,omitempty"` // whose grants decided: user:ID, key:ID
 	Verb     Verb    `json:"verb"`
 	Resource string  `json:"resource"`
 	Tenant   string  `json:"tenant,omitempty"`  // of the resource

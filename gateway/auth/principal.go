@@ -1,96 +1,151 @@
 package auth
 
 import (
-	"fmt"
 	"time"
 
-	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/access"
 )
 
-// A Scope is a set of things that a key may do.
-type Scope uint8
+// A Kind is how a principal has shown who it is.
+type Kind uint8
 
-// The scopes. An admin may do everything.
+// The kinds.
 const (
-	Infer Scope = 1 << iota
-	Admin
-	Metrics
-	Topology // sees which node served a request
+	OfKey     Kind = iota // an API key
+	OfSession             // an access token
 )
 
-var scopeNames = map[string]Scope{"infer": Infer, "admin": Admin, "metrics": Metrics, "topology": Topology}
-
-// ScopeOf returns the scope of that name.
-func ScopeOf(name string) (Scope, error) {
-	if s, ok := scopeNames[name]; ok {
-		return s, nil
-	}
-	return 0, fmt.Errorf("scope %q: want infer, admin, metrics or topology", name)
-}
-
-// A Principal is who sends a request. It is never changed once made.
+// A Principal is who sends a request. Its fields are never changed once made;
+// what it may do is asked of the table, and so follows the newest state.
 type Principal struct {
-	Key      string
-	Tenant   string
-	Name     string
-	PerMin   uint32        // requests per minute; 0: no limit
-	Limit    string        // the limit's id, as of LimitOf
-	MaxAge   time.Duration // how old the state may be for this tenant
-	scopes   Scope
-	patterns []string
+	Kind    Kind
+	Key     string // id; empty: a session
+	User    string // the session's, or the key's owner; empty: nobody
+	Session string // id; empty: a key
+	Tenant  string
+	Name    string // of the key, or the user's
+	PerMin  uint32 // requests per minute; 0: no limit
+	Limit   string // the limit's id, as of LimitOf; empty: no limit
+
+	table    *Table
+	scopes   *access.Grants // of a key; shared with keys of the like
+	confines *confines      // nil: none
+	previous *previous      // nil: never rotated
 	hash     [32]byte
 	expires  int64 // Unix ms; 0: never
 	revoked  bool
+	of       *user // of a session: the record that it was made from
 }
 
-// May tells whether the principal has the scope.
-func (p *Principal) May(s Scope) bool { return p.scopes&(s|Admin) != 0 }
-
-// MayUse tells whether the principal may use a deployment of that name and owner.
-func (p *Principal) MayUse(name string, tenant string) bool {
-	return p.Sees(tenant) && p.allowed(name)
+// previous is the secret before the last rotation.
+type previous struct {
+	hash  [32]byte
+	until int64 // Unix ms
 }
 
-// Sees tells whether the principal may know of a deployment of that owner.
-func (p *Principal) Sees(tenant string) bool {
-	return tenant == "" || tenant == p.Tenant || p.scopes&Admin != 0
-}
+func (p *Principal) id() string { return p.Key }
 
-func (p *Principal) allowed(name string) bool {
-	if len(p.patterns) == 0 {
-		return true
+// Actor names the principal as the audit log does: key/ID, user/ID.
+func (p *Principal) Actor() string {
+	if p.Kind == OfSession {
+		return "user/" + p.User
 	}
-	for _, pat := range p.patterns {
-		if Match(pat, name) {
+	return "key/" + p.Key
+}
+
+// May tells whether the principal may do that. A key may do what its scopes and
+// the bindings to it allow, and only what its owner may, too. It allocates nothing.
+func (p *Principal) May(v access.Verb, to access.Resource) bool {
+	s := p.table.now.Load()
+	if p.Kind == OfKey {
+		if !p.scopes.Allows(v, to) && !s.keyGrants(p.Key).Allows(v, to) {
+			return false
+		}
+		if p.User == "" {
 			return true
 		}
 	}
-	return false
+	g, ok := s.userGrants(p.User)
+	return ok && g.Allows(v, to)
+}
+
+// Explain is May with the reason.
+func (p *Principal) Explain(v access.Verb, to access.Resource) access.Decision {
+	s := p.table.now.Load()
+	d := s.ownGrants(p).Decide(v, to)
+	d.Subject = p.subject()
+	if !d.Allowed || p.Kind == OfSession || p.User == "" {
+		return d
+	}
+	g, ok := s.userGrants(p.User)
+	owners := g.Decide(v, to)
+	if owners.Allowed {
+		return d
+	}
+	owners.Subject = "user:" + p.User
+	if !ok {
+		owners.Text = "The key's owner, user:" + p.User + ", is disabled or gone."
+		return owners
+	}
+	owners.Text = "The key's owner, user:" + p.User + ", may not do it: " + owners.Text
+	return owners
+}
+
+func (p *Principal) subject() string {
+	if p.Kind == OfSession {
+		return "user:" + p.User
+	}
+	return "key:" + p.Key
+}
+
+// Covers tells whether the principal has all that g gives, and so may give it to
+// others or act on one who has it; else what is missing.
+func (p *Principal) Covers(g access.Grants) (missing access.Permission, ok bool) {
+	s := p.table.now.Load()
+	if missing, ok = s.ownGrants(p).Covers(g); !ok || p.Kind == OfSession || p.User == "" {
+		return missing, ok
+	}
+	owners, _ := s.userGrants(p.User)
+	return owners.Covers(g)
+}
+
+// MayUse tells whether the principal may send requests to a deployment of that
+// name and owner.
+func (p *Principal) MayUse(name string, tenant string) bool {
+	return p.modelAllowed(name) && p.May(access.Infer, access.Resource{Kind: access.KindModel, Name: name, Tenant: tenant})
+}
+
+// Lists tells whether /v1/models shows the principal a deployment of that name and owner.
+func (p *Principal) Lists(name string, tenant string) bool {
+	return p.modelAllowed(name) && p.May(access.ModelsList, access.Resource{Kind: access.KindModel, Name: name, Tenant: tenant})
+}
+
+// Sees tells whether the principal may know that there is something of that
+// tenant: its own, nobody's, or where it may do anything.
+func (p *Principal) Sees(tenant string) bool {
+	if tenant == "" || tenant == p.Tenant {
+		return true
+	}
+	s := p.table.now.Load()
+	if p.Kind == OfKey {
+		if !p.scopes.Sees(tenant) && !s.keyGrants(p.Key).Sees(tenant) {
+			return false
+		}
+		if p.User == "" {
+			return true
+		}
+	}
+	g, _ := s.userGrants(p.User)
+	return g.Sees(tenant)
+}
+
+// MaxAge is how old the state may be by which the principal is let in.
+func (p *Principal) MaxAge() time.Duration {
+	if t := p.table.now.Load().tenants.get(p.Tenant); t != nil {
+		return t.maxAge
+	}
+	return DefaultMaxAge
 }
 
 // LimitOf is the id of a key's limit on requests.
 func LimitOf(key string) string { return "key/" + key + "/rpm" }
-
-func principalOf(k *wire.APIKey, maxAge time.Duration) *Principal {
-	p := &Principal{
-		Key: k.GetId(), Tenant: k.GetTenant(), Name: k.GetName(),
-		PerMin: k.GetRequestsPerMinute(), Limit: LimitOf(k.GetId()),
-		MaxAge: maxAge, patterns: k.GetModels(),
-		expires: k.GetExpiresMs(), revoked: k.GetRevokedMs() != 0 || len(k.GetHash()) != 32,
-	}
-	copy(p.hash[:], k.GetHash())
-	for _, name := range k.GetScopes() {
-		p.scopes |= scopeNames[name] // one that this build does not know gives nothing
-	}
-	return p
-}
-
-// String names a single scope.
-func (s Scope) String() string {
-	for name, have := range scopeNames {
-		if have == s {
-			return name
-		}
-	}
-	return "none"
-}

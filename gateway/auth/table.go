@@ -1,171 +1,166 @@
 package auth
 
 import (
-	"crypto/subtle"
-	"hash/maphash"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/access"
 )
 
-// DefaultMaxAge is how old the state may be where a tenant says nothing.
-const DefaultMaxAge = 900 * time.Second
-
-// StrictMaxAge is what a strict tenant gets: enough for the state feed's own
-// beat, and for nothing else.
-const StrictMaxAge = 2 * time.Second
-
-const shards = 64
-
-// A Table holds every key of the cluster. Identify reads an immutable snapshot;
-// changes copy the shard that they touch.
+// A Table follows the records by which callers are identified. Readers take
+// the snapshot; changes come one at a time and swap it.
 type Table struct {
-	seed   maphash.Seed
-	shards [shards]atomic.Pointer[map[string]*Principal]
-	mu     struct {
+	cluster string // audience of access tokens; empty: none is let in
+	now     atomic.Pointer[snapshot]
+	proven  cache
+	mu      struct {
 		sync.Mutex
-		maxAge map[string]time.Duration // by tenant
+		scopes map[string]*access.Grants // what keys of one tenant with the same scopes share
 	}
 }
 
-// NewTable returns an empty table.
-func NewTable() *Table {
-	t := &Table{seed: maphash.MakeSeed()}
-	t.Reset(nil, nil)
+// New returns an empty table. cluster is the cluster's id.
+func New(cluster string) *Table {
+	t := &Table{cluster: cluster}
+	t.mu.scopes = map[string]*access.Grants{}
+	t.now.Store(newSnapshot())
 	return t
 }
 
-func (t *Table) shard(id []byte) *atomic.Pointer[map[string]*Principal] {
-	return &t.shards[maphash.Bytes(t.seed, id)%shards]
-}
-
-// Identify returns who has the key of that text. now is Unix milliseconds. A
-// non-empty code says why nobody does; the principal comes with the codes for
-// revoked and expired keys too, for the log.
-func (t *Table) Identify(text []byte, now int64) (*Principal, spec.Code) {
-	parsed, ok := Parse(text)
-	if !ok {
-		return nil, spec.CodeInvalidKey
-	}
-	p := (*t.shard(parsed.ID).Load())[string(parsed.ID)]
-	if p == nil {
-		return nil, spec.CodeInvalidKey
-	}
-	hash := Hash(parsed.Secret)
-	if subtle.ConstantTimeCompare(hash[:], p.hash[:]) != 1 {
-		return nil, spec.CodeInvalidKey
-	}
-	if p.revoked {
-		return p, spec.CodeRevokedKey
-	}
-	if p.expires != 0 && now >= p.expires {
-		return p, spec.CodeExpiredKey
-	}
-	return p, ""
-}
-
-// Lookup returns the key of that id, in force or not.
-func (t *Table) Lookup(id string) (*Principal, bool) {
-	p, ok := (*t.shard([]byte(id)).Load())[id]
-	return p, ok
-}
-
-// InForce tells whether the key of that id is known and not revoked.
-func (t *Table) InForce(id string) bool {
-	p, ok := t.Lookup(id)
-	return ok && !p.revoked
-}
-
-// Put adds or replaces one key.
-func (t *Table) Put(k *wire.APIKey) {
+// change swaps the snapshot for one that fn has changed.
+func (t *Table) change(fn func(s *snapshot)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.storeLocked(k.GetId(), principalOf(k, t.maxAgeLocked(k.GetTenant())))
+	next := *t.now.Load()
+	fn(&next)
+	t.now.Store(&next)
 }
 
-// Remove forgets one key.
-func (t *Table) Remove(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.storeLocked(id, nil)
+// mostShared bounds the scopes that are shared: beyond it later keys share anew.
+const mostShared = 10_000
+
+func (t *Table) scopesLocked(k *wire.APIKey) *access.Grants {
+	key := scopesKey(k)
+	if g, ok := t.mu.scopes[key]; ok {
+		return g
+	}
+	if len(t.mu.scopes) >= mostShared {
+		clear(t.mu.scopes)
+	}
+	g := ScopeGrants(k)
+	t.mu.scopes[key] = &g
+	return &g
 }
 
-func (t *Table) storeLocked(id string, p *Principal) {
-	at := t.shard([]byte(id))
-	old := *at.Load()
-	next := make(map[string]*Principal, len(old)+1)
-	for k, v := range old {
-		next[k] = v
-	}
-	if p == nil {
-		delete(next, id)
-	} else {
-		next[id] = p
-	}
-	at.Store(&next)
+// PutKey adds or replaces one key.
+func (t *Table) PutKey(k *wire.APIKey) {
+	t.change(func(s *snapshot) { s.keys = s.keys.with(t.keyOf(k, t.scopesLocked(k))) })
 }
 
-// Reset replaces everything, as after a snapshot.
-func (t *Table) Reset(keys []*wire.APIKey, tenants []*wire.Tenant) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.mu.maxAge = make(map[string]time.Duration, len(tenants))
-	for _, tn := range tenants {
-		t.mu.maxAge[tn.GetId()] = maxAgeOf(tn)
-	}
-	var fresh [shards]map[string]*Principal
-	for i := range fresh {
-		fresh[i] = make(map[string]*Principal)
-	}
-	for _, k := range keys {
-		id := k.GetId()
-		fresh[maphash.String(t.seed, id)%shards][id] = principalOf(k, t.maxAgeLocked(k.GetTenant()))
-	}
-	for i := range fresh {
-		t.shards[i].Store(&fresh[i])
-	}
+// RemoveKey forgets one key.
+func (t *Table) RemoveKey(id string) {
+	t.change(func(s *snapshot) { s.keys = s.keys.without(id) })
 }
 
-// PutTenant takes over a tenant's settings for its keys.
+// PutTenant adds or replaces one tenant.
 func (t *Table) PutTenant(tn *wire.Tenant) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	age := maxAgeOf(tn)
-	t.mu.maxAge[tn.GetId()] = age
-	for i := range t.shards {
-		old := *t.shards[i].Load()
-		next := make(map[string]*Principal, len(old))
-		for id, p := range old {
-			if p.Tenant == tn.GetId() && p.MaxAge != age {
-				changed := *p
-				changed.MaxAge = age
-				p = &changed
-			}
-			next[id] = p
-		}
-		t.shards[i].Store(&next)
+	t.change(func(s *snapshot) { s.tenants = s.tenants.with(&tenant{tn.GetId(), maxAgeOf(tn)}) })
+}
+
+// RemoveTenant forgets one tenant.
+func (t *Table) RemoveTenant(id string) {
+	t.change(func(s *snapshot) { s.tenants = s.tenants.without(id) })
+}
+
+// PutUser adds or replaces one user.
+func (t *Table) PutUser(u *wire.User) {
+	t.change(func(s *snapshot) { s.users, s.generation = s.users.with(userOf(u)), s.generation+1 })
+}
+
+// RemoveUser forgets one user.
+func (t *Table) RemoveUser(id string) {
+	t.change(func(s *snapshot) { s.users, s.generation = s.users.without(id), s.generation+1 })
+}
+
+// PutRole adds or replaces one custom role.
+func (t *Table) PutRole(r *wire.AccessRole) {
+	t.change(func(s *snapshot) { s.roles, s.generation = s.roles.with(roleOf(r)), s.generation+1 })
+}
+
+// RemoveRole forgets one custom role.
+func (t *Table) RemoveRole(id string) {
+	t.change(func(s *snapshot) { s.roles, s.generation = s.roles.without(id), s.generation+1 })
+}
+
+// PutBinding adds or replaces one binding.
+func (t *Table) PutBinding(b *wire.Binding) {
+	t.change(func(s *snapshot) {
+		s.unbind(b.GetId())
+		s.bind(&binding{b.GetId(), b.GetSubject(), b.GetRole(), b.GetTenant()})
+	})
+}
+
+// RemoveBinding forgets one binding.
+func (t *Table) RemoveBinding(id string) {
+	t.change(func(s *snapshot) { s.unbind(id) })
+}
+
+func (s *snapshot) bind(b *binding) {
+	s.generation++
+	s.bindings = s.bindings.with(b)
+	next := &subject{name: b.subject, bindings: []*binding{b}}
+	if old := s.subjects.get(b.subject); old != nil {
+		next.bindings = append(slices.Clone(old.bindings), b)
+		slices.SortFunc(next.bindings, func(a, b *binding) int { return strings.Compare(a.key, b.key) })
+	} else if isKey(b.subject) {
+		s.keysBound++
+	}
+	s.subjects = s.subjects.with(next)
+}
+
+func (s *snapshot) unbind(id string) {
+	b := s.bindings.get(id)
+	if b == nil {
+		return
+	}
+	s.generation++
+	s.bindings = s.bindings.without(id)
+	old := s.subjects.get(b.subject)
+	left := slices.DeleteFunc(slices.Clone(old.bindings), func(other *binding) bool { return other.key == id })
+	if len(left) > 0 {
+		s.subjects = s.subjects.with(&subject{name: b.subject, bindings: left})
+		return
+	}
+	s.subjects = s.subjects.without(b.subject)
+	if isKey(b.subject) {
+		s.keysBound--
 	}
 }
 
-func (t *Table) maxAgeLocked(tenant string) time.Duration {
-	if age, ok := t.mu.maxAge[tenant]; ok {
-		return age
-	}
-	return DefaultMaxAge
+// PutSession adds or replaces one session.
+func (t *Table) PutSession(in *wire.Session) {
+	t.change(func(s *snapshot) { s.sessions = s.sessions.with(sessionOf(in)) })
 }
 
-// maxAgeOf reads a tenant's allowed age: the record cannot tell 0 from unset,
-// so 0 means the default and a negative number means strict.
-func maxAgeOf(tn *wire.Tenant) time.Duration {
-	switch s := tn.GetAuthMaxAgeS(); {
-	case s == 0:
-		return DefaultMaxAge
-	case s < 0:
-		return StrictMaxAge
-	default:
-		return time.Duration(s) * time.Second
+// RemoveSession forgets one session.
+func (t *Table) RemoveSession(id string) {
+	t.change(func(s *snapshot) { s.sessions = s.sessions.without(id) })
+}
+
+// SetSigning takes over the public part of the secret spec.SessionSigningSecret;
+// empty: no access token is let in. What cannot be read leaves the keys as they were.
+func (t *Table) SetSigning(public []byte) error {
+	keys, err := parseSigning(public)
+	if err == nil {
+		t.change(func(s *snapshot) { s.signing = keys })
 	}
+	return err
+}
+
+// SetEpoch takes over the cluster's session epoch: sessions of another have ended.
+func (t *Table) SetEpoch(epoch uint64) {
+	t.change(func(s *snapshot) { s.epoch = epoch })
 }

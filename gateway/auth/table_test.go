@@ -9,6 +9,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/access"
 )
 
 func newKey(change ...func(*wire.APIKey)) (string, *wire.APIKey) {
@@ -63,24 +64,25 @@ func TestIdentify(t *testing.T) {
 }
 
 func TestPrincipal(t *testing.T) {
+	table := NewTable()
 	_, k := newKey(func(k *wire.APIKey) {
 		k.Scopes, k.Models, k.RequestsPerMinute = []string{"infer", "from-a-later-build"}, []string{"llama-*", "tiny"}, 7
 	})
 	_, a := newKey(func(k *wire.APIKey) { k.Scopes = []string{"admin"} })
-	p, admin := principalOf(k, time.Second), principalOf(a, time.Second)
-	if !p.May(Infer) || p.May(Admin) || p.May(Topology) || p.May(Metrics) {
-		t.Errorf("an infer key has the scopes %b", p.scopes)
-	}
-	for _, s := range []Scope{Infer, Admin, Topology, Metrics} {
-		if !admin.May(s) {
-			t.Errorf("an admin may not %v", s)
+	table.PutKey(k)
+	table.PutKey(a)
+	p, _ := table.Lookup(k.Id)
+	admin, _ := table.Lookup(a.Id)
+	for _, v := range access.Verbs {
+		want := v.Verb == access.Infer || v.Verb == access.ModelsList
+		if got := p.May(v.Verb, access.In("t")); got != want {
+			t.Errorf("an infer key may %s: %v", v.Verb, got)
 		}
-		if got, err := ScopeOf(s.String()); err != nil || got != s {
-			t.Errorf("scope %v is named %q", s, s)
+		for _, in := range []access.Resource{access.Cluster, access.In("t"), access.In("other")} {
+			if !admin.May(v.Verb, in) {
+				t.Errorf("an admin key may not %s in %s", v.Verb, in)
+			}
 		}
-	}
-	if _, err := ScopeOf("root"); err == nil || (Infer|Admin).String() != "none" {
-		t.Error("scopes that are none have names")
 	}
 	for _, c := range []struct {
 		name, tenant string
@@ -100,23 +102,22 @@ func TestPrincipal(t *testing.T) {
 
 func TestTenantsMaxAge(t *testing.T) {
 	table := NewTable()
-	_, before := newKey()
-	table.Put(before)
-	age := func(k *wire.APIKey) time.Duration { p, _ := table.Lookup(k.Id); return p.MaxAge }
-	if age(before) != DefaultMaxAge {
-		t.Errorf("without a tenant: %v", age(before))
+	_, k := newKey()
+	table.PutKey(k)
+	age := func() time.Duration { p, _ := table.Lookup(k.Id); return p.MaxAge() }
+	if age() != DefaultMaxAge {
+		t.Errorf("without a tenant: %v", age())
 	}
 	for s, want := range map[int64]time.Duration{30: 30 * time.Second, -1: StrictMaxAge, 0: DefaultMaxAge} {
-		table.PutTenant(&wire.Tenant{Id: "t", AuthMaxAgeS: s})
-		_, after := newKey()
-		table.Put(after)
-		if age(before) != want || age(after) != want {
-			t.Errorf("%d s: %v for a key before, %v for one after, want %v", s, age(before), age(after), want)
+		if table.PutTenant(&wire.Tenant{Id: "t", AuthMaxAgeS: s}); age() != want {
+			t.Errorf("%d s: %v, want %v", s, age(), want)
 		}
 	}
-	table.Reset([]*wire.APIKey{before}, []*wire.Tenant{{Id: "t", AuthMaxAgeS: 9}})
-	if age(before) != 9*time.Second {
-		t.Errorf("after a reset: %v", age(before))
+	if table.Reset([]*wire.APIKey{k}, []*wire.Tenant{{Id: "t", AuthMaxAgeS: 9}}); age() != 9*time.Second {
+		t.Errorf("after a reset: %v", age())
+	}
+	if table.RemoveTenant("t"); age() != DefaultMaxAge {
+		t.Errorf("after its tenant was removed: %v", age())
 	}
 }
 
@@ -169,16 +170,9 @@ func TestConcurrentChanges(t *testing.T) {
 	if !revoked.Load() {
 		t.Error("never revoked")
 	}
-	if n := size(table); n != 2 {
+	if n := table.now.Load().keys.n; n != 2 {
 		t.Errorf("%d keys are left", n)
 	}
-}
-
-func size(t *Table) (n int) {
-	for i := range t.shards {
-		n += len(*t.shards[i].Load())
-	}
-	return n
 }
 
 func TestIdentifyAllocatesNothing(t *testing.T) {
