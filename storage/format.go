@@ -15,7 +15,9 @@ import (
 //	1  log, stable store and state machine as of the first release
 //	2  indexes of keys by expiry and of deployments by model, which package state
 //	   makes from the records of an older database
-const Format uint32 = 2
+//	3  tables and indexes of users, roles, bindings, sessions and the audit log, indexes
+//	   of keys by owner and of deployments by tenant
+const Format uint32 = 3
 
 // pebbleFormat is the version of Pebble's own files. It rises in a release after
 // the one that could read it, so that a member which was upgraded can go back.

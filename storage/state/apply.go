@@ -93,7 +93,7 @@ func (s *Store) applyLocked(e *wire.Entry, c *wire.Command) (result *wire.Result
 	t := s.beginLocked(e.GetIndex(), c)
 	defer t.batch.Close()
 	result = t.run()
-	at := position{index: e.GetIndex(), term: max(was.term, e.GetTerm()), level: max(was.level, uint64(c.GetLevel()))}
+	at := position{index: e.GetIndex(), term: max(was.term, e.GetTerm()), level: max(was.level, t.level())}
 	t.set([]byte{positionMark}, at.encode())
 	must(s.db.Apply(t.batch))
 
@@ -111,12 +111,33 @@ func decodeCommand(raw []byte) (*wire.Command, error) {
 	if err := proto.Unmarshal(raw, c); err != nil {
 		return nil, fmt.Errorf("%w: it is no command: %w", ErrLevel, err)
 	}
-	if c.GetLevel() > Level || c.GetBody() == nil {
-		return nil, fmt.Errorf("%w: it needs feature level %d, and this build knows the commands up to level %d: upgrade this node",
-			ErrLevel, max(c.GetLevel(), Level+1), Level)
+	if needs := needs(c); needs > Level {
+		return nil, fmt.Errorf("%w: it needs feature level %d, and this build knows the commands up to level %d: upgrade this node", ErrLevel, needs, Level)
 	}
 	return c, nil
 }
+
+// needs is the feature level that it takes to apply a command: what its proposer
+// says, and no less than its body came with. It is above Level for a body that
+// this build does not carry out, whatever the proposer says.
+func needs(c *wire.Command) uint32 {
+	m := c.ProtoReflect()
+	body := m.WhichOneof(m.Descriptor().Oneofs().ByName("body"))
+	switch {
+	case body == nil || body.Number() > lastBody:
+		return max(c.GetLevel(), Level+1)
+	case body.Number() >= secondLevel:
+		return max(c.GetLevel(), 2)
+	}
+	return c.GetLevel()
+}
+
+// Numbers of the bodies in wire.Command: the first that feature level 2 brought,
+// and the last that this build knows.
+const (
+	secondLevel = 30
+	lastBody    = 44
+)
 
 // skippedLocked answers an entry that the records have already. It needs writing.
 func (s *Store) skippedLocked(e *wire.Entry) (_ *wire.Result, err error) {

@@ -32,6 +32,22 @@ const (
 	byAge     = 0x84 // index(8) request: remembered requests
 	byExpiry  = 0x85 // milliseconds(8) key: keys that will expire and were not revoked
 	byModel   = 0x86 // model 0 deployment: deployments that run a model
+
+	byKeyOwner         = 0x87 // user 0 key: keys that a user owns, revoked ones included
+	byUserName         = 0x88 // name 0 user
+	byUserSubject      = 0x89 // issuer 0 subject 0 user: users that log in at a provider
+	byUserTenant       = 0x8a // tenant 0 user
+	byRoleTenant       = 0x8b // tenant 0 role
+	byBindingSubject   = 0x8c // subject 0 binding
+	byBindingRole      = 0x8d // role 0 binding
+	byBindingTenant    = 0x8e // tenant 0 binding
+	bySessionUser      = 0x8f // user 0 session
+	bySessionEnd       = 0x90 // milliseconds(8) session: when it expires, or was revoked
+	byDeploymentTenant = 0x91 // tenant 0 deployment
+	byAuditTime        = 0x92 // milliseconds(8) seq(8): the audit log, as the next three
+	byAuditActor       = 0x93 // actor 0 milliseconds(8) seq(8)
+	byAuditTarget      = 0x94 // target 0 milliseconds(8) seq(8)
+	byAuditTenant      = 0x95 // tenant 0 milliseconds(8) seq(8)
 )
 
 var pointerKey = storage.State.Key([]byte{pointerMark})
@@ -53,6 +69,16 @@ func after(prefix []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// timedKey is the key, within a generation, of an entry of an index that is in
+// the order of a time, Unix milliseconds, after the parts.
+func timedKey(index byte, ms int64, name string, parts ...string) []byte {
+	key := []byte{index}
+	for _, p := range parts {
+		key = append(append(key, p...), 0)
+	}
+	return append(append(key, be(uint64(max(ms, 0)))...), name...)
 }
 
 // indexKey is the key, within a generation, of an entry of a secondary index.

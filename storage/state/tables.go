@@ -24,6 +24,10 @@ const (
 	KindToken
 	KindSecret
 	KindSetting
+	KindUser
+	KindRole
+	KindBinding
+	KindSession
 )
 
 // A Ref names one record.
@@ -35,7 +39,7 @@ type Ref struct {
 // A table is where the records of one kind are.
 type table[M proto.Message] struct {
 	id      byte // part of the format on disk and of snapshots
-	kind    Kind
+	kind    Kind // 0: a change of it tells nobody
 	fresh   func() M
 	name    func(M) string
 	indexes func(M) [][]byte // keys of the secondary entries that M has
@@ -57,6 +61,8 @@ const (
 	settingsTable = 0x09 // name -> value
 	requestsTable = 0x0a // request id -> proposer's clock (8 bytes), Result
 	retiredTable  = 0x0b // name of a removed deployment -> its last version (8 bytes)
+	goneTable     = 0x11 // id of a removed user -> index of the entry that removed it (8 bytes)
+	usesTable     = 0x12 // id of an API key -> when it was last used, Unix milliseconds (8 bytes)
 )
 
 func fresh[T any]() *T { return new(T) }
@@ -65,6 +71,9 @@ func none[M proto.Message](M) [][]byte { return nil }
 
 func keyIndexes(k *wire.APIKey) [][]byte {
 	out := [][]byte{indexKey(byTenant, k.GetTenant(), k.GetId())}
+	if k.GetOwner() != "" {
+		out = append(out, indexKey(byKeyOwner, k.GetOwner(), k.GetId()))
+	}
 	if k.GetRevokedMs() == 0 {
 		out = append(out, indexKey(byKeyName, k.GetTenant(), k.GetName(), k.GetId()))
 		if k.GetExpiresMs() > 0 {
@@ -79,10 +88,11 @@ func expiryKey(ms int64, id string) []byte {
 }
 
 func deploymentIndexes(d *wire.Deployment) [][]byte {
-	if d.GetModel() == "" {
-		return nil
+	out := [][]byte{indexKey(byDeploymentTenant, d.GetTenant(), d.GetName())}
+	if d.GetModel() != "" {
+		out = append(out, indexKey(byModel, d.GetModel(), d.GetName()))
 	}
-	return [][]byte{indexKey(byModel, d.GetModel(), d.GetName())}
+	return out
 }
 
 func placementIndexes(p *wire.Placement) [][]byte {
@@ -97,14 +107,18 @@ type section func(name, value []byte) (indexes [][]byte, err error)
 var sections = map[byte]section{
 	nodes.id: nodes.check, tenants.id: tenants.check, apiKeys.id: apiKeys.check, deploys.id: deploys.check,
 	placements.id: placements.check, models.id: models.check, tokens.id: tokens.check, secrets.id: secrets.check,
+	users.id: users.check, roles.id: roles.check, bindings.id: bindings.check, sessions.id: sessions.check, audits.id: audits.check,
 	settingsTable: func([]byte, []byte) ([][]byte, error) { return nil, nil },
 	requestsTable: checkRequest,
-	retiredTable: func(_, value []byte) ([][]byte, error) {
-		if len(value) != 8 {
-			return nil, errors.New("want a version of 8 bytes")
-		}
-		return nil, nil
-	},
+	retiredTable:  checkNumber, goneTable: checkNumber, usesTable: checkNumber,
+}
+
+// checkNumber checks a record that is one number.
+func checkNumber(_, value []byte) ([][]byte, error) {
+	if len(value) != 8 {
+		return nil, errors.New("want a number of 8 bytes")
+	}
+	return nil, nil
 }
 
 var errName = errors.New("the record is not the one that its key names")

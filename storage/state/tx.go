@@ -30,6 +30,14 @@ func (s *Store) beginLocked(index uint64, c *wire.Command) *tx {
 	}
 }
 
+// level is what it takes to apply the entry.
+func (t *tx) level() uint64 {
+	if t.command == nil {
+		return 0
+	}
+	return uint64(needs(t.command))
+}
+
 // run carries the command out, unless its request was answered before, and
 // remembers the answer. A command that is refused leaves nothing but that.
 func (t *tx) run() *wire.Result {
@@ -70,14 +78,20 @@ func (t *table[M]) put(x *tx, m M, old M, existed bool) {
 	for _, k := range t.indexes(m) {
 		x.set(k, nil)
 	}
-	x.refs = append(x.refs, Ref{t.kind, t.name(m)})
+	t.tell(x, m)
+}
+
+func (t *table[M]) tell(x *tx, m M) {
+	if t.kind != 0 {
+		x.refs = append(x.refs, Ref{t.kind, t.name(m)})
+	}
 }
 
 // drop removes a record.
 func (t *table[M]) drop(x *tx, m M) {
 	t.unindex(x, m)
 	x.remove(t.key(t.name(m)))
-	x.refs = append(x.refs, Ref{t.kind, t.name(m)})
+	t.tell(x, m)
 }
 
 func (t *table[M]) unindex(x *tx, m M) {
