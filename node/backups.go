@@ -37,6 +37,7 @@ func (b backups) Begin(ctx context.Context, recipients []string) (gateway.Backup
 type runningBackup struct {
 	manifest backup.Manifest
 	frozen   *state.Frozen
+	history  *backup.History // nil: none
 	to       []backup.Recipient
 }
 
@@ -49,28 +50,59 @@ func (n *Node) beginBackup(ctx context.Context, to []backup.Recipient) (*running
 	if confirmed != nil {
 		n.log.Warn("a backup is made of a state that nobody confirms to be the newest", "index", n.state.Index(), "error", confirmed)
 	}
-	frozen, err := n.state.Freeze()
-	if err != nil {
-		return nil, &spec.Error{Code: spec.CodeInternal, Message: "The state could not be read.", Err: err}
+	b := &runningBackup{to: to}
+	if err := b.freeze(n); err != nil {
+		return nil, &spec.Error{Code: spec.CodeInternal, Message: "The state could not be read.", Err: errors.Join(err, b.Close())}
 	}
-	index, err := frozen.Index()
+	index, err := b.frozen.Index()
 	if err == nil && index == 0 {
 		err = errors.New("this node has no state yet")
 	}
 	if err != nil {
-		return nil, &spec.Error{Code: spec.CodeStaleState, Message: "This node has no state to make a backup of.", Err: errors.Join(err, frozen.Close())}
+		return nil, &spec.Error{Code: spec.CodeStaleState, Message: "This node has no state to make a backup of.", Err: errors.Join(err, b.Close())}
 	}
-	return &runningBackup{frozen: frozen, to: to, manifest: backup.Manifest{
+	b.manifest = backup.Manifest{
 		Format: backup.Format, Cluster: n.member.Cluster, Index: index, Current: confirmed == nil, Time: time.Now(), Node: string(n.id), Build: n.version,
-	}}, nil
+	}
+	return b, nil
+}
+
+// freezes is how often a backup looks for a history: between the state and the
+// list of snapshots, Raft may have taken away what both had.
+const freezes = 3
+
+// freeze takes the state as it is, with as much as a Raft server has of the way there.
+func (b *runningBackup) freeze(n *Node) (err error) {
+	for range freezes {
+		if err := b.Close(); err != nil {
+			return err
+		}
+		if b.frozen, err = n.state.Freeze(); err != nil || n.raft == nil {
+			return err
+		}
+		b.history, err = backup.FindHistory(b.frozen, n.taken, n.raft.Committed(), n.log)
+		if err != nil || b.history != nil {
+			return err
+		}
+	}
+	n.log.Info("a backup is made that restores to one moment alone: this server's log has no older state and all entries from there")
+	return nil
 }
 
 func (b *runningBackup) Name() string  { return backup.Name(b.manifest) }
 func (b *runningBackup) Index() uint64 { return b.manifest.Index }
-func (b *runningBackup) Close() error  { return b.frozen.Close() }
+
+func (b *runningBackup) Close() error {
+	err := b.history.Close()
+	if b.frozen != nil {
+		err = errors.Join(err, b.frozen.Close())
+	}
+	b.history, b.frozen = nil, nil
+	return err
+}
 
 func (b *runningBackup) Write(w io.Writer) error {
-	_, err := backup.Write(w, b.frozen, b.manifest, b.to...)
+	_, err := backup.Write(w, b.frozen, b.history, b.manifest, b.to...)
 	return err
 }
 

@@ -94,7 +94,7 @@ func TestRestore(t *testing.T) {
 		t.Fatalf("the backup says %+v (%v)", m, err)
 	}
 	r := &testNode{t: t, cfg: configured(t, "n1", "north", allRoles...), logs: &lockedBuffer{}}
-	made, err := Restore(r.cfg, bytes.NewReader(raw), []backup.Identity{key}, "test", false, r.logs)
+	made, err := Restore(r.cfg, bytes.NewReader(raw), backup.Point{}, []backup.Identity{key}, "test", false, r.logs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestRestore(t *testing.T) {
 		t.Errorf("restored: %+v", made)
 	}
 	checkSame(t, r.cfg.Node.Data, raw, key, m)
-	if _, err := Restore(r.cfg, bytes.NewReader(raw), []backup.Identity{key}, "test", false, r.logs); err == nil {
+	if _, err := Restore(r.cfg, bytes.NewReader(raw), backup.Point{}, []backup.Identity{key}, "test", false, r.logs); err == nil {
 		t.Error("a member's directory was restored over")
 	}
 
@@ -141,7 +141,7 @@ func checkSame(t *testing.T, dir string, raw []byte, key backup.Identity, m back
 		t.Fatal(err)
 	}
 	defer in.Close()
-	if err := from.ReadSnapshot(in); err != nil {
+	if _, err := in.Into(from, m.Index); err != nil {
 		t.Fatal(err)
 	}
 	if !m.Matches(from.Hash()) {
@@ -218,7 +218,7 @@ func TestADamagedBackupLeavesNothing(t *testing.T) {
 	raw := n.fetchBackup(recipient)
 	c := configured(t, "n1", "north", allRoles...)
 	for what, bad := range map[string][]byte{"cut": raw[:len(raw)-1], "changed": append(bytes.Clone(raw[:len(raw)-20]), make([]byte, 20)...)} {
-		if _, err := Restore(c, bytes.NewReader(bad), []backup.Identity{key}, "test", false, io.Discard); !errors.Is(err, backup.ErrDamaged) || !strings.Contains(err.Error(), "before byte") {
+		if _, err := Restore(c, bytes.NewReader(bad), backup.Point{}, []backup.Identity{key}, "test", false, io.Discard); !errors.Is(err, backup.ErrDamaged) || !strings.Contains(err.Error(), "before byte") {
 			t.Errorf("%s: %v", what, err)
 		}
 		left, err := os.ReadDir(c.Node.Data)
@@ -227,7 +227,7 @@ func TestADamagedBackupLeavesNothing(t *testing.T) {
 		}
 	}
 	other, _, _ := backup.Ephemeral()
-	if _, err := Restore(c, bytes.NewReader(raw), []backup.Identity{other}, "test", false, io.Discard); !errors.Is(err, backup.ErrKey) {
+	if _, err := Restore(c, bytes.NewReader(raw), backup.Point{}, []backup.Identity{other}, "test", false, io.Discard); !errors.Is(err, backup.ErrKey) {
 		t.Errorf("with another's key: %v", err)
 	}
 	// As after a crash in the middle: it is repeated from the beginning.
@@ -235,7 +235,7 @@ func TestADamagedBackupLeavesNothing(t *testing.T) {
 	if err := errors.Join(l.begin("restore"), os.MkdirAll(l.database(), 0o700), os.WriteFile(filepath.Join(l.database(), "rest"), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	made, err := Restore(c, bytes.NewReader(raw), []backup.Identity{key}, "test", true, io.Discard)
+	made, err := Restore(c, bytes.NewReader(raw), backup.Point{}, []backup.Identity{key}, "test", true, io.Discard)
 	if err != nil || made.AdminKey == "" {
 		t.Fatalf("%+v (%v)", made, err)
 	}

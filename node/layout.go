@@ -17,6 +17,7 @@ func (l layout) bootstrap() string     { return filepath.Join(l.dir, "bootstrap.
 func (l layout) context() string       { return filepath.Join(l.dir, "context.json") }
 func (l layout) identity() string      { return filepath.Join(l.dir, "identity") }
 func (l layout) database() string      { return filepath.Join(l.dir, "db") }
+func (l layout) rehearsal() string     { return filepath.Join(l.dir, "rehearsal") }
 func (l layout) snapshots() string     { return filepath.Join(l.dir, "snapshots") }
 func (l layout) models() string        { return filepath.Join(l.dir, "models") }
 func (l layout) engines() string       { return filepath.Join(l.dir, "engines") }

@@ -27,6 +27,7 @@ import (
 	"github.com/lotabots/lotabots/node/config"
 	"github.com/lotabots/lotabots/storage"
 	"github.com/lotabots/lotabots/storage/blobs"
+	"github.com/lotabots/lotabots/storage/snapshot"
 	"github.com/lotabots/lotabots/storage/state"
 )
 
@@ -60,6 +61,7 @@ type Node struct {
 	port     *transport.Port
 	gossip   *gossip.Gossip
 	raft     *consensus.Consensus // voters
+	taken    *snapshot.Store      // Raft's snapshots; voters
 	proposer gateway.Proposer
 	reads    readIndexer // the same part as proposer
 	hashes   *hashes

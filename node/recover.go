@@ -117,12 +117,12 @@ func (l layout) recover(g *ground, r *Recovery) error {
 	return l.finish()
 }
 
-// giveUp are the commands that remove the others and raise the fence.
+// giveUp are the commands that remove the others, raise the fence and end the sessions.
 func (g *ground) giveUp(r *Recovery) []*wire.Command {
 	now := time.Now()
 	out := []*wire.Command{{Body: &wire.Command_PutSetting{PutSetting: &wire.PutSetting{
 		Name: epochSetting, Value: fmt.Sprintf("%d %s %s", r.Epoch, r.Node, now.UTC().Format(time.RFC3339)),
-	}}}}
+	}}}, g.endSessions(now)}
 	for _, id := range r.Removed {
 		if _, known := g.state.Node(id); known {
 			out = append(out, removal(id))

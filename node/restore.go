@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"time"
@@ -22,26 +21,30 @@ import (
 // A Restored is what Restore has made.
 type Restored struct {
 	From     backup.Manifest
-	Cluster  string // the new one's id
-	Index    uint64 // that the new cluster goes on from
-	Endpoint string // URL of the node's gateway
-	AdminKey string // a new one, if it was asked for; shown once
+	At       uint64        // the index that was restored
+	Undone   backup.Undone // of what the backup has beyond that
+	Cluster  string        // the new one's id
+	Index    uint64        // that the new cluster goes on from
+	Endpoint string        // URL of the node's gateway
+	AdminKey string        // a new one, if it was asked for; shown once
 	Removed  []string
 	Models   []string // whose files must be imported again
 }
 
 // Restore makes a new cluster in the node's empty data directory, with this node
-// as its only member, whose state is that of the backup. Nothing runs afterwards.
+// as its only member, whose state is that of the backup at the point. Nothing runs
+// afterwards.
 //
-// At the backup's index the state is the backup's, by hash, or Restore fails. On
-// top of it come the entries that make the cluster a new one, and only these: the
-// old nodes are removed, with all placements; join tokens are revoked; the
-// authority's key is a new one, sealed to this node; this node's record; an admin
-// key, with admin. Everything else is as it was: tenants, keys and revocations,
+// The backup is read twice: before anything is restored, all of it is known to be
+// whole. At its last index the state is the backup's, by hash, or Restore fails, for
+// an earlier point too. On top of the restored state come the entries that make the
+// cluster a new one, and only these: the old nodes are removed, with all placements;
+// join tokens are revoked; the session epoch rises; the authority's key is a new
+// one, sealed to this node; this node's record; an admin key, with admin. Everything else is as it was: tenants, keys and revocations,
 // deployments, models, settings, answers to requests.
 //
 // Where it returns an error, the directory is as empty as before.
-func Restore(c config.Config, file io.Reader, keys []backup.Identity, build string, admin bool, logs io.Writer) (r *Restored, err error) {
+func Restore(c config.Config, file io.ReadSeeker, at backup.Point, keys []backup.Identity, build string, admin bool, logs io.Writer) (r *Restored, err error) {
 	l := layout{c.Node.Data}
 	if !hasVoter(c) {
 		return nil, &spec.Error{Code: spec.CodeInvalidRequest, Param: "node.roles", Message: "The first node of a cluster must have the role voter."}
@@ -61,7 +64,7 @@ func Restore(c config.Config, file io.Reader, keys []backup.Identity, build stri
 		}
 	}()
 	r = &Restored{Endpoint: endpoint(c)}
-	if err := l.restoreState(c, file, keys, build, admin, r, logs); err != nil {
+	if err := l.restoreState(c, file, at, keys, build, admin, r, logs); err != nil {
 		return nil, err
 	}
 	known := client.Context{Endpoints: []string{r.Endpoint}, Key: r.AdminKey}
@@ -107,14 +110,17 @@ func (l layout) vacate() error {
 // clear removes all that a restore makes.
 func (l layout) clear() error {
 	var failed []error
-	for _, path := range []string{l.database(), l.snapshots(), l.identity(), l.membership(), l.context()} {
+	for _, path := range []string{l.database(), l.rehearsal(), l.snapshots(), l.identity(), l.membership(), l.context()} {
 		failed = append(failed, os.RemoveAll(path))
 	}
 	return errors.Join(failed...)
 }
 
 // restoreState brings the database to the state that the new cluster begins with.
-func (l layout) restoreState(c config.Config, file io.Reader, keys []backup.Identity, build string, admin bool, r *Restored, logs io.Writer) (err error) {
+func (l layout) restoreState(c config.Config, file io.ReadSeeker, at backup.Point, keys []backup.Identity, build string, admin bool, r *Restored, logs io.Writer) (err error) {
+	if r.At, err = l.prepare(file, at, keys); err != nil {
+		return err
+	}
 	from, err := backup.NewReader(file, keys...)
 	if err != nil {
 		return err
@@ -126,12 +132,8 @@ func (l layout) restoreState(c config.Config, file io.Reader, keys []backup.Iden
 		return err
 	}
 	defer func() { err = errors.Join(err, g.close()) }()
-	if err := g.state.ReadSnapshot(from); err != nil {
+	if r.Undone, err = from.Into(g.state, r.At); err != nil {
 		return err
-	}
-	if hash, index := g.state.Hash(); !r.From.Matches(hash, index) {
-		return fmt.Errorf("the restored state has the hash %x at index %d, and the backup was made of %s at %d: this build writes records in another way than %s; restore with that build",
-			hash, index, r.From.StateHash, r.From.Index, r.From.Build)
 	}
 	renewed, err := l.renew(c, build, admin, g, r)
 	if err != nil {
@@ -139,6 +141,26 @@ func (l layout) restoreState(c config.Config, file io.Reader, keys []backup.Iden
 	}
 	r.Index, err = consensus.StandAlone(g.Ground, 0, func() ([]*wire.Command, error) { return renewed, nil })
 	return err
+}
+
+// prepare verifies the backup and finds the index of the point. Of states before
+// the last, the backup has no hash: all of it is applied once, aside, and the end
+// held against the hash that it has.
+func (l layout) prepare(file io.ReadSeeker, at backup.Point, keys []backup.Identity) (uint64, error) {
+	m, index, err := backup.Find(file, at, keys...)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil || index == m.Index {
+		return index, err
+	}
+	if _, err := backup.Rehearse(l.rehearsal(), file, keys...); err != nil {
+		return 0, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	return index, os.RemoveAll(l.rehearsal())
 }
 
 // renew makes what must be new, and returns the commands that bring it into the state.
@@ -164,7 +186,7 @@ func (l layout) renew(c config.Config, build string, admin bool, g *ground, r *R
 	sealed.Public = authority.Cert.Raw
 	old, _ := g.state.Secret(authoritySecret)
 	now := time.Now()
-	out := g.forsake(r)
+	out := append(g.forsake(r), g.endSessions(now))
 	out = append(out, &wire.Command{Body: &wire.Command_PutSecret{PutSecret: &wire.PutSecret{Secret: sealed, ExpectVersion: old.GetVersion()}}})
 	self := nodeRecord(c, build)
 	self.SealKey, self.CertSerial = identity.SealPublic(), identity.Leaf().SerialNumber.Text(16)

@@ -52,7 +52,9 @@ func (n *Node) openStorage(context.Context) error {
 	}
 	follow := func(c state.Change) {
 		n.revocations.follow(c, n.state)
-		n.removals.follow(c, n.state.Nodes)
+		if n.removals.follow(c, n.state.Nodes) && n.port != nil { // which is opened before anything is applied
+			n.port.Recheck()
+		}
 	}
 	unfollow := n.state.Subscribe(follow)
 	n.onStop("revocations and removals", func(context.Context) error { unfollow(); return nil })
@@ -184,13 +186,13 @@ func (n *Node) startConsensus(ctx context.Context) error {
 	if err := n.leftBehind(ctx); err != nil { // before it can vote
 		return err
 	}
-	snapshots, err := snapshot.Open(n.layout.snapshots(), 2, n.log)
-	if err != nil {
+	var err error
+	if n.taken, err = snapshot.Open(n.layout.snapshots(), 2, n.log); err != nil {
 		return err
 	}
 	logs := raftlog.New(n.db)
 	n.raft, err = consensus.Open(consensus.Config{
-		ID: n.id, Port: n.port, Logs: logs, Stable: logs, Snapshots: snapshots, FSM: n.state,
+		ID: n.id, Port: n.port, Logs: logs, Stable: logs, Snapshots: n.taken, FSM: n.state,
 		Nodes: n.state.Nodes, Alive: n.gossip.Alive, Address: n.heardAt, Authorise: n.authorise, Log: n.log, Registerer: n.metrics,
 	})
 	if err != nil {

@@ -223,6 +223,9 @@ func (c *Consensus) acquaintances() []spec.NodeID {
 // Term returns Raft's present term.
 func (c *Consensus) Term() uint64 { return c.raft.CurrentTerm() }
 
+// Committed is the index of the last entry that this server knows to be agreed on.
+func (c *Consensus) Committed() uint64 { return c.raft.CommitIndex() }
+
 // Voters lists who votes, by this node's newest configuration.
 func (c *Consensus) Voters() []spec.NodeID {
 	var out []spec.NodeID

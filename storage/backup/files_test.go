@@ -23,7 +23,7 @@ func TestDirectory(t *testing.T) {
 		try(t, err)
 		defer f.Close()
 		try(t, Create(path, func(w io.Writer) error {
-			_, err := Write(w, f, m, key.Recipient())
+			_, err := Write(w, f, nil, m, key.Recipient())
 			return err
 		}))
 		return path

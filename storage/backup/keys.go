@@ -96,7 +96,7 @@ func Reseal(w io.Writer, file io.Reader, key Identity, to ...Recipient) (Manifes
 	if err != nil {
 		return m, fault(c, "the head of the sealed part", err)
 	}
-	if _, err := fmt.Fprintf(w, "%s%d %s\n", mark, Format, line); err != nil {
+	if _, err := fmt.Fprintf(w, "%s%d %s\n", mark, m.Format, line); err != nil {
 		return m, err
 	}
 	out, err := age.Encrypt(w, to...)

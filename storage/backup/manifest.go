@@ -8,19 +8,23 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strconv"
 	"time"
 )
 
 // Format is that of the files that this build writes. It only rises.
-const Format = 1
+const Format = 2
 
 // A Manifest says what a backup is of.
 type Manifest struct {
 	Format    int       `json:"format"`
 	Cluster   string    `json:"cluster"`
-	Index     uint64    `json:"index"`      // of the last entry in the state
+	From      uint64    `json:"from"`       // the lowest index that it restores to; 0: the cluster's first entry
+	Index     uint64    `json:"index"`      // of the last entry in it: the highest
 	StateHash string    `json:"state_hash"` // state.Store's Hash at that index, hex
 	Current   bool      `json:"current"`    // the leader confirmed that the state was the newest; without, newer writes may be missing
+	FromTime  time.Time `json:"from_time"`  // the earliest time that it restores to, UTC
+	ToTime    time.Time `json:"to_time"`    // the latest
 	Time      time.Time `json:"time"`       // when it was begun, UTC
 	Node      string    `json:"node"`       // that made it
 	Build     string    `json:"build"`
@@ -41,7 +45,10 @@ var (
 var ErrNewer = errors.New("the backup has a format that this build does not know: use the build that made it, or a later one")
 
 func (m Manifest) encode() ([]byte, error) {
-	m.Format, m.Time = Format, m.Time.UTC().Truncate(time.Millisecond)
+	for _, t := range []*time.Time{&m.Time, &m.FromTime, &m.ToTime} {
+		*t = t.UTC().Truncate(time.Millisecond)
+	}
+	m.Format = Format
 	raw, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
@@ -66,6 +73,10 @@ func decodeManifest(raw []byte) (Manifest, error) {
 		return m, errors.New("it states no hash of the state")
 	case len(raw) > maxManifest:
 		return m, fmt.Errorf("it has %d bytes and may have %d", len(raw), maxManifest)
+	case m.Format == 1: // which knows one moment
+		m.From, m.FromTime, m.ToTime = m.Index, m.Time, m.Time
+	case m.From > m.Index || m.FromTime.After(m.ToTime):
+		return m, errors.New("it begins after its end")
 	}
 	return m, nil
 }
@@ -106,13 +117,15 @@ func readHead(r io.Reader) (Manifest, []byte, error) {
 		}
 	}
 	number, raw, _ := bytes.Cut(line, []byte(" "))
-	if string(number) != fmt.Sprint(Format) {
-		if len(number) > 0 && len(number) < 6 && bytes.Trim(number, "0123456789") == nil {
-			return Manifest{}, nil, fmt.Errorf("%w: it is %s, and this build knows %d", ErrNewer, number, Format)
-		}
+	if format, err := strconv.ParseUint(string(number), 10, 16); err != nil || format < 1 {
 		return Manifest{}, nil, fault(r, "its first line", errors.New("it states no format"))
+	} else if format > Format {
+		return Manifest{}, nil, fmt.Errorf("%w: it is %d, and this build knows %d", ErrNewer, format, Format)
 	}
 	m, err := decodeManifest(raw)
+	if err == nil && string(number) != strconv.Itoa(m.Format) {
+		err = fmt.Errorf("it states the formats %s and %d", number, m.Format)
+	}
 	if err != nil && !errors.Is(err, ErrNewer) {
 		err = fault(r, "its first line", err)
 	}

@@ -3,7 +3,6 @@ package backup
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
@@ -11,12 +10,11 @@ import (
 
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
-
-	"github.com/lotabots/lotabots/storage/state"
 )
 
-// A Reader opens a backup. What Read gives is the snapshot of the state, and it
-// is whole once Read has said io.EOF: anything wrong with the file, its very end
+// A Reader opens a backup. Read gives the snapshot of the older state in it, to
+// io.EOF; after that, Next gives the entries from there, and what was read is
+// whole once Next has said io.EOF. Anything wrong with the file, its very end
 // included, is another error.
 type Reader struct {
 	Manifest Manifest // as the sealed part says it
@@ -24,8 +22,12 @@ type Reader struct {
 	file   *counted
 	packed *zstd.Decoder
 	sum    hash.Hash
-	left   int // bytes of the present block
-	ended  error
+	left   int   // bytes of the present block
+	based  error // what Read says from now on
+	ended  error // what Next says from now on
+	index  uint64
+	term   uint64
+	buffer bytes.Buffer // the present entry
 }
 
 // NewReader reads the beginning of a backup. Close it.
@@ -72,6 +74,7 @@ func (r *Reader) manifest(line []byte) error {
 		return errors.New("the first line in clear is not the one that was sealed")
 	}
 	r.Manifest, err = decodeManifest(raw)
+	r.index = r.Manifest.From
 	return err
 }
 
@@ -81,40 +84,38 @@ func (r *Reader) full(p []byte) error {
 	return err
 }
 
-func (r *Reader) size() (uint32, error) {
-	var raw [4]byte
-	err := r.full(raw[:])
-	return binary.BigEndian.Uint32(raw[:]), err
-}
-
 // Read gives the next bytes of the snapshot.
 func (r *Reader) Read(p []byte) (int, error) {
-	if r.ended != nil {
-		return 0, r.ended
+	if r.based != nil {
+		return 0, r.based
 	}
 	if len(p) == 0 {
 		return 0, nil
 	}
-	n, err := r.next(p)
-	if err != nil && !errors.Is(err, errWhole) {
-		err = fault(r.file, "the sealed state", err)
+	n, err := r.read(p)
+	if err != nil && !errors.Is(err, errEnd) {
+		r.ended = fault(r.file, "the sealed state", err)
+		err = r.ended
 	}
-	if r.ended = err; errors.Is(err, errWhole) {
-		r.ended = io.EOF
+	if r.based = err; errors.Is(err, errEnd) {
+		r.based = io.EOF
 	}
-	return n, r.ended
+	return n, r.based
 }
 
-var errWhole = errors.New("the backup was read to its good end")
+var errEnd = errors.New("the part was read to its good end")
 
-func (r *Reader) next(p []byte) (int, error) {
+func (r *Reader) read(p []byte) (int, error) {
 	if r.left == 0 {
 		n, err := r.size()
 		switch {
 		case err != nil:
 			return 0, err
 		case n == 0:
-			return 0, r.end()
+			if r.Manifest.Format == 1 { // it has no entries
+				return 0, r.end()
+			}
+			return 0, errEnd
 		case n > blockBytes:
 			return 0, fmt.Errorf("a block claims %d bytes and may have %d", n, blockBytes)
 		}
@@ -148,23 +149,6 @@ func (r *Reader) end() error {
 	if !errors.Is(err, io.EOF) { // the last chunk's seal is checked by this read
 		return err
 	}
-	return errWhole
-}
-
-// Verify reads a backup to its end and every record in it. It does not say who
-// has made it; see the package's comment.
-func Verify(file io.Reader, keys ...age.Identity) (Manifest, error) {
-	r, err := NewReader(file, keys...)
-	if err != nil {
-		return Manifest{}, err
-	}
-	defer r.Close()
-	index, err := state.CheckSnapshot(r)
-	if err == nil && index != r.Manifest.Index {
-		err = fmt.Errorf("the state is of index %d, and the manifest says %d", index, r.Manifest.Index)
-	}
-	if err != nil && !errors.Is(err, state.ErrLevel) {
-		err = fault(r.file, "the state in it", err)
-	}
-	return r.Manifest, err
+	r.ended = io.EOF
+	return errEnd
 }

@@ -2,8 +2,13 @@ package state
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"io"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/lotabots/lotabots/cluster/wire"
 )
 
 // A Frozen is the whole state as it was at one moment, while entries go on being
@@ -31,6 +36,10 @@ func (f *Frozen) Hash() (_ []byte, err error) {
 // Write is Store.WriteSnapshot of that moment.
 func (f *Frozen) Write(w io.Writer) error { return f.write(w) }
 
+// Database is the whole database as it was at that moment, until Close: the log
+// in it has every entry that Raft had given to the state.
+func (f *Frozen) Database() pebble.Reader { return f.snapshot }
+
 // Close lets go of the moment.
 func (f *Frozen) Close() error {
 	return f.snapshot.Close()
@@ -53,4 +62,25 @@ func CheckSnapshot(r io.Reader) (index uint64, err error) {
 		return 0, err
 	}
 	return at.index, in.records(func([]byte, []byte, [][]byte) {})
+}
+
+// SnapshotIndex tells the index of the snapshot that r gives next, and leaves it
+// there to be read. The buffer must hold 64 bytes.
+func SnapshotIndex(r *bufio.Reader) (uint64, error) {
+	head, err := r.Peek(len(magic) + positionBytes)
+	if err != nil {
+		return 0, damaged("its head", err)
+	}
+	at, err := (&incoming{r: bufio.NewReader(bytes.NewReader(head)), sum: sha256.New()}).header()
+	return at.index, err
+}
+
+// CheckEntry tells whether ApplyEntry can read the entry's command, as far as that
+// shows without the state. The error wraps ErrLevel.
+func CheckEntry(e *wire.Entry) error {
+	if len(e.GetCommand()) == 0 {
+		return nil
+	}
+	_, err := decodeCommand(e.GetCommand())
+	return err
 }

@@ -27,8 +27,9 @@ func backupCreateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "create",
 		Short: "Write a backup of the cluster's state to a file, encrypted",
-		Long: `Writes the whole state of the cluster, as of one moment and while it runs, to a file that is compressed and encrypted:
-to one or more age public keys (made with age-keygen), or with a passphrase. It is encrypted on the node that makes it.
+		Long: `Writes the whole state of the cluster, while it runs, to a file that is compressed and encrypted: to one or more age public
+keys (made with age-keygen), or with a passphrase. It is encrypted on the node that makes it. Made on a voter, it restores to
+any point from the oldest snapshot that the voter's log still reaches back to; made elsewhere, to the present one alone.
 Model files and the nodes' own configurations are not in it.`,
 		Args: cobra.NoArgs,
 	}
@@ -120,7 +121,7 @@ func tellBackup(w io.Writer, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	fmt.Fprintf(w, "%s: %s, cluster %s as of index %d\n", path, size(uint64(info.Size())), m.Cluster, m.Index)
+	fmt.Fprintf(w, "%s: %s, cluster %s as of index %d\nrestores to %s\n", path, size(uint64(info.Size())), m.Cluster, m.Index, m.Range())
 	if !m.Current {
 		fmt.Fprintf(w, "warning: no leader confirmed that node %s has the newest state: writes of others may be missing\n", m.Node)
 	}
@@ -153,13 +154,13 @@ func backupListCommand() *cobra.Command {
 			}
 		}
 		return show(c, *format, rows, func(w io.Writer) {
-			row(w, "FILE", "SIZE", "CLUSTER", "TIME", "INDEX", "CURRENT", "NODE", "BUILD")
+			row(w, "FILE", "SIZE", "CLUSTER", "FROM", "FROM TIME", "TO", "TO TIME", "CURRENT", "NODE", "BUILD")
 			for _, r := range rows {
 				if r.Problem != "" {
 					row(w, r.File, size(uint64(r.Size)), r.Problem)
 					continue
 				}
-				row(w, r.File, size(uint64(r.Size)), r.Cluster, r.Time.Format(time.RFC3339), r.Index, r.Current, r.Node, r.Build)
+				row(w, r.File, size(uint64(r.Size)), r.Cluster, max(r.From, min(r.Index, 1)), r.FromTime.Format(time.RFC3339), r.Index, r.ToTime.Format(time.RFC3339), r.Current, r.Node, r.Build)
 			}
 		})
 	}
@@ -170,7 +171,9 @@ func backupVerifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Read a backup to its end with its key, and say whether it is whole, or where it is damaged",
-		Args:  cobra.ExactArgs(1),
+		Long: `Reads every record and entry of a backup, and restores it into a temporary directory to compare the hash of the state.
+`,
+		Args: cobra.ExactArgs(1),
 	}
 	keys := keyFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -183,18 +186,34 @@ func backupVerifyCommand() *cobra.Command {
 			return err
 		}
 		defer file.Close()
-		m, err := backup.Verify(file, with...)
+		m, err := verifyBackup(file, with)
 		if err != nil {
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%s is whole: cluster %s as of index %d, made %s on node %s by build %s\nstate hash %s\n",
-			args[0], m.Cluster, m.Index, m.Time.Format(time.RFC3339), m.Node, m.Build, m.StateHash)
+		fmt.Fprintf(c.OutOrStdout(), "%s is whole: cluster %s as of index %d, made %s on node %s by build %s\nrestores to %s\nstate hash %s\n",
+			args[0], m.Cluster, m.Index, m.Time.Format(time.RFC3339), m.Node, m.Build, m.Range(), m.StateHash)
 		if !m.Current {
 			fmt.Fprintln(c.OutOrStdout(), "warning: no leader confirmed that it was the newest state")
 		}
 		return nil
 	}
 	return c
+}
+
+// verifyBackup reads the file, and restores it where nothing is kept.
+func verifyBackup(file io.ReadSeeker, with []backup.Identity) (m backup.Manifest, err error) {
+	if m, err = backup.Verify(file, with...); err != nil {
+		return m, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return m, err
+	}
+	dir, err := os.MkdirTemp("", "lotabots-verify-")
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	return backup.Rehearse(filepath.Join(dir, "db"), file, with...)
 }
 
 // keyFlags adds the flags by which a backup is opened, and returns how to read them.

@@ -39,7 +39,7 @@ func sealedFile(t *testing.T, dir, phrase string) string {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if _, err := backup.Write(file, frozen, backup.Manifest{Cluster: "lb-1", Node: "n1"}, to); err != nil {
+	if _, err := backup.Write(file, frozen, nil, backup.Manifest{Cluster: "lb-1", Node: "n1"}, to); err != nil {
 		t.Fatal(err)
 	}
 	return path

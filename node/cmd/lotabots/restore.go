@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,23 +13,33 @@ import (
 
 	"github.com/lotabots/lotabots/node"
 	"github.com/lotabots/lotabots/node/config"
+	"github.com/lotabots/lotabots/storage/backup"
 )
 
 func restoreCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "restore FILE",
+		Use:   "restore FILE|DIR",
 		Short: "Make a new cluster of a backup, with this node as its first member",
 		Long: `Makes a new cluster in an empty data directory whose state is that of the backup: keys, tenants, deployments and settings
 are as they were. The cluster's id, its gossip key, its authority and this node's identity are new; the old nodes are removed
-and join again under new tokens; nothing is placed; model files must be imported again.
+and join again under new tokens; sessions end; nothing is placed; model files must be imported again.
+
+Without --index and --time it restores the newest state; with one of them that of an earlier point, which lotabots backup ls
+shows the range of. Of a directory it takes the backup that reaches to the point.
 
 Give the node's own configuration as for lotabots init. Where it fails, the directory is as empty as before.`,
 		Args: cobra.ExactArgs(1),
 	}
 	keys := keyFlags(c)
 	admin := c.Flags().Bool("new-admin-key", false, "make a new admin key and print it, where the old one is lost")
+	point := pointFlags(c)
+	cluster := c.Flags().String("of-cluster", "", "id of the cluster whose backups are meant, where a directory has those of several")
 	config.AddFlags(c.Flags())
 	c.RunE = func(c *cobra.Command, args []string) error {
+		at, err := point()
+		if err != nil {
+			return err
+		}
 		with, err := keys()
 		if err != nil {
 			return err
@@ -37,14 +48,21 @@ Give the node's own configuration as for lotabots init. Where it fails, the dire
 		if err != nil {
 			return err
 		}
-		file, err := os.Open(args[0])
+		path, err := chosen(args[0], *cluster, at)
+		if err != nil {
+			return fmt.Errorf("nothing was restored: %w", err)
+		}
+		file, err := os.Open(path)
 		if err != nil {
 			return err
 		}
 		defer file.Close()
-		made, err := node.Restore(cfg, file, with, version, *admin, c.ErrOrStderr())
+		made, err := node.Restore(cfg, file, at, with, version, *admin, c.ErrOrStderr())
 		if err != nil {
-			return fmt.Errorf("nothing was restored from %s: %w", args[0], err)
+			return fmt.Errorf("nothing was restored from %s: %w", path, err)
+		}
+		if path != args[0] {
+			fmt.Fprintf(c.OutOrStdout(), "backup     %s\n", path)
 		}
 		tellRestored(c.OutOrStdout(), cfg, made)
 		return nil
@@ -52,16 +70,45 @@ Give the node's own configuration as for lotabots init. Where it fails, the dire
 	return c
 }
 
+// pointFlags adds the flags that say what to restore, and returns how to read them.
+func pointFlags(c *cobra.Command) func() (backup.Point, error) {
+	index := c.Flags().Uint64("index", 0, "restore the state as of this index of the log")
+	clock := c.Flags().String("time", "", "restore the state as of the last entry at or before this time, as 2026-11-25T12:00:00Z")
+	c.MarkFlagsMutuallyExclusive("index", "time")
+	return func() (p backup.Point, err error) {
+		if p.Index = *index; c.Flags().Changed("index") && p.Index == 0 {
+			return p, errors.New("--index: the first entry has index 1")
+		}
+		if c.Flags().Changed("time") {
+			if p.Time, err = time.Parse(time.RFC3339, *clock); err != nil {
+				return p, fmt.Errorf("--time: %q is no time: give date, time and zone, as 2026-11-25T12:00:00Z or 2026-11-25T13:00:00+01:00", *clock)
+			}
+		}
+		return p, nil
+	}
+}
+
+// chosen is the backup to restore from: the file itself, or the one of a directory.
+func chosen(path, cluster string, at backup.Point) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return path, err
+	}
+	f, err := backup.Choose(path, cluster, at)
+	return f.Path, err
+}
+
 func tellRestored(w io.Writer, cfg config.Config, r *node.Restored) {
-	fmt.Fprintf(w, "cluster    %s, restored from %s as of index %d\nnode       %s, in %s\n", r.Cluster, r.From.Cluster, r.From.Index, cfg.Node.ID, cfg.Node.Data)
+	fmt.Fprintf(w, "cluster    %s, restored from %s as of index %d\nnode       %s, in %s\n", r.Cluster, r.From.Cluster, r.At, cfg.Node.ID, cfg.Node.Data)
 	if r.AdminKey != "" {
 		fmt.Fprintf(w, "admin key  %s\n           It is also in %s/context.json, which commands with --data %s read.\n", r.AdminKey, cfg.Node.Data, cfg.Node.Data)
 	} else {
 		fmt.Fprintln(w, "admin key  those of before work; give one as LOTABOTS_API_KEY")
 	}
-	fmt.Fprintf(w, `
-warning: whatever was written after %s is undone. Keys that were revoked since then work again: revoke them anew.
-`, r.From.Time.Format(time.RFC3339))
+	fmt.Fprintln(w)
+	tellUndone(w, r)
+	fmt.Fprintf(w, "warning: whatever was written after %s, index %d, is undone and not known here. Keys that were revoked since then work again: revoke them anew.\n",
+		r.From.ToTime.Format(time.RFC3339), r.From.Index)
 	if !r.From.Current {
 		fmt.Fprintln(w, "warning: no leader had confirmed that the backup was of the newest state: earlier writes may be missing too.")
 	}
@@ -72,6 +119,22 @@ warning: whatever was written after %s is undone. Keys that were revoked since t
 		fmt.Fprintf(w, "models:    their files are not in a backup; import them again: %s.\n", strings.Join(r.Models, ", "))
 	}
 	fmt.Fprintf(w, "\nNext:      lotabots node run --data %s\n", cfg.Node.Data)
+}
+
+// tellUndone says what the backup has beyond the restored point.
+func tellUndone(w io.Writer, r *node.Restored) {
+	if r.At == r.From.Index {
+		return
+	}
+	fmt.Fprintf(w, "warning: of index %d to %d, %d writes are undone, with the revocations of %d keys that were there at index %d.\n",
+		r.At+1, r.From.Index, r.Undone.Writes, len(r.Undone.Revoked), r.At)
+	if len(r.Undone.Revoked) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "These keys work again; revoke them anew:")
+	for _, k := range r.Undone.Revoked {
+		fmt.Fprintf(w, "  lotabots keys revoke %s   # %q of tenant %s, revoked %s at index %d\n", k.ID, k.Name, k.Tenant, k.Time.Format(time.RFC3339), k.Index)
+	}
 }
 
 func recoverCommand() *cobra.Command {
