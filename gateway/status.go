@@ -8,7 +8,8 @@ type Status struct {
 	Term       uint64           `json:"term"`
 	StateIndex uint64           `json:"state_index"`
 	StateAgeMS int64            `json:"state_age_ms"`
-	Diverged   string           `json:"state_diverged"` // how this node's copy of the state differs from the cluster's; empty: it is not known to
+	Diverged   string           `json:"state_diverged"`     // how this node's copy of the state differs from the cluster's; empty: it is not known to
+	Unfed      string           `json:"state_not_followed"` // why this node's copy is not kept up; empty: it is, or needs not be
 	Version    string           `json:"version"`
 	Nodes      []NodeStatus     `json:"nodes"`
 	Regions    []RegionStatus   `json:"regions"`

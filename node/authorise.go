@@ -100,10 +100,16 @@ func ofOperators(setting string) error {
 }
 
 // inTime keeps those whose certificate has expired to what renews it: any may
-// ask for another, and voters may do what it takes to have one signed.
+// ask for another, and voters may do what it takes to have one signed. What else
+// is under way when it expires, such as the state feed, ends then.
 func inTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, ok := transport.PeerOf(r)
+		if ok && !p.Until.IsZero() && !renews(p, r.URL.Path) {
+			ctx, cancel := context.WithDeadline(r.Context(), p.Until)
+			defer cancel()
+			r = r.WithContext(ctx)
+		}
 		if ok && p.Expired && !renews(p, r.URL.Path) {
 			w.Header().Set("Connection", "close") // the next one may come with a new certificate
 			http.Error(w, "the peer's certificate has expired: it may renew it, and nothing else", http.StatusForbidden)

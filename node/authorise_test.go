@@ -105,6 +105,23 @@ func TestExpiredOnlyRenew(t *testing.T) {
 
 // TestOnlyVotersSpeakRaft: Raft takes whoever speaks it for a server, so that a
 // worker who did could lead the cluster.
+// TestWhatStandsEndsWithTheCertificate, as it would not begin after that.
+func TestWhatStandsEndsWithTheCertificate(t *testing.T) {
+	h := inTime(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s goes on", r.URL.Path)
+		}
+	}))
+	until := time.Now().Add(100 * time.Millisecond)
+	r := httptest.NewRequest("GET", "/feed", nil)
+	h.ServeHTTP(httptest.NewRecorder(), r.WithContext(transport.WithPeer(r.Context(), transport.Peer{ID: "p", Until: until})))
+	if time.Now().Before(until) {
+		t.Error("it ended too soon")
+	}
+}
+
 func TestOnlyVotersSpeakRaft(t *testing.T) {
 	n1 := found(t, "n1", "north")
 	for _, m := range []*testNode{n1.join("w1", "north", "worker"), n1.join("g1", "north", "gateway")} {

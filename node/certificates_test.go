@@ -133,6 +133,7 @@ func TestRemovedNode(t *testing.T) {
 	w := n1.join("w1", "north", "worker")
 	w.ready()
 	n1.admin("DELETE", "/admin/v1/nodes/w1", nil, nil)
+	await(t, 5*time.Second, "its standing feed is cut", func() bool { return w.node.following() != nil })
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, "GET", "http://n1/applied?index=1", nil)

@@ -64,6 +64,9 @@ func (o operations) Status(ctx context.Context) (*gateway.Status, error) {
 	} else if leader, ok := n.leaderHint(); ok {
 		s.Leader = string(leader)
 	}
+	if err := n.following(); err != nil && n.stateAge() > freshEnough {
+		s.Unfed = err.Error()
+	}
 	n.statusNodes(s)
 	n.statusLoad(s)
 	s.Lacking = n.askLacking(ctx, spec.NodeID(s.Leader))

@@ -49,8 +49,11 @@ func (n *Node) awaitReady(ctx context.Context) {
 	}
 }
 
+// freshEnough is the age of a copy of the state that nobody need worry about.
+const freshEnough = 2 * time.Second
+
 func (n *Node) unready() string {
-	if age := n.stateAge(); age > 2*time.Second {
+	if age := n.stateAge(); age > freshEnough {
 		why := "its copy of the state is not known to be current"
 		if err := n.following(); err != nil {
 			why += ": " + err.Error()

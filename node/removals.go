@@ -21,10 +21,11 @@ func (r *removals) removed(id spec.NodeID) bool {
 	return ids != nil && (*ids)[id]
 }
 
-// follow takes over what an applied entry changed. Changes come one at a time.
-func (r *removals) follow(c state.Change, nodes func() []*wire.Node) {
+// follow takes over what an applied entry changed, and tells whether that was the
+// record of any node. Changes come one at a time.
+func (r *removals) follow(c state.Change, nodes func() []*wire.Node) bool {
 	if !c.Reset && !slices.ContainsFunc(c.Records, func(ref state.Ref) bool { return ref.Kind == state.KindNode }) {
-		return
+		return false
 	}
 	ids := map[spec.NodeID]bool{}
 	for _, n := range nodes() {
@@ -33,4 +34,5 @@ func (r *removals) follow(c state.Change, nodes func() []*wire.Node) {
 		}
 	}
 	r.ids.Store(&ids)
+	return true
 }

@@ -142,6 +142,7 @@ func (p *Port) recheck() {
 		case <-p.life.Done():
 			return
 		case <-tick.C:
+		case <-p.look:
 		}
 		now := p.cfg.Clock()
 		for _, c := range p.standing.list(func(c *conn) bool { return c.peer != nil }) {

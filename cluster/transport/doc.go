@@ -9,8 +9,8 @@
 //
 // Who the peer is comes from its certificate alone (Peer). Whether it is let in
 // is for Config.Admit to say: at the handshake, again at each HTTP request, and
-// once a second for connections that stand, so that a removed node is out at
-// once. What it may ask is for the handlers: see PeerOf and RequireRole. Only
+// for connections that stand once a second and at each Recheck, so that a removed
+// node is out at once. What it may ask is for the handlers: see PeerOf and RequireRole. Only
 // join is open to those without a certificate.
 //
 // HTTP/2 is net/http's: the peer's TLS connection is handed to an http.Server,

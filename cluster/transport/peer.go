@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -14,8 +15,9 @@ import (
 type Peer struct {
 	ID      spec.NodeID
 	Roles   []spec.Role
-	Serial  string // of the certificate, hex; see pki.MarkOf
-	Expired bool   // the certificate's time is over; all else is in order
+	Serial  string    // of the certificate, hex; see pki.MarkOf
+	Until   time.Time // the certificate is good, by the port's clock
+	Expired bool      // the certificate's time is over; all else is in order
 }
 
 type peerKey struct{}

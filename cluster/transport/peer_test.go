@@ -125,6 +125,39 @@ func TestARemovedNodeIsOut(t *testing.T) {
 	}
 }
 
+// TestRecheckEndsWhatStands at once, an answer under way included.
+func TestRecheckEndsWhatStands(t *testing.T) {
+	w := newWorld(t)
+	seldom := defaultLimits
+	seldom.recheck = time.Hour
+	a := w.portWith("a", seldom, "127.0.0.1:0", identity(t, w.authority, "a"))
+	b := w.port("b")
+	ended := make(chan struct{})
+	a.Handle("state", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	answer, err := b.Client("state").Get("http://a/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	a.Recheck()
+	select {
+	case <-ended:
+		t.Fatal("a member's answer was ended")
+	case <-time.After(100 * time.Millisecond):
+	}
+	w.remove("b")
+	a.Recheck()
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		t.Error("it stands")
+	}
+}
+
 // TestAnExpiredCertificateIsForAdmitToJudge moves the clock past all certificates.
 func TestAnExpiredCertificateIsForAdmitToJudge(t *testing.T) {
 	w := newWorld(t)

@@ -29,6 +29,7 @@ type Port struct {
 	server   *http.Server
 	incoming *listener // of the HTTP protocols, for server
 	told     sparse    // warnings about strangers
+	look     chan struct{}
 
 	mu struct {
 		sync.Mutex
@@ -58,7 +59,7 @@ func listen(c Config, l limits) (*Port, error) {
 	if c.Identity == nil || c.Identity.Certificate() == nil {
 		return nil, errNoCertificate
 	}
-	p := &Port{cfg: c, limits: l, gate: newGate(l)}
+	p := &Port{cfg: c, limits: l, gate: newGate(l), look: make(chan struct{}, 1)}
 	if err := p.bind(); err != nil {
 		return nil, err
 	}
@@ -130,6 +131,15 @@ func (p *Port) Splice(proto, loopbackAddr string) {
 func (p *Port) Drop(id spec.NodeID) {
 	for _, c := range p.standing.list(func(c *conn) bool { return c.outgoing && c.pooled && c.peer.peer.ID == id }) {
 		c.kill()
+	}
+}
+
+// Recheck has the port ask Admit about every connection that stands, soon: call it
+// when the answers may have changed. It does so once a second in any case.
+func (p *Port) Recheck() {
+	select {
+	case p.look <- struct{}{}:
+	default: // it is about to
 	}
 }
 

@@ -91,16 +91,13 @@ func (p *Port) certificate() (*tls.Certificate, error) {
 	return nil, errNoCertificate
 }
 
-// A vetted peer is one that was let in with a certificate that is good until then.
-type vetted struct {
-	peer  Peer
-	until time.Time
-}
+// A vetted peer is one that was let in.
+type vetted struct{ peer Peer }
 
 // at is the peer as it is to be judged at that time.
 func (v vetted) at(now time.Time) Peer {
 	p := v.peer
-	p.Expired = now.After(v.until)
+	p.Expired = now.After(p.Until)
 	return p
 }
 
@@ -115,14 +112,14 @@ func (p *Port) vet(s tls.ConnectionState, proto string, id spec.NodeID) (vetted,
 	if err != nil {
 		return vetted{}, err
 	}
-	peer := Peer(subject)
+	peer := Peer{ID: subject.ID, Roles: subject.Roles, Serial: subject.Serial, Until: leaf.NotAfter, Expired: subject.Expired}
 	if id != "" && peer.ID != id {
 		return vetted{}, fmt.Errorf("the certificate there is node %s's, not node %s's", peer.ID, id)
 	}
 	if err := p.admit(peer, proto); err != nil {
 		return vetted{}, fmt.Errorf("node %s is not let in: %w", peer.ID, err)
 	}
-	return vetted{peer, leaf.NotAfter}, nil
+	return vetted{peer}, nil
 }
 
 func (p *Port) admit(peer Peer, proto string) error {

@@ -20,6 +20,9 @@ func statusTable(w io.Writer, s gateway.Status) {
 	if s.Diverged != "" {
 		row(w, "ALARM", s.Diverged)
 	}
+	if s.Unfed != "" {
+		row(w, "ALARM", "the state is not followed: "+s.Unfed)
+	}
 	row(w)
 	row(w, "REGION", "NODES", "ALIVE", "DEVICES", "READY INSTANCES")
 	for _, r := range s.Regions {
