@@ -52,7 +52,9 @@ func (n *Node) openStorage(context.Context) error {
 	}
 	follow := func(c state.Change) {
 		n.revocations.follow(c, n.state)
-		n.removals.follow(c, n.state.Nodes)
+		if n.removals.follow(c, n.state.Nodes) && n.port != nil { // which is opened before anything is applied
+			n.port.Recheck()
+		}
 	}
 	unfollow := n.state.Subscribe(follow)
 	n.onStop("revocations and removals", func(context.Context) error { unfollow(); return nil })
