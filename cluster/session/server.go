@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/lotabots/lotabots/cluster/pki"
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -46,9 +47,14 @@ type Config struct {
 
 // A Server opens and refreshes sessions.
 type Server struct {
-	cfg Config
-	mu  struct {
+	cfg       Config
+	metrics   *metrics
+	passwords *hasher
+	discover  singleflight.Group
+	mu        struct {
 		sync.Mutex
+		ring     *keyring  // as last opened
+		provider *provider // as last discovered
 	}
 }
 
@@ -60,14 +66,66 @@ func NewServer(c Config) *Server {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{cfg: c}
+	if c.HTTP == nil {
+		c.HTTP = &http.Client{Timeout: providerTimeout}
+	}
+	c.HTTP = bounded(c.HTTP)
+	m := newMetrics(c.Registerer)
+	return &Server{cfg: c, metrics: m, passwords: newHasher(m)}
 }
 
-// Handler serves POST /session/{login,refresh,sso/begin,sso/finish,exchange,hash}.
-// Whoever mounts it lets nodes with the role gateway alone in, at Protocol.
-func (s *Server) Handler() http.Handler { return http.NotFoundHandler() }
+// current brings this node's state up to date and opens the signing keys. Where it
+// cannot, its error is of CodeNotReady: nothing was begun, and another voter may do better.
+func (s *Server) current(ctx context.Context) (*keyring, error) {
+	if err := s.cfg.Barrier(ctx); err != nil {
+		return nil, &spec.Error{Code: spec.CodeNotReady, Message: "Node " + string(s.cfg.Self) + " cannot tell whether its state is the newest.", Err: err}
+	}
+	return s.keys()
+}
 
-// Maintain looks after the keys that sign access tokens, and after who can open
-// them and the OIDC client's secret, until ctx ends. Every voter runs it: the
-// leader acts, and others where a leader cannot.
-func (s *Server) Maintain(ctx context.Context) { <-ctx.Done() }
+// keys opens the signing keys as this node's state has them.
+func (s *Server) keys() (*keyring, error) {
+	sealed, ok := s.cfg.State.Secret(spec.SessionSigningSecret)
+	if !ok {
+		return nil, spec.Errorf(spec.CodeNotReady, "The keys that sign access tokens have not been made yet.")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.ring != nil && s.mu.ring.version == sealed.GetVersion() {
+		return s.mu.ring, nil
+	}
+	plain, err := s.cfg.Identity.OpenSecret(sealed, s.cfg.Self)
+	if err != nil {
+		return nil, &spec.Error{Code: spec.CodeNotReady, Message: "Node " + string(s.cfg.Self) + " cannot open the keys that sign access tokens.", Err: err}
+	}
+	defer clear(plain)
+	ring, err := parseKeyring(sealed.GetVersion(), plain)
+	if err != nil {
+		return nil, &spec.Error{Code: spec.CodeInternal, Message: "The keys that sign access tokens are damaged.", Err: err}
+	}
+	s.mu.ring = ring
+	return ring, nil
+}
+
+// propose has the cluster agree on the command, in the name of principal who asks
+// from that address. A refusal is an error.
+func (s *Server) propose(ctx context.Context, principal, from string, c *wire.Command) (*wire.Result, error) {
+	c.AtMs, c.Principal, c.From = s.cfg.Clock().UnixMilli(), principal, from
+	result, err := s.cfg.Propose(ctx, c)
+	for range proposals - 1 {
+		if spec.CodeOf(err) != spec.CodeOutcomeUnknown || ctx.Err() != nil { // nil has not that code either
+			break
+		}
+		result, err = s.cfg.Propose(ctx, c)
+	}
+	if err != nil {
+		return nil, asSpec(err)
+	}
+	if result.GetCode() != "" {
+		return nil, &spec.Error{Code: spec.Code(result.GetCode()), Message: sentence(result.GetMessage())}
+	}
+	return result, nil
+}
+
+// proposals is how often a write is asked for whose outcome is not known.
+const proposals = 3

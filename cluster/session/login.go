@@ -1,0 +1,98 @@
+package session
+
+import (
+	"context"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// Methods of a session.
+const (
+	methodPassword = "password"
+	methodOIDC     = "oidc"
+)
+
+// Login opens a session by name and password. An unknown name, a wrong password
+// and a user without one are told by the same answer, after the same time.
+func (s *Server) Login(ctx context.Context, ask spec.Login) (granted *spec.Granted, err error) {
+	defer func() { s.metrics.answered("login", err) }()
+	if len(ask.Name) > maxName || len(ask.Password) > maxPassword || !utf8.ValidString(ask.Name) {
+		return nil, spec.Errorf(spec.CodeLoginFailed, "The name or the password is too long, or no text.")
+	}
+	ring, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	user, known := s.cfg.State.UserByName(ask.Name)
+	kept := ""
+	if known && !user.GetService() {
+		kept = user.GetPassword()
+	}
+	good, outdated, err := s.passwords.verify(ctx, kept, ask.Password)
+	if err != nil {
+		return nil, err
+	}
+	if !good {
+		return nil, spec.Errorf(spec.CodeLoginFailed, "The name or the password is wrong.")
+	}
+	if user.GetDisabledMs() != 0 { // told to those alone who know the password
+		return nil, spec.Errorf(spec.CodeUserDisabled, "The user %s is disabled.", user.GetName())
+	}
+	if outdated {
+		s.upgrade(ctx, user, ask)
+	}
+	return s.begin(ctx, ring, beginning{user: user.GetId(), method: methodPassword, id: random(idLen), from: ask.From, agent: ask.Agent})
+}
+
+// upgrade keeps the password at present costs. The log-in does not depend on it.
+func (s *Server) upgrade(ctx context.Context, user *wire.User, ask spec.Login) {
+	text, err := s.passwords.hash(ctx, ask.Password)
+	if err == nil {
+		next := proto.CloneOf(user)
+		next.Password, next.ChangedMs = text, s.cfg.Clock().UnixMilli()
+		_, err = s.propose(ctx, "user/"+user.GetId(), plainly(ask.From, maxFrom), &wire.Command{Body: &wire.Command_PutUser{
+			PutUser: &wire.PutUser{User: next, ExpectVersion: user.GetVersion()}}})
+	}
+	if err != nil {
+		s.cfg.Log.Info("a password was not hashed anew at present costs; the next log-in tries again", "user", user.GetId(), "error", err)
+	}
+}
+
+// A beginning is a session to be opened for a user who has been identified.
+type beginning struct {
+	user, method, id, from, agent string
+}
+
+// begin opens the session. CodeAlreadyExists: its id has been used.
+func (s *Server) begin(ctx context.Context, ring *keyring, b beginning) (*spec.Granted, error) {
+	now := s.cfg.Clock()
+	token := refreshToken{session: b.id, family: random(secretLen), generation: 1, secret: random(secretLen)}
+	record := &wire.Session{
+		Id: b.id, User: b.user, Method: b.method, FamilyHash: hashOf(token.family), RefreshHash: hashOf(token.secret), Generation: 1,
+		CreatedMs: now.UnixMilli(), RefreshedMs: now.UnixMilli(), ExpiresMs: now.Add(s.sessionTTL()).UnixMilli(),
+		From: plainly(b.from, maxFrom), Agent: plainly(b.agent, maxAgent), Epoch: s.epoch(),
+	}
+	result, err := s.propose(ctx, "user/"+b.user, record.From, &wire.Command{Body: &wire.Command_PutSession{PutSession: &wire.PutSession{Session: record}}})
+	if err != nil {
+		return nil, err
+	}
+	return s.grant(ring, record, token, result.GetIndex())
+}
+
+func (s *Server) sessionTTL() time.Duration {
+	return s.duration(spec.SettingSessionTTL, defaultSessionTTL, longest)
+}
+
+// HashPassword makes what the state keeps of a new password.
+func (s *Server) HashPassword(ctx context.Context, name, password string) (text string, err error) {
+	defer func() { s.metrics.answered("hash", err) }()
+	if err := strong(name, password); err != nil {
+		return "", err
+	}
+	return s.passwords.hash(ctx, password)
+}
