@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -35,57 +34,62 @@ type outcome struct {
 	feed, bare   []round
 }
 
-// bench runs everything and prints what came of it.
-func bench(ctx context.Context, s settings) (err error) {
+// bench runs everything.
+func bench(ctx context.Context, s settings) (o *outcome, err error) {
 	if err := enoughFiles(s.followers); err != nil {
-		return err
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "bench-feed")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	finish, err := profileTo(s.profile, "followers")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, finish()) }()
-	o := &outcome{settings: s}
-	authority, err := pki.NewAuthority("bench", time.Now)
+	o = &outcome{settings: s}
+	identities, err := o.identities(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, id := range serverIDs {
-		if _, err := member(authority, dir, id, spec.RoleVoter); err != nil {
-			return err
-		}
-	}
-	began := time.Now()
-	identities := make([]*pki.Identity, s.followers)
-	for i := range identities {
-		if identities[i], err = member(authority, dir, fmt.Sprintf("f%04d", i), spec.RoleWorker); err != nil {
-			return err
-		}
-	}
-	o.certificates = time.Since(began)
 	g, err := startGroup(dir, s.profile)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, g.stop()) }()
 	c := &crowd{}
 	defer func() { err = errors.Join(err, c.close()) }()
 	if c.servers, err = g.addresses(); err != nil {
-		return err
+		return nil, err
 	}
-	if err := c.open(s.followers, func(i int) (*pki.Identity, error) { return identities[i], nil }); err != nil {
-		return err
+	if err := c.open(identities); err != nil {
+		return nil, err
 	}
-	if err := o.run(ctx, g, c); err != nil {
-		return err
+	return o, o.run(ctx, g, c)
+}
+
+// identities makes those of the servers, in dir, and the followers'.
+func (o *outcome) identities(dir string) ([]*pki.Identity, error) {
+	authority, err := pki.NewAuthority("bench", time.Now)
+	if err != nil {
+		return nil, err
 	}
-	o.print(os.Stdout)
-	return nil
+	for _, id := range serverIDs {
+		if _, err := member(authority, dir, id, spec.RoleVoter); err != nil {
+			return nil, err
+		}
+	}
+	began := time.Now()
+	out := make([]*pki.Identity, o.followers)
+	for i := range out {
+		if out[i], err = member(authority, dir, fmt.Sprintf("f%04d", i), spec.RoleWorker); err != nil {
+			return nil, err
+		}
+	}
+	o.certificates = time.Since(began)
+	return out, nil
 }
 
 func (o *outcome) run(ctx context.Context, g *group, c *crowd) error {
@@ -216,7 +220,6 @@ func profileTo(prefix, part string) (finish func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	runtime.SetBlockProfileRate(0)
 	if err := pprof.StartCPUProfile(file); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}

@@ -8,8 +8,10 @@
 // the same code.
 //
 // The followers' databases are in memory, since a thousand on one disk would
-// measure that disk, and their share of the machine is by far the largest: on
-// as many machines the delay would be the network's.
+// measure that disk; with 5,000 keys they take 7 GB. Their share of the processors
+// is by far the largest, so a busy machine shows in the delays first: compare with
+// the broadcast's. On as many machines the delay would be the network's, and up to
+// 50 ms for a server that does not lead to hear that an entry is agreed on.
 //
 // It imports cluster and storage as node/ does, and no other room.
 package main

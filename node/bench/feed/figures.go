@@ -45,12 +45,13 @@ func (o *outcome) print(out io.Writer) {
 	}
 	p99 := func(r round) float64 { return ms(quantile(slices.Clone(r.delays), 0.99)) }
 	cpu := func(r round) float64 { return float64(r.cpu) / 1e3 / float64(len(r.delays)) }
-	var bytes, entries, shares []float64
+	var bytes, shares []float64
+	entries, written := 0, 0
 	for _, r := range o.feed {
 		bytes = append(bytes, float64(r.sent)/float64(len(r.delays)))
 		shares = append(shares, cpu(r))
 		for _, w := range r.writes {
-			entries = append(entries, float64(w.Bytes))
+			entries, written = entries+w.Bytes, written+1
 		}
 	}
 	of := func(n float64) float64 { return n / float64(o.followers) }
@@ -65,7 +66,7 @@ func (o *outcome) print(out io.Writer) {
 		{"feed_server_cpu_over_broadcast", ratio(cpu), "x", 4},
 		{"feed_server_idle_cpu_per_follower", of(float64(o.idle) / 1e3), "us/s", 0},
 		{"feed_bytes_per_entry_and_follower", quantile(bytes, 0.5), "bytes", 0},
-		{"entry_bytes", quantile(entries, 0.5), "bytes", 0},
+		{"entry_bytes", float64(entries) / float64(max(1, written)), "bytes", 0},
 		{"feed_server_memory_per_follower", of(float64(o.memory) / 1024), "KiB", 128},
 		{"feed_catch_up_all", o.catchUp.Seconds(), "s", 0},
 		{"feed_catch_up_server_cpu_per_follower", of(ms(o.catchUpCPU)), "ms", 0},

@@ -66,15 +66,11 @@ func member(a *pki.Authority, dir, id string, role spec.Role) (*pki.Identity, er
 	return i, i.Install(cert, a.Cert.Raw)
 }
 
-// open makes n followers, which do not follow yet.
-func (c *crowd) open(n int, identity func(i int) (*pki.Identity, error)) error {
-	for i := range n {
+// open makes a follower for each identity, which does not follow yet.
+func (c *crowd) open(identities []*pki.Identity) (err error) {
+	for i, me := range identities {
 		f := &follower{}
 		c.list = append(c.list, f)
-		me, err := identity(i)
-		if err != nil {
-			return err
-		}
 		if f.port, err = transport.Listen(transport.Config{Listen: home(i), Identity: me, Resolve: c.resolve}); err != nil {
 			return err
 		}

@@ -24,8 +24,8 @@ func main() {
 	var s settings
 	serve := flag.String("serve", "", "be the servers, in this directory (the benchmark starts them itself)")
 	flag.IntVar(&s.followers, "followers", 1000, "followers of the feed")
-	flag.IntVar(&s.keys, "keys", 10_000, "API keys in the state that followers begin with")
-	flag.Float64Var(&s.rate, "rate", 20, "writes per second")
+	flag.IntVar(&s.keys, "keys", 5000, "API keys in the state that followers begin with")
+	flag.Float64Var(&s.rate, "rate", 10, "writes per second")
 	flag.DurationVar(&s.length, "length", 5*time.Second, "how long to write, per round and way")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds")
 	flag.StringVar(&s.profile, "profile", "", "write CPU profiles of servers and followers to files whose names begin so")
@@ -35,7 +35,10 @@ func main() {
 		err = serveGroup(*serve, s.profile) // until its input ends
 	} else {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		err = bench(ctx, s)
+		var o *outcome
+		if o, err = bench(ctx, s); err == nil {
+			o.print(os.Stdout)
+		}
 		stop()
 	}
 	if err != nil {
