@@ -41,6 +41,11 @@ func (t *tx) putKey(k *wire.APIKey) *wire.Result {
 	if id, taken := t.keyInForce(k.GetTenant(), k.GetName()); taken {
 		return refuse(spec.CodeAlreadyExists, "key %s of tenant %s has the name %q already", id, k.GetTenant(), k.GetName())
 	}
+	if t.level() >= 2 { // an older build would not look
+		if bad := t.checkOwner(k.GetOwner()); bad != nil {
+			return bad
+		}
+	}
 	if k.GetCreatedMs() == 0 {
 		k.CreatedMs = t.at
 	}
@@ -67,11 +72,8 @@ func (t *tx) revokeKey(id string) *wire.Result {
 	if !ok {
 		return refuse(spec.CodeNotFound, "there is no key %q", id)
 	}
-	if k.GetRevokedMs() != 0 {
-		return done(0)
+	if k.GetRevokedMs() == 0 {
+		t.endKey(k)
 	}
-	apiKeys.unindex(t, k)
-	k.RevokedMs = max(t.at, 1)
-	apiKeys.put(t, k, nil, false)
 	return done(0)
 }

@@ -69,13 +69,7 @@ func (t *tx) setNodeState(c *wire.SetNodeState) *wire.Result {
 
 // dropPlacementsOn removes what is placed on a node.
 func (t *tx) dropPlacementsOn(node string) {
-	prefix := indexKey(byNode, node, "")
-	var instances []string
-	t.walk(prefix, nil, func(key, _ []byte) bool {
-		instances = append(instances, string(key[len(prefix):]))
-		return true
-	})
-	for _, id := range instances {
+	for _, id := range t.named(indexKey(byNode, node, "")) {
 		if p, ok := placements.get(t.view, id); ok {
 			placements.drop(t, p)
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // Level is the newest feature level whose commands this build can apply.
-const Level = 1
+const Level = 2
 
 // A Store is the state of one node. Reads may come from any goroutine at any
 // time. Entries and snapshots may come from several goroutines, as they do while a
@@ -34,6 +34,7 @@ type Store struct {
 		sync.Mutex
 		applied  position
 		requests int // remembered
+		audit    auditEnds
 	}
 
 	// mu is held for reading while a read looks up the generation and opens what
@@ -44,16 +45,17 @@ type Store struct {
 	}
 }
 
-// limits bound what is kept beside the records. Requests and life are a part of
-// what apply computes: all nodes must have the same.
+// limits bound what is kept beside the records. Requests, life and audits are a
+// part of what apply computes: all nodes must have the same.
 type limits struct {
 	requests int           // answers remembered
+	audits   int           // entries of the audit log
 	life     time.Duration // of an answer, by the clocks of the proposers
 	entries  int           // in the window
 	bytes    int           // of the commands in the window
 }
 
-var usual = limits{requests: 10_000, life: 24 * time.Hour, entries: 4096, bytes: 16 << 20}
+var usual = limits{requests: 10_000, audits: 1_000_000, life: 24 * time.Hour, entries: 4096, bytes: 16 << 20}
 
 // Open returns the state in db as of its applied index. What a restore left
 // behind that did not come to its end is removed. There may be one Store at a time.
@@ -74,6 +76,7 @@ func open(db *storage.DB, l limits) (s *Store, err error) {
 	}
 	s.writing.applied = v.position()
 	s.writing.requests = v.countRequests()
+	s.writing.audit = v.auditEnds()
 	s.window.needs.Store(s.writing.applied.level)
 	s.window.reset(s.writing.applied.index)
 	return s, nil

@@ -19,6 +19,10 @@ type tx struct {
 	refs     []Ref
 	requests int // remembered
 	limits   limits
+	log      auditEnds // as the entry leaves them
+	notes    []note    // for the audit log, beside what the command itself is about
+	tallies  []string  // of what the command took along
+	stands   bool      // the command is refused, and what it has changed is to stay
 }
 
 // beginLocked needs writing.
@@ -26,7 +30,7 @@ func (s *Store) beginLocked(index uint64, c *wire.Command) *tx {
 	batch := s.db.Pebble().NewIndexedBatch()
 	return &tx{
 		view: view{batch, generationPrefix(s.mu.generation)}, batch: batch, index: index,
-		command: c, at: c.GetAtMs(), requests: s.writing.requests, limits: s.limits,
+		command: c, at: c.GetAtMs(), requests: s.writing.requests, limits: s.limits, log: s.writing.audit,
 	}
 }
 
@@ -39,7 +43,8 @@ func (t *tx) level() uint64 {
 }
 
 // run carries the command out, unless its request was answered before, and
-// remembers the answer. A command that is refused leaves nothing but that.
+// remembers the answer. A command that is refused leaves nothing but that, and its
+// entry in the audit log.
 func (t *tx) run() *wire.Result {
 	if t.command == nil {
 		return &wire.Result{Index: t.index}
@@ -53,12 +58,14 @@ func (t *tx) run() *wire.Result {
 		r.Index = t.index
 		return r
 	}
+	about := t.subject()
 	r := t.dispatch()
-	if r.Code != "" {
+	if r.Code != "" && !t.stands {
 		t.batch.Reset()
-		t.refs = nil
+		t.refs, t.notes, t.tallies = nil, nil, nil
 	}
 	r.Index = t.index
+	t.audit(about, r)
 	t.remember(id, r)
 	return r
 }
@@ -139,7 +146,44 @@ func (t *tx) dispatch() *wire.Result {
 	case *wire.Command_PutSetting:
 		return t.putSetting(b.PutSetting)
 	}
-	panic("state: a command without a body came past decodeCommand")
+	return t.dispatchAccess()
+}
+
+// dispatchAccess carries out the commands of feature level 2.
+func (t *tx) dispatchAccess() *wire.Result {
+	switch b := t.command.GetBody().(type) {
+	case *wire.Command_PutUser:
+		return t.putUser(given(b.PutUser.GetUser()), b.PutUser.GetExpectVersion())
+	case *wire.Command_RemoveUser:
+		return t.removeUser(b.RemoveUser.GetId())
+	case *wire.Command_PutRole:
+		return t.putRole(given(b.PutRole.GetRole()), b.PutRole.GetExpectVersion())
+	case *wire.Command_RemoveRole:
+		return t.removeRole(b.RemoveRole.GetId())
+	case *wire.Command_PutBinding:
+		return t.putBinding(given(b.PutBinding.GetBinding()))
+	case *wire.Command_RemoveBinding:
+		return t.removeBinding(b.RemoveBinding.GetId())
+	case *wire.Command_PutSession:
+		return t.putSession(given(b.PutSession.GetSession()))
+	case *wire.Command_RefreshSession:
+		return t.refreshSession(given(b.RefreshSession))
+	case *wire.Command_RevokeSession:
+		return t.revokeSession(given(b.RevokeSession))
+	case *wire.Command_NoteAudit:
+		return t.noteAudit(given(b.NoteAudit))
+	case *wire.Command_ChangeKey:
+		return t.changeKey(given(b.ChangeKey.GetKey()))
+	case *wire.Command_RotateKey:
+		return t.rotateKey(given(b.RotateKey))
+	case *wire.Command_TouchKeys:
+		return t.touchKeys(b.TouchKeys.GetUses())
+	case *wire.Command_RemoveTenant:
+		return t.removeTenant(b.RemoveTenant.GetId())
+	case *wire.Command_RemoveSetting:
+		return t.removeSetting(b.RemoveSetting.GetName())
+	}
+	panic("state: a command that this build does not carry out came past decodeCommand")
 }
 
 // given is the record of a command; one that was left out is an empty one,
