@@ -64,7 +64,7 @@ type operation struct {
 var unable = []spec.Code{spec.CodeNotReady, spec.CodeNoLeader, spec.CodeStaleState}
 
 var (
-	opLogin    = operation{path: "login", passing: unable}
+	opLogin    = operation{path: "login", passing: append([]spec.Code{spec.CodeBusy}, unable...)}
 	opRefresh  = operation{path: "refresh", again: true, passing: append([]spec.Code{spec.CodeOutcomeUnknown}, unable...)}
 	opBegin    = operation{path: "sso/begin", again: true, passing: unable}
 	opFinish   = operation{path: "sso/finish", passing: []spec.Code{spec.CodeNotReady}} // the provider takes a code once

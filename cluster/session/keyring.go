@@ -62,15 +62,18 @@ func parseKeyring(version uint64, plain []byte) (*keyring, error) {
 func (r *keyring) newest() *heldKey { return &r.keys[len(r.keys)-1] }
 
 // signer is the key that signs at that time: the newest that has been known for
-// long enough, else the one before, else the newest all the same.
+// long enough, else the oldest one in force.
 func (r *keyring) signer(now time.Time) *heldKey {
+	k := r.newest()
 	for i := len(r.keys) - 1; i >= 0; i-- {
-		k := &r.keys[i]
-		if k.inForce(now) && k.CreatedMS+publishedFor.Milliseconds() <= now.UnixMilli() {
-			return k
+		if !r.keys[i].inForce(now) {
+			continue
+		}
+		if k = &r.keys[i]; k.CreatedMS+publishedFor.Milliseconds() <= now.UnixMilli() {
+			break
 		}
 	}
-	return r.newest()
+	return k
 }
 
 func (r *keyring) find(id string) (*heldKey, bool) {

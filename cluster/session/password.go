@@ -40,11 +40,12 @@ var present = costs{memory: 64 << 10, passes: 3, threads: 1}
 type hasher struct {
 	running chan struct{}
 	queue   chan struct{} // running and waiting
+	costs   costs         // of new ones
 	metrics *metrics
 }
 
 func newHasher(m *metrics) *hasher {
-	return &hasher{running: make(chan struct{}, hashesAtOnce), queue: make(chan struct{}, hashesAtOnce+hashesWaiting), metrics: m}
+	return &hasher{running: make(chan struct{}, hashesAtOnce), queue: make(chan struct{}, hashesAtOnce+hashesWaiting), costs: present, metrics: m}
 }
 
 // take waits for the right to hash; release gives it back.
@@ -78,7 +79,7 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	defer release()
 	salt := make([]byte, saltBytes)
 	_, _ = rand.Read(salt) // never fails
-	return phc{costs: present, salt: salt, hash: present.key(password, salt, hashBytes)}.text(), nil
+	return phc{costs: h.costs, salt: salt, hash: h.costs.key(password, salt, hashBytes)}.text(), nil
 }
 
 // verify tells whether the password is the one kept, and whether it should be
@@ -92,11 +93,11 @@ func (h *hasher) verify(ctx context.Context, kept, password string) (good, outda
 	defer release()
 	p, ok := parsePHC(kept)
 	if !ok {
-		present.key(password, make([]byte, saltBytes), hashBytes)
+		h.costs.key(password, make([]byte, saltBytes), hashBytes)
 		return false, false, nil
 	}
 	got := p.costs.key(password, p.salt, uint32(len(p.hash)))
-	return subtle.ConstantTimeCompare(got, p.hash) == 1, p.costs != present, nil
+	return subtle.ConstantTimeCompare(got, p.hash) == 1, p.costs != h.costs, nil
 }
 
 func (c costs) key(password string, salt []byte, length uint32) []byte {

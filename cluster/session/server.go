@@ -77,7 +77,9 @@ func NewServer(c Config) *Server {
 // current brings this node's state up to date and opens the signing keys. Where it
 // cannot, its error is of CodeNotReady: nothing was begun, and another voter may do better.
 func (s *Server) current(ctx context.Context) (*keyring, error) {
-	if err := s.cfg.Barrier(ctx); err != nil {
+	waiting, cancel := context.WithTimeout(ctx, barrierTimeout)
+	defer cancel()
+	if err := s.cfg.Barrier(waiting); err != nil {
 		return nil, &spec.Error{Code: spec.CodeNotReady, Message: "Node " + string(s.cfg.Self) + " cannot tell whether its state is the newest.", Err: err}
 	}
 	return s.keys()
@@ -126,6 +128,9 @@ func (s *Server) propose(ctx context.Context, principal, from string, c *wire.Co
 	}
 	return result, nil
 }
+
+// barrierTimeout is short: a voter that the others do not hear lets another answer.
+const barrierTimeout = 3 * time.Second
 
 // proposals is how often a write is asked for whose outcome is not known.
 const proposals = 3

@@ -9,9 +9,8 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -118,19 +117,20 @@ func (s *Server) FinishSSO(ctx context.Context, ask spec.SSOFinish) (finished *s
 	if len(ask.Flow) > maxSealed || ring.open(now, purposeFlow, ask.Flow, &f) != nil {
 		return nil, ssoFailed("The log-in was not begun in this browser, or long ago.", nil)
 	}
-	p, err := s.provider(ctx)
-	if err != nil {
-		return nil, err
-	}
 	switch {
 	case now.UnixMilli() >= f.EndsMS:
 		return nil, ssoFailed("The log-in took too long.", nil)
 	case subtle.ConstantTimeCompare([]byte(ask.State), []byte(f.State)) != 1:
 		return nil, ssoFailed("The callback is not that of the log-in that was begun in this browser.", nil)
-	case p.issuer != f.Issuer || p.client != f.Client:
-		return nil, ssoFailed("The settings of single sign-on were changed meanwhile.", nil)
 	case ask.Code == "" || len(ask.Code) > maxCode:
 		return nil, ssoFailed("The single sign-on provider sent no code.", nil)
+	}
+	p, err := s.provider(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if p.issuer != f.Issuer || p.client != f.Client {
+		return nil, ssoFailed("The settings of single sign-on were changed meanwhile.", nil)
 	}
 	who, err := s.identify(ctx, p, f, ask.Code)
 	if err != nil {
