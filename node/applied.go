@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
 )
 
 // appliedLimit is how long a write waits to be in force everywhere before its
@@ -35,8 +37,9 @@ func (n *Node) serveApplied(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// awaitApplied asks every living member, and returns those that have not said in
-// time that they have applied the entry.
+// awaitApplied asks every living member, and returns the members that have not
+// said in time that they have applied the entry; of those that do not answer to
+// gossip it is known at once.
 func (n *Node) awaitApplied(ctx context.Context, index uint64) []spec.NodeID {
 	ctx, cancel := context.WithTimeout(ctx, appliedLimit)
 	defer cancel()
@@ -46,10 +49,12 @@ func (n *Node) awaitApplied(ctx context.Context, index uint64) []spec.NodeID {
 		asking  sync.WaitGroup
 	)
 	client := n.port.Client("state")
+	alive := map[spec.NodeID]bool{n.id: true}
 	for _, m := range n.gossip.Members() {
 		if m.ID == n.id {
 			continue
 		}
+		alive[m.ID] = true
 		asking.Go(func() {
 			if !askApplied(ctx, client, m.ID, index) {
 				mu.Lock()
@@ -59,6 +64,12 @@ func (n *Node) awaitApplied(ctx context.Context, index uint64) []spec.NodeID {
 		})
 	}
 	asking.Wait()
+	for _, r := range n.state.Nodes() {
+		if id := spec.NodeID(r.GetId()); !alive[id] && r.GetState() != wire.NodeState_NODE_STATE_REMOVED {
+			lagging = append(lagging, id)
+		}
+	}
+	slices.Sort(lagging)
 	return lagging
 }
 

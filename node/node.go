@@ -21,6 +21,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/infer"
 	"github.com/lotabots/lotabots/cluster/pki"
 	"github.com/lotabots/lotabots/cluster/reconcile"
+	"github.com/lotabots/lotabots/cluster/session"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/transport"
 	"github.com/lotabots/lotabots/gateway"
@@ -68,7 +69,8 @@ type Node struct {
 	follower *feed.Follower // nodes that are no Raft servers
 	infer    *infer.Client
 	models   *blob.Fetcher
-	actors   *actors.System // workers, and voters, who may have to command them
+	actors   *actors.System  // workers, and voters, who may have to command them
+	sessions *session.Server // voters
 	gateway  *gateway.Gateway
 	loop     *reconcile.Reconciler // voters
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/storage/state"
 )
@@ -49,6 +50,11 @@ func (r reading) Settings() []gateway.Setting {
 	return out
 }
 
+// Audit implements gateway.AccessReader.
+func (r reading) Audit(f gateway.AuditFilter, cursor string, limit int) ([]*wire.AuditEntry, string) {
+	return r.Store.Audit(state.AuditFilter(f), cursor, limit)
+}
+
 func (r reading) Age() time.Duration { return r.age() }
 
 // subscribe passes changes of the state on in the gateway's words.
@@ -61,6 +67,8 @@ func (r reading) subscribe(fn func(gateway.Change)) (cancel func()) {
 		fn(out)
 	})
 }
+
+var _ gateway.AccessReader = reading{}
 
 // kinds has gateway.KindOther for what the gateway does not follow.
 var kinds = map[state.Kind]gateway.Kind{

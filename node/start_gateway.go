@@ -14,6 +14,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/gateway/balance"
+	"github.com/lotabots/lotabots/storage/state"
 )
 
 // startGateway opens the API to clients.
@@ -28,6 +29,8 @@ func (n *Node) startGateway(context.Context) error {
 		Models: n, Tokens: tokens{n}, Cluster: operations{n}, Engines: new(engine.Presets).Names(), CheckEngine: checkEngine,
 		Applied: n.awaitApplied, Gateways: n.gateways, Ready: n.ready.check,
 		Barrier: n, Backups: backups{n}, Sound: n.hashes.sound, Hash: n.state.Hash,
+		ClusterID: n.member.Cluster, Sessions: n.issuer(), Seal: n.sealed, VerifyAudit: state.VerifyAudit,
+		Proxies: proxies(n.config.API.Proxies), PublicURL: n.config.API.PublicURL,
 		Registerer: n.metrics, Gatherer: n.metrics, Log: n.log,
 		MaxBody: n.config.API.MaxBody, FirstByte: n.config.API.FirstToken, Between: n.config.API.NextToken,
 		Balance: balance.Config{QueueTimeout: n.config.API.QueueTimeout},

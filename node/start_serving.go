@@ -94,6 +94,7 @@ func (n *Node) serveCluster(context.Context) error {
 		mux.Handle("GET /leader", n.raft.Handler())
 		mux.HandleFunc("GET /lacking", n.serveLacking)
 	}
+	n.startSessions(mux)
 	n.port.Handle("join", n.withEpoch(signer.Handler()))
 	n.port.Handle("state", inTime(mux))
 	n.port.Handle("blob", blob.Handler(n.blobs, n.state.Model))
