@@ -166,3 +166,12 @@ func must[T any](v T, err error) T {
 }
 
 func encodingOf(segment string) ([]byte, error) { return jwt.NewParser().DecodeSegment(segment) }
+
+func rawClaims(t testing.TB, text string) map[string]json.RawMessage {
+	t.Helper()
+	out := map[string]json.RawMessage{}
+	if err := json.Unmarshal([]byte(text), &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
