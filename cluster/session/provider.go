@@ -168,6 +168,10 @@ func (s *Server) identify(ctx context.Context, p *provider, f flow, code string)
 	if err != nil {
 		return nil, err
 	}
+	return s.exchanged(ctx, p, config, f, code)
+}
+
+func (s *Server) exchanged(ctx context.Context, p *provider, config *oauth2.Config, f flow, code string) (*identity, error) {
 	token, err := config.Exchange(ctx, code, oauth2.VerifierOption(f.Verifier))
 	if err != nil {
 		return nil, ssoFailed("The single sign-on provider did not take the code.", withoutBody(err))
