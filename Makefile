@@ -62,7 +62,7 @@ bench-gateway: build ## what a request costs through LotaBots, next to a bare fa
 bench-failover: build ## how long nothing can be written when the leader is killed, and when it hands over
 	@go run ./chaos/cmd/failover -binary bin/lotabots
 
-bench-feed: ## how long after its acknowledgement a write is applied by 1,000 followers (7 GB of memory)
+bench-feed: ## how long after its acknowledgement a write is applied by 1,000 followers (11 GB of memory)
 	@go run ./node/bench/feed
 
 # The other stores are in a module of their own, so that the program does not depend on them.

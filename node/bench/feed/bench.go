@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"runtime/pprof"
+	"strings"
 	"syscall"
 	"time"
 
@@ -36,9 +38,10 @@ type outcome struct {
 
 // bench runs everything.
 func bench(ctx context.Context, s settings) (o *outcome, err error) {
-	if err := enoughFiles(s.followers); err != nil {
+	if err := errors.Join(enoughFiles(s.followers), enoughMemory(s.followers, s.keys, available())); err != nil {
 		return nil, err
 	}
+	debug.SetGCPercent(25) // the followers' databases are in this process's memory
 	dir, err := os.MkdirTemp("", "bench-feed")
 	if err != nil {
 		return nil, err
@@ -209,6 +212,28 @@ func enoughFiles(followers int) error {
 		return fmt.Errorf("%d followers need %d file descriptors, and the process may have %d: see ulimit -n", followers, want, l.Cur)
 	}
 	return nil
+}
+
+// enoughMemory says what to do where the followers' databases would take more than
+// is available; 0: nobody knows.
+func enoughMemory(followers, keys int, available int64) error {
+	if want := int64(followers) * int64(2<<20+2<<10*keys); available > 0 && want > available {
+		return fmt.Errorf("%d followers with %d keys take about %d MiB of memory, and %d MiB are available: see -followers and -keys",
+			followers, keys, want>>20, available>>20)
+	}
+	return nil
+}
+
+// available is the machine's free memory in bytes, where the system tells.
+func available() int64 {
+	raw, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(raw)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); err == nil {
+			return kib << 10
+		}
+	}
+	return 0
 }
 
 // profileTo begins a CPU profile in a file that is named after the prefix.

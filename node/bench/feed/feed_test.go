@@ -74,4 +74,7 @@ func TestFigures(t *testing.T) {
 	if err := enoughFiles(1 << 30); err == nil || !strings.Contains(err.Error(), "ulimit -n") {
 		t.Errorf("a thousand million followers: %v", err)
 	}
+	if enoughMemory(1000, 10_000, 4<<30) == nil || enoughMemory(1000, 1000, 8<<30) != nil || enoughMemory(1<<20, 1, 0) != nil {
+		t.Error("memory is misjudged")
+	}
 }

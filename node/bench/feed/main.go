@@ -24,7 +24,7 @@ func main() {
 	var s settings
 	serve := flag.String("serve", "", "be the servers, in this directory (the benchmark starts them itself)")
 	flag.IntVar(&s.followers, "followers", 1000, "followers of the feed")
-	flag.IntVar(&s.keys, "keys", 5000, "API keys in the state that followers begin with")
+	flag.IntVar(&s.keys, "keys", 4500, "API keys in the state that followers begin with")
 	flag.Float64Var(&s.rate, "rate", 10, "writes per second")
 	flag.DurationVar(&s.length, "length", 5*time.Second, "how long to write, per round and way")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds")
