@@ -19,21 +19,38 @@ func seeded(t testing.TB, seed uint64, n int) []*raft.Log {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var out []*raft.Log
 	for i := range n {
-		var c *wire.Command
-		switch id := fmt.Sprint(rng.IntN(20)); rng.IntN(4) {
-		case 0:
-			c = putKey(id, "acme", "name of "+id)
-		case 1:
-			c = revokeKey(id)
-		case 2:
-			c = putTenant(&wire.Tenant{Id: id, Name: fmt.Sprint(i)})
-		default:
-			c = putSetting(id, string(bytes.Repeat([]byte{'x'}, rng.IntN(2000))))
-		}
+		c := seededCommand(rng, fmt.Sprint(rng.IntN(20)), i)
 		c.RequestId = fmt.Sprintf("r%d", rng.IntN(2*n))
 		out = append(out, &raft.Log{Index: uint64(i + 1), Term: 1, Data: encode(t, c)})
 	}
 	return out
+}
+
+func seededCommand(rng *rand.Rand, id string, i int) *wire.Command {
+	switch rng.IntN(12) {
+	case 0, 1:
+		c := putKey(id, "acme", "name of "+id)
+		c.GetPutKey().Key.Owner = []string{"", "u1", "u2"}[rng.IntN(3)]
+		return c
+	case 2:
+		return revokeKey(id)
+	case 3:
+		return at(1000, revokeKey(id))
+	case 4, 5:
+		return putTenant(&wire.Tenant{Id: id, Name: fmt.Sprint(i)})
+	case 6:
+		return putUser(&wire.User{Id: fmt.Sprint("u", rng.IntN(4)), Name: id}, uint64(rng.IntN(2)))
+	case 7:
+		return removeUser(fmt.Sprint("u", rng.IntN(4)))
+	case 8:
+		return bind(id, fmt.Sprint("user:u", rng.IntN(4)), "viewer", "")
+	case 9:
+		return putSession(id, fmt.Sprint("u", rng.IntN(4)), 9000)
+	case 10:
+		return refresh(id, "f", fmt.Sprint(rng.IntN(3)), fmt.Sprint(rng.IntN(3)))
+	default:
+		return putSetting(id, string(bytes.Repeat([]byte{'x'}, rng.IntN(2000))))
+	}
 }
 
 // references are the hashes of the state at every index.
@@ -59,6 +76,7 @@ func checkHash(t testing.TB, what string, s *Store, want [][]byte) uint64 {
 		t.Fatalf("%s: the records are not those of the applied index, %d", what, at)
 	}
 	checkIndexes(t, what, s)
+	checkLog(t, &replica{Store: s})
 	return at
 }
 

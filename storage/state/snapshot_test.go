@@ -38,6 +38,7 @@ func generations(t testing.TB, r *replica) int {
 
 func TestSnapshotIsTheState(t *testing.T) {
 	a, b := filled(t), newReplica(t)
+	staff(t, a)
 	b.ok(t, putNode(&wire.Node{Id: "old"})) // is gone afterwards
 	try(t, b.Restore(io.NopCloser(bytes.NewReader(snapshotOf(t, a.Store)))))
 	sameHash(t, "restored", a.Store, b.Store)
@@ -45,8 +46,11 @@ func TestSnapshotIsTheState(t *testing.T) {
 		t.Fatalf("at %d with %d generations on disk, want %d with 1", b.Index(), generations(t, b), a.Index())
 	}
 	for i := range 30 { // and goes on alike: indexes and answers came along
-		for _, c := range []*wire.Command{putKey("k1", "acme", "two"), putKey(fmt.Sprintf("k%d", i), "acme", "one"), setNode("n2", removed), revokeKey("k1"), putKey("x", "acme", "one")} {
-			c.RequestId = fmt.Sprintf("fill/%d", i)
+		for _, c := range []*wire.Command{putKey("k1", "acme", "two"), putKey(fmt.Sprintf("k%d", i), "acme", "one"), setNode("n2", removed), revokeKey("k1"), putKey("x", "acme", "one"),
+			refresh("s1", "f", fmt.Sprint(i%10), fmt.Sprint((i+1)%10)), removeUser("bob"), noteAudit(&wire.NoteAudit{Action: "try"})} {
+			if c.GetLevel() < 2 {
+				c.RequestId = fmt.Sprintf("fill/%d", i)
+			}
 			x, y := a.do(t, c), b.do(t, c)
 			if !proto.Equal(x, y) {
 				t.Fatalf("%v\nanswers %v here and %v there", c, x, y)
@@ -142,6 +146,9 @@ func TestHostileSnapshot(t *testing.T) {
 		"another record's name":  {signed(head, record(nodes.key("n2"), encodeNode(t, "n1")), end), ErrSnapshot},
 		"a record that is none":  {signed(head, record(nodes.key("n1"), []byte{0xff}), end), ErrSnapshot},
 		"a short answer":         {signed(head, record([]byte{requestsTable, 'x'}, []byte{1}), end), ErrSnapshot},
+		"a short use":            {signed(head, record([]byte{usesTable, 'x'}, []byte{1}), end), ErrSnapshot},
+		"a short mark":           {signed(head, record([]byte{goneTable, 'x'}, []byte{1}), end), ErrSnapshot},
+		"another entry's number": {signed(head, record(audits.key("12345678"), nil), end), ErrSnapshot},
 		"a short version":        {signed(head, record([]byte{retiredTable, 'x'}, []byte{1}), end), ErrSnapshot},
 		"records out of order":   {signed(head, node("n2"), node("n1"), end), ErrSnapshot},
 		"a record twice":         {signed(head, node("n1"), node("n1"), end), ErrSnapshot},
@@ -228,6 +235,7 @@ func TestGoldenSnapshot(t *testing.T) {
 // cannot be sent on. The digest is made here, or nothing would get past it.
 func FuzzSnapshot(f *testing.F) {
 	seed := filled(f)
+	staff(f, seed)
 	good := snapshotOf(f, seed.Store)
 	f.Add(good[len(magic)+positionBytes : len(good)-sha256.Size])
 	f.Add(append(record(nodes.key("n1"), encodeNode(f, "n1")), 0))
@@ -249,5 +257,13 @@ func FuzzSnapshot(f *testing.F) {
 			r.Placement(k.GetInstance())
 		}
 		r.Keys("acme", "", 10)
+		for _, f := range []AuditFilter{{}, {FromMS: 1, Newest: true}, {Actor: "key/boss"}} {
+			for cursor, more := "", true; more; more = cursor != "" {
+				_, cursor = r.Audit(f, cursor, 3)
+			}
+		}
+		if res := r.do(t, noteAudit(&wire.NoteAudit{Action: "on"})); res.GetCode() != "" {
+			t.Fatalf("%v", res)
+		}
 	})
 }
