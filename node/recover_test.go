@@ -64,6 +64,9 @@ func TestRecover(t *testing.T) {
 
 	n1.start()
 	n1.ready()
+	if sessionEpochOf(n1.node.state) == 0 {
+		t.Error("sessions go on, although their revocations may be lost")
+	}
 	check := func(n *testNode) {
 		t.Helper()
 		await(t, 10*time.Second, "the key works on "+n.cfg.Node.ID, func() bool { return n.get("/v1/models", kept) == http.StatusOK })

@@ -16,17 +16,19 @@ import (
 	"github.com/lotabots/lotabots/node/client"
 	"github.com/lotabots/lotabots/node/config"
 	"github.com/lotabots/lotabots/storage/backup"
+	"github.com/lotabots/lotabots/storage/state"
 )
 
 // A Restored is what Restore has made.
 type Restored struct {
 	From     backup.Manifest
-	At       uint64        // the index that was restored
-	Undone   backup.Undone // of what the backup has beyond that
-	Cluster  string        // the new one's id
-	Index    uint64        // that the new cluster goes on from
-	Endpoint string        // URL of the node's gateway
-	AdminKey string        // a new one, if it was asked for; shown once
+	At       uint64   // the index that was restored
+	Undone   []Undone // of what the backup has beyond that
+	Writes   int      // that it has beyond that
+	Cluster  string   // the new one's id
+	Index    uint64   // that the new cluster goes on from
+	Endpoint string   // URL of the node's gateway
+	AdminKey string   // a new one, if it was asked for; shown once
 	Removed  []string
 	Models   []string // whose files must be imported again
 }
@@ -117,23 +119,49 @@ func (l layout) clear() error {
 }
 
 // restoreState brings the database to the state that the new cluster begins with.
-func (l layout) restoreState(c config.Config, file io.ReadSeeker, at backup.Point, keys []backup.Identity, build string, admin bool, r *Restored, logs io.Writer) (err error) {
-	if r.At, err = l.prepare(file, at, keys); err != nil {
+//
+// Of states before its last, a backup has no hash. So all of it is applied once,
+// aside, and the end held against the hash that it has; it tells what is undone too.
+func (l layout) restoreState(c config.Config, file io.ReadSeeker, at backup.Point, keys []backup.Identity, build string, admin bool, r *Restored, logs io.Writer) error {
+	var err error
+	if r.From, r.At, err = backup.Find(file, at, keys...); err != nil {
 		return err
 	}
-	from, err := backup.NewReader(file, keys...)
-	if err != nil {
+	restore := func(end *state.Store) error {
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		from, err := backup.NewReader(file, keys...)
+		if err != nil {
+			return err
+		}
+		defer from.Close()
+		g, err := l.openGround(c, offlineLogger(logs, c))
+		if err != nil {
+			return err
+		}
+		return errors.Join(l.replay(g, from, end, c, build, admin, r), g.close())
+	}
+	if r.At == r.From.Index {
+		return restore(nil)
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	defer from.Close()
-	r.From = from.Manifest
-	g, err := l.openGround(c, offlineLogger(logs, c))
-	if err != nil {
+	if _, err = backup.Rehearse(l.rehearsal(), file, restore, keys...); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
-	if r.Undone, err = from.Into(g.state, r.At); err != nil {
+	return os.RemoveAll(l.rehearsal())
+}
+
+// replay restores, and makes the cluster a new one. end is the backup's last
+// state, or nil where that is the one to restore.
+func (l layout) replay(g *ground, from *backup.Reader, end *state.Store, c config.Config, build string, admin bool, r *Restored) (err error) {
+	if r.Writes, err = from.Into(g.state, r.At); err != nil {
 		return err
+	}
+	if end != nil {
+		r.Undone = undone(g.state, end)
 	}
 	renewed, err := l.renew(c, build, admin, g, r)
 	if err != nil {
@@ -141,26 +169,6 @@ func (l layout) restoreState(c config.Config, file io.ReadSeeker, at backup.Poin
 	}
 	r.Index, err = consensus.StandAlone(g.Ground, 0, func() ([]*wire.Command, error) { return renewed, nil })
 	return err
-}
-
-// prepare verifies the backup and finds the index of the point. Of states before
-// the last, the backup has no hash: all of it is applied once, aside, and the end
-// held against the hash that it has.
-func (l layout) prepare(file io.ReadSeeker, at backup.Point, keys []backup.Identity) (uint64, error) {
-	m, index, err := backup.Find(file, at, keys...)
-	if err != nil {
-		return 0, err
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil || index == m.Index {
-		return index, err
-	}
-	if _, err := backup.Rehearse(l.rehearsal(), file, keys...); err != nil {
-		return 0, err
-	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return 0, err
-	}
-	return index, os.RemoveAll(l.rehearsal())
 }
 
 // renew makes what must be new, and returns the commands that bring it into the state.

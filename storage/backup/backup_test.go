@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -144,17 +145,43 @@ func TestAlwaysSealed(t *testing.T) {
 
 // TestEveryDamageIsFound changes every byte, cuts at every length and appends.
 func TestEveryDamageIsFound(t *testing.T) {
-	s, key := filled(t, 4), pair(t)
-	raw, _ := written(t, s, key.Recipient())
-	check := func(what string, damaged []byte) {
+	key := pair(t)
+	alone, _ := written(t, filled(t, 4), key.Recipient())
+	s := newServer(t, t.TempDir())
+	defer s.close()
+	for i := range 4 {
+		s.setting(i)
+	}
+	s.snapshot(0)
+	for i := range 4 {
+		s.setting(i)
+	}
+	wound, m := s.backup(key)
+	if m.From != 4 || m.Index != 8 {
+		t.Fatalf("the backup reaches over %s", m.Range())
+	}
+	old, err := os.ReadFile(golden)
+	try(t, err)
+	oldKey, err := age.ParseX25519Identity(fuzzKey)
+	try(t, err)
+	for what, f := range map[string]struct {
+		raw []byte
+		key Identity
+	}{"of one state": {alone, key}, "of several": {wound, key}, "of format 1": {old, oldKey}} {
+		damageEach(t, what, f.raw, f.key)
+	}
+}
+
+func damageEach(t *testing.T, what string, raw []byte, key Identity) {
+	check := func(how string, damaged []byte) {
 		t.Helper()
 		_, err := Verify(bytes.NewReader(damaged), key)
 		if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrKey) && !errors.Is(err, ErrNewer) {
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s, %s: %v", what, how, err)
 		}
 		var d *Damage
 		if errors.As(err, &d) && (d.Part == "" || d.At < 0 || d.At > int64(len(damaged))) {
-			t.Fatalf("%s: the place is %+v", what, d)
+			t.Fatalf("%s, %s: the place is %+v", what, how, d)
 		}
 	}
 	for i := range raw {
@@ -164,15 +191,13 @@ func TestEveryDamageIsFound(t *testing.T) {
 		check(fmt.Sprintf("cut at %d", i), raw[:i])
 	}
 	check("with a byte more", append(bytes.Clone(raw), 0))
-
-	to := emptyState(t)
 	r, err := NewReader(bytes.NewReader(raw[:len(raw)-1]), key)
 	if err == nil {
-		_, err = r.Into(to, r.Manifest.Index)
+		_, err = r.Into(emptyState(t), r.Manifest.Index)
 		r.Close()
 	}
 	if !errors.Is(err, ErrDamaged) {
-		t.Fatalf("a damaged backup was restored: %v", err)
+		t.Fatalf("%s: a damaged backup was restored: %v", what, err)
 	}
 }
 

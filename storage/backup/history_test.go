@@ -157,8 +157,12 @@ func TestTheLogGoesOnMeanwhile(t *testing.T) {
 // TestEntriesThatNobodyAgreedOn has a leader's snapshot come to a server that has
 // entries of its own below it, as one does that led while it was cut off.
 func TestEntriesThatNobodyAgreedOn(t *testing.T) {
-	for _, after := range []int{0, 1, 5} {
-		t.Run(fmt.Sprint(after, " entries after it"), func(t *testing.T) {
+	for _, c := range []struct {
+		after int
+		lost  bool // the snapshot was found damaged later
+		from  uint64
+	}{{0, false, 15}, {1, false, 15}, {5, false, 15}, {5, true, 20}} {
+		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			s, other, key := newServer(t, t.TempDir()), newServer(t, t.TempDir()), pair(t)
 			defer s.close()
 			defer other.close()
@@ -178,12 +182,15 @@ func TestEntriesThatNobodyAgreedOn(t *testing.T) {
 				other.setting(100 + i)
 			}
 			other.snapshot(100)
-			receive(t, s, other)
-			for i := range after {
+			id := receive(t, s, other)
+			for i := range c.after {
 				s.setting(i)
 			}
+			if c.lost {
+				s.lose(id)
+			}
 			raw, m := s.backup(key)
-			if m.From != 15 || m.Index != 15+uint64(after) {
+			if m.From != c.from || m.Index != 15+uint64(c.after) {
 				t.Errorf("the backup reaches over %s", m.Range())
 			}
 			s.checkEach(raw, m, key)
@@ -192,7 +199,7 @@ func TestEntriesThatNobodyAgreedOn(t *testing.T) {
 }
 
 // receive has a server take over another's newest snapshot, as Raft does it.
-func receive(t *testing.T, s, other *server) {
+func receive(t *testing.T, s, other *server) (id string) {
 	t.Helper()
 	all, err := other.taken.List()
 	try(t, err)
@@ -207,31 +214,20 @@ func receive(t *testing.T, s, other *server) {
 	try(t, s.Restore(from))
 	s.last, s.term = other.last, other.term
 	s.record()
+	return sink.ID()
 }
 
-func TestUndone(t *testing.T) {
+func TestMoreThanThePoint(t *testing.T) {
 	s, key := newServer(t, t.TempDir()), pair(t)
 	defer s.close()
-	for _, id := range []string{"early", "late", "kept"} {
-		s.key(id)
-	}
-	s.revoke("early")
-	point := s.last
+	s.key("one")
 	s.setting(1)
-	s.revoke("late")
-	s.key("between")
-	s.revoke("between")
-	s.revoke("late")
-	s.revoke("early")
+	s.lead()
+	s.setting(2)
 	raw, m := s.backup(key)
-	hash, u := restored(t, raw, key, point)
-	if hash != s.hashes[point] || u.Writes != 6 || len(u.Revoked) != 1 {
-		t.Fatalf("undone: %+v", u)
-	}
-	if r := u.Revoked[0]; r.ID != "late" || r.Name != "name of late" || r.Tenant != "default" || r.Index != point+2 || !r.Time.Equal(s.at(point+2)) {
-		t.Errorf("the revocation is %+v", r)
-	}
-	if _, u := restored(t, raw, key, m.Index); u.Writes != 0 || u.Revoked != nil {
-		t.Errorf("with nothing undone: %+v", u)
+	for index, want := range map[uint64]int{1: 2, 2: 1, 3: 1, m.Index: 0} {
+		if _, more := restored(t, raw, key, index); more != want {
+			t.Errorf("beyond index %d there are %d commands, want %d", index, more, want)
+		}
 	}
 }

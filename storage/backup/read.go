@@ -20,7 +20,8 @@ type Reader struct {
 	Manifest Manifest // as the sealed part says it
 
 	file   *counted
-	packed *zstd.Decoder
+	packed io.Reader // what was compressed
+	close  func()
 	sum    hash.Hash
 	left   int   // bytes of the present block
 	based  error // what Read says from now on
@@ -44,10 +45,11 @@ func NewReader(file io.Reader, keys ...age.Identity) (*Reader, error) {
 		}
 		return nil, fault(r.file, "the head of the sealed part", err)
 	}
-	r.packed, err = zstd.NewReader(sealed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderLowmem(true))
+	packed, err := zstd.NewReader(sealed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, fault(r.file, "the compressed part", err)
 	}
+	r.packed, r.close = packed, packed.Close
 	if err := r.manifest(line); err != nil {
 		r.Close()
 		return nil, fault(r.file, "the manifest", err)
@@ -56,7 +58,7 @@ func NewReader(file io.Reader, keys ...age.Identity) (*Reader, error) {
 }
 
 // Close lets go of the memory that reading takes.
-func (r *Reader) Close() { r.packed.Close() }
+func (r *Reader) Close() { r.close() }
 
 func (r *Reader) manifest(line []byte) error {
 	n, err := r.size()

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/storage"
@@ -110,48 +107,33 @@ func (r *Reader) fits(at uint64) error {
 	return nil
 }
 
-// Undone is what a backup has beyond the point that was restored.
-type Undone struct {
-	Writes  int          // commands, with those that were refused
-	Revoked []Revocation // of keys that are in force at the point
-}
-
-// A Revocation is that of a key.
-type Revocation struct {
-	ID, Name, Tenant string
-	Index            uint64
-	Time             time.Time
-}
-
-// Into brings s, which is empty, to index and reads the rest of the backup. Where
-// it returns an error, s is of no use.
-func (r *Reader) Into(s *state.Store, index uint64) (u Undone, err error) {
+// Into brings s, which is empty, to index and reads the rest of the backup, which
+// has so many commands more. Where it returns an error, s is of no use.
+func (r *Reader) Into(s *state.Store, index uint64) (more int, err error) {
 	from := bufio.NewReaderSize(r, 64<<10)
 	if there, err := r.begins(from); err != nil {
-		return u, err
+		return 0, err
 	} else if there {
 		if err = s.ReadSnapshot(from); err == nil {
 			err = r.fits(s.Index())
 		}
 		if err != nil {
-			return u, err
+			return 0, err
 		}
 	}
-	seen := map[string]bool{}
 	for {
 		e, err := r.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return u, r.arrived(s, index)
+			return more, r.arrived(s, index)
 		case err != nil:
-			return u, err
+			return 0, err
 		case e.GetIndex() <= index:
-			_, err = s.ApplyEntry(e)
+			if _, err := s.ApplyEntry(e); err != nil {
+				return 0, err
+			}
 		case len(e.GetCommand()) > 0:
-			err = u.add(s, e, seen)
-		}
-		if err != nil {
-			return u, err
+			more++
 		}
 	}
 }
@@ -169,27 +151,10 @@ func (r *Reader) arrived(s *state.Store, index uint64) error {
 	return nil
 }
 
-func (u *Undone) add(s *state.Store, e *wire.Entry, seen map[string]bool) error {
-	var c wire.Command
-	if err := proto.Unmarshal(e.GetCommand(), &c); err != nil {
-		return err
-	}
-	u.Writes++
-	id := c.GetRevokeKey().GetId()
-	if id == "" || seen[id] {
-		return nil
-	}
-	seen[id] = true
-	if k, ok := s.Key(id); ok && k.GetRevokedMs() == 0 {
-		u.Revoked = append(u.Revoked, Revocation{ID: id, Name: k.GetName(), Tenant: k.GetTenant(), Index: e.GetIndex(), Time: time.UnixMilli(c.GetAtMs()).UTC()})
-	}
-	return nil
-}
-
-// Rehearse restores a backup to its end in dir, which is missing or empty, and
-// fails where the state is not the one that the backup was made of. What it leaves
-// in dir is to be removed.
-func Rehearse(dir string, file io.Reader, keys ...Identity) (m Manifest, err error) {
+// Rehearse restores a backup to its end in dir, which is missing or empty, fails
+// where the state is not the one that the backup was made of, and gives it to then,
+// which may be nil. What is left in dir is to be removed.
+func Rehearse(dir string, file io.Reader, then func(end *state.Store) error, keys ...Identity) (m Manifest, err error) {
 	r, err := NewReader(file, keys...)
 	if err != nil {
 		return m, err
@@ -204,6 +169,8 @@ func Rehearse(dir string, file io.Reader, keys ...Identity) (m Manifest, err err
 	if err != nil {
 		return m, err
 	}
-	_, err = r.Into(s, r.Manifest.Index)
+	if _, err = r.Into(s, r.Manifest.Index); err == nil && then != nil {
+		err = then(s)
+	}
 	return r.Manifest, err
 }

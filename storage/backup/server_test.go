@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 // A server is what a Raft server has on disk, driven as Raft does it.
 type server struct {
 	t     testing.TB
+	dir   string // of the snapshots
 	db    *storage.DB
 	logs  *raftlog.Store
 	taken *snapshot.Store
@@ -37,7 +39,7 @@ func newServer(t testing.TB, dir string) *server {
 	t.Helper()
 	db, err := storage.Open("db", storage.Options{FS: vfs.NewMem()})
 	try(t, err)
-	s := &server{t: t, db: db, logs: raftlog.New(db), term: 1, hashes: map[uint64]string{}, began: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
+	s := &server{t: t, dir: dir, db: db, logs: raftlog.New(db), term: 1, hashes: map[uint64]string{}, began: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
 	s.taken, err = snapshot.Open(dir, 2, nil)
 	try(t, err)
 	s.Store, err = state.Open(db)
@@ -79,10 +81,6 @@ func (s *server) key(id string) {
 		Id: id, Tenant: "default", Name: "name of " + id, Hash: make([]byte, 32), Scopes: []string{"infer"}}}}})
 }
 
-func (s *server) revoke(id string) {
-	s.command(&wire.Command{Body: &wire.Command_RevokeKey{RevokeKey: &wire.RevokeKey{Id: id}}})
-}
-
 // lead logs what a new leader begins with.
 func (s *server) lead() {
 	s.last, s.term = s.last+1, s.term+1
@@ -113,6 +111,15 @@ func (s *server) snapshot(trailing uint64) {
 	}
 }
 
+// lose opens the snapshots again, one of which is not whole any more.
+func (s *server) lose(id string) {
+	s.t.Helper()
+	try(s.t, os.Truncate(filepath.Join(s.dir, id+".state"), 10))
+	var err error
+	s.taken, err = snapshot.Open(s.dir, 2, nil)
+	try(s.t, err)
+}
+
 // backup makes one, of what history finds.
 func (s *server) backup(key *age.X25519Identity) ([]byte, Manifest) {
 	s.t.Helper()
@@ -134,25 +141,27 @@ func (s *server) write(f *state.Frozen, h *History, key *age.X25519Identity) ([]
 }
 
 // restored is the state at an index of a backup, by its hash.
-func restored(t testing.TB, raw []byte, key *age.X25519Identity, index uint64) (string, Undone) {
+func restored(t testing.TB, raw []byte, key Identity, index uint64) (hash string, more int) {
 	t.Helper()
-	r, err := NewReader(bytes.NewReader(raw), key)
-	try(t, err)
-	defer r.Close()
 	db, err := storage.Open("db", storage.Options{FS: vfs.NewMem()})
 	try(t, err)
 	defer func() { try(t, db.Close()) }()
 	s, err := state.Open(db)
 	try(t, err)
-	u, err := r.Into(s, index)
-	if err != nil {
+	if more, err = into(s, raw, key, index); err != nil {
 		t.Fatalf("restoring to index %d: %v", index, err)
 	}
-	if _, err := r.Next(); err != io.EOF {
-		t.Fatalf("after the end: %v", err)
-	}
 	sum, _ := s.Hash()
-	return hex.EncodeToString(sum), u
+	return hex.EncodeToString(sum), more
+}
+
+func into(s *state.Store, raw []byte, key Identity, index uint64) (more int, err error) {
+	r, err := NewReader(bytes.NewReader(raw), key)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	return r.Into(s, index)
 }
 
 // checkEach restores a backup to every index in its range.

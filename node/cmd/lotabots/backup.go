@@ -213,7 +213,7 @@ func verifyBackup(file io.ReadSeeker, with []backup.Identity) (m backup.Manifest
 		return m, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	return backup.Rehearse(filepath.Join(dir, "db"), file, with...)
+	return backup.Rehearse(filepath.Join(dir, "db"), file, nil, with...)
 }
 
 // keyFlags adds the flags by which a backup is opened, and returns how to read them.

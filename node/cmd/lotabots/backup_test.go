@@ -6,7 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/lotabots/lotabots/node"
+	"github.com/lotabots/lotabots/node/config"
 	"github.com/lotabots/lotabots/storage"
 	"github.com/lotabots/lotabots/storage/backup"
 	"github.com/lotabots/lotabots/storage/state"
@@ -83,6 +86,55 @@ func TestBackupCommands(t *testing.T) {
 		if _, err := run(t, strings.Fields(line)...); err == nil {
 			t.Errorf("lotabots %s is fine", line)
 		}
+	}
+}
+
+func TestRestoreCommand(t *testing.T) {
+	dir := t.TempDir()
+	phrase := filepath.Join(dir, "phrase")
+	if err := os.WriteFile(phrase, []byte("correct horse battery\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sealedFile(t, dir, "correct horse battery")
+	data := filepath.Join(dir, "data")
+	for line, says := range map[string]string{
+		"--index 0": "the first entry has index 1", "--time yesterday": "2026-11-25T12:00:00Z", "--index 5 --time 2026-11-25T12:00:00Z": "none of the others can be",
+		"--index 5": "no backup in " + dir, "--time 2020-01-01T00:00:00Z": "one.lbk: index 0 alone", "--of-cluster lb-9": "none is there",
+	} {
+		_, err := run(t, append([]string{"restore", dir, "--passphrase-file", phrase, "--id", "n1", "--data", data}, strings.Fields(line)...)...)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("restore %s: %v, want %q in it", line, err, says)
+		}
+	}
+	if _, err := os.Stat(data); err == nil {
+		t.Error("something was made in the data directory")
+	}
+}
+
+func TestTellRestored(t *testing.T) {
+	end := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	made := &node.Restored{
+		From: backup.Manifest{Cluster: "lb-1", From: 3, Index: 90, ToTime: end, Current: true}, At: 40, Writes: 50, Cluster: "lb-2",
+		Undone: []node.Undone{{Kind: "key", ID: "k1", Name: "batch", Tenant: "acme", What: "revoked", Time: end}},
+	}
+	tell := func() string {
+		var out strings.Builder
+		tellRestored(&out, config.Config{}, made)
+		return out.String()
+	}
+	for _, want := range []string{
+		"restored from lb-1 as of index 40\n", "of index 41 to 90, 50 writes are undone. With them, 1 revocations and the like",
+		"  key k1 (batch, tenant acme): was revoked 2026-11-25T12:00:00Z\n", "after 2026-11-25T12:00:00Z, index 90, is undone and not known here",
+	} {
+		if out := tell(); !strings.Contains(out, want) {
+			t.Errorf("%q is not in:\n%s", want, out)
+		}
+	}
+	if made.Undone = nil; !strings.Contains(tell(), "No revocation is among them.") {
+		t.Errorf("without a revocation:\n%s", tell())
+	}
+	if made.At = 90; strings.Contains(tell(), "writes are undone") {
+		t.Errorf("at the end:\n%s", tell())
 	}
 }
 

@@ -126,14 +126,22 @@ func tellUndone(w io.Writer, r *node.Restored) {
 	if r.At == r.From.Index {
 		return
 	}
-	fmt.Fprintf(w, "warning: of index %d to %d, %d writes are undone, with the revocations of %d keys that were there at index %d.\n",
-		r.At+1, r.From.Index, r.Undone.Writes, len(r.Undone.Revoked), r.At)
-	if len(r.Undone.Revoked) == 0 {
+	fmt.Fprintf(w, "warning: of index %d to %d, %d writes are undone. ", r.At+1, r.From.Index, r.Writes)
+	if len(r.Undone) == 0 {
+		fmt.Fprintln(w, "No revocation is among them.")
 		return
 	}
-	fmt.Fprintln(w, "These keys work again; revoke them anew:")
-	for _, k := range r.Undone.Revoked {
-		fmt.Fprintf(w, "  lotabots keys revoke %s   # %q of tenant %s, revoked %s at index %d\n", k.ID, k.Name, k.Tenant, k.Time.Format(time.RFC3339), k.Index)
+	fmt.Fprintf(w, "With them, %d revocations and the like are undone; see to each anew:\n", len(r.Undone))
+	for _, u := range r.Undone {
+		fmt.Fprintf(w, "  %s %s (%s", u.Kind, u.ID, u.Name)
+		if u.Tenant != "" {
+			fmt.Fprintf(w, ", tenant %s", u.Tenant)
+		}
+		fmt.Fprintf(w, "): was %s", u.What)
+		if !u.Time.IsZero() {
+			fmt.Fprintf(w, " %s", u.Time.Format(time.RFC3339))
+		}
+		fmt.Fprintln(w)
 	}
 }
 
