@@ -14,6 +14,11 @@
 // not do by itself: it can be read, Health and the metrics tell of it, and whoever
 // cannot go on without writing waits for ever.
 //
+// Pebble's log is laid out ahead of what is written to it, so that a sync need not
+// write the file's size as well. Damage to it is told of by file and offset, and the
+// database is not opened, except in the last 32 KiB that were written, or in the last
+// change of the manifest: Pebble takes that for a write which a crash has torn.
+//
 // A failure in the moment in which Pebble begins a new log does end the process:
 // Pebble panics with its locks in disorder, which nothing can catch.
 //

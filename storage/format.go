@@ -48,10 +48,16 @@ func (db *DB) Found() uint32 { return db.format }
 
 // checkFormat marks a new database with this build's version, and refuses one
 // that this build cannot read. It returns the database's format.
+//
+// Pebble has begun the log of a new database by then, in a format of old in which
+// damage looks like the log's end: the flush has it begin another.
 func checkFormat(db *pebble.DB) (uint32, error) {
 	raw, closer, err := db.Get(formatKey)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return Format, db.Set(formatKey, binary.BigEndian.AppendUint32(nil, Format), pebble.Sync)
+		if err := db.Set(formatKey, binary.BigEndian.AppendUint32(nil, Format), pebble.Sync); err != nil {
+			return 0, err
+		}
+		return Format, db.Flush()
 	}
 	if err != nil {
 		return 0, err

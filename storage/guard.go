@@ -37,6 +37,8 @@ type guard struct {
 	cause  error         // set before failed is closed
 	once   sync.Once
 	writes sync.WaitGroup // on their way to the disk, given up or not
+	work   chan *write    // taken at once by the writer where it is idle
+	ended  chan struct{}  // closed: the writer may go
 	mu     struct {
 		sync.Mutex
 		overdue int           // writes that are past the limit and not back
@@ -48,7 +50,21 @@ func newGuard(limit time.Duration, e *events) *guard {
 	if limit <= 0 {
 		limit = stallLimit
 	}
-	return &guard{limit: limit, events: e, failed: make(chan struct{})}
+	return &guard{limit: limit, events: e, failed: make(chan struct{}), work: make(chan *write), ended: make(chan struct{})}
+}
+
+// writer carries writes out, one after the other, until ended is closed. One that
+// comes while it is busy has a goroutine of its own, so that none waits for
+// another: it is a shortcut, for a new goroutine has to grow its stack first.
+func (g *guard) writer() {
+	for {
+		select {
+		case w := <-g.work:
+			g.carryOut(w)
+		case <-g.ended:
+			return
+		}
+	}
 }
 
 // open opens Pebble. Where that fails for good, what it was at is left behind.
@@ -135,6 +151,8 @@ func (g *guard) health() error {
 // A write is a synced batch on its way to the disk. Either it ends in time, or
 // its waiter gives it up: once decided, that stays so.
 type write struct {
+	batch   *pebble.Batch
+	late    func() error // may be nil
 	decided atomic.Bool
 	result  chan error // of a write that ended before it was given up
 }
@@ -142,22 +160,30 @@ type write struct {
 // start commits b and closes it. Where it is given up and ends well, late is
 // called (if any) before writes are taken again.
 func (g *guard) start(b *pebble.Batch, late func() error) *write {
-	w := &write{result: make(chan error, 1)}
-	g.writes.Go(func() {
-		err := errors.Join(g.commit(b, pebble.Sync), b.Close())
-		if w.decided.CompareAndSwap(false, true) {
-			w.result <- err
-			return
-		}
-		if err == nil && late != nil {
-			err = late()
-		}
-		if err != nil {
-			g.fail(err)
-		}
-		g.ends()
-	})
+	w := &write{batch: b, late: late, result: make(chan error, 1)}
+	g.writes.Add(1)
+	select {
+	case g.work <- w:
+	default:
+		go g.carryOut(w)
+	}
 	return w
+}
+
+func (g *guard) carryOut(w *write) {
+	defer g.writes.Done()
+	err := errors.Join(g.commit(w.batch, pebble.Sync), w.batch.Close())
+	if w.decided.CompareAndSwap(false, true) {
+		w.result <- err
+		return
+	}
+	if err == nil && w.late != nil {
+		err = w.late()
+	}
+	if err != nil {
+		g.fail(err)
+	}
+	g.ends()
 }
 
 // commit writes b. Pebble panics where its log has failed.

@@ -34,7 +34,22 @@ type Options struct {
 
 // Memory is a file system that ends with the process, for what measures or tests
 // many databases at once.
-func Memory() vfs.FS { return vfs.NewMem() }
+func Memory() vfs.FS { return memory{vfs.NewMem()} }
+
+type memory struct{ vfs.FS }
+
+// layered sets what Pebble gets its files from.
+func (o Options) layered(p *pebble.Options) {
+	switch o.FS.(type) {
+	case nil:
+		p.FS = laidOut{vfs.Default}
+		p.WithFSDefaults() // watches the disk
+	case memory: // has no journal to spare, and many databases in it
+		p.FS = o.FS
+	default:
+		p.FS = laidOut{o.FS}
+	}
+}
 
 // A DB is a node's database. Its methods may be called from any goroutine, but
 // none during or after Close.
@@ -43,7 +58,7 @@ type DB struct {
 	events *events
 	guard  *guard
 	format uint32   // of what is on disk
-	open   struct { // a scrape of the metrics may come after Close
+	open   struct { // a scrape of the metrics, and a read of Raft's log, may come after Close
 		sync.RWMutex
 		closed bool
 	}
@@ -68,18 +83,20 @@ func Open(dir string, o Options) (*DB, error) {
 	listener := db.events.listener()
 	options := &pebble.Options{
 		Cache: cache, MemTableSize: memtableBytes, MaxOpenFiles: maxOpenFiles,
-		FormatMajorVersion: pebbleFormat, FS: o.FS, Logger: db.events, EventListener: &listener,
+		FormatMajorVersion: pebbleFormat, Logger: db.events, EventListener: &listener,
 	}
+	o.layered(options)
 	var err error
 	if db.pebble, err = db.guard.open(dir, options); err != nil {
 		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
 			return nil, fmt.Errorf("opening the database in %s: another process has it open, or this one may not: %w", dir, err)
 		}
-		return nil, fmt.Errorf("opening the database in %s: %w", dir, err)
+		return nil, fmt.Errorf("opening the database in %s: %w", dir, Where(err))
 	}
 	if db.format, err = checkFormat(db.pebble); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the database in %s: %w", dir, err), db.pebble.Close())
+		return nil, errors.Join(fmt.Errorf("opening the database in %s: %w", dir, Where(err)), db.pebble.Close())
 	}
+	db.guard.writes.Go(db.guard.writer)
 	return db, nil
 }
 
@@ -93,6 +110,24 @@ func private(dir string) error {
 
 // Pebble is the database for the packages under storage.
 func (db *DB) Pebble() *pebble.DB { return db.pebble }
+
+// ErrClosed is what a Read that comes after Close wraps.
+var ErrClosed = errors.New("the database is closed")
+
+// Read has use look at what is under a key, which it may not keep; there may be
+// pebble.ErrNotFound. Unlike Pebble's own Get it may be called after Close.
+func (db *DB) Read(key []byte, use func(value []byte) error) error {
+	db.open.RLock()
+	defer db.open.RUnlock()
+	if db.open.closed {
+		return ErrClosed
+	}
+	value, closer, err := db.pebble.Get(key)
+	if err != nil {
+		return Where(err)
+	}
+	return errors.Join(use(value), closer.Close())
+}
 
 // Sync returns once everything that was written before the call is on disk,
 // batches that were committed without a sync included.
@@ -117,6 +152,7 @@ func (db *DB) Close() error {
 		return nil
 	}
 	db.open.closed = true
+	close(db.guard.ended)
 	if err := db.guard.failure(); err != nil {
 		return fmt.Errorf("closing the database: %w", err)
 	}

@@ -20,8 +20,8 @@ var goals = []goal{{"boltdb", 1, 2}, {"boltdb", 64, 2}, {"raftwal", 64, 1}}
 
 func main() {
 	dir := flag.String("dir", "", "folder on the disk to measure (default: the system's for temporary files)")
-	rounds := flag.Int("rounds", 9, "rounds for each number of writers")
-	each := flag.Duration("round", 700*time.Millisecond, "time for one store in one round")
+	rounds := flag.Int("rounds", 25, "rounds for each number of writers")
+	each := flag.Duration("round", 250*time.Millisecond, "time for one store in one round")
 	size := flag.Int("bytes", 300, "bytes of an entry")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of this repository's store to this file")
 	flag.Parse()
@@ -66,8 +66,8 @@ func compare(dir string, writers, rounds int, each time.Duration, size int, prof
 			g.close()
 		}
 	}()
-	for _, g := range groups { // until files are laid out and the log has been rotated
-		if _, err := g.load(writers, 2*each, size); err != nil {
+	for _, g := range groups { // until files have been laid out
+		if _, err := g.load(writers, 5*each, size); err != nil {
 			return nil, err
 		}
 	}

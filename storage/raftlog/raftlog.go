@@ -78,7 +78,11 @@ func (s *Store) findLocked() (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, it.Close()) }()
+	defer func() {
+		if e := it.Close(); err == nil && e != nil { // it gives the error of the reads once more
+			err = e
+		}
+	}()
 	var first, last uint64
 	found := it.First()
 	if found {
@@ -87,7 +91,7 @@ func (s *Store) findLocked() (err error) {
 		last = binary.BigEndian.Uint64(it.Key()[1:])
 	}
 	if err := it.Error(); err != nil {
-		return err
+		return fmt.Errorf("looking for the log's ends: %w", storage.Where(err))
 	}
 	b := &s.bounds
 	b.known, b.empty, b.first, b.last = true, !found, first, last
@@ -103,19 +107,17 @@ func (s *Store) GetLog(index uint64, l *raft.Log) error {
 	if index > last { // a write that was given up may be there
 		return raft.ErrLogNotFound
 	}
-	raw, ok := s.held.get(index)
-	if !ok {
-		value, closer, err := s.db.Get(key(index))
-		if errors.Is(err, pebble.ErrNotFound) {
-			return raft.ErrLogNotFound
-		}
-		if err != nil {
-			return err
-		}
-		defer closer.Close()
-		raw = value
+	read := func(raw []byte) error { return decode(raw, l) }
+	if raw, ok := s.held.get(index); ok {
+		err = read(raw)
+	} else {
+		// Raft looks at its oldest entry now and then, and does not wait for that to end.
+		err = s.disk.Read(key(index), read)
 	}
-	if err := decode(raw, l); err != nil {
+	if errors.Is(err, pebble.ErrNotFound) {
+		return raft.ErrLogNotFound
+	}
+	if err != nil {
 		return fmt.Errorf("entry %d: %w", index, err)
 	}
 	l.Index = index
@@ -197,9 +199,9 @@ func (s *Store) write(logs []*raft.Log, patiently bool) error {
 	if patiently {
 		return s.disk.CommitPatiently(batch)
 	}
-	first := key(logs[0].Index)
+	first := logs[0].Index
 	return s.disk.Commit(batch, func() error {
-		return s.db.DeleteRange(first, storage.RaftLog.End(), pebble.Sync)
+		return s.db.DeleteRange(key(first), storage.RaftLog.End(), pebble.Sync)
 	})
 }
 
