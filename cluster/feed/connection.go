@@ -84,8 +84,14 @@ func departure(ctx context.Context) (context.Context, func() time.Time) {
 
 // next reads a frame, and waits for it no longer than a living server would let
 // it. The time between two calls does not count.
-func (c *connection) next() (byte, []byte, error) {
-	c.watch.Reset(silence)
+func (c *connection) next() (byte, []byte, error) { return c.within(silence) }
+
+// nextPart is next within a snapshot, which a busy server may be slow in sending:
+// beginning it anew elsewhere would cost more than waiting for it.
+func (c *connection) nextPart() (byte, []byte, error) { return c.within(5 * silence) }
+
+func (c *connection) within(limit time.Duration) (byte, []byte, error) {
+	c.watch.Reset(limit)
 	kind, payload, err := readFrame(c.frames)
 	c.watch.Stop()
 	switch {
@@ -130,7 +136,7 @@ func (f *Follower) entry(payload []byte) error {
 
 func (f *Follower) snapshot(c *connection) error {
 	began, had := time.Now(), f.cfg.Store.Index()
-	p := &parts{next: c.next}
+	p := &parts{next: c.nextPart}
 	if err := f.cfg.Store.ReadSnapshot(p); err != nil {
 		return fmt.Errorf("restoring a snapshot, at byte %d of it: %w", p.read, err)
 	}
