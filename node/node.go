@@ -34,7 +34,7 @@ import (
 
 // FeatureLevel is what this build can apply. It rises when a command is added
 // that an older build could not apply.
-const FeatureLevel = 1
+const FeatureLevel = 2
 
 // A Node is one running process of the cluster. Its parts are set once, by
 // Start, in the order in which the fields stand; a role that the node lacks

@@ -128,18 +128,27 @@ func (g *ground) giveUp(r *Recovery) []*wire.Command {
 			out = append(out, removal(id))
 		}
 	}
-	return stamped(out, "recover", now)
+	// Those that come back may be of an older build.
+	return ofLevel(consensus.Least(g.state.Nodes()), stamped(out, "recover", now))
 }
 
 func removal(id string) *wire.Command {
 	return &wire.Command{Body: &wire.Command_SetNodeState{SetNodeState: &wire.SetNodeState{Id: id, State: wire.NodeState_NODE_STATE_REMOVED}}}
 }
 
-// stamped completes commands that no gateway has made.
+// ofLevel has the commands applied as the builds of that feature level do.
+func ofLevel(level uint32, commands []*wire.Command) []*wire.Command {
+	for _, c := range commands {
+		c.Level = level
+	}
+	return commands
+}
+
+// stamped completes commands that no gateway has made, but for their level.
 func stamped(commands []*wire.Command, principal string, now time.Time) []*wire.Command {
 	id := rand.Text()
 	for i, c := range commands {
-		c.RequestId, c.AtMs, c.Principal, c.Level = fmt.Sprintf("%s/%s/%d", principal, id, i), now.UnixMilli(), principal, FeatureLevel
+		c.RequestId, c.AtMs, c.Principal = fmt.Sprintf("%s/%s/%d", principal, id, i), now.UnixMilli(), principal
 	}
 	return commands
 }

@@ -208,7 +208,7 @@ func (l layout) renew(c config.Config, build string, admin bool, g *ground, r *R
 			Id: id, Tenant: DefaultTenant, Name: "admin of " + r.Cluster, Hash: hash[:], Scopes: []string{"infer", "admin", "metrics", "topology"}, CreatedMs: now.UnixMilli(), CreatedBy: "restore",
 		}}}})
 	}
-	return stamped(out, "restore", now), nil
+	return ofLevel(FeatureLevel, stamped(out, "restore", now)), nil
 }
 
 // forsake are the commands that take the old cluster's machines out of the state.

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"iter"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +22,29 @@ type revocations struct {
 type keyReader interface {
 	Key(id string) (*wire.APIKey, bool)
 	Keys(tenant, cursor string, limit int) (page []*wire.APIKey, next string)
+	KeysOf(owner, cursor string, limit int) (page []*wire.APIKey, next string)
+	User(id string) (*wire.User, bool)
+}
+
+// sessionCredential begins what a call of a session has for a key; the session's
+// id follows.
+const sessionCredential = "session/"
+
+// sessionReader is the part of the state that tells of sessions.
+type sessionReader interface {
+	Session(id string) (*wire.Session, bool)
+	User(id string) (*wire.User, bool)
+}
+
+// sessionEnded tells whether a session is known to have ended at now, or its user
+// to be disabled. One that is not known yet is the gateway's to judge.
+func sessionEnded(r sessionReader, id string, now time.Time) bool {
+	s, ok := r.Session(id)
+	if !ok {
+		return false
+	}
+	u, ok := r.User(s.GetUser())
+	return !ok || u.GetDisabledMs() != 0 || s.GetRevokedMs() != 0 || now.UnixMilli() >= s.GetExpiresMs()
 }
 
 func newRevocations() *revocations {
@@ -41,27 +66,30 @@ func (r *revocations) follow(c state.Change, keys keyReader) {
 		return
 	}
 	for _, ref := range c.Records {
-		if ref.Kind == state.KindKey {
-			r.put(ref.ID, keys)
+		switch ref.Kind {
+		case state.KindKey:
+			k, _ := keys.Key(ref.ID)
+			r.put(ref.ID, endOf(k, keys))
+		case state.KindUser: // a key ends with its owner, and goes on with it
+			for k := range pagesOf(keys.KeysOf, ref.ID) {
+				r.put(k.GetId(), endOf(k, keys))
+			}
 		}
 	}
 }
 
-func (r *revocations) put(id string, keys keyReader) {
-	k, ok := keys.Key(id)
-	end := endOf(k)
+// put has the key end at that time; 0: never, as far as is known.
+func (r *revocations) put(id string, end int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := *r.ends.Load()
-	if had, known := old[id]; ok && known && had == end || !known && (!ok || end == 0) {
+	if old[id] == end {
 		return
 	}
-	next := make(map[string]int64, len(old)+1)
-	for key, at := range old {
-		next[key] = at
-	}
-	delete(next, id)
-	if ok && end != 0 {
+	next := maps.Clone(old)
+	if end == 0 {
+		delete(next, id)
+	} else {
 		next[id] = end
 	}
 	r.ends.Store(&next)
@@ -71,25 +99,42 @@ func (r *revocations) reset(keys keyReader) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := map[string]int64{}
-	for cursor := ""; ; {
-		page, more := keys.Keys("", cursor, 1000)
-		for _, k := range page {
-			if end := endOf(k); end != 0 {
-				next[k.GetId()] = end
-			}
+	for k := range pagesOf(keys.Keys, "") {
+		if end := endOf(k, keys); end != 0 {
+			next[k.GetId()] = end
 		}
-		if more == "" {
-			break
-		}
-		cursor = more
 	}
 	r.ends.Store(&next)
 }
 
+// pagesOf goes through all keys that a listing has under name.
+func pagesOf(list func(name, cursor string, limit int) ([]*wire.APIKey, string), name string) iter.Seq[*wire.APIKey] {
+	return func(yield func(*wire.APIKey) bool) {
+		for cursor := ""; ; {
+			page, next := list(name, cursor, 1000)
+			for _, k := range page {
+				if !yield(k) {
+					return
+				}
+			}
+			if cursor = next; next == "" {
+				return
+			}
+		}
+	}
+}
+
+const atOnce = 1 // however the clocks stand
+
 // endOf is when the key ends, Unix ms; 0: it does not.
-func endOf(k *wire.APIKey) int64 {
-	if at := k.GetRevokedMs(); at != 0 {
-		return 1 // at once, however the clocks stand
+func endOf(k *wire.APIKey, users keyReader) int64 {
+	if k.GetRevokedMs() != 0 {
+		return atOnce
+	}
+	if k.GetOwner() != "" {
+		if u, ok := users.User(k.GetOwner()); !ok || u.GetDisabledMs() != 0 {
+			return atOnce
+		}
 	}
 	return k.GetExpiresMs()
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -72,10 +73,13 @@ func (n *Node) holders() []spec.NodeID {
 	return append(near, far...)
 }
 
-// revoked tells whether this node's own copy of the state has the key revoked or
-// expired: whatever the gateway knew, the serving node asks again.
-func (n *Node) revoked(key string) bool {
-	return n.revocations.revoked(key, time.Now())
+// revoked tells whether this node's own copy of the state has the key, or the
+// session, ended: whatever the gateway knew, the serving node asks again.
+func (n *Node) revoked(credential string) bool {
+	if id, ok := strings.CutPrefix(credential, sessionCredential); ok {
+		return sessionEnded(n.state, id, time.Now())
+	}
+	return n.revocations.revoked(credential, time.Now())
 }
 
 // serveCluster answers what other nodes ask.

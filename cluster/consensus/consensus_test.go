@@ -214,7 +214,7 @@ func TestCommandsAreOfTheLevelThatAllKnow(t *testing.T) {
 		{nil, 1}, {[]*wire.Node{at(Level+1, here)}, Level}, {[]*wire.Node{at(0, here)}, 1},
 		{[]*wire.Node{at(2, here), at(1, here)}, 1}, {[]*wire.Node{at(2, here), at(1, gone)}, 2},
 	} {
-		if got := least(c.nodes); got != c.want {
+		if got := Least(c.nodes); got != c.want {
 			t.Errorf("the least level of %v is %d, want %d", c.nodes, got, c.want)
 		}
 	}

@@ -52,9 +52,9 @@ func levelOf(c *wire.Command) uint32 {
 	return 1
 }
 
-// least is the feature level that every member knows, and this build does too: the
+// Least is the feature level that every member knows, and this build does too: the
 // first one where there is no record yet to tell.
-func least(nodes []*wire.Node) uint32 {
+func Least(nodes []*wire.Node) uint32 {
 	if len(nodes) == 0 {
 		return 1
 	}
@@ -71,7 +71,7 @@ func least(nodes []*wire.Node) uint32 {
 // beside carrying it out (the audit log is of level 2) is then the same on all of
 // them, whatever their builds.
 func (c *Consensus) raised(cmd *wire.Command, raw []byte) ([]byte, error) {
-	level := least(c.cfg.Nodes())
+	level := Least(c.cfg.Nodes())
 	if cmd.GetLevel() >= level {
 		return raw, nil
 	}
