@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,9 +19,6 @@ import (
 // HeaderIdempotency makes a write that is sent twice happen once. Under the
 // same header another write is another: it is not answered by the first.
 const HeaderIdempotency = "Idempotency-Key"
-
-// featureLevel is the level that introduced the commands written here.
-const featureLevel = 1
 
 const adminTimeout = 30 * time.Second // of an operation but imports
 
@@ -33,9 +32,16 @@ func (g *Gateway) await(limit time.Duration, ok func() bool) bool {
 	return true
 }
 
-// operate gives an operation its time.
+// operate gives an operation its time, and tells for whom it is.
 func (r *request) operate() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(r.g.work, adminTimeout)
+	return context.WithTimeout(r.asked(), adminTimeout)
+}
+
+func (r *request) asked() context.Context {
+	if r.who == nil {
+		return r.g.work
+	}
+	return spec.WithCaller(r.g.work, spec.Caller{Principal: r.who.Actor(), From: r.from()})
 }
 
 // propose writes c and waits until this node's tables have it too, so that what
@@ -47,7 +53,10 @@ func (r *request) propose(c *wire.Command) (*wire.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Level, c.RequestId, c.AtMs, c.Principal = featureLevel, id, time.Now().UnixMilli(), "key/"+r.who.Key
+	if r.command++; r.command > 1 { // what one request writes besides
+		id += "/" + strconv.Itoa(r.command)
+	}
+	c.RequestId, c.AtMs, c.Principal, c.From = id, time.Now().UnixMilli(), r.who.Actor(), r.from()
 	res, err := r.g.cfg.Proposer.Propose(ctx, c)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -63,9 +72,18 @@ func (r *request) propose(c *wire.Command) (*wire.Result, error) {
 	return res, nil
 }
 
-// idempotency is the command's id: the client's within its own key and for this
-// very write, or a new one.
+// idempotency is the request's id as a write: the client's within its own key or
+// user and for this very write, or a new one.
 func (r *request) idempotency() (string, error) {
+	if r.write != "" {
+		return r.write, nil
+	}
+	id, err := r.newWrite()
+	r.write = id
+	return id, err
+}
+
+func (r *request) newWrite() (string, error) {
 	sent := r.ctx.Request.Header.Peek(HeaderIdempotency)
 	if len(sent) == 0 {
 		return "gw/" + rand.Text(), nil
@@ -79,7 +97,31 @@ func (r *request) idempotency() (string, error) {
 		_, _ = sum.Write(binary.AppendUvarint(nil, uint64(len(part))))
 		_, _ = sum.Write(part)
 	}
-	return "key/" + r.who.Key + "/" + string(sent) + "/" + hex.EncodeToString(sum.Sum(nil)[:16]), nil
+	id := r.who.Actor() + "/" + string(sent) + "/" + hex.EncodeToString(sum.Sum(nil)[:16])
+	if r.who.Key == "" {
+		id = "gw/" + id
+	}
+	return id, nil
+}
+
+// freshID names a new record. A write that is sent twice has it twice, so that
+// the second answer tells of what the first has made.
+func (r *request) freshID() (string, error) {
+	write, err := r.idempotency()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(write))
+	return encodeID(sum[:]), nil
+}
+
+// newID is a name that nothing has.
+func newID() string { return strings.ToLower(rand.Text()[:idLength]) }
+
+const idLength = 16 // of 5 bits each
+
+func encodeID(random []byte) string {
+	return strings.ToLower(base32.StdEncoding.EncodeToString(random)[:idLength])
 }
 
 // sentence makes a message of the state's read like the others.
@@ -105,25 +147,9 @@ const (
 	mostPage  = 1000
 )
 
-// list answers with the page of all that the request asks for; id orders them.
+// list answers with the page of what is at hand; id orders it.
 func list[R, T any](r *request, all []R, id func(R) string, show func(R) T) error {
-	limit, err := r.number("limit", usualPage, mostPage)
-	if err != nil {
-		return err
-	}
 	all = slices.Clone(all)
 	slices.SortFunc(all, func(a, b R) int { return strings.Compare(id(a), id(b)) })
-	cursor := string(r.ctx.QueryArgs().Peek("cursor"))
-	out := page[T]{Data: []T{}}
-	for i, item := range all {
-		if cursor != "" && id(item) <= cursor {
-			continue
-		}
-		if len(out.Data) == limit {
-			out.NextCursor = id(all[i-1])
-			break
-		}
-		out.Data = append(out.Data, show(item))
-	}
-	return r.json(200, out)
+	return onePage(r, listing[R, T]{id: id, sees: func(R) bool { return true }, show: show}, []walk[R]{among(all, id)})
 }

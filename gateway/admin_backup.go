@@ -60,7 +60,13 @@ func createBackup(r *request) error {
 	return nil
 }
 
-// An outgoing is a backup on its way to a client.
+// A content is what is sent as it is made.
+type content interface {
+	Write(w io.Writer) error
+	Close() error
+}
+
+// An outgoing is a content on its way to a client.
 type outgoing struct {
 	*io.PipeReader
 	g     *Gateway
@@ -69,14 +75,14 @@ type outgoing struct {
 	done  chan struct{}
 }
 
-func (g *Gateway) send(b Backup, conn net.Conn) *outgoing {
+func (g *Gateway) send(b content, conn net.Conn) *outgoing {
 	out, in := io.Pipe()
 	o := &outgoing{PipeReader: out, g: g, conn: conn, done: make(chan struct{})}
 	go func() {
 		defer close(o.done)
 		err := errors.Join(b.Write(in), b.Close())
 		if err != nil && !errors.Is(err, io.ErrClosedPipe) {
-			g.cfg.Log.Error("a backup was cut off", "error", err)
+			g.cfg.Log.Error("an answer was cut off", "error", err)
 		}
 		_ = in.CloseWithError(err)
 	}()
@@ -95,7 +101,7 @@ func (o *outgoing) Read(p []byte) (int, error) {
 	return o.PipeReader.Read(p)
 }
 
-// Close ends the backup and waits for its writer. The server calls it, however
+// Close ends the content and waits for its writer. The server calls it, however
 // the answer ends.
 func (o *outgoing) Close() error {
 	err := o.PipeReader.Close()

@@ -44,6 +44,18 @@ func (r *request) decode(v any) (*form, error) {
 	return decodeForm(body, v)
 }
 
+// decodeOptional is decode of a body that may be empty.
+func (r *request) decodeOptional(v any) (*form, error) {
+	body, err := r.body()
+	if err != nil {
+		return nil, err
+	}
+	if r.form = body; len(bytes.TrimSpace(body)) == 0 {
+		return &form{}, nil
+	}
+	return decodeForm(body, v)
+}
+
 func decodeForm(body []byte, v any) (*form, error) {
 	fields := map[string]json.RawMessage{}
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -92,6 +104,8 @@ func describe(t reflect.Type) string {
 		return describe(t.Elem())
 	case reflect.String:
 		return "a string"
+	case reflect.Bool:
+		return "true or false"
 	case reflect.Uint32, reflect.Uint64:
 		return "a whole number of 0 or more"
 	case reflect.Int64:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/access"
 )
 
 // maxName bounds names of deployments and models.
@@ -46,7 +47,23 @@ func viewDeployment(d *wire.Deployment) deploymentView {
 }
 
 func listDeployments(r *request) error {
-	return list(r, r.g.cfg.State.Deployments(), (*wire.Deployment).GetName, viewDeployment)
+	read := r.g.cfg.State
+	return lists(r, access.DeploymentsRead, listing[*wire.Deployment, deploymentView]{
+		id: (*wire.Deployment).GetName, show: viewDeployment,
+		walk: func(cursor string, limit int) ([]*wire.Deployment, string) {
+			return read.DeploymentsPage("", cursor, limit)
+		},
+		in: func(tenant string) walk[*wire.Deployment] {
+			return func(cursor string, limit int) ([]*wire.Deployment, string) {
+				return read.DeploymentsOf(tenant, cursor, limit)
+			}
+		},
+		sees: func(d *wire.Deployment) bool { return r.who.May(access.DeploymentsRead, deploymentResource(d)) },
+	})
+}
+
+func deploymentResource(d *wire.Deployment) access.Resource {
+	return access.Resource{Kind: access.KindDeployment, Name: d.GetName(), Tenant: d.GetTenant()}
 }
 
 type deploymentForm struct {
@@ -132,6 +149,9 @@ func putDeployment(r *request) error {
 	if err := f.err(); err != nil {
 		return err
 	}
+	if err := r.mayDeploy(name, ask.Tenant); err != nil {
+		return err
+	}
 	replicas := uint32(1)
 	if ask.Replicas != nil {
 		replicas = *ask.Replicas
@@ -147,6 +167,19 @@ func putDeployment(r *request) error {
 	}
 	d.Version = res.GetVersion() // this node's copy lags behind
 	return r.json(200, viewDeployment(d))
+}
+
+// mayDeploy wants the caller to have the verb for the deployment as it is to be,
+// and as it is. Names are the whole cluster's: one that another tenant has is taken.
+func (r *request) mayDeploy(name, tenant string) error {
+	t := r.deploymentTarget(name)
+	if t.known && t.Tenant != tenant && !r.who.May(access.DeploymentsWrite, t.Resource) {
+		if r.who.May(access.DeploymentsRead, t.Resource) {
+			return r.denied(access.DeploymentsWrite, t.Resource)
+		}
+		return &spec.Error{Code: spec.CodeAlreadyExists, Param: "name", Message: "The name " + strconv.Quote(name) + " is taken by another tenant."}
+	}
+	return r.must(access.DeploymentsWrite, access.Resource{Kind: access.KindDeployment, Name: name, Tenant: tenant})
 }
 
 func removeDeployment(r *request) error {
@@ -177,10 +210,22 @@ type placementView struct {
 }
 
 func listPlacements(r *request) error {
-	return list(r, r.g.cfg.State.Placements(), (*wire.Placement).GetInstance, func(p *wire.Placement) placementView {
-		return placementView{Instance: p.GetInstance(), Deployment: p.GetDeployment(), Version: p.GetVersion(), Node: p.GetNode(),
-			Device: p.GetDevice(), Epoch: p.GetEpoch(), MemoryBytes: p.GetMemoryBytes()}
+	return lists(r, access.DeploymentsRead, listing[*wire.Placement, placementView]{
+		id: (*wire.Placement).GetInstance, walk: r.g.cfg.State.PlacementsPage,
+		sees: func(p *wire.Placement) bool { return r.who.May(access.DeploymentsRead, r.placedResource(p)) },
+		show: func(p *wire.Placement) placementView {
+			v := placementView{Instance: p.GetInstance(), Deployment: p.GetDeployment(), Version: p.GetVersion(), Epoch: p.GetEpoch(), MemoryBytes: p.GetMemoryBytes()}
+			if r.who.May(access.NodesRead, access.Cluster) || r.who.May(access.TopologyRead, r.placedResource(p)) {
+				v.Node, v.Device = p.GetNode(), p.GetDevice()
+			}
+			return v
+		},
 	})
+}
+
+// placedResource is the deployment that the placement is of.
+func (r *request) placedResource(p *wire.Placement) access.Resource {
+	return r.deploymentTarget(p.GetDeployment()).Resource
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,34 +1,41 @@
 package gateway
 
 import (
-	"context"
-	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/access"
 	"github.com/lotabots/lotabots/gateway/auth"
 )
 
 // A keyView is an API key as the admin API shows it: never its hash.
 type keyView struct {
-	ID        string   `json:"id"`
-	Name      string   `json:"name"`
-	Tenant    string   `json:"tenant"`
-	Scopes    []string `json:"scopes"`
-	Models    []string `json:"models"`
-	PerMinute uint32   `json:"requests_per_minute"`
-	CreatedMS int64    `json:"created_ms"`
-	ExpiresMS int64    `json:"expires_ms"`
-	RevokedMS int64    `json:"revoked_ms"`
-	CreatedBy string   `json:"created_by"`
+	ID            string   `json:"id"`
+	Name          string   `json:"name"`
+	Tenant        string   `json:"tenant"`
+	Owner         string   `json:"owner"`
+	Scopes        []string `json:"scopes"`
+	Models        []string `json:"models"`
+	Regions       []string `json:"regions"`
+	Endpoints     []string `json:"endpoints"`
+	Addresses     []string `json:"addresses"`
+	PerMinute     uint32   `json:"requests_per_minute"`
+	CreatedMS     int64    `json:"created_ms"`
+	ChangedMS     int64    `json:"changed_ms"`
+	ExpiresMS     int64    `json:"expires_ms"`
+	RevokedMS     int64    `json:"revoked_ms"`
+	RotatedMS     int64    `json:"rotated_ms"`
+	PreviousUntil int64    `json:"previous_until_ms"`
+	LastUsedMS    int64    `json:"last_used_ms"`
+	CreatedBy     string   `json:"created_by"`
 }
 
-func viewKey(k *wire.APIKey) keyView {
-	return keyView{ID: k.GetId(), Name: k.GetName(), Tenant: k.GetTenant(), Scopes: some(k.GetScopes()), Models: some(k.GetModels()),
-		PerMinute: k.GetRequestsPerMinute(), CreatedMS: k.GetCreatedMs(), ExpiresMS: k.GetExpiresMs(), RevokedMS: k.GetRevokedMs(),
-		CreatedBy: k.GetCreatedBy()}
+func (r *request) viewKey(k *wire.APIKey) keyView {
+	return keyView{ID: k.GetId(), Name: k.GetName(), Tenant: k.GetTenant(), Owner: k.GetOwner(), Scopes: some(k.GetScopes()), Models: some(k.GetModels()),
+		Regions: some(k.GetRegions()), Endpoints: some(k.GetEndpoints()), Addresses: some(k.GetAddresses()), PerMinute: k.GetRequestsPerMinute(),
+		CreatedMS: k.GetCreatedMs(), ChangedMS: k.GetChangedMs(), ExpiresMS: k.GetExpiresMs(), RevokedMS: k.GetRevokedMs(), RotatedMS: k.GetRotatedMs(),
+		PreviousUntil: k.GetPreviousUntilMs(), LastUsedMS: r.g.cfg.State.LastUsed(k.GetId()), CreatedBy: k.GetCreatedBy()}
 }
 
 // some makes an absent list an empty one.
@@ -39,45 +46,46 @@ func some(s []string) []string {
 	return s
 }
 
+func keyResource(k *wire.APIKey) access.Resource {
+	return access.Resource{Kind: access.KindKey, Name: k.GetId(), Tenant: k.GetTenant()}
+}
+
+// listKeys lists those that the caller may see: of whom has only its own, these.
 func listKeys(r *request) error {
-	limit, err := r.number("limit", usualPage, mostPage)
-	if err != nil {
-		return err
+	l := listing[*wire.APIKey, keyView]{
+		id: (*wire.APIKey).GetId, show: r.viewKey,
+		walk: func(cursor string, limit int) ([]*wire.APIKey, string) { return r.g.keysPage("", cursor, limit) },
+		in: func(tenant string) walk[*wire.APIKey] {
+			return func(cursor string, limit int) ([]*wire.APIKey, string) { return r.g.keysPage(tenant, cursor, limit) }
+		},
+		sees: func(k *wire.APIKey) bool {
+			return r.who.May(access.KeysRead, keyResource(k)) || r.owns(target{Resource: keyResource(k), owner: k.GetOwner()}, access.KeysOwn)
+		},
 	}
-	args := r.ctx.QueryArgs()
-	keys, next := r.g.keysPage(string(args.Peek("tenant")), string(args.Peek("cursor")), limit)
-	out := page[keyView]{Data: []keyView{}, NextCursor: next}
-	for _, k := range keys {
-		out.Data = append(out.Data, viewKey(k))
+	owner := string(r.ctx.QueryArgs().Peek("owner"))
+	if owner == "" && !r.somewhere(access.KeysRead) {
+		owner = r.who.User
 	}
-	return r.json(200, out)
+	if owner != "" {
+		return onePage(r, l, []walk[*wire.APIKey]{func(cursor string, limit int) ([]*wire.APIKey, string) {
+			return r.g.cfg.State.KeysOf(owner, cursor, limit)
+		}})
+	}
+	return lists(r, access.KeysRead, l)
 }
 
-type keyForm struct {
-	Name      string   `json:"name"`
-	Tenant    string   `json:"tenant"`
-	Scopes    []string `json:"scopes"`
-	Models    []string `json:"models"`
-	PerMinute uint32   `json:"requests_per_minute"`
-	TTL       int64    `json:"ttl_seconds"`
+func showKey(r *request) error {
+	k, ok := r.g.cfg.State.Key(r.param("id"))
+	if !ok {
+		return r.none(theKey(r).Resource)
+	}
+	return r.json(200, r.viewKey(k))
 }
 
-// maxTTL bounds how long a key or token may be asked to last: a hundred years.
-const maxTTL = int64(100 * 365 * 24 * time.Hour / time.Second)
-
-func (k *keyForm) check(f *form) {
-	f.check(k.Name != "" && len(k.Name) <= 100 && utf8.ValidString(k.Name), "name", "must have 1 to 100 bytes")
-	f.check(len(k.Tenant) <= 100, "tenant", "must have at most 100 bytes")
-	for i, s := range k.Scopes {
-		if _, err := auth.ScopeOf(s); err != nil {
-			f.add("scopes["+strconv.Itoa(i)+"]", "must be infer, admin, metrics or topology")
-		}
-	}
-	f.check(len(k.Models) <= 64, "models", "must have at most 64 patterns")
-	for i, m := range k.Models {
-		f.check(m != "" && len(m) <= maxName, "models["+strconv.Itoa(i)+"]", "must have 1 to 128 bytes, such as llama-*")
-	}
-	f.check(k.TTL >= 0 && k.TTL <= maxTTL, "ttl_seconds", "must be 0, for ever, or a number of seconds up to 100 years")
+// newKey is the answer that shows a key's text.
+type newKey struct {
+	keyView
+	Key string `json:"key"`
 }
 
 func createKey(r *request) error {
@@ -91,53 +99,139 @@ func createKey(r *request) error {
 		return err
 	}
 	text, id, hash := auth.NewText()
-	now := time.Now()
-	k := &wire.APIKey{Id: id, Tenant: ask.Tenant, Name: ask.Name, Hash: hash[:], Scopes: ask.Scopes, Models: ask.Models,
-		RequestsPerMinute: ask.PerMinute, CreatedMs: now.UnixMilli(), CreatedBy: "key/" + r.who.Key}
-	if k.Tenant == "" {
-		k.Tenant = r.who.Tenant
+	k := &wire.APIKey{Id: id, Hash: hash[:], CreatedMs: time.Now().UnixMilli(), CreatedBy: r.who.Actor()}
+	ask.fill(k, r.who.Tenant)
+	if err := r.ownKey(k); err != nil {
+		return err
 	}
-	if len(k.Scopes) == 0 {
-		k.Scopes = []string{"infer"}
-	}
-	if ask.TTL > 0 {
-		k.ExpiresMs = now.Add(time.Duration(ask.TTL) * time.Second).UnixMilli()
+	if err := r.mayGiveKey(k); err != nil {
+		return err
 	}
 	res, err := r.propose(&wire.Command{Body: &wire.Command_PutKey{PutKey: &wire.PutKey{Key: k}}})
 	if err != nil {
 		return err
 	}
 	if res.GetReplayed() {
-		return &spec.Error{Code: spec.CodeAlreadyExists, Param: "name",
-			Message: "A request with this Idempotency-Key has created the key already, and its text is shown only once.",
-			Hint:    "If that answer was lost, revoke the key of that name and create another."}
+		return shownOnce("created the key", "revoke the key of that name and create another")
 	}
-	return r.json(201, struct {
-		keyView
-		Key string `json:"key"`
-	}{viewKey(k), text})
+	return r.json(201, newKey{r.viewKey(k), text})
+}
+
+func shownOnce(did, instead string) error {
+	return &spec.Error{Code: spec.CodeAlreadyExists,
+		Message: "A request with this Idempotency-Key has " + did + " already, and the key's text is shown only once.",
+		Hint:    "If that answer was lost, " + instead + "."}
+}
+
+// ownKey has whoever may have keys of its own only be the owner of what it creates.
+func (r *request) ownKey(k *wire.APIKey) error {
+	at := access.In(k.GetTenant())
+	if r.who.May(access.KeysWrite, at) {
+		if k.GetOwner() == "" {
+			return nil
+		}
+		return r.knownUser(k.GetOwner(), "owner")
+	}
+	if r.who.User == "" || !r.who.May(access.KeysOwn, at) || k.GetOwner() != "" && k.GetOwner() != r.who.User {
+		return r.denied(access.KeysWrite, at)
+	}
+	k.Owner = r.who.User
+	return nil
+}
+
+// knownUser wants the user that a field names to be one that the caller may see.
+func (r *request) knownUser(id, param string) error {
+	t := r.userTarget(id)
+	if t.known && (id == r.who.User || r.who.May(access.UsersRead, t.Resource)) {
+		return nil
+	}
+	f := &form{}
+	f.add(param, "names no user: give an id, as lotabots users list shows")
+	return f.err()
+}
+
+// changeKey changes what the body names.
+func changeKey(r *request) error {
+	ask := keyChange{}
+	f, err := r.decode(&ask)
+	if err != nil {
+		return err
+	}
+	old, ok := r.g.cfg.State.Key(r.param("id"))
+	if !ok {
+		return r.none(theKey(r).Resource)
+	}
+	k := ask.apply(old)
+	formOf(k).check(f)
+	f.check(ask.TTL == nil || *ask.TTL >= 0 && *ask.TTL <= maxTTL, "ttl_seconds", "must be 0, for ever, or a number of seconds up to 100 years")
+	if err := f.err(); err != nil {
+		return err
+	}
+	if k.GetOwner() != old.GetOwner() {
+		if err := r.ownKey(k); err != nil {
+			return err
+		}
+	}
+	if err := r.mayGiveKey(k); err != nil {
+		return err
+	}
+	k.ChangedMs = time.Now().UnixMilli()
+	if _, err := r.propose(&wire.Command{Body: &wire.Command_ChangeKey{ChangeKey: &wire.ChangeKey{Key: k}}}); err != nil {
+		return err
+	}
+	if now, ok := r.g.cfg.State.Key(k.GetId()); ok {
+		k = now
+	}
+	return r.json(200, r.viewKey(k))
+}
+
+const (
+	usualOverlap = 24 * 3600      // seconds
+	mostOverlap  = 30 * 24 * 3600 // seconds
+)
+
+// rotateKey gives the key another secret; the old one stays good for the overlap.
+func rotateKey(r *request) error {
+	var ask struct {
+		Overlap *int64 `json:"overlap_seconds"`
+	}
+	f, err := r.decodeOptional(&ask)
+	if err != nil {
+		return err
+	}
+	overlap := int64(usualOverlap)
+	if ask.Overlap != nil {
+		overlap = *ask.Overlap
+	}
+	f.check(overlap >= 0 && overlap <= mostOverlap, "overlap_seconds", "must be a number from 0 to 2592000, which is 30 days")
+	if err := f.err(); err != nil {
+		return err
+	}
+	k, ok := r.g.cfg.State.Key(r.param("id"))
+	if !ok {
+		return r.none(theKey(r).Resource)
+	}
+	if err := r.mayGiveKey(k); err != nil {
+		return err
+	}
+	text, hash := auth.NewSecret(k.GetId())
+	res, err := r.propose(&wire.Command{Body: &wire.Command_RotateKey{RotateKey: &wire.RotateKey{Id: k.GetId(), Hash: hash[:], OverlapMs: overlap * 1000}}})
+	if err != nil {
+		return err
+	}
+	if res.GetReplayed() {
+		return shownOnce("rotated the key", "rotate it again")
+	}
+	if now, ok := r.g.cfg.State.Key(k.GetId()); ok {
+		k = now
+	}
+	return r.json(200, newKey{r.viewKey(k), text})
 }
 
 // revokeKey answers when every member that is alive refuses the key, or names
 // those that have not told so.
 func revokeKey(r *request) error {
 	id := r.param("id")
-	res, err := r.propose(&wire.Command{Body: &wire.Command_RevokeKey{RevokeKey: &wire.RevokeKey{Id: id}}})
-	if err != nil {
-		return err
-	}
-	out := struct {
-		ID      string   `json:"id"`
-		Revoked bool     `json:"revoked"`
-		Index   uint64   `json:"state_index"`
-		Lagging []string `json:"lagging"` // nodes that have not told that they know
-	}{ID: id, Revoked: true, Index: res.GetIndex(), Lagging: []string{}}
-	if r.g.cfg.Applied != nil {
-		ctx, cancel := context.WithTimeout(r.g.work, catchUp)
-		defer cancel()
-		for _, n := range r.g.cfg.Applied(ctx, res.GetIndex()) {
-			out.Lagging = append(out.Lagging, string(n))
-		}
-	}
-	return r.json(200, out)
+	k, _ := r.g.cfg.State.Key(id)
+	return r.revoke(id, k.GetTenant(), &wire.Command{Body: &wire.Command_RevokeKey{RevokeKey: &wire.RevokeKey{Id: id}}})
 }

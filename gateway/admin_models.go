@@ -10,6 +10,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/access"
 )
 
 type modelView struct {
@@ -27,7 +28,12 @@ func viewModel(m *wire.Model) modelView {
 }
 
 func listModels(r *request) error {
-	return list(r, r.g.cfg.State.Models(), (*wire.Model).GetName, viewModel)
+	return lists(r, access.ModelsRead, listing[*wire.Model, modelView]{
+		id: (*wire.Model).GetName, show: viewModel, walk: r.g.cfg.State.ModelsPage,
+		sees: func(m *wire.Model) bool {
+			return r.who.May(access.ModelsRead, access.Resource{Kind: access.KindModel, Name: m.GetName()})
+		},
+	})
 }
 
 func removeModel(r *request) error {
@@ -59,7 +65,7 @@ func importModel(r *request) error {
 	if in.want > in.limit {
 		return r.tooLarge64(in.limit)
 	}
-	m, err := r.g.cfg.Models.Import(r.g.work, name, in)
+	m, err := r.g.cfg.Models.Import(r.asked(), name, in)
 	switch {
 	case errors.Is(in.fault, errTooLarge):
 		return r.tooLarge64(in.limit)

@@ -142,6 +142,32 @@ func transferLeadership(r *request) error {
 	}{true})
 }
 
+// A tokenView is a join token without its secret.
+type tokenView struct {
+	ID        string `json:"id"`
+	Role      string `json:"role"`
+	UsesLeft  uint32 `json:"uses_left"`
+	CreatedMS int64  `json:"created_ms"`
+	ExpiresMS int64  `json:"expires_ms"`
+	RevokedMS int64  `json:"revoked_ms"`
+}
+
+func listTokens(r *request) error {
+	return onePage(r, listing[*wire.JoinToken, tokenView]{
+		id: (*wire.JoinToken).GetId, sees: func(*wire.JoinToken) bool { return true },
+		show: func(t *wire.JoinToken) tokenView {
+			return tokenView{t.GetId(), t.GetRole(), t.GetUsesLeft(), t.GetCreatedMs(), t.GetExpiresMs(), t.GetRevokedMs()}
+		},
+	}, []walk[*wire.JoinToken]{r.g.cfg.State.TokensPage})
+}
+
+// revokeToken ends a join token; nodes that have joined under it stay.
+func revokeToken(r *request) error {
+	id := r.param("id")
+	_, err := r.propose(&wire.Command{Body: &wire.Command_RevokeToken{RevokeToken: &wire.RevokeToken{Id: id}}})
+	return r.removed(id, err)
+}
+
 type tokenForm struct {
 	Role string  `json:"role"`
 	Uses *uint32 `json:"uses"`

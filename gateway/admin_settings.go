@@ -1,59 +1,27 @@
 package gateway
 
 import (
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-// Bounds of what tenants and settings hold.
-const (
-	maxTenantID = 100  // bytes
-	maxLabel    = 256  // bytes of a tenant's name
-	maxValue    = 4096 // bytes of a setting
-	maxAuthAge  = 365 * 24 * 3600
-)
+// maxValue bounds a setting, in bytes.
+const maxValue = 4096
 
-type tenantView struct {
-	ID         string `json:"id"`
-	Name       string `json:"name"`
-	AuthMaxAge int64  `json:"auth_max_age_seconds"`
-	CreatedMS  int64  `json:"created_ms"`
-}
+// settingForm is what names of settings look like: parts with slashes between.
+var settingForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._:-]{0,63}){0,2}$`)
 
-func viewTenant(t *wire.Tenant) tenantView {
-	return tenantView{ID: t.GetId(), Name: t.GetName(), AuthMaxAge: t.GetAuthMaxAgeS(), CreatedMS: t.GetCreatedMs()}
-}
+const settingRule = "must be one to three parts with '/' between, each of 1 to 64 letters, digits, '.', '_', ':' and '-'; cluster/... is written by the cluster itself"
 
-func listTenants(r *request) error {
-	return list(r, r.g.cfg.State.Tenants(), (*wire.Tenant).GetId, viewTenant)
-}
-
-func putTenant(r *request) error {
-	var ask struct {
-		Name       string `json:"name"`
-		AuthMaxAge int64  `json:"auth_max_age_seconds"`
-	}
-	id := r.param("name")
-	f, err := r.decode(&ask)
-	if err != nil {
-		return err
-	}
-	f.check(nameForm.MatchString(id) && len(id) <= maxTenantID, "name", "must be 1 to 100 of letters, digits, '.', '_', ':' and '-', beginning with a letter or digit")
-	f.check(len(ask.Name) <= maxLabel, "name", "must have at most 256 bytes")
-	f.check(ask.AuthMaxAge <= maxAuthAge, "auth_max_age_seconds", "must be at most 31536000, which is a year")
-	if err := f.err(); err != nil {
-		return err
-	}
-	t := &wire.Tenant{Id: id, Name: ask.Name, AuthMaxAgeS: ask.AuthMaxAge}
-	if _, err := r.propose(&wire.Command{Body: &wire.Command_PutTenant{PutTenant: &wire.PutTenant{Tenant: t}}}); err != nil {
-		return err
-	}
-	for _, now := range r.g.cfg.State.Tenants() {
-		if now.GetId() == id {
-			t.CreatedMs = now.GetCreatedMs()
-		}
-	}
-	return r.json(200, viewTenant(t))
-}
+// ofCluster tells whether the cluster keeps the setting for itself: it is neither
+// shown nor written here.
+func ofCluster(name string) bool { return strings.HasPrefix(name, "cluster/") }
 
 // A Setting is a value that the whole cluster has.
 type Setting struct {
@@ -61,16 +29,50 @@ type Setting struct {
 	Value string `json:"value"`
 }
 
-// listSettings leaves out the cluster's own, whose names are not of the form
-// that this API writes.
 func listSettings(r *request) error {
-	var all []Setting
-	for _, s := range r.g.cfg.State.Settings() {
-		if nameForm.MatchString(s.Name) {
-			all = append(all, s)
-		}
+	return onePage(r, listing[Setting, Setting]{
+		id:   func(s Setting) string { return s.Name },
+		sees: func(s Setting) bool { return !ofCluster(s.Name) },
+		show: func(s Setting) Setting { return s },
+	}, []walk[Setting]{r.g.cfg.State.SettingsPage})
+}
+
+// known are the settings that this build reads, and what they must be.
+var known = map[string]struct {
+	ok   func(value string) bool
+	want string
+}{
+	spec.SettingOIDCIssuer:   {isIssuer, "must be an https URL, or http on this machine, without query"},
+	spec.SettingOIDCClientID: {func(s string) bool { return s != "" }, "must not be empty: remove the setting instead"},
+	spec.SettingAccessTTL:    {isDuration(time.Minute, time.Hour), "must be a duration from 1m to 1h"},
+	spec.SettingSessionTTL:   {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
+	"sessions/rotate-every":  {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
+	"audit/keep-days":        {isDays, "must be a number of days from 0, for all, to 36500"},
+}
+
+func isIssuer(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return false
 	}
-	return list(r, all, func(s Setting) string { return s.Name }, func(s Setting) Setting { return s })
+	host := u.Hostname()
+	return u.Scheme == "https" || u.Scheme == "http" && (host == "127.0.0.1" || host == "::1" || host == "localhost")
+}
+
+func isDuration(least, most time.Duration) func(string) bool {
+	return func(s string) bool {
+		d, err := time.ParseDuration(s)
+		return err == nil && d >= least && d <= most
+	}
+}
+
+func isDays(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= 0 && n <= 36500
+}
+
+func checkSettingName(f *form, name string) {
+	f.check(settingForm.MatchString(name) && !ofCluster(name), "name", settingRule)
 }
 
 func putSetting(r *request) error {
@@ -82,9 +84,14 @@ func putSetting(r *request) error {
 	if err != nil {
 		return err
 	}
-	f.check(nameForm.MatchString(name), "name", nameRule)
+	checkSettingName(f, name)
 	f.check(ask.Value != nil, "value", "is missing")
-	f.check(ask.Value == nil || len(*ask.Value) <= maxValue, "value", "must have at most 4096 bytes")
+	if ask.Value != nil {
+		f.check(len(*ask.Value) <= maxValue, "value", "must have at most 4096 bytes")
+		if k, ok := known[name]; ok {
+			f.check(k.ok(*ask.Value), "value", k.want)
+		}
+	}
 	if err := f.err(); err != nil {
 		return err
 	}
@@ -93,4 +100,51 @@ func putSetting(r *request) error {
 		return err
 	}
 	return r.json(200, Setting{name, *ask.Value})
+}
+
+func removeSetting(r *request) error {
+	name := r.param("name")
+	f := &form{}
+	checkSettingName(f, name)
+	if err := f.err(); err != nil {
+		return err
+	}
+	_, err := r.propose(&wire.Command{Body: &wire.Command_RemoveSetting{RemoveSetting: &wire.RemoveSetting{Name: name}}})
+	return r.removed(name, err)
+}
+
+// putSecret sets a value that only the voters can read: it is encrypted here, and
+// never shown again.
+func putSecret(r *request) error {
+	var ask struct {
+		Value string `json:"value"`
+	}
+	name := r.param("name")
+	f, err := r.decode(&ask)
+	if err != nil {
+		return err
+	}
+	f.check(ask.Value != "" && len(ask.Value) <= maxValue, "value", "must have 1 to 4096 bytes")
+	if err := f.err(); err != nil {
+		return err
+	}
+	if name != spec.OIDCClientSecret {
+		return &spec.Error{Code: spec.CodeNotFound, Message: "There is no secret " + strconv.Quote(clip(name, 100)) + " that could be set.", Hint: "The one is " + spec.OIDCClientSecret + "."}
+	}
+	if r.g.cfg.Seal == nil {
+		return r.elsewhere("set secrets")
+	}
+	sealed, err := r.g.cfg.Seal(name, []byte(ask.Value))
+	if err != nil {
+		return err
+	}
+	old, _ := r.g.cfg.State.Secret(name)
+	res, err := r.propose(&wire.Command{Body: &wire.Command_PutSecret{PutSecret: &wire.PutSecret{Secret: sealed, ExpectVersion: old.GetVersion()}}})
+	if err != nil {
+		return err
+	}
+	return r.json(200, struct {
+		Name    string `json:"name"`
+		Version uint64 `json:"version"`
+	}{name, res.GetVersion()})
 }

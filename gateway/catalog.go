@@ -33,10 +33,10 @@ func (c *catalog) reload() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := make(map[string]*deployment)
-	for _, d := range c.state.Deployments() {
+	for d := range every(func(cursor string) ([]*wire.Deployment, string) { return c.state.DeploymentsPage("", cursor, mostPage) }) {
 		next[d.GetName()] = &deployment{Deployment: d}
 	}
-	for _, p := range c.state.Placements() {
+	for p := range every(func(cursor string) ([]*wire.Placement, string) { return c.state.PlacementsPage(cursor, mostPage) }) {
 		if d := next[p.GetDeployment()]; d != nil {
 			d.placed++
 		}
@@ -47,11 +47,11 @@ func (c *catalog) reload() {
 // find looks a model up by the client's bytes, without an allocation.
 func (c *catalog) find(model []byte) *deployment { return (*c.now.Load())[string(model)] }
 
-// visible lists what who may use, by name.
+// visible lists what who may see in /v1/models, by name.
 func (c *catalog) visible(who *auth.Principal) []*deployment {
 	var out []*deployment
 	for _, d := range *c.now.Load() {
-		if who.MayUse(d.GetName(), d.GetTenant()) {
+		if who.Lists(d.GetName(), d.GetTenant()) {
 			out = append(out, d)
 		}
 	}

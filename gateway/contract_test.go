@@ -78,18 +78,72 @@ var samples = []sample{
 	{"POST", "/admin/v1/keys", `{"name":"new","scopes":["infer"],"models":["m*"],"requests_per_minute":5,"ttl_seconds":60}`, 201, false},
 	{"POST", "/admin/v1/keys", `{"name":"","scopes":["root"]}`, 400, true},
 	{"GET", "/admin/v1/keys", "", 200, false}, {"HEAD", "/admin/v1/keys", "", 200, false},
+	{"GET", "/admin/v1/keys/infxxxx", "", 200, false}, {"HEAD", "/admin/v1/keys/infxxxx", "", 200, false},
+	{"PATCH", "/admin/v1/keys/infxxxx", `{"name":"other","models":["m*"],"addresses":["127.0.0.0/8"],"regions":["north"],"endpoints":["/v1/*"]}`, 200, false},
+	{"PATCH", "/admin/v1/keys/infxxxx", `{"name":7,"scopes":["no.verb"],"addresses":["x"]}`, 400, true},
+	{"POST", "/admin/v1/keys/infxxxx/rotate", `{"overlap_seconds":5}`, 200, false},
+	{"POST", "/admin/v1/keys/infxxxx/rotate", ``, 200, false},
+	{"POST", "/admin/v1/keys/none/rotate", `{}`, 404, false},
 	{"DELETE", "/admin/v1/keys/infxxxx", "", 200, false},
 	{"DELETE", "/admin/v1/keys/none", "", 404, false},
 	{"PUT", "/admin/v1/tenants/acme", `{"name":"Acme","auth_max_age_seconds":-1}`, 200, false},
+	{"DELETE", "/admin/v1/tenants/acme", "", 200, false},
+	{"DELETE", "/admin/v1/tenants/acme", "", 404, false},
 	{"PUT", "/admin/v1/tenants/acme", `{"nome":"Acme","auth_max_age_seconds":"x"}`, 400, true},
 	{"GET", "/admin/v1/tenants", "", 200, false}, {"HEAD", "/admin/v1/tenants", "", 200, false},
 	{"PUT", "/admin/v1/settings/colour", `{"value":"red"}`, 200, false},
 	{"PUT", "/admin/v1/settings/colour", `{}`, 400, true},
+	{"DELETE", "/admin/v1/settings/colour", "", 200, false},
+	{"PUT", "/admin/v1/secrets/oidc-client", `{"value":"shh"}`, 200, false},
+	{"PUT", "/admin/v1/secrets/other", `{"value":"shh"}`, 404, false},
 	{"GET", "/admin/v1/settings", "", 200, false}, {"HEAD", "/admin/v1/settings", "", 200, false},
+	{"GET", "/admin/v1/tokens", "", 200, false}, {"HEAD", "/admin/v1/tokens", "", 200, false},
+	{"DELETE", "/admin/v1/tokens/tok", "", 200, false},
+	{"DELETE", "/admin/v1/tokens/none", "", 404, false},
 	{"POST", "/admin/v1/tokens", `{"role":"worker","uses":2,"ttl_seconds":600}`, 201, false},
 	{"POST", "/admin/v1/tokens", `{"role":"king","uses":0}`, 400, true},
 	{"GET", "/admin/v1/backup?recipient=age1one&recipient=age1two", "", 200, false},
 	{"GET", "/admin/v1/backup", "", 400, true},
+	{"POST", "/auth/v1/login", `{"name":"u1-name","password":"correct horse u1"}`, 200, false},
+	{"POST", "/auth/v1/login", `{"name":"u1-name","password":"wrong"}`, 401, false},
+	{"POST", "/auth/v1/login", `{"name":""}`, 400, true},
+	{"POST", "/auth/v1/refresh", `{"refresh_token":"lbr-s1-secret"}`, 200, false},
+	{"POST", "/auth/v1/refresh", `{"refresh_token":"x"}`, 401, false},
+	{"POST", "/auth/v1/exchange", `{"code":"once","verifier":"v"}`, 200, false},
+	{"POST", "/auth/v1/logout", `{}`, 400, false},
+	{"GET", "/auth/v1/oidc/login?loopback=http://127.0.0.1:5000/x&challenge=c", "", 302, false},
+	{"GET", "/auth/v1/oidc/callback?state=s&code=c", "", 401, false},
+	{"GET", "/auth/v1/keys.json", "", 200, false}, {"HEAD", "/auth/v1/keys.json", "", 200, false},
+	{"GET", "/auth/v1/whoami", "", 200, false}, {"HEAD", "/auth/v1/whoami", "", 200, false},
+	{"POST", "/auth/v1/can-i", `{"verb":"keys.write","resource":"key:abc","tenant":"t1"}`, 200, false},
+	{"POST", "/auth/v1/can-i", `{"verb":"infer","resource":"model:m","subject":"user:u1"}`, 200, false},
+	{"POST", "/auth/v1/can-i", `{"verb":"fly"}`, 400, false},
+	{"GET", "/auth/v1/verbs", "", 200, false}, {"HEAD", "/auth/v1/verbs", "", 200, false},
+	{"POST", "/admin/v1/users", `{"name":"eve","email":"e@x.example","password":"long enough it is"}`, 201, false},
+	{"POST", "/admin/v1/users", `{"name":"no good","service":true,"password":"x"}`, 400, true},
+	{"GET", "/admin/v1/users", "", 200, false}, {"HEAD", "/admin/v1/users", "", 200, false},
+	{"GET", "/admin/v1/users/u1", "", 200, false}, {"HEAD", "/admin/v1/users/u1", "", 200, false},
+	{"PATCH", "/admin/v1/users/u1", `{"display":"U","disabled":true}`, 200, false},
+	{"PATCH", "/admin/v1/users/u1", `{"version":99}`, 409, false},
+	{"PUT", "/admin/v1/users/u1/password", `{"password":"another long one"}`, 200, false},
+	{"PUT", "/admin/v1/users/u1/password", `{"password":"short"}`, 400, false},
+	{"GET", "/admin/v1/sessions?tenant=t1", "", 200, false}, {"GET", "/admin/v1/sessions", "", 200, false}, {"HEAD", "/admin/v1/sessions", "", 200, false},
+	{"DELETE", "/admin/v1/sessions/s1", "", 200, false},
+	{"DELETE", "/admin/v1/sessions/none", "", 404, false},
+	{"DELETE", "/admin/v1/users/u1/sessions", "", 200, false},
+	{"GET", "/admin/v1/roles", "", 200, false}, {"HEAD", "/admin/v1/roles", "", 200, false},
+	{"PUT", "/admin/v1/roles/ops", `{"description":"d","permissions":["keys.read on key:ci-*","infer"]}`, 200, false},
+	{"PUT", "/admin/v1/roles/owner", `{"permissions":["fly"]}`, 400, false},
+	{"POST", "/admin/v1/bindings", `{"subject":"user:u1","role":"ops"}`, 201, false},
+	{"POST", "/admin/v1/bindings", `{"subject":"x","role":"none"}`, 400, false},
+	{"GET", "/admin/v1/bindings?subject=user:u1", "", 200, false}, {"GET", "/admin/v1/bindings", "", 200, false}, {"HEAD", "/admin/v1/bindings", "", 200, false},
+	{"DELETE", "/admin/v1/bindings/b-u1-developer", "", 200, false},
+	{"DELETE", "/admin/v1/bindings/none", "", 404, false},
+	{"DELETE", "/admin/v1/roles/ops", "", 200, false},
+	{"DELETE", "/admin/v1/users/u1", "", 200, false},
+	{"GET", "/admin/v1/audit?actor=key/x&from=2026-01-01T00:00:00Z", "", 200, false}, {"HEAD", "/admin/v1/audit", "", 200, false},
+	{"GET", "/admin/v1/audit?order=wild", "", 400, true},
+	{"GET", "/admin/v1/audit/verify", "", 200, false}, {"HEAD", "/admin/v1/audit/verify", "", 200, false},
 }
 
 // TestContract sends real requests, and holds requests and answers to the description.
@@ -153,9 +207,19 @@ func TestContract(t *testing.T) {
 	}
 }
 
-// TestEveryRouteIsDocumented compares the router with the description.
+// TestEveryRouteIsDocumented compares the router with the description, and the
+// table of operations with what the description says of them.
 func TestEveryRouteIsDocumented(t *testing.T) {
 	doc, r := document(t), newRig(t)
+	for _, op := range r.g.Operations() {
+		told := doc.Paths.Value(strings.ReplaceAll(op.Path, ":*}", "}")).GetOperation(op.Method)
+		verb, _ := told.Extensions["x-verb"].(string)
+		own, _ := told.Extensions["x-verb-own"].(string)
+		open := told.Security != nil && len(*told.Security) == 0
+		if told.OperationID != op.ID || verb != string(op.Verb) || own != string(op.Own) || open != (op.Open && op.Verb == "") {
+			t.Errorf("%s: the description has %s, verb %q, own %q, open %v", op.ID, told.OperationID, verb, own, open)
+		}
+	}
 	for method, paths := range r.g.Routes() {
 		for _, path := range paths {
 			path = strings.ReplaceAll(path, ":*}", "}")

@@ -1,6 +1,11 @@
 package gateway
 
 import (
+	"iter"
+	"log/slog"
+	"strconv"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/auth"
 )
@@ -12,13 +17,59 @@ func (g *Gateway) follow(c Change) {
 	g.following.Lock()
 	defer g.following.Unlock()
 	if c.Reset {
-		g.keys.Reset(g.allKeys(), g.cfg.State.Tenants())
-		g.catalog.reload()
+		g.reload()
 	} else {
 		g.followRecords(c.Records)
 	}
 	if c.Index > g.seen.Load() {
 		g.seen.Store(c.Index)
+	}
+}
+
+// reload reads everything anew.
+func (g *Gateway) reload() {
+	s := g.cfg.State
+	signing, _ := s.Secret(spec.SessionSigningSecret)
+	g.signed(g.keys.Load(auth.Records{
+		Keys:     every(func(cursor string) ([]*wire.APIKey, string) { return s.Keys("", cursor, mostPage) }),
+		Tenants:  every(func(cursor string) ([]*wire.Tenant, string) { return s.TenantsPage(cursor, mostPage) }),
+		Users:    every(func(cursor string) ([]*wire.User, string) { return s.Users("", cursor, mostPage) }),
+		Roles:    every(func(cursor string) ([]*wire.AccessRole, string) { return s.Roles(cursor, mostPage) }),
+		Bindings: every(func(cursor string) ([]*wire.Binding, string) { return s.Bindings(cursor, mostPage) }),
+		Sessions: every(func(cursor string) ([]*wire.Session, string) { return s.Sessions(cursor, mostPage) }),
+		Signing:  signing.GetPublic(),
+		Epoch:    g.epoch(),
+	}))
+	g.catalog.reload()
+}
+
+// every walks all pages.
+func every[R any](page func(cursor string) ([]R, string)) iter.Seq[R] {
+	return func(yield func(R) bool) {
+		for cursor := ""; ; {
+			found, next := page(cursor)
+			for _, r := range found {
+				if !yield(r) {
+					return
+				}
+			}
+			if cursor = next; cursor == "" {
+				return
+			}
+		}
+	}
+}
+
+// epoch is the cluster's session epoch.
+func (g *Gateway) epoch() uint64 {
+	text, _ := g.cfg.State.Setting(spec.SettingSessionEpoch)
+	n, _ := strconv.ParseUint(text, 10, 64) // 0: there was never another
+	return n
+}
+
+func (g *Gateway) signed(err error) {
+	if err != nil {
+		g.cfg.Log.Error("the keys of access tokens cannot be read: no session is let in by a new one", slog.Any("error", err))
 	}
 }
 
@@ -28,14 +79,19 @@ func (g *Gateway) followRecords(records []Ref) {
 		switch r.Kind {
 		case KindKey:
 			g.followKey(r.ID)
-		case KindTenant:
-			for _, tn := range g.cfg.State.Tenants() {
-				if tn.GetId() == r.ID {
-					g.keys.PutTenant(tn)
-				}
-			}
 		case KindDeployment, KindPlacement:
 			reload = true
+		case KindSecret:
+			if r.ID == spec.SessionSigningSecret {
+				secret, _ := g.cfg.State.Secret(r.ID)
+				g.signed(g.keys.SetSigning(secret.GetPublic()))
+			}
+		case KindSetting:
+			if r.ID == spec.SettingSessionEpoch {
+				g.keys.SetEpoch(g.epoch())
+			}
+		default:
+			g.followAccess(r)
 		}
 	}
 	if reload {
@@ -43,29 +99,43 @@ func (g *Gateway) followRecords(records []Ref) {
 	}
 }
 
+// followAccess takes over a record of who may do what.
+func (g *Gateway) followAccess(r Ref) {
+	s := g.cfg.State
+	switch r.Kind {
+	case KindTenant:
+		took(s.Tenant, r.ID, g.keys.PutTenant, g.keys.RemoveTenant)
+	case KindUser:
+		took(s.User, r.ID, g.keys.PutUser, g.keys.RemoveUser)
+	case KindRole:
+		took(s.Role, r.ID, g.keys.PutRole, g.keys.RemoveRole)
+	case KindBinding:
+		took(s.Binding, r.ID, g.keys.PutBinding, g.keys.RemoveBinding)
+	case KindSession:
+		took(s.Session, r.ID, g.keys.PutSession, g.keys.RemoveSession)
+	}
+}
+
+// took puts the record of that id as it is, or removes it where there is none.
+func took[R any](read func(string) (R, bool), id string, put func(R), remove func(string)) {
+	if record, ok := read(id); ok {
+		put(record)
+	} else {
+		remove(id)
+	}
+}
+
 func (g *Gateway) followKey(id string) {
 	k, ok := g.cfg.State.Key(id)
 	switch {
 	case !ok:
-		g.keys.Remove(id)
+		g.keys.RemoveKey(id)
 	case droppedRevoke(k):
 		return
 	default:
-		g.keys.Put(k)
+		g.keys.PutKey(k)
 	}
 	if !ok || k.GetRevokedMs() != 0 {
 		g.limiter.Forget(auth.LimitOf(id))
-	}
-}
-
-func (g *Gateway) allKeys() []*wire.APIKey {
-	var all []*wire.APIKey
-	for cursor := ""; ; {
-		page, next := g.cfg.State.Keys("", cursor, 1000)
-		all = append(all, page...)
-		if next == "" {
-			return all
-		}
-		cursor = next
 	}
 }

@@ -36,6 +36,7 @@ type rig struct {
 	admin   string // key texts
 	infer   string
 	boot    uint64
+	doors   *doors
 }
 
 func newRig(t testing.TB, change ...func(*gateway.Config)) *rig {
@@ -44,10 +45,16 @@ func newRig(t testing.TB, change ...func(*gateway.Config)) *rig {
 	r.admin = r.state.addKey("adm", "t1", 0, "admin")
 	r.infer = r.state.addKey("inf", "t1", 0, "infer")
 	r.state.addDeployment("m", "")
+	r.state.addUser("u1", "t1", "developer")
+	r.doors = newDoors(r.state)
 	reg := prometheus.NewRegistry()
 	cfg := gateway.Config{
 		Self: "n1", Region: "north", Version: "test", Proposer: r.state, State: r.state, Subscribe: r.state.subscribe,
 		Opener: r.engines, Models: r.state, Tokens: r.state, Cluster: r.state, Backups: &fakeBackups{}, Barrier: r.state, Hash: r.state.hash,
+		ClusterID: "c", Sessions: r.doors, VerifyAudit: verifyAudit,
+		Seal: func(name string, plain []byte) (*wire.Secret, error) {
+			return &wire.Secret{Name: name, Ciphertext: bytes.Repeat([]byte("*"), len(plain))}, nil
+		},
 		Registerer: reg, Gatherer: reg, Log: slog.New(slog.DiscardHandler),
 		Balance: balance.Config{QueueTimeout: 300 * time.Millisecond, ReadyTimeout: 100 * time.Millisecond},
 	}
@@ -111,7 +118,7 @@ func (r *rig) send(ctx context.Context, key, method, path, body string, headers 
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	return http.DefaultClient.Do(req)
+	return unfollowed.Do(req)
 }
 
 // do sends a request and reads its whole answer.
@@ -280,3 +287,6 @@ func line(t testing.TB, b *bufio.Reader) string {
 		}
 	}
 }
+
+// unfollowed shows redirects as they are.
+var unfollowed = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

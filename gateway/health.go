@@ -9,8 +9,8 @@ import (
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/access"
 	"github.com/lotabots/lotabots/gateway/api"
-	"github.com/lotabots/lotabots/gateway/auth"
 )
 
 // healthz tells that the process serves.
@@ -36,12 +36,12 @@ func readyz(r *request) error {
 	}{"ready", r.g.cfg.State.Index()})
 }
 
-// showMetrics serves Prometheus: to loopback, or to a key with the scope.
+// showMetrics serves Prometheus: to loopback, or to who may read them.
 func showMetrics(from prometheus.Gatherer) operation {
 	show := fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(from, promhttp.HandlerOpts{}))
 	return func(r *request) error {
 		if !local(r.ctx) || len(keyOf(r.ctx)) > 0 {
-			if err := r.identify(auth.Metrics); err != nil {
+			if err := r.identified(access.MetricsRead); err != nil {
 				return err
 			}
 		}
@@ -63,6 +63,14 @@ func local(ctx *fasthttp.RequestCtx) bool {
 	}
 	tcp, ok := ctx.RemoteAddr().(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
+}
+
+// identified wants the caller to be known and to have the verb in the whole cluster.
+func (r *request) identified(v access.Verb) error {
+	if err := r.identify(); err != nil {
+		return err
+	}
+	return r.must(v, access.Cluster)
 }
 
 func showSpec(r *request) error {

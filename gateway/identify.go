@@ -9,6 +9,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/auth"
+	"github.com/lotabots/lotabots/gateway/guard"
 )
 
 var bearer = []byte("Bearer ")
@@ -22,30 +23,71 @@ func keyOf(ctx *fasthttp.RequestCtx) []byte {
 	return nil
 }
 
-// identify finds out who asks and whether they have the scope.
-func (r *request) identify(s auth.Scope) error {
+// identify finds out who asks, from where, and whether that may be with this
+// credential.
+func (r *request) identify() error {
 	text := keyOf(r.ctx)
 	if len(text) == 0 {
 		return &spec.Error{Code: spec.CodeMissingKey, Message: "The request has no API key."}
 	}
-	who, code := r.g.keys.Identify(text, time.Now().UnixMilli())
+	now := time.Now().UnixMilli()
+	who, code := r.g.keys.Identify(text, now)
+	if code == auth.CodeBehind {
+		who, code = r.awaitSession(text)
+	}
 	if code != "" {
-		return r.refuseKey(text, code)
+		return r.refuse(text, code)
 	}
 	if r.g.cfg.State.Age() > who.MaxAge() {
 		return &spec.Error{Code: spec.CodeStaleState, Message: "This gateway has been cut off from the cluster's state for longer than the tenant allows."}
 	}
 	r.who = who
-	if !who.MayScope(s) {
-		return &spec.Error{Code: spec.CodeForbidden, Message: "The key lacks the scope " + s.String() + "."}
+	if !who.AddressAllowed(r.addr()) {
+		r.failed("keys.use", "key:"+who.Key, spec.CodeAddressForbidden)
+		return &spec.Error{Code: spec.CodeAddressForbidden, Message: "The key may not be used from " + r.from() + "."}
 	}
+	if path := r.ctx.Path(); !who.EndpointAllowed(path) {
+		return &spec.Error{Code: spec.CodeEndpointForbidden, Message: "The key may not use " + clip(string(path), 100) + "."}
+	}
+	r.g.uses.used(who, now)
 	return nil
 }
 
-func (r *request) refuseKey(text []byte, code spec.Code) error {
+// awaitSession gives this node's table the time to learn of a session that is new.
+func (r *request) awaitSession(text []byte) (who *auth.Principal, code spec.Code) {
+	r.g.await(catchUp, func() bool {
+		who, code = r.g.keys.Identify(text, time.Now().UnixMilli())
+		return code != auth.CodeBehind
+	})
+	if code == auth.CodeBehind {
+		code = spec.CodeSessionEnded // and its record has been cleared away
+	}
+	return who, code
+}
+
+// refuse answers a credential that does not let in. One that does not fit counts
+// against the address and the id in a key; what fits is never held back.
+func (r *request) refuse(text []byte, code spec.Code) error {
 	e := &spec.Error{Code: code, Message: code.Lookup().Title}
-	if _, ok := auth.Parse(text); !ok {
-		e.Hint = "It is not complete, or has a typo: its check characters do not fit. Compare it with the text shown when it was created."
+	subjects, target := []string{guard.Address(r.addr())}, "session:?"
+	if !auth.IsToken(text) {
+		target = "key:?"
+		if parsed, ok := auth.Parse(text); ok {
+			target = "key:" + string(parsed.ID)
+			subjects = append(subjects, target)
+		} else {
+			e.Hint = "It is not complete, or has a typo: its check characters do not fit. Compare it with the text shown when it was created."
+		}
+	}
+	if code == spec.CodeExpiredToken { // every client's, now and then
+		return e
+	}
+	r.failed("access.identify", target, code)
+	if code != spec.CodeInvalidKey && code != spec.CodeInvalidToken {
+		return e // who has the secret of what is not in force any more guesses nothing
+	}
+	if held := r.g.guard.Failed(subjects...); held > 0 {
+		return r.tooMany(held)
 	}
 	return e
 }

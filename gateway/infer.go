@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/access"
 	"github.com/lotabots/lotabots/gateway/auth"
 	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/openai"
@@ -84,14 +86,18 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if err != nil {
 		return err
 	}
-	x.Body, x.Conn, x.Topology = body, r.ctx.Conn(), r.who.MayScope(auth.Topology)
+	x.Body, x.Conn, x.Topology = body, r.ctx.Conn(), r.who.May(access.TopologyRead, access.In(r.who.Tenant))
+	regions, err := r.regions(d)
+	if err != nil {
+		return err
+	}
 	x.Call = spec.Call{
 		RequestID: r.id, Tenant: r.who.Tenant, Key: r.who.Key, Deployment: d.GetName(), Version: d.GetVersion(),
-		Regions: d.GetRegions(), Path: x.endpoint.Path(), Gateway: r.g.cfg.Self, TraceParent: x.traced,
+		Regions: regions, Path: x.endpoint.Path(), Gateway: r.g.cfg.Self, TraceParent: x.traced,
 		PromptTokens: check.PromptTokens, Stream: check.Stream, Deadline: x.began.Add(r.g.cfg.MaxDuration),
 	}
 	x.Query = balance.Query{
-		Deployment: d.GetName(), Version: d.GetVersion(), Regions: d.GetRegions(),
+		Deployment: d.GetName(), Version: d.GetVersion(), Regions: regions,
 		Region: r.g.cfg.Region, PromptTokens: check.PromptTokens, Expected: d.placed > 0,
 	}
 	return nil
@@ -99,6 +105,21 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 
 // model finds the deployment that the client named, if the key may use it.
 func (r *request) model(name []byte) (*deployment, error) {
+	d, err := r.listed(name)
+	if err != nil {
+		return nil, err
+	}
+	if r.who.MayUse(d.GetName(), d.GetTenant()) {
+		return d, nil
+	}
+	if to := (access.Resource{Kind: access.KindModel, Name: d.GetName(), Tenant: d.GetTenant()}); !r.who.May(access.Infer, to) {
+		return nil, r.denied(access.Infer, to)
+	}
+	return nil, &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.GetName()) + "."}
+}
+
+// listed finds the deployment that the client named, if the key may know of it.
+func (r *request) listed(name []byte) (*deployment, error) {
 	d := r.g.catalog.find(name)
 	if d == nil || !r.who.Sees(d.GetTenant()) {
 		e := &spec.Error{Code: spec.CodeModelNotFound, Param: "model", Message: "There is no model " + strconv.Quote(clip(string(name), 100)) + "."}
@@ -107,10 +128,30 @@ func (r *request) model(name []byte) (*deployment, error) {
 		}
 		return nil, e
 	}
-	if !r.who.MayUse(d.GetName(), d.GetTenant()) {
-		return nil, &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.GetName()) + "."}
-	}
 	return d, nil
+}
+
+// regions is where the request may be served: where the deployment and the key
+// both allow it; empty: anywhere.
+func (r *request) regions(d *deployment) ([]string, error) {
+	own, theirs := r.who.Regions(), d.GetRegions()
+	switch {
+	case len(own) == 0:
+		return theirs, nil
+	case len(theirs) == 0:
+		return own, nil
+	}
+	var both []string
+	for _, region := range theirs {
+		if slices.Contains(own, region) {
+			both = append(both, region)
+		}
+	}
+	if len(both) == 0 {
+		return nil, &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Hint: "Use a key for other regions, or have the key's regions changed.",
+			Message: "The model is served in " + join(theirs) + " alone, and the key's requests may be served in " + join(own) + " alone."}
+	}
+	return both, nil
 }
 
 // limit spends one request of the key's rate and tells the client where it stands.

@@ -24,6 +24,8 @@ type metrics struct {
 	prompt    prometheus.Counter
 	generated prometheus.Counter
 	malformed prometheus.Counter
+	failed    *prometheus.CounterVec
+	held      prometheus.Counter
 }
 
 // Decisions of limits.
@@ -46,6 +48,9 @@ func newMetrics(reg prometheus.Registerer, t *balance.Table) *metrics {
 			Help: "Inference requests under way."}),
 		prompt:    counter("lotabots_gateway_prompt_tokens_total", "Prompt tokens of requests whose engine told its usage."),
 		generated: counter("lotabots_gateway_completion_tokens_total", "Completion tokens of requests whose engine told its usage."),
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_failed_attempts_total",
+			Help: "Credentials that did not fit, by code."}, []string{"code"}),
+		held:      counter("lotabots_gateway_held_attempts_total", "Attempts that were refused because too many before had failed."),
 		malformed: counter("lotabots_gateway_malformed_requests_total", "Requests that could not be read as HTTP."),
 	}
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lotabots_gateway_request_duration_seconds",
@@ -54,7 +59,7 @@ func newMetrics(reg prometheus.Registerer, t *balance.Table) *metrics {
 		Help: "Time from a request's arrival to the first byte of the engine's answer.", Buckets: seconds}, []string{"endpoint"})
 	limits := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_limit_decisions_total",
 		Help: "Decisions under limits: admitted, refused, or made by this gateway's share for want of the owner."}, []string{"decision"})
-	reg.MustRegister(m.requests, m.active, duration, first, limits,
+	reg.MustRegister(m.requests, m.active, m.failed, duration, first, limits,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_gateway_queue_requests",
 			Help: "Requests that wait for a place."}, func() float64 { return float64(t.Waiting()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_gateway_candidates_instances",

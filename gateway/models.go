@@ -36,9 +36,12 @@ func listVisible(r *request) error {
 
 func showVisible(r *request) error {
 	id := r.param("id")
-	d, err := r.model([]byte(id))
+	d, err := r.listed([]byte(id))
 	if err != nil {
 		return err
+	}
+	if !r.who.Lists(d.GetName(), d.GetTenant()) {
+		return &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.GetName()) + "."}
 	}
 	return r.json(200, modelOf(d))
 }

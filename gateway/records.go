@@ -29,10 +29,12 @@ type AccessReader interface {
 	Setting(name string) (string, bool)
 
 	DeploymentsPage(tenant, cursor string, limit int) ([]*wire.Deployment, string) // empty tenant: all
+	DeploymentsOf(tenant, cursor string, limit int) ([]*wire.Deployment, string)   // empty tenant: those that no tenant owns
 	PlacementsPage(cursor string, limit int) ([]*wire.Placement, string)
 	ModelsPage(cursor string, limit int) ([]*wire.Model, string)
 	Token(id string) (*wire.JoinToken, bool)
 	TokensPage(cursor string, limit int) ([]*wire.JoinToken, string)
+	SettingsPage(cursor string, limit int) ([]Setting, string)
 
 	Audit(f AuditFilter, cursor string, limit int) ([]*wire.AuditEntry, string)
 	AuditHead() (seq uint64, hash []byte)

@@ -19,18 +19,14 @@ type Proposer interface {
 // A StateReader reads this node's copy of the state. What it returns is not
 // changed by either side.
 type StateReader interface {
+	AccessReader
 	Index() uint64
 	Age() time.Duration // since this copy was last known to be the newest; 0 on a leader
 	Node(id string) (*wire.Node, bool)
-	Tenants() []*wire.Tenant
 	Key(id string) (*wire.APIKey, bool)
 	Keys(tenant, cursor string, limit int) (page []*wire.APIKey, next string) // empty tenant: all
 	Deployment(name string) (*wire.Deployment, bool)
-	Deployments() []*wire.Deployment
-	Placements() []*wire.Placement
 	Model(name string) (*wire.Model, bool)
-	Models() []*wire.Model
-	Settings() []Setting
 }
 
 // A Barrier makes a read of this node's copy of the state linearizable.
@@ -50,6 +46,12 @@ const (
 	KindKey
 	KindDeployment
 	KindPlacement
+	KindUser
+	KindRole
+	KindBinding
+	KindSession
+	KindSecret
+	KindSetting
 )
 
 // A Change tells what one applied entry changed. Reset: read everything anew.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lotabots/lotabots/gateway/auth"
 	"github.com/lotabots/lotabots/gateway/balance"
+	"github.com/lotabots/lotabots/gateway/guard"
 	"github.com/lotabots/lotabots/gateway/limit"
 	"github.com/lotabots/lotabots/gateway/relay"
 )
@@ -32,6 +33,11 @@ type Gateway struct {
 	router  *router.Router
 	server  *fasthttp.Server
 	tracer  trace.Tracer // nil: nothing is traced
+	guard   *guard.Guard // of addresses, and of names and keys from there
+	names   *guard.Guard // of names to log in by, wherever from
+	notes   *guard.Notes
+	noted   atomic.Uint64 // writes of the gateway's own
+	uses    uses
 
 	following   sync.Mutex    // one change at a time, also while New reads everything
 	seen        atomic.Uint64 // index of the last change taken over
@@ -41,6 +47,7 @@ type Gateway struct {
 	once        sync.Once
 	work        context.Context // of admin operations
 	abandon     context.CancelFunc
+	telling     sync.WaitGroup // of what writes what was gathered
 }
 
 // New assembles a Gateway; it reads the state once and starts to follow it.
@@ -49,7 +56,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, keys: auth.NewTable(), table: balance.NewTable(cfg.Balance), tracer: tracer()}
+	g := &Gateway{cfg: cfg, keys: auth.New(cfg.ClusterID), guard: guard.New(guard.Limits{}, nil), names: guard.New(guard.Limits{Burst: 100}, nil), notes: guard.NewNotes(nil), table: balance.NewTable(cfg.Balance), tracer: tracer()}
 	g.work, g.abandon = context.WithCancel(context.Background())
 	g.metrics = newMetrics(cfg.Registerer, g.table)
 	g.catalog = newCatalog(cfg.State)
@@ -64,6 +71,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.unsubscribe = cfg.Subscribe(g.follow)
 	g.follow(Change{Index: cfg.State.Index(), Reset: true})
 	g.relay.Start()
+	g.telling.Go(func() { g.tell(g.work) })
 	return g, nil
 }
 
@@ -143,6 +151,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.once.Do(func() {
 		g.unsubscribe()
 		g.abandon()
+		g.telling.Wait()
 		g.limiter.Close()
 		g.relay.Stop()
 	})

@@ -27,6 +27,16 @@ type state struct {
 	nodes       map[string]*wire.Node
 	tenants     map[string]*wire.Tenant
 	settings    map[string]gateway.Setting
+	users       map[string]*wire.User
+	roles       map[string]*wire.AccessRole
+	bindings    map[string]*wire.Binding
+	sessions    map[string]*wire.Session
+	tokens      map[string]*wire.JoinToken
+	secrets     map[string]*wire.Secret
+	placements  map[string]*wire.Placement
+	used        map[string]int64
+	audit       []*wire.AuditEntry
+	read        int // records that pages have given
 	applied     map[string]*wire.Result
 	last        *wire.Command
 	barriers    int
@@ -37,7 +47,10 @@ type state struct {
 func newState() *state {
 	return &state{index: 10, keys: map[string]*wire.APIKey{}, deployments: map[string]*wire.Deployment{}, models: map[string]*wire.Model{},
 		nodes: map[string]*wire.Node{"n1": {Id: "n1"}}, applied: map[string]*wire.Result{},
-		tenants: map[string]*wire.Tenant{}, settings: map[string]gateway.Setting{"own/one": {Name: "own/one", Value: "hidden"}}}
+		tenants: map[string]*wire.Tenant{}, settings: map[string]gateway.Setting{"cluster/one": {Name: "cluster/one", Value: "hidden"}},
+		users: map[string]*wire.User{}, roles: map[string]*wire.AccessRole{}, bindings: map[string]*wire.Binding{}, sessions: map[string]*wire.Session{},
+		tokens: map[string]*wire.JoinToken{"tok": {Id: "tok", Role: "worker", UsesLeft: 1}}, secrets: map[string]*wire.Secret{}, used: map[string]int64{},
+		placements: map[string]*wire.Placement{"i-n1": {Instance: "i-n1", Deployment: "placed", Node: "n1", Device: "cpu/n1", Version: 1, Epoch: 4}}}
 }
 
 func (s *state) subscribe(fn func(gateway.Change)) func() {
@@ -68,53 +81,11 @@ func (s *state) Propose(_ context.Context, c *wire.Command) (*wire.Result, error
 	}
 	s.index++
 	res := &wire.Result{Index: s.index}
-	ref := s.applyLocked(c, res)
+	refs := s.applyLocked(c, res)
 	s.applied[c.RequestId] = res
 	s.mu.Unlock()
-	s.fn(gateway.Change{Index: res.Index, Records: []gateway.Ref{ref}})
+	s.fn(gateway.Change{Index: res.Index, Records: refs})
 	return res, nil
-}
-
-func (s *state) applyLocked(c *wire.Command, res *wire.Result) gateway.Ref {
-	missing := func(ok bool) {
-		if !ok {
-			res.Code, res.Message = string(spec.CodeNotFound), "no such thing"
-		}
-	}
-	switch b := c.Body.(type) {
-	case *wire.Command_PutKey:
-		s.keys[b.PutKey.Key.Id] = b.PutKey.Key
-		return gateway.Ref{Kind: gateway.KindKey, ID: b.PutKey.Key.Id}
-	case *wire.Command_RevokeKey:
-		k, ok := s.keys[b.RevokeKey.Id]
-		if missing(ok); ok {
-			k = proto.Clone(k).(*wire.APIKey)
-			k.RevokedMs = c.AtMs
-			s.keys[k.Id] = k
-		}
-		return gateway.Ref{Kind: gateway.KindKey, ID: b.RevokeKey.Id}
-	case *wire.Command_PutDeployment:
-		d := b.PutDeployment.Deployment
-		d.Version = s.deployments[d.Name].GetVersion() + 1
-		res.Version = d.Version
-		s.deployments[d.Name] = d
-		return gateway.Ref{Kind: gateway.KindDeployment, ID: d.Name}
-	case *wire.Command_RemoveDeployment:
-		_, ok := s.deployments[b.RemoveDeployment.Name]
-		missing(ok)
-		delete(s.deployments, b.RemoveDeployment.Name)
-		return gateway.Ref{Kind: gateway.KindDeployment, ID: b.RemoveDeployment.Name}
-	case *wire.Command_PutTenant:
-		s.tenants[b.PutTenant.Tenant.Id] = b.PutTenant.Tenant
-		return gateway.Ref{Kind: gateway.KindTenant, ID: b.PutTenant.Tenant.Id}
-	case *wire.Command_PutSetting:
-		s.settings[b.PutSetting.Name] = gateway.Setting{Name: b.PutSetting.Name, Value: b.PutSetting.Value}
-	case *wire.Command_RemoveModel:
-		_, ok := s.models[b.RemoveModel.Name]
-		missing(ok)
-		delete(s.models, b.RemoveModel.Name)
-	}
-	return gateway.Ref{}
 }
 
 func (s *state) Index() uint64      { s.mu.Lock(); defer s.mu.Unlock(); return s.index }
@@ -138,30 +109,6 @@ func pick[T any](s *state, m map[string]T, id string) (T, bool) {
 	defer s.mu.Unlock()
 	v, ok := m[id]
 	return v, ok
-}
-
-func all[T any](s *state, m map[string]T) (out []T) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, v := range m {
-		out = append(out, v)
-	}
-	return out
-}
-
-func (s *state) Node(id string) (*wire.Node, bool)               { return pick(s, s.nodes, id) }
-func (s *state) Tenants() []*wire.Tenant                         { return all(s, s.tenants) }
-func (s *state) Settings() []gateway.Setting                     { return all(s, s.settings) }
-func (s *state) Key(id string) (*wire.APIKey, bool)              { return pick(s, s.keys, id) }
-func (s *state) Deployment(name string) (*wire.Deployment, bool) { return pick(s, s.deployments, name) }
-func (s *state) Deployments() []*wire.Deployment                 { return all(s, s.deployments) }
-func (s *state) Placements() []*wire.Placement {
-	return []*wire.Placement{{Instance: "i-n1", Deployment: "placed", Node: "n1", Device: "cpu/n1", Version: 1, Epoch: 4}}
-}
-func (s *state) Model(name string) (*wire.Model, bool) { return pick(s, s.models, name) }
-func (s *state) Models() []*wire.Model                 { return all(s, s.models) }
-func (s *state) Keys(string, string, int) ([]*wire.APIKey, string) {
-	return all(s, s.keys), ""
 }
 
 func (s *state) Import(_ context.Context, name string, r io.Reader) (*wire.Model, error) {

@@ -39,7 +39,11 @@ func (n *Node) setState(ctx context.Context, id spec.NodeID, s wire.NodeState) e
 }
 
 // write has the cluster agree on the command; that it was refused is an error too.
+// It is told as of whoever asked for it, as far as ctx says.
 func (n *Node) write(ctx context.Context, c *wire.Command) error {
+	if caller, ok := spec.CallerOf(ctx); ok && c.GetPrincipal() == "" {
+		c.Principal, c.From = caller.Principal, caller.From
+	}
 	result, err := n.proposer.Propose(ctx, c)
 	if err != nil {
 		return err

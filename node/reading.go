@@ -40,14 +40,14 @@ func (n *Node) Barrier(ctx context.Context) error {
 	}
 }
 
-// Settings implements gateway.StateReader.
-func (r reading) Settings() []gateway.Setting {
-	all := r.Store.Settings()
+// SettingsPage implements gateway.AccessReader.
+func (r reading) SettingsPage(cursor string, limit int) ([]gateway.Setting, string) {
+	all, next := r.Store.SettingsPage(cursor, limit)
 	out := make([]gateway.Setting, len(all))
 	for i, s := range all {
 		out[i] = gateway.Setting(s)
 	}
-	return out
+	return out, next
 }
 
 // Audit implements gateway.AccessReader.
@@ -68,12 +68,16 @@ func (r reading) subscribe(fn func(gateway.Change)) (cancel func()) {
 	})
 }
 
-var _ gateway.AccessReader = reading{}
-
 // kinds has gateway.KindOther for what the gateway does not follow.
 var kinds = map[state.Kind]gateway.Kind{
 	state.KindTenant:     gateway.KindTenant,
 	state.KindKey:        gateway.KindKey,
 	state.KindDeployment: gateway.KindDeployment,
 	state.KindPlacement:  gateway.KindPlacement,
+	state.KindUser:       gateway.KindUser,
+	state.KindRole:       gateway.KindRole,
+	state.KindBinding:    gateway.KindBinding,
+	state.KindSession:    gateway.KindSession,
+	state.KindSecret:     gateway.KindSecret,
+	state.KindSetting:    gateway.KindSetting,
 }

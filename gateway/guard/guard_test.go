@@ -148,7 +148,7 @@ func TestNotesAreBounded(t *testing.T) {
 		t.Errorf("%d events are held", len(n.mu.open))
 	}
 	told, lines := 0, 0
-	for minute := range 200 {
+	for minute := range notesHeld/notesMost + 5 {
 		due := n.Due()
 		if minute == 0 && due[0].Count != 500 {
 			t.Errorf("what cannot be told apart counts %d", due[0].Count)

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -96,7 +97,7 @@ func (n *Notes) Due() []Note {
 		if a.Count != b.Count {
 			return int(int64(b.Count) - int64(a.Count))
 		}
-		return strings.Compare(a.key(), b.key())
+		return compare(a.Event, b.Event)
 	})
 	due = due[:min(len(due), max(0, notesMost-n.mu.told))]
 	for _, d := range due {
@@ -106,8 +107,9 @@ func (n *Notes) Due() []Note {
 	return due
 }
 
-func (e Event) key() string {
-	return strings.Join([]string{e.Actor, e.From, e.Action, e.Target, e.Tenant, e.Outcome, e.Message}, "\x00")
+func compare(a, b Event) int {
+	return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.Target, b.Target), strings.Compare(a.Action, b.Action), strings.Compare(a.Actor, b.Actor),
+		strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Outcome, b.Outcome), strings.Compare(a.Message, b.Message))
 }
 
 // Back returns what Due gave and nobody could be told.

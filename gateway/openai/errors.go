@@ -15,7 +15,7 @@ type Problem struct {
 
 // TypeOf returns OpenAI's error type for a code.
 func TypeOf(code spec.Code) string {
-	if code == spec.CodeRateLimited || code == spec.CodeBusy {
+	if code == spec.CodeRateLimited || code == spec.CodeBusy || code == spec.CodeTooManyFailures {
 		return "rate_limit_error"
 	}
 	switch status := code.Lookup().Status; {

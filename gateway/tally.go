@@ -1,0 +1,116 @@
+package gateway
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/auth"
+)
+
+// How often what a gateway has gathered is written to the state.
+const (
+	usesEvery  = time.Minute
+	notesEvery = 2 * time.Second
+	usesMost   = 10_000 // in one command
+)
+
+// uses are the last uses of keys since they were last written. Marking one on the
+// hot path takes no lock and no memory but for a key's first.
+type uses struct {
+	at sync.Map // *auth.Principal -> *atomic.Int64, Unix ms
+}
+
+// used marks the key as used now. Sessions are not marked: their refreshes tell.
+func (u *uses) used(who *auth.Principal, now int64) {
+	if who.Session != "" {
+		return
+	}
+	v, ok := u.at.Load(who)
+	if !ok {
+		v, _ = u.at.LoadOrStore(who, new(atomic.Int64))
+	}
+	at := v.(*atomic.Int64)
+	if now-at.Load() > 1000 { // else a busy key's memory would go from core to core
+		at.Store(now)
+	}
+}
+
+// take empties what was gathered, the last use of each key.
+func (u *uses) take() []*wire.KeyUse {
+	last := map[string]int64{}
+	u.at.Range(func(who, at any) bool {
+		u.at.Delete(who)
+		key := who.(*auth.Principal).Key
+		last[key] = max(last[key], at.(*atomic.Int64).Load())
+		return true
+	})
+	out := make([]*wire.KeyUse, 0, len(last))
+	for _, key := range sortedKeys(last) {
+		out = append(out, &wire.KeyUse{Id: key, AtMs: last[key]})
+	}
+	return out
+}
+
+// tell writes what is gathered until ctx ends, and once more then.
+func (g *Gateway) tell(ctx context.Context) {
+	uses, notes := time.NewTicker(usesEvery), time.NewTicker(notesEvery)
+	defer uses.Stop()
+	defer notes.Stop()
+	for {
+		select {
+		case <-uses.C:
+			g.tellUses(ctx)
+		case <-notes.C:
+			g.tellNotes(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			g.tellUses(last)
+			g.tellNotes(last)
+			return
+		}
+	}
+}
+
+// tellUses writes the last uses of keys. What cannot be written is lost: it is
+// of a minute, and the next use tells of the same.
+func (g *Gateway) tellUses(ctx context.Context) {
+	all := g.uses.take()
+	for len(all) > 0 {
+		some := all[:min(len(all), usesMost)]
+		all = all[len(some):]
+		c := &wire.Command{Body: &wire.Command_TouchKeys{TouchKeys: &wire.TouchKeys{Uses: some}}}
+		if err := g.note(ctx, c); err != nil {
+			g.cfg.Log.Warn("the last uses of keys could not be written", "keys", len(some), "error", err)
+		}
+	}
+}
+
+func (g *Gateway) tellNotes(ctx context.Context) {
+	due := g.notes.Due()
+	for i, n := range due {
+		c := &wire.Command{From: n.From, Principal: n.Actor, Body: &wire.Command_NoteAudit{NoteAudit: &wire.NoteAudit{
+			Action: n.Action, Target: n.Target, Tenant: n.Tenant, Outcome: n.Outcome, Message: n.Message, Count: n.Count}}}
+		if err := g.note(ctx, c); err != nil {
+			g.cfg.Log.Warn("the audit log could not be told of what was refused", "events", len(due)-i, "error", err)
+			g.notes.Back(due[i:])
+			return
+		}
+	}
+}
+
+// note writes for the gateway itself.
+func (g *Gateway) note(ctx context.Context, c *wire.Command) error {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	c.RequestId, c.AtMs = "gw/"+string(g.cfg.Self)+"/"+strconv.FormatUint(g.noted.Add(1), 10)+"/"+newID(), time.Now().UnixMilli()
+	if c.Principal == "" {
+		c.Principal = "gateway/" + string(g.cfg.Self)
+	}
+	_, err := g.cfg.Proposer.Propose(ctx, c)
+	return err
+}
