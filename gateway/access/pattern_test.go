@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
@@ -47,4 +48,42 @@ func TestMatchIsNotExponential(t *testing.T) {
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("took %v", took)
 	}
+}
+
+// TestMatchOfPatterns: where a pattern fits another, whatever fits the one fits
+// the other; and where it does not, something does not.
+func TestMatchOfPatterns(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		wide := rapid.StringMatching(`[ab*]{0,6}`).Draw(t, "wide")
+		narrow := rapid.StringMatching(`[ab*]{0,6}`).Draw(t, "narrow")
+		name := narrow
+		for strings.Contains(name, "*") {
+			name = strings.Replace(name, "*", rapid.StringMatching(`[ab]{0,3}`).Draw(t, "for a star"), 1)
+		}
+		switch covered := Match(wide, narrow); {
+		case covered && !Match(wide, name):
+			t.Fatalf("%q covers %q and not %q", wide, narrow, name)
+		case !covered && Match(wide, strings.ReplaceAll(narrow, "*", "c")):
+			t.Fatalf("%q does not cover %q", wide, narrow)
+		}
+	})
+}
+
+func FuzzMatch(f *testing.F) {
+	f.Add("a*b*", "aXbY")
+	f.Add("*", "")
+	f.Fuzz(func(t *testing.T, pattern, name string) {
+		if len(pattern) > 64 || len(name) > 256 {
+			return
+		}
+		quoted := strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, "(?s:.*)")
+		re, err := regexp.Compile("^" + quoted + "$")
+		if err != nil || !utf8.ValidString(pattern) || !utf8.ValidString(name) {
+			Match(pattern, name)
+			return
+		}
+		if got := Match(pattern, name); got != re.MatchString(name) || got != Match(pattern, []byte(name)) {
+			t.Errorf("Match(%q, %q) = %v", pattern, name, got)
+		}
+	})
 }
