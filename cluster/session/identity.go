@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	maxGroups     = 500
-	maxGroup      = 256 // bytes
+	maxGroups     = 256
+	maxGroup      = 128 // bytes
 	maxUserName   = 64  // characters of one that a provider wishes
 	maxEmail      = 254
 	userWrites    = 4   // attempts, where others write the same user

@@ -89,8 +89,8 @@ func TestLoginRefusals(t *testing.T) {
 			t.Errorf("the error tells the password: %v", err)
 		}
 	}
-	if len(w.state.sessions) != 0 {
-		t.Errorf("%d sessions were opened", len(w.state.sessions))
+	if last := w.state.applied[len(w.state.applied)-1]; last.GetPutSecret() == nil { // that of the keys
+		t.Errorf("something was written: %v", last)
 	}
 }
 
@@ -99,23 +99,24 @@ func TestUnknownUsersTakeAsLong(t *testing.T) {
 	w := newWorld(t, "n1")
 	s := w.server("n1")
 	s.passwords.costs = costs{memory: 16 << 10, passes: 3, threads: 1} // 20 ms and more
-	took := func(name string) time.Duration {
-		best := time.Hour
-		for range 3 { // the least disturbed
+	w.local("ada", must(s.HashPassword(t.Context(), "", secretWord)))
+	w.local("sso", "")
+	names := []string{"ada", "nobody", "sso"}
+	best := map[string]time.Duration{}
+	for range 4 { // the least disturbed counts
+		for _, name := range names {
 			begin := time.Now()
 			if _, err := s.Login(t.Context(), spec.Login{Name: name, Password: "not the password"}); spec.CodeOf(err) != spec.CodeLoginFailed {
 				t.Fatal(err)
 			}
-			best = min(best, time.Since(begin))
+			if took := time.Since(begin); best[name] == 0 || took < best[name] {
+				best[name] = took
+			}
 		}
-		return best
 	}
-	w.local("ada", must(s.HashPassword(t.Context(), "", secretWord)))
-	w.local("sso", "")
-	known := took("ada")
-	for _, name := range []string{"nobody", "sso"} {
-		if unknown := took(name); unknown < known/4 || unknown > known*4 {
-			t.Errorf("%s takes %s, a known user %s", name, unknown, known)
+	for _, name := range names[1:] { // without the hash it would be a hundredth
+		if best[name] < best["ada"]/10 || best[name] > best["ada"]*10 {
+			t.Errorf("%s takes %s, a known user %s", name, best[name], best["ada"])
 		}
 	}
 }

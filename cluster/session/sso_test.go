@@ -116,7 +116,11 @@ func TestCallbacksThatAreNotOfTheFlow(t *testing.T) {
 	p := newIDP(w)
 	good := p.begun(t, s, spec.SSOBegin{})
 	with := func(change func(*spec.SSOFinish)) spec.SSOFinish { f := good; change(&f); return f }
-	code := must(must(s.keys()).seal(purposeCode, flow{State: good.State, EndsMS: 1 << 60}))
+	var inside flow
+	if err := must(s.keys()).open(w.clock(), purposeFlow, good.Flow, &inside); err != nil {
+		t.Fatal(err)
+	}
+	code := must(must(s.keys()).seal(purposeCode, inside))
 	for name, f := range map[string]spec.SSOFinish{
 		"no flow":         with(func(f *spec.SSOFinish) { f.Flow = "" }),
 		"another state":   with(func(f *spec.SSOFinish) { f.State = random(secretLen) }),
@@ -135,8 +139,12 @@ func TestCallbacksThatAreNotOfTheFlow(t *testing.T) {
 	wantCode(t, err, spec.CodeSSOFailed)
 	good = p.begun(t, s, spec.SSOBegin{})
 	w.state.set(func() { w.state.settings[spec.SettingOIDCClientID] = "other" })
+	exchanges := p.exchanges
 	_, err = s.FinishSSO(t.Context(), good)
 	wantCode(t, err, spec.CodeSSOFailed)
+	if p.exchanges != exchanges {
+		t.Error("the code of one client was sent as another's")
+	}
 }
 
 // TestUsersAreNotTakenOver: a name is what the provider's user wishes, no more.
@@ -162,8 +170,12 @@ func TestUsersAreNotTakenOver(t *testing.T) {
 	}
 	u, _ := w.state.UserBySubject(p.URL, "subject-1")
 	w.state.set(func() { u.DisabledMs = 1 })
+	p.set(func() { p.claims["email"] = "new@example.com" })
 	_, err = s.FinishSSO(t.Context(), p.begun(t, s, spec.SSOBegin{}))
 	wantCode(t, err, spec.CodeUserDisabled)
+	if now, _ := w.state.User(u.Id); now.Version != 1 {
+		t.Errorf("a disabled user was changed: %v", now)
+	}
 }
 
 // TestTwoFirstLoginsAtOnce make one user.
