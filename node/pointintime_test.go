@@ -44,7 +44,14 @@ func TestPointInTime(t *testing.T) {
 	_, later := n.makeKey("made afterwards")
 	last := record()
 	raw := n.fetchBackup(recipient)
+	g := n.join("g1", "north", "gateway")
+	await(t, 20*time.Second, "the gateway knows the keys", func() bool { return g.get("/v1/models", admin) == 200 && g.node.state.Index() > last })
+	alone := g.fetchBackup(recipient)
+	g.stop()
 	n.stop()
+	if m, err := backup.Verify(bytes.NewReader(alone), key); err != nil || m.From != m.Index || m.Index <= last {
+		t.Errorf("the backup of a node that is no Raft server says %+v (%v)", m, err)
+	}
 
 	m, err := backup.Verify(bytes.NewReader(raw), key)
 	if err != nil || m.From != 0 || m.Index < last || m.StateHash == "" {

@@ -136,6 +136,9 @@ type backupRow struct {
 	Problem string `json:"problem,omitempty"`
 }
 
+// withMillis is how restore --time takes a time to the millisecond.
+const withMillis = "2006-01-02T15:04:05.000Z07:00"
+
 func backupListCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "ls DIR", Short: "List the backups in a directory by what they say in clear; needs no key, and vouches for nothing", Args: cobra.ExactArgs(1),
@@ -160,7 +163,7 @@ func backupListCommand() *cobra.Command {
 					row(w, r.File, size(uint64(r.Size)), r.Problem)
 					continue
 				}
-				row(w, r.File, size(uint64(r.Size)), r.Cluster, max(r.From, min(r.Index, 1)), r.FromTime.Format(time.RFC3339), r.Index, r.ToTime.Format(time.RFC3339), r.Current, r.Node, r.Build)
+				row(w, r.File, size(uint64(r.Size)), r.Cluster, max(r.From, min(r.Index, 1)), r.FromTime.Format(withMillis), r.Index, r.ToTime.Format(withMillis), r.Current, r.Node, r.Build)
 			}
 		})
 	}

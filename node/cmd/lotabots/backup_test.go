@@ -123,7 +123,7 @@ func TestTellRestored(t *testing.T) {
 		return out.String()
 	}
 	for _, want := range []string{
-		"restored from lb-1 as of index 40\n", "of index 41 to 90, 50 writes are undone. With them, 1 revocations and the like",
+		"restored from lb-1 as of index 40\n", "of index 41 to 90, 50 writes are undone. Revocations and the like among them: 1.",
 		"  key k1 (batch, tenant acme): was revoked 2026-11-25T12:00:00Z\n", "after 2026-11-25T12:00:00Z, index 90, is undone and not known here",
 	} {
 		if out := tell(); !strings.Contains(out, want) {

@@ -131,7 +131,7 @@ func tellUndone(w io.Writer, r *node.Restored) {
 		fmt.Fprintln(w, "No revocation is among them.")
 		return
 	}
-	fmt.Fprintf(w, "With them, %d revocations and the like are undone; see to each anew:\n", len(r.Undone))
+	fmt.Fprintf(w, "Revocations and the like among them: %d. See to each anew:\n", len(r.Undone))
 	for _, u := range r.Undone {
 		fmt.Fprintf(w, "  %s %s (%s", u.Kind, u.ID, u.Name)
 		if u.Tenant != "" {
