@@ -18,6 +18,8 @@ import (
 // the same ones. They come with feature level 2: below it a member may be of a build that
 // would write none.
 
+const auditLevel = 2
+
 const maxTarget = 2 * maxName // bytes of what an entry is found by, and of an action
 
 // A note is what the audit log will say of one thing.
@@ -63,6 +65,9 @@ func (t *tx) tally(what string, n int) {
 // audit writes what the command has come to, and clears away what is too old.
 // about is nil where the command itself has no entry.
 func (t *tx) audit(about *subject, r *wire.Result) {
+	if t.level() < auditLevel {
+		return
+	}
 	notes := about.noted(r, t.stands, t.tallies, t.notes)
 	for _, n := range notes {
 		t.write(n)

@@ -83,7 +83,7 @@ func (s *subject) written() *subject {
 // subject is what the audit log is to say of the command, before it is carried
 // out; nil for what it does not tell of: what the cluster does by itself all the time.
 func (t *tx) subject() *subject {
-	if t.level() < 2 {
+	if t.level() < auditLevel {
 		return nil
 	}
 	switch b := t.command.GetBody().(type) {

@@ -27,7 +27,7 @@ func goldenDir(format uint32) string {
 // goldenCommands are what every golden database has applied, in this order from
 // index 1. What is added here is added at the end, and only read from formats
 // that have it.
-func goldenCommands() []*wire.Command {
+func goldenCommands(format uint32) []*wire.Command {
 	key := func(id, tenant, name string, expires int64) *wire.Command {
 		c := putKey(id, tenant, name)
 		c.GetPutKey().Key.ExpiresMs = expires
@@ -49,6 +49,11 @@ func goldenCommands() []*wire.Command {
 	for i, c := range list {
 		c.RequestId, c.AtMs, c.Level = fmt.Sprintf("r%d", i), 1_000_000, 1
 	}
+	if format >= 3 {
+		list = append(list, staffing()...)
+		list = append(list, refresh("s1", "f", "1", "2"), rotateKey("kb", "n", 500), touchKeys(&wire.KeyUse{Id: "kb", AtMs: 900}),
+			revokeSession("s2", ""), removeUser("bob"), noteAudit(&wire.NoteAudit{Action: "login", Target: "user:eve", Outcome: "login_failed", Count: 3}))
+	}
 	return list
 }
 
@@ -63,7 +68,7 @@ func TestGoldenDatabases(t *testing.T) {
 				t.Fatalf("every format has a database that a build of it left: %v", err)
 			}
 			for range 2 { // the second time in this build's own format
-				checkGolden(t, dir)
+				checkGolden(t, dir, goldenCommands(format))
 			}
 		})
 	}
@@ -76,7 +81,7 @@ func makeGolden(t *testing.T, dir string) {
 	s, err := Open(db)
 	try(t, err)
 	log := raftlog.New(db)
-	for i, c := range goldenCommands() {
+	for i, c := range goldenCommands(storage.Format) {
 		l := &raft.Log{Index: uint64(i + 1), Term: 2, Data: encode(t, c)}
 		try(t, log.StoreLog(l))
 		s.Apply(l)
@@ -97,20 +102,20 @@ func makeGolden(t *testing.T, dir string) {
 	})
 }
 
-func checkGolden(t *testing.T, dir string) {
+func checkGolden(t *testing.T, dir string, commands []*wire.Command) {
 	t.Helper()
 	db, err := storage.Open(dir, storage.Options{})
 	try(t, err)
 	defer db.Close()
 	s, err := Open(db)
 	try(t, err)
-	commands := goldenCommands()
 	want := newReplica(t)
 	for i, c := range commands {
 		want.Apply(&raft.Log{Index: uint64(i + 1), Term: 2, Data: encode(t, c)})
 	}
 	sameHash(t, "the golden state and one of this build", s, want.Store)
 	checkIndexes(t, "the golden database", s)
+	checkLog(t, &replica{Store: s})
 	log := raftlog.New(db)
 	first, err := log.FirstIndex()
 	try(t, err)

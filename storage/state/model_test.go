@@ -21,7 +21,7 @@ func randomCommand(t *rapid.T) *wire.Command {
 	states := []wire.NodeState{active, draining, removed}
 	var c *wire.Command
 	switch pick("command", "node", "set", "tenant", "key", "key", "revoke", "deploy", "deploy", "undeploy", "place", "place", "unplace",
-		"model", "remove model", "token", "use", "use", "secret", "setting") {
+		"model", "remove model", "token", "use", "use", "secret", "setting", "access", "access", "access", "access", "access", "access", "access", "access") {
 	case "node":
 		c = putNode(&wire.Node{Id: node(), Region: name(), JoinedMs: 1 + number("joined", 3), State: wire.NodeState(number("state", 2))})
 	case "set":
@@ -31,10 +31,11 @@ func randomCommand(t *rapid.T) *wire.Command {
 	case "key":
 		c = putKey(pick("key", "k1", "k2", "k3", "k4", "k5"), name(), name())
 		c.GetPutKey().Key.ExpiresMs = number("expires", 1) * 1005
+		c.GetPutKey().Key.Owner = pick("owner", "", "u1", "u2")
 	case "revoke":
 		c = revokeKey(pick("key", "k1", "k2", "k3", "k4", "k5"))
 	case "deploy":
-		d := &wire.Deployment{Name: name(), Engine: "embedded", Model: pick("model", "", "m1", "m2"), Replicas: uint32(number("replicas", 1)), Context: uint32(number("context", 1))}
+		d := &wire.Deployment{Name: name(), Engine: "embedded", Model: pick("model", "", "m1", "m2"), Tenant: pick("tenant", "", "a"), Replicas: uint32(number("replicas", 1)), Context: uint32(number("context", 1))}
 		if rapid.Bool().Draw(t, "options") {
 			d.Options = map[string]string{"x": "1", "y": name(), "z": "2"}
 		}
@@ -57,14 +58,80 @@ func randomCommand(t *rapid.T) *wire.Command {
 		c = putSecret(name(), name(), uint64(number("expect", 3)))
 	case "setting":
 		c = putSetting(name(), name())
+	case "access":
+		c = randomAccess(t)
 	}
-	c.Level, c.AtMs = 1, 1000
+	c.Level, c.AtMs = uint32(1+number("level", 1)), 1000
 	if c.GetPutTenant() == nil { // whose first clock stays
 		c.AtMs += number("at", 10)
 	}
 	c.RequestId = pick("request", "", "", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8")
 	return c
 }
+
+// randomAccess is a command that feature level 2 brought.
+func randomAccess(t *rapid.T) *wire.Command {
+	pick := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
+	number := func(label string, most int) int64 { return int64(rapid.IntRange(0, most).Draw(t, label)) }
+	user := func() string { return pick("user", "u1", "u1", "u2", "u3") }
+	key := func() string { return pick("key", "k1", "k2", "k3", "k4", "k5") }
+	session := func() string { return pick("session", "s1", "s1", "s2", "s3") }
+	tenant := func() string { return pick("tenant", "", "a", "b") }
+	switch pick("command of access", "user", "user", "user", "remove user", "role", "remove role", "bind", "bind", "bind", "unbind", "session", "session",
+		"refresh", "refresh", "refresh", "revoke session", "revoke sessions", "change key", "rotate key", "touch", "remove tenant", "remove setting", "note") {
+	case "user":
+		u := &wire.User{Id: user(), Tenant: tenant(), Name: pick("name", "a", "b", "c"), DisabledMs: number("disabled", 1)}
+		if u.Subject = pick("subject", "", "1", "2"); u.Subject != "" {
+			u.Issuer = "https://sso"
+		}
+		return putUser(u, uint64(number("expect", 2)))
+	case "remove user":
+		return removeUser(user())
+	case "role":
+		r := &wire.AccessRole{Id: "r", Description: pick("text", "x", "y")}
+		if r.Tenant = tenant(); r.Tenant != "" {
+			r.Id = r.Tenant + "/r"
+		}
+		return putRole(r, uint64(number("expect", 2)))
+	case "remove role":
+		return removeRole(pick("role", "r", "a/r", "b/r"))
+	case "bind":
+		subject := pick("subject", "user:", "user:", "key:", "group:")
+		switch subject {
+		case "user:":
+			subject += user()
+		case "key:":
+			subject += key()
+		default:
+			subject += "g"
+		}
+		return bind(pick("binding", "b1", "b2", "b3", "b4"), subject, pick("role", "viewer", "r", "a/r"), tenant())
+	case "unbind":
+		return unbind(pick("binding", "b1", "b2", "b3", "b4"))
+	case "session":
+		return putSession(session(), user(), pick2(t, 1005, 90_000))
+	case "refresh":
+		return refresh(session(), pick("family", "f", "f", "f", "g"), pick("token", "1", "2", "3"), pick("next", "1", "2", "3"))
+	case "revoke session":
+		return revokeSession(session(), pick("of", "", "u1"))
+	case "revoke sessions":
+		return revokeSession("", user())
+	case "change key":
+		return changeKey(&wire.APIKey{Id: key(), Name: pick("name", "a", "b", "c"), Owner: pick("owner", "", "u1", "u2"), ExpiresMs: pick2(t, 0, 1005), Scopes: []string{"infer"}})
+	case "rotate key":
+		return rotateKey(key(), pick("hash", "h", "i"), number("overlap", 1)*50)
+	case "touch":
+		return touchKeys(&wire.KeyUse{Id: key(), AtMs: 995 + number("use", 20)}, &wire.KeyUse{Id: key(), AtMs: 995 + number("use", 20)})
+	case "remove tenant":
+		return removeTenant(pick("name", "a", "b"))
+	case "remove setting":
+		return removeSetting(pick("name", "a", "b"))
+	default:
+		return noteAudit(&wire.NoteAudit{Action: "try", Target: pick("target", "x", "y"), Tenant: tenant()})
+	}
+}
+
+func pick2(t *rapid.T, a, b int64) int64 { return rapid.SampledFrom([]int64{a, b}).Draw(t, "expires") }
 
 // pair is a Raft server's state, a follower's of its feed, and what they should be.
 type pair struct {
@@ -157,14 +224,55 @@ func (p *pair) check(t *rapid.T) {
 		keys, _ := p.server.Keys(tenant, "", 100)
 		sameRecords(t, keys, want, p.server.Key, (*wire.APIKey).GetId)
 	}
+	p.checkAccess(t)
 	for name, want := range p.plain.secrets {
 		if got, ok := p.server.Secret(name); !ok || !proto.Equal(got, want) {
 			t.Fatalf("secret %q is %v, want %v", name, got, want)
 		}
 	}
+	if n := len(p.server.Settings()); n != len(p.plain.settings) {
+		t.Fatalf("%d settings, want %d", n, len(p.plain.settings))
+	}
 	for name, want := range p.plain.settings {
 		if got, ok := p.server.Setting(name); !ok || got != want {
 			t.Fatalf("setting %q is %q, want %q", name, got, want)
+		}
+	}
+}
+
+func (p *pair) checkAccess(t *rapid.T) {
+	s := p.server
+	list, _ := s.Users("", "", 100)
+	sameRecords(t, list, byName(p.plain.users), s.User, (*wire.User).GetId)
+	roles, _ := s.Roles("", 100)
+	sameRecords(t, roles, byName(p.plain.roles), s.Role, (*wire.AccessRole).GetId)
+	bindings, _ := s.Bindings("", 100)
+	sameRecords(t, bindings, byName(p.plain.bindings), s.Binding, (*wire.Binding).GetId)
+	sessions, _ := s.Sessions("", 100)
+	sameRecords(t, sessions, byName(p.plain.sessions), s.Session, (*wire.Session).GetId)
+	for _, u := range p.plain.users {
+		if got, ok := s.UserByName(u.Name); !ok || !proto.Equal(got, u) {
+			t.Fatalf("user %q by name is %v", u.Name, got)
+		}
+		if got, ok := s.UserBySubject(u.Issuer, u.Subject); ok != (u.Subject != "") || ok && !proto.Equal(got, u) {
+			t.Fatalf("user %q by subject is %v", u.Name, got)
+		}
+	}
+	for id := range p.plain.keys {
+		if got := s.LastUsed(id); got != p.plain.uses[id] {
+			t.Fatalf("key %s was used at %d, want %d", id, got, p.plain.uses[id])
+		}
+	}
+	checkIndexes(t, "after the commands", s.Store)
+	checkLog(t, s)
+	log, want := s.whole(t), p.plain.log[max(0, len(p.plain.log)-s.limits.audits):]
+	if len(log) != len(want) {
+		t.Fatalf("the audit log has %d entries, want %d", len(log), len(want))
+	}
+	for i, e := range log {
+		e.Seq, e.Message, e.Previous, e.Hash = 0, "", nil, nil
+		if !proto.Equal(e, want[i]) {
+			t.Fatalf("the audit log says\n%v, want\n%v", e, want[i])
 		}
 	}
 }
@@ -186,8 +294,8 @@ func sameRecords[M proto.Message](t *rapid.T, got, want []M, one func(string) (M
 func TestStateAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		small := usual
-		small.entries = 6 // so that followers need snapshots
-		p := &pair{server: start(t, vfs.NewMem(), small), follower: start(t, vfs.NewMem(), usual), plain: newPlain()}
+		small.entries, small.audits = 6, 12 // so that followers need snapshots, and the log forgets
+		p := &pair{server: start(t, vfs.NewMem(), small), follower: start(t, vfs.NewMem(), small), plain: newPlain()}
 		defer func() { p.server.db.Close(); p.follower.db.Close() }()
 		p.server.Subscribe(func(c Change) { p.changes = append(p.changes, c) })
 		t.Repeat(map[string]func(*rapid.T){
