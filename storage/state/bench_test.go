@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/storage"
 )
 
@@ -21,12 +22,18 @@ func onDisk(b *testing.B) *Store {
 	return s
 }
 
+// BenchmarkApply creates keys: without and with their entries in the audit log.
 func BenchmarkApply(b *testing.B) {
+	b.Run("level 1", func(b *testing.B) { benchApply(b, 1) })
+	b.Run("audited", func(b *testing.B) { benchApply(b, 2) })
+}
+
+func benchApply(b *testing.B, level uint32) {
 	s := onDisk(b)
 	logs := make([]*raft.Log, b.N)
 	for i := range logs {
 		c := putKey(fmt.Sprintf("k%d", i), "acme", fmt.Sprintf("key %d", i))
-		c.RequestId = fmt.Sprintf("r%d", i)
+		c.RequestId, c.Level, c.Principal = fmt.Sprintf("r%d", i), level, "user/boss"
 		logs[i] = &raft.Log{Index: uint64(i + 1), Term: 1, Data: encode(b, c)}
 	}
 	b.ResetTimer()
@@ -67,6 +74,22 @@ func BenchmarkWriteSnapshot(b *testing.B) {
 	for range b.N {
 		if _, err := s.WriteSnapshot(io.Discard); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkAuditPage reads the newest entries of one actor among many.
+func BenchmarkAuditPage(b *testing.B) {
+	s := onDisk(b)
+	for i := range 20_000 {
+		c := noteAudit(&wire.NoteAudit{Action: "try", Target: fmt.Sprint("key:", i%100)})
+		c.Principal = fmt.Sprint("user/", i%10)
+		s.Apply(&raft.Log{Index: uint64(i + 1), Term: 1, Data: encode(b, c)})
+	}
+	b.ResetTimer()
+	for range b.N {
+		if page, _ := s.Audit(AuditFilter{Actor: "user/7", Newest: true}, "", 100); len(page) != 100 {
+			b.Fatal("a page is short")
 		}
 	}
 }

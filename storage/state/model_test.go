@@ -191,6 +191,8 @@ func (p *pair) follow(t *rapid.T) {
 		}
 	}
 	sameHash(t, "server and follower", p.server.Store, p.follower.Store)
+	checkIndexes(t, "the server", p.server.Store)
+	checkIndexes(t, "the follower", p.follower.Store)
 }
 
 func (p *pair) restart(t *rapid.T) {
@@ -263,7 +265,6 @@ func (p *pair) checkAccess(t *rapid.T) {
 			t.Fatalf("key %s was used at %d, want %d", id, got, p.plain.uses[id])
 		}
 	}
-	checkIndexes(t, "after the commands", s.Store)
 	checkLog(t, s)
 	log, want := s.whole(t), p.plain.log[max(0, len(p.plain.log)-s.limits.audits):]
 	if len(log) != len(want) {
