@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"context"
+	"crypto/subtle"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -21,12 +22,9 @@ func (s *Server) Refresh(ctx context.Context, ask spec.Refresh) (granted *spec.G
 	if err != nil {
 		return nil, err
 	}
-	record, ok := s.cfg.State.Session(token.session)
-	if !ok {
-		return nil, spec.Errorf(spec.CodeInvalidRefresh, "There is no such session, or no longer.")
-	}
-	if record.GetEpoch() != s.epoch() && bytes.Equal(record.GetFamilyHash(), hashOf(token.family)) {
-		return nil, spec.Errorf(spec.CodeSessionEnded, "All sessions ended when the cluster was restored or recovered.")
+	record, err := s.inForce(token)
+	if err != nil {
+		return nil, err
 	}
 	next, err := follow(ring, record, token)
 	if err != nil {
@@ -40,12 +38,30 @@ func (s *Server) Refresh(ctx context.Context, ask spec.Refresh) (granted *spec.G
 		if spec.CodeOf(err) == spec.CodeSessionReused {
 			s.cfg.Log.Warn("a refresh token was used again: its session has been ended", "session", token.session, "user", record.GetUser(), "from", from)
 		}
-		if spec.CodeOf(err) == spec.CodeNotFound {
-			err = spec.Errorf(spec.CodeInvalidRefresh, "There is no such session, or no longer.")
-		}
 		return nil, err
 	}
 	return s.grant(ring, record, next, result.GetIndex())
+}
+
+// inForce finds the session that the token is of. What is refused here costs the
+// cluster no write: whoever has no token of a session can make it write nothing.
+func (s *Server) inForce(token refreshToken) (*wire.Session, error) {
+	record, ok := s.cfg.State.Session(token.session)
+	switch {
+	case !ok || subtle.ConstantTimeCompare(record.GetFamilyHash(), hashOf(token.family)) != 1:
+		return nil, spec.Errorf(spec.CodeInvalidRefresh, "There is no such session, or no longer.")
+	case record.GetRevokedMs() != 0:
+		why := record.GetReason()
+		if why == "" {
+			why = "somebody logged out"
+		}
+		return nil, spec.Errorf(spec.CodeSessionEnded, "The session has ended: %s.", why)
+	case record.GetExpiresMs() <= s.cfg.Clock().UnixMilli():
+		return nil, spec.Errorf(spec.CodeSessionEnded, "The session has expired.")
+	case record.GetEpoch() != s.epoch():
+		return nil, spec.Errorf(spec.CodeSessionEnded, "All sessions ended when the cluster was restored or recovered.")
+	}
+	return record, nil
 }
 
 // follow derives the token that follows the one presented. Where the session's

@@ -105,7 +105,7 @@ func TestRefreshRefusals(t *testing.T) {
 	if !ok {
 		t.Fatal("its own token does not parse")
 	}
-	stranger, guess := token, token
+	stranger, guess, writes := token, token, len(w.state.applied)
 	stranger.session = random(idLen)
 	guess.family, guess.secret = random(secretLen), random(secretLen)
 	for name, text := range map[string]string{
@@ -117,7 +117,10 @@ func TestRefreshRefusals(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	refreshed(t, s, g.RefreshToken) // a guess harms nobody
+	if len(w.state.applied) != writes {
+		t.Error("a guess makes the cluster write")
+	}
+	refreshed(t, s, g.RefreshToken) // and harms nobody
 	w.state.set(func() { w.state.settings[spec.SettingSessionEpoch] = "7" })
 	_, err := s.Refresh(t.Context(), spec.Refresh{Token: g.RefreshToken})
 	wantCode(t, err, spec.CodeSessionEnded)
