@@ -2,12 +2,6 @@ package auth
 
 import "hash/maphash"
 
-// An entry is what an index holds: a pointer, to something with an id.
-type entry interface {
-	comparable
-	id() string
-}
-
 const (
 	fanBits = 6
 	fan     = 1 << fanBits
@@ -16,134 +10,154 @@ const (
 
 // An index finds entries by id. It is a tree of three levels, in which with and
 // without copy one path: 64 pointers, 64 leaves, and the slots of one leaf, which
-// at a million entries are 512. An index that others have is never changed.
-type index[T entry] struct {
+// are 512 at a million entries. An index that readers have is never changed, nor
+// is an entry in it.
+//
+// The two upper levels stay in a CPU's own cache, and a leaf holds its entries
+// themselves: finding one among a million waits for memory once.
+type index[T any] struct {
+	idOf     func(*T) string
 	n        int
 	branches [fan]*branch[T]
 }
 
-type branch[T entry] struct{ leaves [fan]leaf[T] }
+type branch[T any] struct{ leaves [fan]leaf[T] }
 
 // A leaf is a hash table with linear probing, at most three quarters full.
-type leaf[T entry] struct {
+type leaf[T any] struct {
 	n     int
 	slots []slot[T] // a power of two, or none
 }
 
-type slot[T entry] struct {
-	hash  uint64
-	entry T // the zero value: free
+type slot[T any] struct {
+	hash  uint64 // 0: free
+	entry T
 }
 
 var seed = maphash.MakeSeed()
 
-func hashOf(id string) uint64 { return maphash.String(seed, id) }
+// hashOf is never 0: the bit that is always set says neither leaf nor slot.
+func hashOf(id string) uint64 { return maphash.String(seed, id) | 1<<40 }
 
-// get returns the zero value where there is none. It allocates nothing.
-func (x *index[T]) get(id string) (found T) {
-	h := hashOf(id)
+// leaf is where an entry of that hash stands; nil: nowhere.
+func (x *index[T]) leaf(h uint64) *leaf[T] {
 	b := x.branches[h>>(64-fanBits)]
 	if b == nil {
-		return found
+		return nil
 	}
-	l := &b.leaves[h>>(64-2*fanBits)%fan]
-	return l.get(h, id)
+	return &b.leaves[h>>(64-2*fanBits)%fan]
 }
 
-func (l *leaf[T]) get(h uint64, id string) (none T) {
-	if len(l.slots) == 0 {
-		return none
+// first is the slot in which looking for a hash begins, and the mask of the slots' places.
+func (l *leaf[T]) first(h uint64) (at, mask uint64) {
+	mask = uint64(len(l.slots) - 1)
+	return h & mask, mask
+}
+
+// get returns nil where there is none. It allocates nothing.
+func (x *index[T]) get(id string) *T {
+	h := hashOf(id)
+	l := x.leaf(h)
+	if l == nil || len(l.slots) == 0 {
+		return nil
 	}
-	mask := uint64(len(l.slots) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
+	if s := x.find(l, h, id); s.hash != 0 {
+		return &s.entry
+	}
+	return nil
+}
+
+// find returns the slot of that id, or the free one where it would be.
+func (x *index[T]) find(l *leaf[T], h uint64, id string) *slot[T] {
+	i, mask := l.first(h)
+	for {
 		s := &l.slots[i]
-		if s.entry == none || s.hash == h && s.entry.id() == id {
-			return s.entry
+		if s.hash == 0 || s.hash == h && x.idOf(&s.entry) == id {
+			return s
 		}
+		i = (i + 1) & mask
 	}
 }
 
 // put adds or replaces an entry in place: nobody else has the index yet.
 func (x *index[T]) put(e T) {
-	h := hashOf(e.id())
+	id := x.idOf(&e)
+	h := hashOf(id)
 	b := &x.branches[h>>(64-fanBits)]
 	if *b == nil {
 		*b = new(branch[T])
 	}
-	l := &(*b).leaves[h>>(64-2*fanBits)%fan]
-	before := l.n
+	l := x.leaf(h)
 	if 4*(l.n+1) > 3*len(l.slots) {
 		l.resize(max(least, 2*len(l.slots)))
 	}
-	l.put(h, e)
-	x.n += l.n - before
-}
-
-func (l *leaf[T]) put(h uint64, e T) {
-	var none T
-	mask := uint64(len(l.slots) - 1)
-	i := h & mask
-	for ; l.slots[i].entry != none; i = (i + 1) & mask {
-		if l.slots[i].hash == h && l.slots[i].entry.id() == e.id() {
-			l.slots[i].entry = e
-			return
-		}
+	s := x.find(l, h, id)
+	if s.hash == 0 {
+		l.n++
+		x.n++
 	}
-	l.slots[i] = slot[T]{h, e}
-	l.n++
+	s.hash, s.entry = h, e
 }
 
 // resize lays the slots out anew.
 func (l *leaf[T]) resize(slots int) {
-	var none T
 	old := l.slots
-	l.slots, l.n = make([]slot[T], slots), 0
-	for _, s := range old {
-		if s.entry != none {
-			l.put(s.hash, s.entry)
+	l.slots = make([]slot[T], slots)
+	for i := range old {
+		if old[i].hash == 0 {
+			continue
 		}
+		at, mask := l.first(old[i].hash)
+		for l.slots[at].hash != 0 {
+			at = (at + 1) & mask
+		}
+		l.slots[at] = old[i]
 	}
 }
 
-// own returns a copy of x in which the leaf for h may be changed in place.
+// own returns a copy of x in which the leaf of h may be changed in place.
 func (x *index[T]) own(h uint64) (*index[T], *leaf[T]) {
 	next := *x
+	at := &next.branches[h>>(64-fanBits)]
 	b := new(branch[T])
-	if old := next.branches[h>>(64-fanBits)]; old != nil {
-		*b = *old
+	if *at != nil {
+		*b = **at
 	}
-	next.branches[h>>(64-fanBits)] = b
-	l := &b.leaves[h>>(64-2*fanBits)%fan]
-	l.slots = append([]slot[T](nil), l.slots...)
+	*at = b
+	l := next.leaf(h)
+	l.slots = append(make([]slot[T], 0, len(l.slots)), l.slots...)
 	return &next, l
 }
 
 // with returns an index that has e, too, in place of one of the same id.
 func (x *index[T]) with(e T) *index[T] {
-	next, _ := x.own(hashOf(e.id()))
+	next, _ := x.own(hashOf(x.idOf(&e)))
 	next.put(e)
 	return next
 }
 
 // without returns an index that lacks the entry of that id.
 func (x *index[T]) without(id string) *index[T] {
-	var none T
-	if x.get(id) == none {
+	if x.get(id) == nil {
 		return x
 	}
 	h := hashOf(id)
 	next, l := x.own(h)
-	for i := range l.slots {
-		if s := &l.slots[i]; s.entry != none && s.hash == h && s.entry.id() == id {
-			s.entry = none
-			break
-		}
-	}
+	*next.find(l, h, id) = slot[T]{}
+	l.n--
+	next.n--
 	size := len(l.slots)
-	for size > least && 4*(l.n-1) <= size {
+	for size > least && 4*l.n <= size {
 		size /= 2
 	}
-	l.resize(size) // what had been pushed on by the one removed must be found again
-	next.n--
+	l.resize(size) // what the one removed had pushed on must be found again
 	return next
+}
+
+// ref is get for an index of pointers.
+func ref[T any](x *index[*T], id string) *T {
+	if at := x.get(id); at != nil {
+		return *at
+	}
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"iter"
 
 	"github.com/lotabots/lotabots/cluster/wire"
-	"github.com/lotabots/lotabots/gateway/access"
 )
 
 // Records is everything that a table follows. A nil sequence is an empty one.
@@ -29,8 +28,13 @@ func (t *Table) Load(r Records) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.mu.scopes = map[string]*access.Grants{}
-	each(r.Keys, func(k *wire.APIKey) { next.keys.put(t.keyOf(k, t.scopesLocked(k))) })
+	t.mu.shared = map[string]*shared{}
+	each(r.Keys, func(k *wire.APIKey) {
+		next.keys.put(t.keyOf(k, t.sharedLocked(k)))
+		if p := previousOf(k); p != nil {
+			next.previous.put(p)
+		}
+	})
 	each(r.Tenants, func(tn *wire.Tenant) { next.tenants.put(&tenant{tn.GetId(), maxAgeOf(tn)}) })
 	each(r.Users, func(u *wire.User) { next.users.put(userOf(u)) })
 	each(r.Roles, func(ro *wire.AccessRole) { next.roles.put(roleOf(ro)) })

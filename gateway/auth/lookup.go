@@ -8,14 +8,16 @@ import (
 
 // Lookup returns the key of that id, in force or not.
 func (t *Table) Lookup(id string) (*Principal, bool) {
-	p := t.now.Load().keys.get(id)
-	return p, p != nil
+	if k := t.now.Load().keys.get(id); k != nil {
+		return k.who, true
+	}
+	return nil, false
 }
 
 // InForce tells whether the key of that id is known and not revoked.
 func (t *Table) InForce(id string) bool {
-	p, ok := t.Lookup(id)
-	return ok && !p.revoked
+	k := t.now.Load().keys.get(id)
+	return k != nil && !k.revoked
 }
 
 // Subject returns the principal that stands for user:ID or key:ID, in force or
@@ -26,7 +28,7 @@ func (t *Table) Subject(subject string) (*Principal, bool) {
 	case "key":
 		return t.Lookup(id)
 	case "user":
-		if u := t.now.Load().users.get(id); u != nil {
+		if u := ref(t.now.Load().users, id); u != nil {
 			return &Principal{Kind: OfSession, User: id, Tenant: u.tenant, Name: u.name, table: t, of: u, scopes: nothing}, true
 		}
 	}
@@ -42,11 +44,11 @@ func (t *Table) GrantsOf(subject string) access.Grants {
 	kind, id, _ := strings.Cut(subject, ":")
 	switch kind {
 	case "key":
-		if p := s.keys.get(id); p != nil {
-			all = append(all, p.scopes.List()...)
+		if k := s.keys.get(id); k != nil {
+			all = append(all, k.who.scopes.List()...)
 		}
 	case "user":
-		if u := s.users.get(id); u != nil {
+		if u := ref(s.users, id); u != nil {
 			for _, name := range u.groups {
 				all = s.grantsTo(all, "group:"+name)
 			}

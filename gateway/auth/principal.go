@@ -15,35 +15,23 @@ const (
 	OfSession             // an access token
 )
 
-// A Principal is who sends a request. Its fields are never changed once made;
-// what it may do is asked of the table, and so follows the newest state.
+// A Principal is who sends a request. It is never changed once made; what it may
+// do is asked of the table, and so follows the newest state.
 type Principal struct {
 	Kind    Kind
+	PerMin  uint32 // requests per minute; 0: no limit
 	Key     string // id; empty: a session
-	User    string // the session's, or the key's owner; empty: nobody
+	User    string // id: the session's, or the key's owner; empty: nobody
 	Session string // id; empty: a key
 	Tenant  string
 	Name    string // of the key, or the user's
-	PerMin  uint32 // requests per minute; 0: no limit
 	Limit   string // the limit's id, as of LimitOf; empty: no limit
 
 	table    *Table
 	scopes   *access.Grants // of a key; shared with keys of the like
 	confines *confines      // nil: none
-	previous *previous      // nil: never rotated
-	hash     [32]byte
-	expires  int64 // Unix ms; 0: never
-	revoked  bool
-	of       *user // of a session: the record that it was made from
+	of       *user          // of a session: the record that it was made from
 }
-
-// previous is the secret before the last rotation.
-type previous struct {
-	hash  [32]byte
-	until int64 // Unix ms
-}
-
-func (p *Principal) id() string { return p.Key }
 
 // Actor names the principal as the audit log does: key/ID, user/ID.
 func (p *Principal) Actor() string {
@@ -141,7 +129,7 @@ func (p *Principal) Sees(tenant string) bool {
 
 // MaxAge is how old the state may be by which the principal is let in.
 func (p *Principal) MaxAge() time.Duration {
-	if t := p.table.now.Load().tenants.get(p.Tenant); t != nil {
+	if t := ref(p.table.now.Load().tenants, p.Tenant); t != nil {
 		return t.maxAge
 	}
 	return DefaultMaxAge

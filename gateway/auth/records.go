@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -18,11 +19,9 @@ const StrictMaxAge = 2 * time.Second
 
 // A tenant is what the table keeps of one.
 type tenant struct {
-	name   string // its id
+	key    string // its id
 	maxAge time.Duration
 }
-
-func (t *tenant) id() string { return t.name }
 
 // maxAgeOf reads a tenant's allowed age: the record cannot tell 0 from unset,
 // so 0 means the default and a negative number means strict.
@@ -53,8 +52,6 @@ type user struct {
 	resolved atomic.Pointer[resolved]
 }
 
-func (u *user) id() string { return u.key }
-
 func userOf(u *wire.User) *user {
 	return &user{key: u.GetId(), tenant: u.GetTenant(), name: u.GetName(), groups: u.GetGroups(), disabled: u.GetDisabledMs() != 0}
 }
@@ -65,8 +62,6 @@ type role struct {
 	tenant      string // owner; empty: the cluster
 	permissions []access.Permission
 }
-
-func (r *role) id() string { return r.key }
 
 func roleOf(r *wire.AccessRole) *role {
 	return &role{key: r.GetId(), tenant: r.GetTenant(), permissions: Permissions(r)}
@@ -89,16 +84,12 @@ type binding struct {
 	tenant  string
 }
 
-func (b *binding) id() string { return b.key }
-
-// A subject is all that is bound to one: user:ID, group:NAME or key:ID.
+// A subject is all that is bound to one.
 type subject struct {
-	name     string
+	key      string // user:ID, group:NAME, key:ID
 	bindings []*binding
 	resolved atomic.Pointer[resolved] // of a key: users keep their own, with their groups'
 }
-
-func (s *subject) id() string { return s.name }
 
 // A session is what the table keeps of one.
 type session struct {
@@ -110,30 +101,70 @@ type session struct {
 	who     atomic.Pointer[Principal] // made at the first request
 }
 
-func (s *session) id() string { return s.key }
-
 func sessionOf(s *wire.Session) *session {
 	return &session{key: s.GetId(), user: s.GetUser(), epoch: s.GetEpoch(), expires: s.GetExpiresMs(), revoked: s.GetRevokedMs() != 0}
 }
 
-// keyOf makes the principal of a key. scopes come from the table, which shares them.
-func (t *Table) keyOf(k *wire.APIKey, scopes *access.Grants) *Principal {
+// shared is what keys of one tenant with the same scopes have in common.
+type shared struct {
+	tenant string
+	scopes access.Grants
+}
+
+// A key is what proves one. With the hash of its id it takes 64 bytes in the
+// index, a line of a CPU's caches: who has it is read by those whom it proves.
+type key struct {
+	hash     [sha256.Size]byte
+	expires  int64 // Unix ms; 0: never
+	who      *Principal
+	revoked  bool
+	owned    bool // the owner must be there, and enabled
+	previous bool // there is one, in the table's second index
+}
+
+// previous is the secret before the last rotation.
+type previous struct {
+	key   string // id
+	hash  [sha256.Size]byte
+	until int64 // Unix ms
+}
+
+func previousOf(k *wire.APIKey) *previous {
+	if len(k.GetPreviousHash()) != sha256.Size {
+		return nil
+	}
+	p := &previous{key: k.GetId(), until: k.GetPreviousUntilMs()}
+	copy(p.hash[:], k.GetPreviousHash())
+	return p
+}
+
+func (t *Table) keyOf(k *wire.APIKey, common *shared) key {
+	out := key{
+		expires: k.GetExpiresMs(), who: t.principalOf(k, common), owned: k.GetOwner() != "",
+		revoked:  k.GetRevokedMs() != 0 || len(k.GetHash()) != sha256.Size,
+		previous: len(k.GetPreviousHash()) == sha256.Size,
+	}
+	copy(out.hash[:], k.GetHash())
+	return out
+}
+
+// principalOf puts the key's texts into one, so that a million keys are not two
+// million small objects more.
+func (t *Table) principalOf(k *wire.APIKey, common *shared) *Principal {
+	id, name := k.GetId(), k.GetName()
+	text := LimitOf(id) + name
+	limit := len(text) - len(name)
+	at := strings.Index(text, "/") + 1
 	p := &Principal{
-		Kind: OfKey, Key: k.GetId(), User: k.GetOwner(), Tenant: k.GetTenant(), Name: k.GetName(), PerMin: k.GetRequestsPerMinute(),
-		table: t, scopes: scopes, confines: confinesOf(k),
-		expires: k.GetExpiresMs(), revoked: k.GetRevokedMs() != 0 || len(k.GetHash()) != 32,
+		Kind: OfKey, Key: text[at : at+len(id)], Name: text[limit:], User: strings.Clone(k.GetOwner()), Tenant: common.tenant,
+		PerMin: k.GetRequestsPerMinute(), table: t, scopes: &common.scopes, confines: confinesOf(k),
 	}
 	if p.PerMin > 0 {
-		p.Limit = LimitOf(p.Key)
-	}
-	copy(p.hash[:], k.GetHash())
-	if len(k.GetPreviousHash()) == 32 {
-		p.previous = &previous{until: k.GetPreviousUntilMs()}
-		copy(p.previous.hash[:], k.GetPreviousHash())
+		p.Limit = text[:limit]
 	}
 	return p
 }
 
-func scopesKey(k *wire.APIKey) string {
+func sharedKey(k *wire.APIKey) string {
 	return k.GetTenant() + "\x00" + strings.Join(k.GetScopes(), "\x00")
 }

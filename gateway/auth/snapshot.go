@@ -9,7 +9,8 @@ import (
 // A snapshot is all that the table knows, as of one change. It is never changed
 // once readers have it, but for what its records keep as worked out.
 type snapshot struct {
-	keys     *index[*Principal]
+	keys     *index[key]
+	previous *index[*previous] // of keys that were rotated
 	tenants  *index[*tenant]
 	users    *index[*user]
 	roles    *index[*role]
@@ -26,8 +27,15 @@ type snapshot struct {
 
 func newSnapshot() *snapshot {
 	return &snapshot{
-		keys: new(index[*Principal]), tenants: new(index[*tenant]), users: new(index[*user]), roles: new(index[*role]),
-		bindings: new(index[*binding]), subjects: new(index[*subject]), sessions: new(index[*session]), signing: new(signing),
+		keys:     &index[key]{idOf: func(k *key) string { return k.who.Key }},
+		previous: &index[*previous]{idOf: func(p **previous) string { return (*p).key }},
+		tenants:  &index[*tenant]{idOf: func(t **tenant) string { return (*t).key }},
+		users:    &index[*user]{idOf: func(u **user) string { return (*u).key }},
+		roles:    &index[*role]{idOf: func(r **role) string { return (*r).key }},
+		bindings: &index[*binding]{idOf: func(b **binding) string { return (*b).key }},
+		subjects: &index[*subject]{idOf: func(s **subject) string { return (*s).key }},
+		sessions: &index[*session]{idOf: func(s **session) string { return (*s).key }},
+		signing:  new(signing),
 	}
 }
 
@@ -36,7 +44,7 @@ var nothing = new(access.Grants)
 // userGrants is what a user may do, by its own bindings and its groups'. Not ok:
 // there is none, or it is disabled, and may do nothing.
 func (s *snapshot) userGrants(id string) (g *access.Grants, ok bool) {
-	u := s.users.get(id)
+	u := ref(s.users, id)
 	if u == nil || u.disabled {
 		return nothing, false
 	}
@@ -64,20 +72,20 @@ func (s *snapshot) keyGrants(id string) *access.Grants {
 	}
 	n := copy(text[:], kind)
 	n += copy(text[n:], id)
-	sub := s.subjects.get(borrow(text[:n]))
+	sub := ref(s.subjects, borrow(text[:n]))
 	if sub == nil {
 		return nothing
 	}
 	if r := sub.resolved.Load(); r != nil && r.generation == s.generation {
 		return &r.grants
 	}
-	r := &resolved{s.generation, access.NewGrants(s.grantsTo(nil, sub.name)...)}
+	r := &resolved{s.generation, access.NewGrants(s.grantsTo(nil, sub.key)...)}
 	sub.resolved.Store(r)
 	return &r.grants
 }
 
 func (s *snapshot) grantsTo(all []access.Grant, subject string) []access.Grant {
-	sub := s.subjects.get(subject)
+	sub := ref(s.subjects, subject)
 	if sub == nil {
 		return all
 	}
@@ -98,7 +106,7 @@ func (s *snapshot) grant(id, tenant string) (access.Grant, bool) {
 		g.Permissions = r.Permissions
 		return g, true
 	}
-	r := s.roles.get(id)
+	r := ref(s.roles, id)
 	if r == nil || r.tenant != "" && r.tenant != tenant {
 		return g, false
 	}

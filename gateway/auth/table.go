@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/lotabots/lotabots/cluster/wire"
-	"github.com/lotabots/lotabots/gateway/access"
 )
 
 // A Table follows the records by which callers are identified. Readers take
@@ -18,14 +17,14 @@ type Table struct {
 	proven  cache
 	mu      struct {
 		sync.Mutex
-		scopes map[string]*access.Grants // what keys of one tenant with the same scopes share
+		shared map[string]*shared // by tenant and scopes
 	}
 }
 
 // New returns an empty table. cluster is the cluster's id.
 func New(cluster string) *Table {
 	t := &Table{cluster: cluster}
-	t.mu.scopes = map[string]*access.Grants{}
+	t.mu.shared = map[string]*shared{}
 	t.now.Store(newSnapshot())
 	return t
 }
@@ -39,30 +38,37 @@ func (t *Table) change(fn func(s *snapshot)) {
 	t.now.Store(&next)
 }
 
-// mostShared bounds the scopes that are shared: beyond it later keys share anew.
+// mostShared bounds what is kept to be shared: beyond it later keys share anew.
 const mostShared = 10_000
 
-func (t *Table) scopesLocked(k *wire.APIKey) *access.Grants {
-	key := scopesKey(k)
-	if g, ok := t.mu.scopes[key]; ok {
-		return g
+func (t *Table) sharedLocked(k *wire.APIKey) *shared {
+	key := sharedKey(k)
+	if c, ok := t.mu.shared[key]; ok {
+		return c
 	}
-	if len(t.mu.scopes) >= mostShared {
-		clear(t.mu.scopes)
+	if len(t.mu.shared) >= mostShared {
+		clear(t.mu.shared)
 	}
-	g := ScopeGrants(k)
-	t.mu.scopes[key] = &g
-	return &g
+	c := &shared{strings.Clone(k.GetTenant()), ScopeGrants(k)}
+	t.mu.shared[key] = c
+	return c
 }
 
 // PutKey adds or replaces one key.
 func (t *Table) PutKey(k *wire.APIKey) {
-	t.change(func(s *snapshot) { s.keys = s.keys.with(t.keyOf(k, t.scopesLocked(k))) })
+	t.change(func(s *snapshot) {
+		s.keys = s.keys.with(t.keyOf(k, t.sharedLocked(k)))
+		if p := previousOf(k); p != nil {
+			s.previous = s.previous.with(p)
+		} else {
+			s.previous = s.previous.without(k.GetId())
+		}
+	})
 }
 
 // RemoveKey forgets one key.
 func (t *Table) RemoveKey(id string) {
-	t.change(func(s *snapshot) { s.keys = s.keys.without(id) })
+	t.change(func(s *snapshot) { s.keys, s.previous = s.keys.without(id), s.previous.without(id) })
 }
 
 // PutTenant adds or replaces one tenant.
@@ -111,8 +117,8 @@ func (t *Table) RemoveBinding(id string) {
 func (s *snapshot) bind(b *binding) {
 	s.generation++
 	s.bindings = s.bindings.with(b)
-	next := &subject{name: b.subject, bindings: []*binding{b}}
-	if old := s.subjects.get(b.subject); old != nil {
+	next := &subject{key: b.subject, bindings: []*binding{b}}
+	if old := ref(s.subjects, b.subject); old != nil {
 		next.bindings = append(slices.Clone(old.bindings), b)
 		slices.SortFunc(next.bindings, func(a, b *binding) int { return strings.Compare(a.key, b.key) })
 	} else if isKey(b.subject) {
@@ -122,16 +128,16 @@ func (s *snapshot) bind(b *binding) {
 }
 
 func (s *snapshot) unbind(id string) {
-	b := s.bindings.get(id)
+	b := ref(s.bindings, id)
 	if b == nil {
 		return
 	}
 	s.generation++
 	s.bindings = s.bindings.without(id)
-	old := s.subjects.get(b.subject)
+	old := ref(s.subjects, b.subject)
 	left := slices.DeleteFunc(slices.Clone(old.bindings), func(other *binding) bool { return other.key == id })
 	if len(left) > 0 {
-		s.subjects = s.subjects.with(&subject{name: b.subject, bindings: left})
+		s.subjects = s.subjects.with(&subject{key: b.subject, bindings: left})
 		return
 	}
 	s.subjects = s.subjects.without(b.subject)
