@@ -148,7 +148,7 @@ func TestForgedTokens(t *testing.T) {
 		"another's key":       text(jwt.SigningMethodEdDSA, stranger.private(), cluster),
 		"another audience":    text(jwt.SigningMethodEdDSA, ring.newest().private(), "lb-other"),
 		"none":                text(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, cluster),
-		"public key as HMAC":  text(jwt.SigningMethodHS256, []byte(w.published().Keys[0].Public), cluster),
+		"public key as HMAC":  text(jwt.SigningMethodHS256, w.published().Keys[0].Public, cluster),
 		"another's signature": parts[0] + "." + parts[1] + "." + strings.Split(text(jwt.SigningMethodEdDSA, ring.newest().private(), cluster), ".")[2],
 		"no signature":        parts[0] + "." + parts[1] + ".",
 	} {

@@ -12,4 +12,11 @@
 // node/ mounts Handler for gateways, runs Maintain, and gives the gateway a Client.
 // The package sees the state, Raft and the port through its Config; it must not
 // import storage, actors or gateway.
+//
+// Not done yet: users made by single sign-on have no tenant; a provider is asked at
+// log-ins alone, and not told of a log-out. A removed voter may have kept the OIDC
+// client's secret, which only the provider can change.
+//
+// The tests with the build tag e2e log in at a real provider's process, which they
+// install from npm.
 package session
