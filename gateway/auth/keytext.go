@@ -64,10 +64,7 @@ func Parse(text []byte) (t Text, ok bool) {
 	if body[len(body)-secretLen-1] != '-' || len(id) < minID || len(id) > maxID {
 		return Text{}, false
 	}
-	if !plain(id) || !plain(secret) {
-		return Text{}, false
-	}
-	if want := checkOf(body); string(want[:]) != string(check) {
+	if !plain(id) || !plain(secret) || !fits(body, check) {
 		return Text{}, false
 	}
 	return Text{ID: id, Secret: secret}, true
@@ -96,8 +93,17 @@ func plain(b []byte) bool {
 func checkOf(body []byte) (out [checkLen]byte) {
 	sum := crc32.ChecksumIEEE(body)
 	for i := range out {
-		out[i] = alphabet[sum&31]
-		sum >>= 5
+		out[i] = alphabet[sum>>(5*i)&31]
 	}
 	return out
+}
+
+// fits tells whether check is checkOf(body).
+func fits(body, check []byte) bool {
+	sum := crc32.ChecksumIEEE(body)
+	var off byte
+	for i, c := range check {
+		off |= c ^ alphabet[sum>>(5*i)&31]
+	}
+	return off == 0 && len(check) == checkLen
 }
