@@ -58,6 +58,9 @@ type Config struct {
 	// Ready says why the node is not ready to serve, or nil. nil: always ready.
 	Ready func() error
 
+	// Disk says why the node cannot write to its disk, or nil. It serves all the same,
+	// and readiness and status tell of it. nil: it always can.
+	Disk func() error
 	// Sound says why admin reads may not be answered from this node's copy of the
 	// state, or nil. nil: they always may.
 	Sound func() error
@@ -112,6 +115,9 @@ func (c *Config) complete() error {
 	}
 	if c.Ready == nil {
 		c.Ready = func() error { return nil }
+	}
+	if c.Disk == nil {
+		c.Disk = func() error { return nil }
 	}
 	if c.Sound == nil {
 		c.Sound = func() error { return nil }

@@ -22,7 +22,8 @@ func healthz(r *request) error {
 	}{"ok", string(r.g.cfg.Self), r.g.cfg.Version})
 }
 
-// readyz tells whether new clients should come here.
+// readyz tells whether new clients should come here. A disk that takes no writes
+// is told of, and keeps no client away: the node is no Raft server then.
 func readyz(r *request) error {
 	if r.g.draining.Load() {
 		return spec.Errorf(spec.CodeDraining, "This node is draining.")
@@ -30,10 +31,15 @@ func readyz(r *request) error {
 	if err := r.g.cfg.Ready(); err != nil {
 		return &spec.Error{Code: spec.CodeNotReady, Message: "This node is not ready: " + err.Error() + ".", Hint: "Wait, or ask another node."}
 	}
+	disk := ""
+	if err := r.g.cfg.Disk(); err != nil { // requests need none
+		disk = err.Error()
+	}
 	return r.json(200, struct {
 		Status     string `json:"status"`
 		StateIndex uint64 `json:"state_index"`
-	}{"ready", r.g.cfg.State.Index()})
+		Disk       string `json:"disk"`
+	}{"ready", r.g.cfg.State.Index(), disk})
 }
 
 // showMetrics serves Prometheus: to loopback, or to who may read them.

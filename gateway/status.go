@@ -10,6 +10,7 @@ type Status struct {
 	StateAgeMS int64            `json:"state_age_ms"`
 	Diverged   string           `json:"state_diverged"`     // how this node's copy of the state differs from the cluster's; empty: it is not known to
 	Unfed      string           `json:"state_not_followed"` // why this node's copy is not kept up; empty: it is, or needs not be
+	Disk       string           `json:"disk"`               // why this node cannot write its state; empty: it can
 	Version    string           `json:"version"`
 	Nodes      []NodeStatus     `json:"nodes"`
 	Regions    []RegionStatus   `json:"regions"`
@@ -36,6 +37,7 @@ type NodeStatus struct {
 	Alive   bool     `json:"alive"` // as gossip tells
 	Leader  bool     `json:"leader"`
 	Voter   bool     `json:"voter"` // holds Raft's log and votes at present
+	Fault   string   `json:"fault"` // what it tells that it cannot do though it lives; empty: nothing
 	Cluster string   `json:"cluster"`
 	API     string   `json:"api"`
 	Version string   `json:"version"`

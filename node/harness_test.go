@@ -26,6 +26,7 @@ type testNode struct {
 	cfg  config.Config
 	node *Node
 	logs *lockedBuffer
+	with []Option
 }
 
 // configured returns the configuration of a node on free ports of 127.0.0.1.
@@ -102,7 +103,7 @@ func (n *testNode) start() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var err error
-	if n.node, err = Start(ctx, n.cfg, "test", n.logs); err != nil {
+	if n.node, err = Start(ctx, n.cfg, "test", n.logs, n.with...); err != nil {
 		n.t.Fatalf("starting %s: %v\n%s", n.cfg.Node.ID, err, n.logs.tail())
 	}
 	n.t.Cleanup(n.stop)

@@ -55,6 +55,7 @@ type Node struct {
 	revocations *revocations
 	removals    removals
 
+	disk     storage.FS // nil: the machine's, and else a test's
 	db       *storage.DB
 	state    *state.Store
 	blobs    *blobs.Store

@@ -71,6 +71,9 @@ func (o operations) Status(ctx context.Context) (*gateway.Status, error) {
 	if err := n.following(); err != nil && n.stateAge() > freshEnough {
 		s.Unfed = err.Error()
 	}
+	if err := n.db.Health(); err != nil {
+		s.Disk = err.Error()
+	}
 	n.statusNodes(s)
 	n.statusLoad(s)
 	s.Lacking = n.askLacking(ctx, spec.NodeID(s.Leader))
@@ -89,7 +92,7 @@ func (n *Node) statusNodes(s *gateway.Status) {
 		alive := n.alive(spec.NodeID(r.GetId()))
 		s.Nodes = append(s.Nodes, gateway.NodeStatus{
 			ID: r.GetId(), Roles: r.GetRoles(), Region: r.GetRegion(), Zone: r.GetZone(), State: stateName(r.GetState()),
-			Alive: alive, Leader: r.GetId() == s.Leader, Voter: voting[spec.NodeID(r.GetId())],
+			Alive: alive, Leader: r.GetId() == s.Leader, Voter: voting[spec.NodeID(r.GetId())], Fault: n.fault(spec.NodeID(r.GetId())).String(),
 			Cluster: r.GetClusterAddr(), API: r.GetApiAddr(), Version: r.GetBuild(),
 		})
 		if r.GetState() == wire.NodeState_NODE_STATE_REMOVED {

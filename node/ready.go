@@ -53,6 +53,9 @@ func (n *Node) awaitReady(ctx context.Context) {
 const freshEnough = 2 * time.Second
 
 func (n *Node) unready() string {
+	if err := n.db.Health(); err != nil {
+		return err.Error()
+	}
 	if age := n.stateAge(); age > freshEnough {
 		why := "its copy of the state is not known to be current"
 		if err := n.following(); err != nil {

@@ -42,7 +42,7 @@ func (n *Node) openStorage(context.Context) error {
 	if n.member, err = n.layout.loadMembership(); err != nil {
 		return err
 	}
-	if n.db, err = storage.Open(n.layout.database(), storage.Options{Log: n.log}); err != nil {
+	if n.db, err = storage.Open(n.layout.database(), storage.Options{Log: n.log, FS: n.disk}); err != nil {
 		return err
 	}
 	n.onStop("database", func(context.Context) error { return n.db.Close() })
@@ -141,6 +141,7 @@ func (n *Node) startGossip(context.Context) error {
 		n.gossip.Shutdown()
 		return nil
 	})
+	n.background("disk", n.watchDisk)
 	n.gossip.OnDigest(n.onDigest)
 	n.gossip.Subscribe(n.onMember)
 	return nil
@@ -193,7 +194,7 @@ func (n *Node) startConsensus(ctx context.Context) error {
 	logs := raftlog.New(n.db)
 	n.raft, err = consensus.Open(consensus.Config{
 		ID: n.id, Port: n.port, Logs: logs, Stable: logs, Snapshots: n.taken, FSM: n.state,
-		Nodes: n.state.Nodes, Alive: n.gossip.Alive, Address: n.heardAt, Authorise: n.authorise, Log: n.log, Registerer: n.metrics,
+		Nodes: n.state.Nodes, Alive: n.fit, Address: n.heardAt, Authorise: n.authorise, Log: n.log, Registerer: n.metrics,
 	})
 	if err != nil {
 		return err

@@ -22,10 +22,13 @@ const (
 	maxOpenFiles  = 256
 )
 
+// An FS is where a database's files are.
+type FS = vfs.FS
+
 // Options of a database.
 type Options struct {
 	Log *slog.Logger // nil: nothing is logged
-	FS  vfs.FS       // nil: the real one. Tests give one that can crash.
+	FS  FS           // nil: the real one. Tests give one that can crash.
 
 	// StallLimit is how long a synced write may take before the disk is taken
 	// for stalled. 0: 2 s.
@@ -34,7 +37,7 @@ type Options struct {
 
 // Memory is a file system that ends with the process, for what measures or tests
 // many databases at once.
-func Memory() vfs.FS { return memory{vfs.NewMem()} }
+func Memory() FS { return memory{vfs.NewMem()} }
 
 type memory struct{ vfs.FS }
 

@@ -41,7 +41,7 @@ type Config struct {
 	Snapshots raft.SnapshotStore
 	FSM       FSM
 	Nodes     func() []*wire.Node    // the state's records of nodes
-	Alive     func(spec.NodeID) bool // nil: all are
+	Alive     func(spec.NodeID) bool // and able to be a server; nil: all are
 
 	// Address is where a node is now, if that is known better than from its
 	// record: one that comes back at another address cannot change its record

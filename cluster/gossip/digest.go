@@ -118,12 +118,12 @@ func (g *Gossip) receive(frame []byte) {
 // A delegate is what memberlist asks and tells besides membership. It keeps
 // nothing of the buffers it is given.
 type delegate struct {
-	meta    []byte
+	meta    atomic.Pointer[[]byte]
 	digests *inbox
 	metrics *metrics
 }
 
-func (d *delegate) NodeMeta(int) []byte { return d.meta }
+func (d *delegate) NodeMeta(int) []byte { return *d.meta.Load() }
 
 func (d *delegate) NotifyMsg(b []byte) {
 	if len(b) > MaxDigest+64 {

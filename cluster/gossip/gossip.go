@@ -22,6 +22,7 @@ type Gossip struct {
 	metrics  *metrics
 	list     *memberlist.Memberlist
 
+	said  *delegate     // what this node says of itself
 	nudge chan struct{} // somebody was lost
 	stop  chan struct{}
 	wg    sync.WaitGroup
@@ -51,7 +52,9 @@ func Start(c Config) (*Gossip, error) {
 	g.table.barred = c.Barred
 	settings := c.memberlist()
 	settings.Transport, settings.Logger = over, newLogger(c.Log)
-	settings.Delegate = &delegate{meta: meta, digests: g.digests, metrics: m}
+	g.said = &delegate{digests: g.digests, metrics: m}
+	g.said.meta.Store(&meta)
+	settings.Delegate = g.said
 	settings.Events, settings.Alive = g.table, g.table
 	if g.list, err = memberlist.Create(settings); err != nil {
 		_ = over.Shutdown() // has nothing to report
@@ -104,6 +107,37 @@ func (g *Gossip) Alive(id spec.NodeID) bool {
 	_, ok := g.table.member(id)
 	return ok
 }
+
+// Fault is what the member tells that it cannot do; Faultless for one that is not
+// there. Of this node it is what SetFault said.
+func (g *Gossip) Fault(id spec.NodeID) Fault {
+	m, _ := g.table.member(id)
+	return m.Fault
+}
+
+// SetFault tells the others what this node cannot do. It waits shortly until the
+// first of them has been told; the others hear of it as of any change.
+func (g *Gossip) SetFault(f Fault) error {
+	g.life.Lock()
+	defer g.life.Unlock()
+	if g.life.ended {
+		return nil
+	}
+	m, _ := g.table.member(g.config.ID)
+	m.Fault = f
+	meta, err := encodeMeta(m)
+	if err != nil {
+		return err
+	}
+	g.said.meta.Store(&meta)
+	g.table.setSelf(m)
+	if err := g.list.UpdateNode(faultLimit); err != nil {
+		return fmt.Errorf("telling of the fault %q: %w", f, err)
+	}
+	return nil
+}
+
+const faultLimit = 500 * time.Millisecond
 
 // Subscribe has fn called with an Event for each member that is there, this node
 // excepted, and then for each change, in order and from one goroutine. Events

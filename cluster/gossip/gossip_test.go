@@ -255,3 +255,21 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// TestFaultIsTold: the others hear what a member cannot do, and that it can again,
+// and it stays a member.
+func TestFaultIsTold(t *testing.T) {
+	t.Parallel()
+	_, _, all := three(t, nil)
+	for _, f := range []Fault{DiskStalled, DiskFailed, Faultless} {
+		if err := all[0].SetFault(f); err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range all {
+			eventually(t, 10*time.Second, "everybody hears of it", func() bool { return g.Fault("a") == f })
+			if !g.Alive("a") || g.Fault("b") != Faultless || g.Fault("nobody") != Faultless {
+				t.Errorf("%q: a is dead, or another is said to have it", f)
+			}
+		}
+	}
+}

@@ -20,11 +20,34 @@ type Member struct {
 	Level  uint32 // feature level of its build
 	API    string // host:port for clients; empty: it serves none
 	Addr   string // ip:port of its cluster port
+	Fault  Fault  // of which it tells
+}
+
+// A Fault is what a living member cannot do.
+type Fault uint8
+
+// The faults. A later build may tell of others.
+const (
+	Faultless   Fault = iota
+	DiskStalled       // its disk does not answer at present
+	DiskFailed        // its disk takes no more writes until the node starts anew
+)
+
+func (f Fault) String() string {
+	switch f {
+	case Faultless:
+		return ""
+	case DiskStalled:
+		return "disk stalled"
+	case DiskFailed:
+		return "disk failed"
+	}
+	return "a fault that this build does not know"
 }
 
 func (m Member) equal(o Member) bool {
 	return m.ID == o.ID && slices.Equal(m.Roles, o.Roles) && m.Region == o.Region && m.Zone == o.Zone &&
-		m.Build == o.Build && m.Level == o.Level && m.API == o.API && m.Addr == o.Addr
+		m.Build == o.Build && m.Level == o.Level && m.API == o.API && m.Addr == o.Addr && m.Fault == o.Fault
 }
 
 // An Event tells that a member came, changed what it says of itself (both Up),
@@ -43,18 +66,26 @@ type metadata struct {
 	Build  string      `json:"b,omitempty"`
 	Level  uint32      `json:"l,omitempty"`
 	API    string      `json:"a,omitempty"`
+	Fault  Fault       `json:"f,omitempty"`
 }
+
+// faultBytes is how much longer the metadata of a member with a fault are.
+const faultBytes = len(`,"f":255`)
 
 // encodeMeta packs what m says of itself. The library would panic over more than
 // its limit, so too much is an error here.
 func encodeMeta(m Member) ([]byte, error) {
-	raw, err := json.Marshal(metadata{Roles: m.Roles, Region: m.Region, Zone: m.Zone, Build: m.Build, Level: m.Level, API: m.API})
+	raw, err := json.Marshal(metadata{Roles: m.Roles, Region: m.Region, Zone: m.Zone, Build: m.Build, Level: m.Level, API: m.API, Fault: m.Fault})
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) >= memberlist.MetaMaxSize {
+	room := memberlist.MetaMaxSize
+	if m.Fault == Faultless {
+		room -= faultBytes // it must be able to tell of one later
+	}
+	if len(raw) >= room {
 		return nil, fmt.Errorf("a member's region (%d bytes), zone (%d), version (%d) and API address (%d) come to %d bytes of metadata, want less than %d: shorten them",
-			len(m.Region), len(m.Zone), len(m.Build), len(m.API), len(raw), memberlist.MetaMaxSize)
+			len(m.Region), len(m.Zone), len(m.Build), len(m.API), len(raw), room)
 	}
 	return raw, nil
 }
@@ -72,7 +103,7 @@ func decodeMember(id, addr string, raw []byte) (Member, error) {
 	if err := json.Unmarshal(raw, &meta); err != nil {
 		return Member{}, fmt.Errorf("metadata of member %s: %w", id, err)
 	}
-	m.Region, m.Zone, m.Build, m.Level, m.API = meta.Region, meta.Zone, meta.Build, meta.Level, meta.API
+	m.Region, m.Zone, m.Build, m.Level, m.API, m.Fault = meta.Region, meta.Zone, meta.Build, meta.Level, meta.API, meta.Fault
 	for _, r := range meta.Roles {
 		if spec.ValidRole(r) { // a later build may know more
 			m.Roles = append(m.Roles, r)

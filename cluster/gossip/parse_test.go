@@ -17,7 +17,7 @@ import (
 )
 
 func TestMetadata(t *testing.T) {
-	m := Member{ID: "gpu-1", Roles: []spec.Role{spec.RoleGateway}, Region: "eu", Zone: "z", Build: "v1", Level: 9, API: "h:1", Addr: "10.0.0.1:7946"}
+	m := Member{ID: "gpu-1", Roles: []spec.Role{spec.RoleGateway}, Region: "eu", Zone: "z", Build: "v1", Level: 9, API: "h:1", Addr: "10.0.0.1:7946", Fault: DiskFailed}
 	raw, err := encodeMeta(m)
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +34,15 @@ func TestMetadata(t *testing.T) {
 		m.Region = strings.Repeat("x", limit)
 		if raw, err := encodeMeta(m); (err == nil) != ok || len(raw) >= memberlist.MetaMaxSize {
 			t.Errorf("a region of %d bytes: %d bytes of metadata, %v", limit, len(raw), err)
+		}
+	}
+	for limit := 300; limit < memberlist.MetaMaxSize; limit++ { // whoever may start can tell of a fault
+		m.Region, m.Fault = strings.Repeat("x", limit), Faultless
+		_, sound := encodeMeta(m)
+		if m.Fault = 255; sound == nil {
+			if raw, err := encodeMeta(m); err != nil || len(raw) >= memberlist.MetaMaxSize {
+				t.Fatalf("a region of %d bytes leaves no room for a fault: %v", limit, err)
+			}
 		}
 	}
 }

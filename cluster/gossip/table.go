@@ -74,6 +74,13 @@ func (t *table) put(m Member) {
 	t.change(Event{Member: m, Up: true})
 }
 
+// setSelf changes what this node says of itself.
+func (t *table) setSelf(m Member) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mu.members[t.self] = m
+}
+
 // remove drops a member that died or left.
 func (t *table) remove(id spec.NodeID) {
 	t.mu.Lock()

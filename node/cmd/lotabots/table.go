@@ -23,6 +23,9 @@ func statusTable(w io.Writer, s gateway.Status) {
 	if s.Unfed != "" {
 		row(w, "ALARM", "the state is not followed: "+s.Unfed)
 	}
+	if s.Disk != "" {
+		row(w, "ALARM", s.Self+": "+s.Disk)
+	}
 	row(w)
 	row(w, "REGION", "NODES", "ALIVE", "DEVICES", "READY INSTANCES")
 	for _, r := range s.Regions {
@@ -69,6 +72,9 @@ func nodeWord(n gateway.NodeStatus) string {
 		word += ", leader"
 	case n.Voter:
 		word += ", voter"
+	}
+	if n.Alive && n.Fault != "" {
+		word += ", " + strings.ToUpper(n.Fault)
 	}
 	return word
 }
