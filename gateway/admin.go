@@ -93,7 +93,7 @@ func (r *request) newWrite() (string, error) {
 			Message: "Idempotency-Key must be 1 to 128 of letters, digits, '-', '_', '.' and ':'."}
 	}
 	sum := sha256.New()
-	for _, part := range [][]byte{r.ctx.Method(), r.ctx.Path(), r.form} {
+	for _, part := range [][]byte{r.ctx.Method(), r.ctx.URI().PathOriginal(), r.form} {
 		_, _ = sum.Write(binary.AppendUvarint(nil, uint64(len(part))))
 		_, _ = sum.Write(part)
 	}

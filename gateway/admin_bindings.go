@@ -64,6 +64,9 @@ func createBinding(r *request) error {
 	}
 	b := &wire.Binding{Id: id, Subject: ask.Subject, Role: ask.Role, Tenant: r.who.Tenant, CreatedMs: time.Now().UnixMilli(), CreatedBy: r.who.Actor()}
 	change(&b.Tenant, ask.Tenant)
+	if err := r.must(access.RolesWrite, access.In(b.GetTenant())); err != nil {
+		return err
+	}
 	f.check(len(b.GetTenant()) <= maxTenantID, "tenant", "must have at most 100 bytes")
 	r.checkSubject(f, ask.Subject)
 	role, ok := r.g.role(ask.Role)
@@ -71,9 +74,6 @@ func createBinding(r *request) error {
 	f.check(ok, "role", "names no role: see lotabots roles list")
 	f.check(!ok || role.GetTenant() == "" || role.GetTenant() == b.GetTenant(), "tenant", "must be "+role.GetTenant()+", which the role is of")
 	if err := f.err(); err != nil {
-		return err
-	}
-	if err := r.must(access.RolesWrite, access.In(b.GetTenant())); err != nil {
 		return err
 	}
 	if err := r.covered(roleGrants(role, b.GetTenant()), "give it to others"); err != nil {

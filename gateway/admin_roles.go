@@ -62,7 +62,7 @@ func (g *Gateway) role(id string) (*wire.AccessRole, bool) {
 	return g.cfg.State.Role(id)
 }
 
-// listRoles lists the roles of one's tenants, and the built-in ones to everybody.
+// listRoles lists the roles of one's tenants, and the built-in ones.
 func listRoles(r *request) error {
 	read := r.g.cfg.State
 	from := []walk[*wire.AccessRole]{among(builtIn, (*wire.AccessRole).GetId)}

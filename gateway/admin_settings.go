@@ -15,9 +15,9 @@ import (
 const maxValue = 4096
 
 // settingForm is what names of settings look like: parts with slashes between.
-var settingForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._:-]{0,63}){0,2}$`)
+var settingForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._:-]{0,127}){0,2}$`)
 
-const settingRule = "must be one to three parts with '/' between, each of 1 to 64 letters, digits, '.', '_', ':' and '-'; cluster/... is written by the cluster itself"
+const settingRule = "must be one to three parts with '/' between, each of 1 to 128 letters, digits, '.', '_', ':' and '-'; cluster/... is written by the cluster itself"
 
 // ofCluster tells whether the cluster keeps the setting for itself: it is neither
 // shown nor written here.

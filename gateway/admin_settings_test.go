@@ -20,7 +20,7 @@ func TestTenantsAndSettings(t *testing.T) {
 		{"/admin/v1/tenants/acme", `{"auth_max_age_seconds":31536001}`, 400},
 		{"/admin/v1/tenants/acme", `{"created_ms":1}`, 400},
 		{"/admin/v1/settings/colour", `{"value":""}`, 200},
-		{"/admin/v1/settings/own%2Fone", `{"value":"taken over"}`, 400},
+		{"/admin/v1/settings/cluster%2Fone", `{"value":"taken over"}`, 400},
 		{"/admin/v1/settings/colour", `{"value":"` + strings.Repeat("a", 4097) + `"}`, 400},
 		{"/admin/v1/settings/colour", `{"value":7}`, 400},
 	} {
@@ -42,7 +42,7 @@ func TestTenantsAndSettings(t *testing.T) {
 		t.Errorf("%s, %v", body, err)
 	}
 	_, body = r.do(r.admin, "GET", "/admin/v1/settings", "")
-	if !strings.Contains(body, `{"name":"colour","value":""}`) || strings.Contains(body, "own/one") || strings.Contains(body, "taken over") {
+	if !strings.Contains(body, `{"name":"colour","value":""}`) || strings.Contains(body, "cluster/one") || strings.Contains(body, "taken over") {
 		t.Errorf("settings: %s", body)
 	}
 }

@@ -11,6 +11,7 @@ import (
 type target struct {
 	access.Resource
 	known bool   // there is such a thing; else only who has the whole cluster learns that there is not
+	plain bool   // a refusal tells nothing that the name does not: it need not be hidden whether there is one
 	owner string // user whose own it is; empty: nobody's
 }
 
@@ -33,7 +34,7 @@ func (r *request) need(op *Operation, t target) error {
 		return nil
 	case r.owns(t, op.Own):
 		return nil
-	case t.known && r.who.May(readOf[t.Kind], t.Resource):
+	case t.plain, t.known && r.who.May(readOf[t.Kind], t.Resource):
 		return r.denied(op.Verb, t.Resource)
 	case r.somewhere(op.Verb), op.Own != "" && r.somewhere(op.Own):
 		return r.none(t.Resource)

@@ -46,7 +46,7 @@ func (r *request) identify() error {
 		r.failed("keys.use", "key:"+who.Key, spec.CodeAddressForbidden)
 		return &spec.Error{Code: spec.CodeAddressForbidden, Message: "The key may not be used from " + r.from() + "."}
 	}
-	if path := r.ctx.Path(); !who.EndpointAllowed(path) {
+	if path := r.ctx.URI().PathOriginal(); !who.EndpointAllowed(path) {
 		return &spec.Error{Code: spec.CodeEndpointForbidden, Message: "The key may not use " + clip(string(path), 100) + "."}
 	}
 	r.g.uses.used(who, now)

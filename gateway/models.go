@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"net/url"
 	"strconv"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -58,9 +59,12 @@ func (r *request) json(status int, v any) error {
 	return nil
 }
 
-// param is a part of the path.
+// param is a part of the path, which the router takes as it was sent.
 func (r *request) param(name string) string {
 	s, _ := r.ctx.UserValue(name).(string)
+	if plain, err := url.PathUnescape(s); err == nil {
+		return plain
+	}
 	return s
 }
 

@@ -10,7 +10,7 @@ import (
 // A thing that is not known is taken for nobody's, so that whoever may do this in
 // the whole cluster goes on and is answered by the state itself.
 
-func whole(*request) target { return target{Resource: access.Cluster, known: true} }
+func whole(*request) target { return target{Resource: access.Cluster, known: true, plain: true} }
 
 func theNode(r *request) target {
 	id := r.param("id")
@@ -73,7 +73,7 @@ func theSession(r *request) target {
 func theRole(r *request) target {
 	id := r.param("id")
 	_, ok := r.g.cfg.State.Role(id)
-	return target{Resource: access.Resource{Kind: access.KindRole, Name: id, Tenant: tenantOfRole(id)}, known: ok}
+	return target{Resource: access.Resource{Kind: access.KindRole, Name: id, Tenant: tenantOfRole(id)}, known: ok, plain: true}
 }
 
 func tenantOfRole(id string) string {

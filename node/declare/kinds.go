@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // A Document is one record as it is wanted, or as the cluster has it.
@@ -102,6 +103,22 @@ func (k Kind) blank(name string) Document {
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`)
 
 const nameRule = "must be 1 to 128 of letters, digits, '.', '_', ':' and '-', beginning with a letter or digit"
+
+// settingForm has parts with slashes between; the cluster's own are not written here.
+var settingForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._:-]{0,127}){0,2}$`)
+
+const settingRule = "must be one to three parts with '/' between, each of 1 to 128 letters, digits, '.', '_', ':' and '-'; cluster/... is written by the cluster itself"
+
+// named tells why the name is none for a document of the kind, or "".
+func (k Kind) named(name string) string {
+	switch {
+	case k.Name == "setting" && (!settingForm.MatchString(name) || strings.HasPrefix(name, "cluster/")):
+		return settingRule
+	case k.Name != "setting" && !nameForm.MatchString(name):
+		return nameRule
+	}
+	return ""
+}
 
 const (
 	maxTenant  = 100  // bytes

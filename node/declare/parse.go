@@ -117,8 +117,8 @@ func (p *parser) document(n *yaml.Node) {
 	if title = kind.Name; d.Name != "" {
 		title = kind.Name + " " + clip(d.Name)
 	}
-	if !nameForm.MatchString(d.Name) {
-		bad(n, kind.ID, nameRule, "")
+	if reason := kind.named(d.Name); reason != "" {
+		bad(n, kind.ID, reason, "")
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]

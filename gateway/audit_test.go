@@ -1,0 +1,129 @@
+package gateway_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+func auditRig(t *testing.T, entries int) *rig {
+	r := newRig(t)
+	for i := range entries {
+		r.state.audit = append(r.state.audit, &wire.AuditEntry{Seq: uint64(i + 1), AtMs: int64(1000 * i), Actor: "key/a", Action: "keys.create", Target: fmt.Sprint("key:", i),
+			Tenant: []string{"t1", "t2"}[i%2], Outcome: "ok", After: `{"name":"<k>"}`, Hash: []byte{byte(i)}})
+	}
+	r.state.addUser("aud", "t1", "auditor")
+	r.state.addUser("aud2", "t1", "auditor", "auditor@t2")
+	r.tellState()
+	return r
+}
+
+func TestAuditLog(t *testing.T) {
+	r := auditRig(t, 2500)
+	one, two := r.enter("aud"), r.enter("aud2")
+	for _, c := range []struct {
+		key, query string
+		status     int
+		first      string // what the first entry has
+		entries    int
+	}{
+		{r.admin, "limit=2", 200, `"seq":2500`, 2}, {r.admin, "limit=2&order=oldest", 200, `"seq":1,`, 2}, {r.admin, "tenant=t2&limit=1", 200, `"seq":2500`, 1},
+		{r.admin, "target=key:7", 200, `"target":"key:7"`, 1}, {r.admin, "actor=nobody", 200, "", 0},
+		{r.admin, "from=1970-01-01T00:00:10Z&to=12000&order=oldest", 200, `"seq":11,`, 2},
+		{r.admin, "from=yesterday", 400, "", 0}, {one, "limit=1", 200, `"seq":2499`, 1}, {one, "tenant=t2", 403, "audit.read on tenant:t2", 0},
+		{two, "", 400, "t1, t2", 0}, {two, "tenant=t2&limit=1", 200, `"seq":2500`, 1}, {r.infer, "", 403, "audit.read", 0},
+	} {
+		res, body := r.do(c.key, "GET", "/admin/v1/audit?"+c.query, "")
+		if res.StatusCode != c.status || !strings.Contains(body, c.first) || strings.Count(body, `"seq":`) != c.entries {
+			t.Errorf("%s: %d %.300s", c.query, res.StatusCode, body)
+		}
+	}
+}
+
+// TestAuditLines takes the whole log out, an entry on each line, as long as it may be.
+func TestAuditLines(t *testing.T) {
+	r := auditRig(t, 2500)
+	for key, want := range map[string][2]uint64{r.admin: {2500, 1}, r.enter("aud"): {1250, 2}} {
+		res, err := r.send(t.Context(), key, "GET", "/admin/v1/audit", "", "Accept", "application/x-ndjson")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, last := uint64(0), uint64(0)
+		for in := bufio.NewScanner(res.Body); in.Scan(); lines++ {
+			var e struct {
+				Seq   uint64
+				After string
+			}
+			if err := json.Unmarshal(in.Bytes(), &e); err != nil || e.After != `{"name":"<k>"}` || last > 0 && e.Seq != last+want[1] {
+				t.Fatalf("%s after %d, %v", in.Text(), last, err)
+			}
+			last = e.Seq
+		}
+		res.Body.Close()
+		if lines != want[0] || res.Header.Get("Content-Type") != "application/x-ndjson" {
+			t.Errorf("%d lines, %v", lines, res.Header)
+		}
+	}
+}
+
+func TestAuditIsVerified(t *testing.T) {
+	r := auditRig(t, 2500)
+	if _, body := r.do(r.admin, "GET", "/admin/v1/audit/verify", ""); !strings.Contains(body, `"whole":true,"entries":2500,"first_seq":1,"last_seq":2500`) {
+		t.Errorf("%s", body)
+	}
+	r.state.mu.Lock()
+	log := r.state.audit
+	r.state.audit = append(append([]*wire.AuditEntry{}, log[:1000]...), log[1001:]...) // between two pages
+	r.state.mu.Unlock()
+	if _, body := r.do(r.admin, "GET", "/admin/v1/audit/verify", ""); !strings.Contains(body, `"whole":false`) || !strings.Contains(body, "entry 1002 follows 1000") {
+		t.Errorf("with a gap: %s", body)
+	}
+}
+
+// TestLastUseIsToldInOneCommand when a minute has passed, or the gateway ends.
+func TestLastUseIsToldInOneCommand(t *testing.T) {
+	r := newRig(t)
+	before := time.Now().UnixMilli()
+	for range 5 {
+		r.do(r.infer, "GET", "/v1/models", "")
+		r.do(r.admin, "GET", "/v1/models", "")
+	}
+	r.do(r.enter("u1"), "GET", "/v1/models", "")
+	index := r.state.Index()
+	if err := r.g.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	uses := r.state.last.GetTouchKeys().GetUses()
+	if r.state.Index() != index+1 || len(uses) != 2 || uses[0].Id != "admxxxx" || uses[1].AtMs < before || uses[1].AtMs > time.Now().UnixMilli() {
+		t.Errorf("%d commands, the last %v", r.state.Index()-index, r.state.last)
+	}
+}
+
+// TestRefusalsAreAudited: a line for many of the like.
+func TestRefusalsAreAudited(t *testing.T) {
+	r := newRig(t)
+	for range 3 {
+		r.do(r.infer, "GET", "/admin/v1/settings", "")
+		r.do("lb-none", "GET", "/v1/models", "")
+	}
+	if err := r.g.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"key/infxxxx 127.0.0.1 access.denied cluster permission_denied settings.read 3",
+		"gateway/n1 127.0.0.1 access.identify key:? invalid_api_key  3",
+	} {
+		found := false
+		for _, e := range r.state.audit {
+			found = found || want == fmt.Sprint(e.Actor, " ", e.From, " ", e.Action, " ", e.Target, " ", e.Outcome, " ", e.Message, " ", e.Count)
+		}
+		if !found {
+			t.Errorf("no entry has %s in %v", want, r.state.audit)
+		}
+	}
+}
