@@ -146,7 +146,7 @@ func (r *request) knownUser(id, param string) error {
 		return nil
 	}
 	f := &form{}
-	f.add(param, "names no user: give an id, as lotabots users list shows")
+	f.add(param, "names no user: give an id, as lotabots users ls shows")
 	return f.err()
 }
 

@@ -100,6 +100,11 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 
 // Send makes one call to one endpoint; an answer of 400 or more is an *APIError.
 func (c *Client) Send(ctx context.Context, endpoint, method, path string, body io.Reader) (*http.Response, error) {
+	return c.SendAs(ctx, endpoint, method, path, body, nil)
+}
+
+// SendAs is Send with more headers.
+func (c *Client) SendAs(ctx context.Context, endpoint, method, path string, body io.Reader, header http.Header) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(endpoint, "/")+path, body)
 	if err != nil {
 		return nil, err
@@ -113,6 +118,9 @@ func (c *Client) Send(ctx context.Context, endpoint, method, path string, body i
 	}
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
+	}
+	for name, values := range header {
+		request.Header[name] = values
 	}
 	answer, err := c.http.Do(request)
 	if err != nil {

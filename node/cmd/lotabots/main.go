@@ -22,7 +22,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := rootCommand().ExecuteContext(ctx); err != nil {
-		if errors.Is(err, errDiffers) { // and has said so
+		if errors.Is(err, errDiffers) || errors.Is(err, errMayNot) { // and has said so
 			os.Exit(exitDiffers)
 		}
 		if !errors.Is(err, context.Canceled) {
@@ -55,7 +55,7 @@ func rootCommand() *cobra.Command {
 		c.GroupID = "use"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{loginCommand(), logoutCommand(), keysCommand()} {
+	for _, c := range []*cobra.Command{loginCommand(), logoutCommand(), whoamiCommand(), authCommand(), keysCommand(), usersCommand(), rolesCommand(), sessionsCommand(), auditCommand(), ssoCommand()} {
 		c.GroupID = "access"
 		root.AddCommand(c)
 	}

@@ -20,19 +20,7 @@ type list[T any] struct {
 
 // listAll follows the cursor to the end.
 func listAll[T any](c *cobra.Command, api *client.Client, path string) ([]T, error) {
-	out := []T{}
-	cursor := ""
-	for {
-		var page list[T]
-		if err := api.Do(c.Context(), "GET", path+"?limit=500&cursor="+cursor, nil, &page); err != nil {
-			return nil, err
-		}
-		out = append(out, page.Data...)
-		if page.NextCursor == "" {
-			return out, nil
-		}
-		cursor = page.NextCursor
-	}
+	return listWhere[T](c, api, path, nil)
 }
 
 type modelRow struct {
