@@ -128,6 +128,11 @@ func TestLostQuorumAndBackup(t *testing.T) {
 	if err := write(n3, "kept"); err != nil {
 		t.Fatal(err)
 	}
+	point := time.Now().UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	time.Sleep(2 * time.Millisecond) // as fine as times are
+	if err := write(n2, "too late"); err != nil {
+		t.Fatal(err)
+	}
 	phrase, file := filepath.Join(t.TempDir(), "phrase"), filepath.Join(t.TempDir(), "all.lbk")
 	if err := os.WriteFile(phrase, []byte("correct horse battery\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -173,5 +178,16 @@ func TestLostQuorumAndBackup(t *testing.T) {
 	}
 	if err := write(fresh, fmt.Sprint("in ", fresh.id)); err != nil {
 		t.Error(err)
+	}
+	if !strings.Contains(keys, "too late") {
+		t.Errorf("keys after the restore of all:\n%s", keys)
+	}
+
+	then := newMachine(t, "n8")
+	out = then.must(nil, append([]string{"restore", filepath.Dir(file), "--time", point, "--passphrase-file", phrase}, then.flags()...)...)
+	then.run()
+	keys = then.must([]string{"LOTABOTS_API_KEY=" + known.Key}, "keys", "ls", "--data", then.dir)
+	if !strings.Contains(keys, "kept") || strings.Contains(keys, "too late") || !strings.Contains(out, "No revocation is among them") {
+		t.Errorf("keys after the restore to %s:\n%s\nwhich said:\n%s", point, keys, out)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,10 +22,8 @@ import (
 // drop entries in any order. Its backup must reach as far back as a snapshot and
 // the log together do, and restore to every index from there.
 func TestEveryIndexOfAnyHistory(t *testing.T) {
-	key := pair(t)
+	key, dir := pair(t), filepath.Join(t.TempDir(), "snapshots")
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp("", "history-")
-		try(t, err)
 		defer os.RemoveAll(dir)
 		s := newServer(t, dir)
 		defer s.close()
