@@ -168,11 +168,12 @@ func (c *Client) order() []spec.NodeID {
 // ask makes one attempt. Its error is the voter's own *spec.Error, or says why
 // there was no answer.
 func (c *Client) ask(ctx context.Context, voter spec.NodeID, op operation, body []byte, out any) error {
+	limit := answerTimeout + 2*time.Second
 	if op.again {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, attemptTimeout)
-		defer cancel()
+		limit = attemptTimeout
 	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+string(voter)+pathPrefix+op.path, bytes.NewReader(body))
