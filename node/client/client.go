@@ -116,6 +116,7 @@ func (c *Client) SendAs(ctx context.Context, endpoint, method, path string, body
 	if credential != "" {
 		request.Header.Set("Authorization", "Bearer "+credential)
 	}
+	request.Header.Set("User-Agent", "lotabots")
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}

@@ -62,8 +62,11 @@ func loginCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "logged in as %s until %s; the session is in %s\n",
-			granted.User, time.UnixMilli(granted.SessionExpiresMS).Format(time.DateTime), path)
+		me := struct{ Name string }{granted.User}
+		if api, err := client.Find(client.Flags{}); err == nil {
+			_ = api.Do(c.Context(), "GET", "/auth/v1/whoami", nil, &me) // the id says it too
+		}
+		fmt.Fprintf(c.OutOrStdout(), "logged in as %s until %s; the session is in %s\n", me.Name, moment(granted.SessionExpiresMS), path)
 		return nil
 	}
 	return c
