@@ -72,8 +72,9 @@ bench-feed: ## how long after its acknowledgement a write is applied by 1,000 fo
 bench-storage: ## applies per second of Raft on our store, next to raft-boltdb and raft-wal
 	@cd storage/bench && go vet -mod=mod . && go run -mod=mod .
 
-e2e: build libraries ## whole clusters of real processes, with the official clients and Ollama
+e2e: build libraries ## whole clusters of real processes, with the official clients, Ollama and an OIDC provider
 	go test -tags e2e -count=1 -timeout 20m ./chaos/e2e/...
+	go test -tags e2e -count=1 -timeout 5m -run Real ./cluster/session
 
 chaos: build libraries mutants ## faults against a running load, and the proof that the harness can fail
 	bin/lotabots chaos run --seed $(SEED) --duration $(DURATION)
