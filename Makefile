@@ -86,7 +86,7 @@ mutants: build libraries
 fuzz: ## every fuzz target for FUZZTIME
 	@for pkg in $$(grep -rlE '^func Fuzz' --include '*_test.go' . | xargs -r -n1 dirname | sort -u); do \
 	  for target in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$pkg/*_test.go | sed 's/func //'); do \
-	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$pkg; \
 	  done; done
 
 generate: ## protobuf code from cluster/wire/*.proto (needs protoc)
