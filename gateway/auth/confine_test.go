@@ -159,3 +159,18 @@ func FuzzCheckScope(f *testing.F) {
 		}
 	})
 }
+
+// TestSame: a hash that differs in any one bit is another.
+func TestSame(t *testing.T) {
+	a := Hash([]byte("x"))
+	if b := a; !same(&a, &b) {
+		t.Error("a hash is not the same as itself")
+	}
+	for bit := range 256 {
+		b := a
+		b[bit/8] ^= 1 << (bit % 8)
+		if same(&a, &b) {
+			t.Errorf("differs in bit %d and is the same", bit)
+		}
+	}
+}

@@ -55,7 +55,7 @@ func Hash(secret []byte) [sha256.Size]byte { return sha256.Sum256(secret) }
 // Parse splits a key's text. ok is false if it is no key or its check
 // characters do not fit. It allocates nothing.
 func Parse(text []byte) (t Text, ok bool) {
-	if len(text) < len(prefix)+minID+1+secretLen+checkLen || string(text[:len(prefix)]) != prefix {
+	if len(text) < len(prefix)+minID+1+secretLen+checkLen || !hasPrefix(text) {
 		return Text{}, false
 	}
 	body, check := text[:len(text)-checkLen], text[len(text)-checkLen:]
@@ -68,6 +68,10 @@ func Parse(text []byte) (t Text, ok bool) {
 		return Text{}, false
 	}
 	return Text{ID: id, Secret: secret}, true
+}
+
+func hasPrefix(text []byte) bool {
+	return len(text) >= len(prefix) && string(text[:len(prefix)]) == prefix
 }
 
 // foreign is not 0 for characters that are none of the alphabet's.
