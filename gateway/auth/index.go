@@ -88,7 +88,7 @@ func (x *index[T]) put(e T) {
 		*b = new(branch[T])
 	}
 	l := x.leaf(h)
-	if 4*(l.n+1) > 1*len(l.slots) {
+	if 4*(l.n+1) > 3*len(l.slots) {
 		l.resize(max(least, 2*len(l.slots)))
 	}
 	s := x.find(l, h, id)
