@@ -99,7 +99,7 @@ func (s *Store) applyLocked(e *wire.Entry, c *wire.Command) (result *wire.Result
 
 	s.writing.applied = at
 	s.writing.requests = t.requests
-	s.writing.audit = t.log
+	s.writing.audit, s.writing.floors = t.log, t.floors
 	s.window.needs.Store(at.level)
 	s.watches.tell(Change{Index: at.index, Records: t.refs})
 	s.window.add(e, s.limits)

@@ -1,10 +1,11 @@
 // Package state is the state machine: it applies the commands that the cluster
 // has agreed on to the records that they are about, and lets the node read them.
 //
-// It owns the records (nodes, tenants, API keys, deployments, placements,
-// models, join tokens, sealed secrets, settings), their secondary indexes, the
-// answers to recent requests, the format of snapshots, and the window of recent
-// entries that the state feed sends on. A Raft server drives it as raft.FSM, a
+// It owns the records (nodes, tenants, API keys and their last uses, users, roles,
+// bindings, sessions, deployments, placements, models, join tokens, sealed secrets,
+// settings), their secondary indexes, the audit log, the answers to recent requests,
+// the format of snapshots, and the window of recent entries that the state feed
+// sends on. A Raft server drives it as raft.FSM, a
 // follower of the feed by ApplyEntry and ReadSnapshot: the same code, so that both
 // come to the same bytes at the same index. Apply reads no clock but the
 // command's and no random numbers.
@@ -17,10 +18,16 @@
 // keeps is durable here before it is closed, since Raft gives nothing below it
 // again. Restore is durable when it returns.
 //
+// The audit log. Apply itself writes who changed what, with the change and its
+// refusal alike, so that no proposer can leave it out and every node has the same
+// log. Each entry has the hash of the one before. It has no more than a million
+// entries. What apply reads of a record into the log is masked by the names of its
+// fields: a new field that holds a secret needs a name that tells (isSecret).
+//
 // An entry that this build cannot apply halts it: Apply panics and says which
 // level is missing, ApplyEntry returns an error and goes no further.
 //
-// Not done yet: users, roles, sessions, quotas, usage roll-ups and audit entries
-// have no records; the records of one kind are read from disk one by one, without
-// a cache of decoded ones; the versions of removed deployments are kept for ever.
+// Not done yet: quotas and usage roll-ups have no records; the records of one kind
+// are read from disk one by one, without a cache of decoded ones; the versions of
+// removed deployments and the ids of removed users are kept for ever.
 package state

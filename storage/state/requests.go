@@ -34,7 +34,8 @@ func (t *tx) remember(id string, r *wire.Result) {
 	raw, err := encodeRequest(t.at, r)
 	must(err)
 	var old [][]byte
-	t.walk([]byte{byAge}, nil, func(key, _ []byte) bool {
+	t.walk([]byte{byAge}, append([]byte{byAge}, be(t.floors.answers)...), func(key, _ []byte) bool {
+		t.floors.answers = binary.BigEndian.Uint64(key[1:])
 		full := t.requests-len(old) >= t.limits.requests
 		if !full && !t.expired(key) {
 			return false

@@ -68,7 +68,7 @@ func (s *Store) takeOver(next *aside, at position) {
 	must(batch.Set(pointerKey, be(next.generation), nil))
 	must(s.db.CommitPatiently(batch)) // and with it every batch before
 
-	s.writing.applied, s.writing.requests, s.writing.audit = at, next.requests, next.auditEnds()
+	s.writing.applied, s.writing.requests, s.writing.audit, s.writing.floors = at, next.requests, next.auditEnds(), floors{}
 	s.window.needs.Store(at.level)
 	s.mu.Lock()
 	old := s.mu.generation

@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"encoding/binary"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -49,7 +50,7 @@ func (t *tx) putSession(c *wire.Session) *wire.Result {
 		c.RefreshedMs = t.at
 	}
 	c.Generation, c.PreviousHash, c.RevokedMs, c.Reason = 1, nil, 0, ""
-	sessions.put(t, c, nil, false)
+	t.keepSession(c)
 	t.forgetSessions()
 	return done(c.Generation)
 }
@@ -125,7 +126,14 @@ func (t *tx) revokeSession(c *wire.RevokeSession) *wire.Result {
 func (t *tx) endSession(s *wire.Session, why string) {
 	sessions.unindex(t, s)
 	s.RevokedMs, s.Reason = max(t.at, 1), why
+	t.keepSession(s)
+}
+
+// keepSession writes a session that has no index entries. One that ends before the
+// floor, by a clock that is far behind, lowers it.
+func (t *tx) keepSession(s *wire.Session) {
 	sessions.put(t, s, nil, false)
+	t.floors.sessions = min(t.floors.sessions, sessionEnd(s))
 }
 
 // endSessions ends those of a user that are in force.
@@ -142,8 +150,13 @@ func (t *tx) endSessions(user, why string) (ended int) {
 // forgetSessions forgets some of the sessions that ended long ago.
 func (t *tx) forgetSessions() {
 	var old []string
-	t.walkBetween([]byte{bySessionEnd}, timedKey(bySessionEnd, t.at-sessionKept.Milliseconds(), ""), false, func(key, _ []byte) bool {
+	until := t.at - sessionKept.Milliseconds()
+	floor := max(t.floors.sessions, until)
+	t.walkBetween(timedKey(bySessionEnd, t.floors.sessions, ""), timedKey(bySessionEnd, until, ""), false, func(key, _ []byte) bool {
 		old = append(old, string(key[9:]))
+		if len(old) == atOnce { // there may be more that ended in this moment
+			floor = int64(binary.BigEndian.Uint64(key[1:]))
+		}
 		return len(old) < atOnce
 	})
 	for _, id := range old {
@@ -151,4 +164,5 @@ func (t *tx) forgetSessions() {
 			sessions.drop(t, s)
 		}
 	}
+	t.floors.sessions = floor
 }

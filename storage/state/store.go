@@ -35,6 +35,7 @@ type Store struct {
 		applied  position
 		requests int // remembered
 		audit    auditEnds
+		floors   floors
 	}
 
 	// mu is held for reading while a read looks up the generation and opens what
@@ -43,6 +44,14 @@ type Store struct {
 		sync.RWMutex
 		generation uint64
 	}
+}
+
+// floors are where walks for what is too old begin: below them an index has
+// nothing. They save going over what was removed there, entry by entry, until the
+// database has cleared it away, and change nothing of what is found: they are of one process.
+type floors struct {
+	answers  uint64 // in byAge, index of an entry
+	sessions int64  // in bySessionEnd, Unix milliseconds
 }
 
 // limits bound what is kept beside the records. Requests, life and audits are a

@@ -19,6 +19,7 @@ type tx struct {
 	refs     []Ref
 	requests int // remembered
 	limits   limits
+	floors   floors    // as the entry leaves them
 	log      auditEnds // as the entry leaves them
 	notes    []note    // for the audit log, beside what the command itself is about
 	tallies  []string  // of what the command took along
@@ -30,7 +31,7 @@ func (s *Store) beginLocked(index uint64, c *wire.Command) *tx {
 	batch := s.db.Pebble().NewIndexedBatch()
 	return &tx{
 		view: view{batch, generationPrefix(s.mu.generation)}, batch: batch, index: index,
-		command: c, at: c.GetAtMs(), requests: s.writing.requests, limits: s.limits, log: s.writing.audit,
+		command: c, at: c.GetAtMs(), requests: s.writing.requests, limits: s.limits, log: s.writing.audit, floors: s.writing.floors,
 	}
 }
 
