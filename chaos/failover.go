@@ -44,8 +44,8 @@ func Failover(ctx context.Context, c FailoverConfig) (report *FailoverReport, er
 	if err != nil {
 		return nil, err
 	}
-	if c.Nodes < voters {
-		return nil, fmt.Errorf("%d nodes: want %d or more, so that a leader can be spared", c.Nodes, voters)
+	if votersOf(c.Nodes) < 3 {
+		return nil, fmt.Errorf("%d nodes: want 3 or more, so that a leader can be spared", c.Nodes)
 	}
 	mock, err := startMock()
 	if err != nil {

@@ -123,10 +123,13 @@ func (s *system) run(ctx context.Context) error {
 	return s.lookOnceMore(ctx)
 }
 
-// voters is how many nodes vote, where there are enough: killing one leaves a quorum.
-const voters = 3
+// votersOf is how many of so many nodes vote.
+func votersOf(nodes int) int {
+	n := min(nodes, 5)
+	return n - (n+1)%2
+}
 
-// awaitVoters waits until a leader can be killed.
+// awaitVoters waits until as many nodes vote as are to.
 func (s *system) awaitVoters(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -136,7 +139,7 @@ func (s *system) awaitVoters(ctx context.Context) error {
 		for _, v := range views {
 			voting = max(voting, v.voting())
 		}
-		if err == nil && voting >= min(voters, len(s.cluster.nodes)) {
+		if err == nil && voting >= votersOf(len(s.cluster.nodes)) {
 			return nil
 		}
 		if !sleep(ctx, 50*time.Millisecond) {

@@ -47,7 +47,13 @@ var known = map[string]struct {
 	spec.SettingAccessTTL:    {isDuration(time.Minute, time.Hour), "must be a duration from 1m to 1h"},
 	spec.SettingSessionTTL:   {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
 	"sessions/rotate-every":  {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
+	spec.SettingRaftVoters:   {isVoters, spec.RaftVotersRule},
 	"audit/keep-days":        {isDays, "must be a number of days from 0, for all, to 36500"},
+}
+
+func isVoters(s string) bool {
+	_, ok := spec.RaftVoters(s)
+	return ok
 }
 
 func isIssuer(s string) bool {

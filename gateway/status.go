@@ -37,6 +37,7 @@ type NodeStatus struct {
 	Alive   bool     `json:"alive"` // as gossip tells
 	Leader  bool     `json:"leader"`
 	Voter   bool     `json:"voter"` // holds Raft's log and votes at present
+	Spare   bool     `json:"spare"` // holds Raft's log, without a vote
 	Fault   string   `json:"fault"` // what it tells that it cannot do though it lives; empty: nothing
 	Cluster string   `json:"cluster"`
 	API     string   `json:"api"`

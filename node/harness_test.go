@@ -103,7 +103,8 @@ func (n *testNode) start() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var err error
-	if n.node, err = Start(ctx, n.cfg, "test", n.logs, n.with...); err != nil {
+	options := append([]Option{func(n *Node) { n.calm = 300 * time.Millisecond }}, n.with...)
+	if n.node, err = Start(ctx, n.cfg, "test", n.logs, options...); err != nil {
 		n.t.Fatalf("starting %s: %v\n%s", n.cfg.Node.ID, err, n.logs.tail())
 	}
 	n.t.Cleanup(n.stop)

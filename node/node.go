@@ -65,7 +65,9 @@ type Node struct {
 	raft     *consensus.Consensus // voters
 	taken    *snapshot.Store      // Raft's snapshots; voters
 	proposer gateway.Proposer
-	reads    readIndexer // the same part as proposer
+	reads    readIndexer   // the same part as proposer
+	group    group         // and this too
+	calm     time.Duration // see consensus.Config; 0 but in tests
 	hashes   *hashes
 	follower *feed.Follower // nodes that are no Raft servers
 	infer    *infer.Client

@@ -74,25 +74,21 @@ func (o operations) Status(ctx context.Context) (*gateway.Status, error) {
 	if err := n.db.Health(); err != nil {
 		s.Disk = err.Error()
 	}
-	n.statusNodes(s)
+	n.statusNodes(ctx, s)
 	n.statusLoad(s)
 	s.Lacking = n.askLacking(ctx, spec.NodeID(s.Leader))
 	return s, nil
 }
 
-func (n *Node) statusNodes(s *gateway.Status) {
-	voting := map[spec.NodeID]bool{}
-	if n.raft != nil {
-		for _, id := range n.raft.Voters() {
-			voting[id] = true
-		}
-	}
+func (n *Node) statusNodes(ctx context.Context, s *gateway.Status) {
+	group := n.group.Members(ctx)
 	regions := map[string]*gateway.RegionStatus{}
 	for _, r := range n.state.Nodes() {
 		alive := n.alive(spec.NodeID(r.GetId()))
 		s.Nodes = append(s.Nodes, gateway.NodeStatus{
 			ID: r.GetId(), Roles: r.GetRoles(), Region: r.GetRegion(), Zone: r.GetZone(), State: stateName(r.GetState()),
-			Alive: alive, Leader: r.GetId() == s.Leader, Voter: voting[spec.NodeID(r.GetId())], Fault: n.fault(spec.NodeID(r.GetId())).String(),
+			Alive: alive, Leader: r.GetId() == s.Leader, Voter: slices.Contains(group.Voters, spec.NodeID(r.GetId())),
+			Spare: slices.Contains(group.Spares, spec.NodeID(r.GetId())), Fault: n.fault(spec.NodeID(r.GetId())).String(),
 			Cluster: r.GetClusterAddr(), API: r.GetApiAddr(), Version: r.GetBuild(),
 		})
 		if r.GetState() == wire.NodeState_NODE_STATE_REMOVED {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/lotabots/lotabots/cluster/consensus"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
@@ -19,6 +20,11 @@ type reading struct {
 // A readIndexer asks the leader for an index that all answered writes are below.
 type readIndexer interface {
 	ReadIndex(ctx context.Context) (uint64, error)
+}
+
+// group tells who the Raft servers are.
+type group interface {
+	Members(ctx context.Context) consensus.Members
 }
 
 // Barrier implements gateway.Barrier: the leader tells which index to wait for.

@@ -34,8 +34,9 @@ type Recovery struct {
 	Warning string   // what will not work afterwards
 }
 
-// Recover makes a surviving voter, which does not run, the only one: the others
-// are removed from the cluster. With dry it only looks.
+// Recover makes a surviving server, which does not run, the only voter: the other
+// voters are removed from the cluster. Spares stay members: they have no vote to
+// do harm with, and follow the survivor. With dry it only looks.
 func Recover(c config.Config, dry bool, logs io.Writer) (r *Recovery, err error) {
 	l := layout{c.Node.Data}
 	m, err := l.loadMembership()
@@ -67,7 +68,7 @@ func Recover(c config.Config, dry bool, logs io.Writer) (r *Recovery, err error)
 	}
 	r = &Recovery{Node: c.Node.ID, Cluster: m.Cluster, Index: s.Index, Term: s.Term, Removed: others(s, g.ID)}
 	if !slices.Contains(s.Servers, g.ID) {
-		return nil, spec.Errorf(spec.CodeConflict, "Node %s is not one of the voters that it knows of, %v: recover one that is.", g.ID, s.Servers)
+		return nil, spec.Errorf(spec.CodeConflict, "Node %s is not one of the Raft servers that it knows of, %v: recover one that is.", g.ID, s.Servers)
 	}
 	if len(r.Removed) == 0 && command == "" {
 		return nil, spec.Errorf(spec.CodeConflict, "Node %s is the only voter already: there is nothing to recover. Start it with lotabots node run.", g.ID)
@@ -83,7 +84,7 @@ func Recover(c config.Config, dry bool, logs io.Writer) (r *Recovery, err error)
 
 func others(s consensus.Standing, self spec.NodeID) []string {
 	var out []string
-	for _, id := range s.Servers {
+	for _, id := range s.Voters {
 		if id != self {
 			out = append(out, string(id))
 		}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -146,10 +147,11 @@ func returns(t *testing.T, survivor, a, b *testNode) {
 func TestRecoverIsRepeatable(t *testing.T) {
 	severalNodes(t)
 	n1 := found(t, "n1", "north")
-	n2 := n1.join("n2", "north", allRoles...)
-	n1.voters(2)
+	n2, n3 := n1.join("n2", "north", "voter"), n1.join("n3", "north", "voter")
+	n1.voters(3)
 	_, kept := n1.makeKey("kept")
 	n2.stop()
+	n3.stop()
 	n1.stop()
 	l := layout{n1.cfg.Node.Data}
 	if err := l.begin("recover"); err != nil {
@@ -174,7 +176,7 @@ func TestRecoverIsRepeatable(t *testing.T) {
 		t.Fatal(err)
 	}
 	made, err := Recover(n1.cfg, false, n1.logs)
-	if err != nil || !slices.Equal(made.Removed, []string{"n2"}) {
+	if err != nil || !slices.Equal(made.Removed, []string{"n2", "n3"}) {
 		t.Fatalf("%+v (%v)", made, err)
 	}
 	n1.start()
@@ -184,30 +186,62 @@ func TestRecoverIsRepeatable(t *testing.T) {
 	}
 }
 
-// TestASpareVotesAfterARecovery: a voter that was not needed takes a place of the
-// lost ones, without a word from anybody.
-func TestASpareVotesAfterARecovery(t *testing.T) {
+// TestRecoverThreeOfFive: three of five voters are lost for good. One of the two
+// survivors is recovered; the other is given up with the lost ones, who were a
+// quorum; a spare follows the survivor and votes, without a word from anybody.
+func TestRecoverThreeOfFive(t *testing.T) {
 	severalNodes(t)
 	n1 := found(t, "n1", "north")
-	n2, n3 := n1.join("n2", "north", "voter", "gateway"), n1.join("n3", "north", "voter", "gateway")
-	n1.voters(3)
-	spare := n1.join("n4", "north", "voter", "gateway")
-	spare.ready()
-	if spare.node.raft.InConfiguration() {
-		t.Fatal("the fourth voter is no spare")
+	all := []*testNode{n1}
+	for i, region := range []string{"north", "north", "south", "south", "north"} {
+		all = append(all, n1.join(fmt.Sprint("n", i+2), region, "voter", "gateway"))
 	}
-	for _, n := range []*testNode{n2, n3, n1} {
-		n.stop()
+	n1.voters(5)
+	n6 := all[5]
+	await(t, 20*time.Second, "the sixth is a spare", func() bool { return n6.node.raft.InConfiguration() })
+	if v := n1.node.raft.Voters(); slices.Contains(v, "n6") {
+		t.Fatalf("the voters are %v", v)
 	}
-	if _, err := Recover(spare.cfg, true, io.Discard); err == nil {
-		t.Error("a node that runs is recovered")
+	_, kept := n1.makeKey("kept")
+	lost := all[2:5]
+	stopAll(lost...)
+	soon, end := context.WithTimeout(context.Background(), 1500*time.Millisecond)
+	defer end()
+	if err := n1.node.setState(soon, "n6", wire.NodeState_NODE_STATE_ACTIVE); err == nil {
+		t.Error("two of five voters write")
 	}
-	if _, err := Recover(n1.cfg, false, n1.logs); err != nil {
-		t.Fatal(err)
+	stopAll(n1, all[1])
+	made, err := Recover(n1.cfg, false, n1.logs)
+	if err != nil || !slices.Equal(made.Removed, []string{"n2", "n3", "n4", "n5"}) {
+		t.Fatalf("recovered: %+v (%v)", made, err)
 	}
 	n1.start()
 	n1.ready()
-	n1.voters(2)
-	_, key := n1.makeKey("after")
-	await(t, 10*time.Second, "the key works on the former spare", func() bool { return spare.get("/v1/models", key) == http.StatusOK })
+	_, fresh := n1.makeKey("after the recovery")
+	for _, key := range []string{kept, fresh} {
+		await(t, 20*time.Second, "the keys work on the spare", func() bool { return n6.get("/v1/models", key) == http.StatusOK })
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for _, n := range all[1:3] { // one of them survived
+		if _, err := Start(ctx, n.cfg, "test", n.logs); spec.CodeOf(err) != spec.CodeNodeRemoved {
+			t.Errorf("%s was given up, and starts: %v", n.cfg.Node.ID, err)
+		}
+	}
+	n7 := n1.join("n7", "south", "voter", "gateway")
+	n1.voters(3)
+	for _, n := range []*testNode{n6, n7} {
+		await(t, 20*time.Second, n.cfg.Node.ID+" votes", func() bool { return len(n.node.raft.Voters()) == 3 })
+	}
+	if err := n6.tryWrite("by the former spare"); err != nil {
+		t.Error(err)
+	}
+}
+
+func stopAll(nodes ...*testNode) {
+	var stopping sync.WaitGroup
+	for _, n := range nodes {
+		stopping.Go(n.stop)
+	}
+	stopping.Wait()
 }

@@ -181,7 +181,7 @@ func (n *Node) knownAddresses() []string {
 func (n *Node) startConsensus(ctx context.Context) error {
 	if !n.has(spec.RoleVoter) {
 		forwarder := consensus.NewForwarder(consensus.ForwardConfig{Port: n.port, Voters: n.voters})
-		n.proposer, n.reads = forwarder, forwarder
+		n.proposer, n.reads, n.group = forwarder, forwarder, forwarder
 		return n.startFollower()
 	}
 	if err := n.leftBehind(ctx); err != nil { // before it can vote
@@ -194,16 +194,24 @@ func (n *Node) startConsensus(ctx context.Context) error {
 	logs := raftlog.New(n.db)
 	n.raft, err = consensus.Open(consensus.Config{
 		ID: n.id, Port: n.port, Logs: logs, Stable: logs, Snapshots: n.taken, FSM: n.state,
-		Nodes: n.state.Nodes, Alive: n.fit, Address: n.heardAt, Authorise: n.authorise, Log: n.log, Registerer: n.metrics,
+		Nodes: n.state.Nodes, Alive: n.fit, Address: n.heardAt, Authorise: n.authorise, MostVoters: n.mostVoters, Calm: n.calm,
+		Log: n.log, Registerer: n.metrics,
 	})
 	if err != nil {
 		return err
 	}
 	n.onStop("consensus", n.raft.Shutdown)
-	n.proposer, n.reads = n.raft, n.raft
+	n.proposer, n.reads, n.group = n.raft, n.raft, n.raft
 	n.background("spare", n.spare)
 	n.background("fence", n.watchFence)
 	return n.found(ctx)
+}
+
+// mostVoters is how many voters the cluster's setting allows.
+func (n *Node) mostVoters() int {
+	value, _ := n.state.Setting(spec.SettingRaftVoters)
+	most, _ := spec.RaftVoters(value)
+	return most
 }
 
 // found writes a new cluster's first records, once.

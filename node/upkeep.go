@@ -58,7 +58,7 @@ func (n *Node) announce(ctx context.Context) bool {
 				return true
 			}
 			limit, cancel := context.WithTimeout(ctx, 5*time.Second)
-			_, err := n.proposer.Propose(limit, &wire.Command{Body: &wire.Command_PutNode{PutNode: &wire.PutNode{Node: next}}})
+			err := n.write(limit, &wire.Command{Body: &wire.Command_PutNode{PutNode: &wire.PutNode{Node: next}}})
 			cancel()
 			if err != nil {
 				n.log.Warn("the node's own record was not written; trying again", "error", err)

@@ -32,6 +32,7 @@ type Standing struct {
 	Index   uint64        // of the newest entry in its log, its snapshots or its state
 	Term    uint64        // the highest that it has seen
 	Servers []spec.NodeID // of the newest configuration that it has; empty: it never was a server
+	Voters  []spec.NodeID // of the servers
 }
 
 // raft's name for the term in the stable store.
@@ -68,9 +69,12 @@ func Examine(g Ground) (Standing, error) {
 func (s *Standing) saw(index, term uint64) { s.Index, s.Term = max(s.Index, index), max(s.Term, term) }
 
 func (s *Standing) serve(c raft.Configuration) {
-	s.Servers = nil
+	s.Servers, s.Voters = nil, nil
 	for _, server := range c.Servers {
 		s.Servers = append(s.Servers, spec.NodeID(server.ID))
+		if voter(server) {
+			s.Voters = append(s.Voters, spec.NodeID(server.ID))
+		}
 	}
 }
 

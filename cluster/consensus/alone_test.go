@@ -28,7 +28,7 @@ func setting(id, name, value string) *wire.Command {
 func ruins(t *testing.T) (Ground, *machine) {
 	t.Helper()
 	logs, m := raft.NewInmemStore(), newMachine()
-	three := raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "a:1"}, {ID: "b", Address: "b:1"}, {ID: "c", Address: "c:1"}}}
+	three := raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "a:1"}, {ID: "b", Address: "b:1"}, {ID: "c", Address: "c:1", Suffrage: raft.Nonvoter}}}
 	list := []*raft.Log{{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(three)}}
 	for i, name := range []string{"one", "two", "three"} {
 		raw, err := proto.Marshal(setting(name, name, "set"))
@@ -51,7 +51,7 @@ func ruins(t *testing.T) (Ground, *machine) {
 func TestStandAlone(t *testing.T) {
 	g, m := ruins(t)
 	s, err := Examine(g)
-	if err != nil || s.Index != 5 || s.Term != 9 || len(s.Servers) != 3 || m.Index() != 2 {
+	if err != nil || s.Index != 5 || s.Term != 9 || len(s.Servers) != 3 || len(s.Voters) != 2 || m.Index() != 2 {
 		t.Fatalf("standing %+v (%v), state at %d", s, err, m.Index())
 	}
 	index, err := StandAlone(g, 1000, these(setting("new", "epoch", "1")))

@@ -68,6 +68,7 @@ type standing struct {
 	Leader  spec.NodeID   `json:"leader"`
 	Term    uint64        `json:"term"`
 	Servers []spec.NodeID `json:"servers"`
+	Voters  []spec.NodeID `json:"voters"` // of the servers
 }
 
 func (c *caller) leader(ctx context.Context, node spec.NodeID) (standing, error) {

@@ -164,14 +164,15 @@ func growWith(t *testing.T, option func(id string) func(*Config), ids ...string)
 	for _, id := range ids[1:] {
 		c.must(first, putNode(node(c.start(id, option(id)))))
 	}
-	eventually(t, 8*time.Second, "all are voters", func() bool {
+	voters := odd(min(len(ids), first.cfg.MostVoters()))
+	eventually(t, 8*time.Second, "all that are to vote do", func() bool {
 		agreed := 0
 		for _, id := range ids {
-			if s := c.servers[id]; s.InConfiguration() && len(s.Voters()) == min(len(ids), voterTarget) {
+			if s := c.servers[id]; s.InConfiguration() && len(s.Voters()) == voters {
 				agreed++
 			}
 		}
-		return agreed == min(len(ids), voterTarget)
+		return agreed == min(len(ids), voters+spares)
 	})
 	return c
 }

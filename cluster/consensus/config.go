@@ -48,6 +48,14 @@ type Config struct {
 	// before a leader has found it. May be nil.
 	Address func(spec.NodeID) (string, bool)
 
+	// MostVoters is how many servers may vote at most: 1, 3 or 5, and the same
+	// whoever leads. Nil: 5.
+	MostVoters func() int
+
+	// Calm is how long nobody must have come, gone, died or returned before voters
+	// are exchanged only to stand better. 0: 10 s.
+	Calm time.Duration
+
 	// Authorise says why the peer may not propose the command, or nil. Without
 	// it, every peer that the port lets in may propose anything.
 	Authorise func(r *http.Request, c *wire.Command) error
@@ -69,13 +77,20 @@ const (
 	rpcTimeout       = 2 * time.Second // of one Raft message, and of reaching a peer
 	snapshotPace     = 64 << 10        // bytes of a snapshot that add one rpcTimeout to its limit
 	pooled           = 3               // idle Raft connections per peer
-	voterTarget      = 3
+	defaultVoters    = 5
+	defaultCalm      = 10 * time.Second
 	deadAfter        = 30 * time.Second // a dead voter keeps its place so long
 )
 
 func (c *Config) fill() {
 	if c.Alive == nil {
 		c.Alive = func(spec.NodeID) bool { return true }
+	}
+	if c.MostVoters == nil {
+		c.MostVoters = func() int { return defaultVoters }
+	}
+	if c.Calm <= 0 {
+		c.Calm = defaultCalm
 	}
 	if c.Heartbeat <= 0 {
 		c.Heartbeat = defaultHeartbeat

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,13 +45,15 @@ func TestOneServerFoundsACluster(t *testing.T) {
 	}
 }
 
-// TestThreeVote: nodes are taken in as they come, up to three, and a fourth waits.
+// TestThreeVote: of four nodes three vote, and the fourth has the log.
 func TestThreeVote(t *testing.T) {
 	t.Parallel()
 	c := grow(t, "n1", "n2", "n3", "n4")
-	if c.servers["n4"].InConfiguration() || len(c.servers["n1"].Voters()) != 3 {
+	if !c.servers["n4"].InConfiguration() || len(c.servers["n1"].Voters()) != 3 {
 		t.Errorf("voters: %v", c.servers["n1"].Voters())
 	}
+	c.must(c.servers["n2"], set("before", "1"))
+	eventually(t, 5*time.Second, "the spare has the log", func() bool { return c.servers["n4"].fsm.setting("before") == "1" })
 	c.must(c.servers["n2"], setState("n3", wire.NodeState_NODE_STATE_REMOVED))
 	eventually(t, 5*time.Second, "the removed one leaves and the fourth takes its place", func() bool {
 		v := c.servers["n1"].Voters()
@@ -66,6 +69,59 @@ func TestThreeVote(t *testing.T) {
 	rest := c.others(leader, "n1", "n2", "n4")
 	c.must(rest[0], set("a", "b"))
 	eventually(t, 5*time.Second, "everybody has it", func() bool { return rest[0].fsm.setting("a") == "b" && rest[1].fsm.setting("a") == "b" })
+}
+
+// TestVotersMoveToOtherRegions: one of three in a region gives its vote to one in
+// another, keeps the log, and has its vote again when more are wanted.
+func TestVotersMoveToOtherRegions(t *testing.T) {
+	t.Parallel()
+	var most atomic.Int64
+	most.Store(3)
+	option := func(c *Config) {
+		c.Calm, c.MostVoters = 200*time.Millisecond, func() int { return int(most.Load()) }
+	}
+	c := growWith(t, func(string) func(*Config) { return option }, "n1", "n2", "n3")
+	first, other := c.servers["n1"], c.start("n4", option)
+	record := node(other)
+	record.Region = "r2"
+	c.must(first, putNode(record))
+	voters := func() []spec.NodeID {
+		v := first.Voters()
+		slices.Sort(v)
+		return v
+	}
+	eventually(t, 8*time.Second, "the other region has a voter", func() bool {
+		v := voters()
+		return len(v) == 3 && slices.Contains(v, "n4") && slices.Contains(v, c.leader("n1", "n2", "n3", "n4").ID())
+	})
+	moved := time.Now()
+	c.must(other, set("moved", "1"))
+	for _, s := range c.servers {
+		eventually(t, 5*time.Second, s.id+" has the log", func() bool { return s.InConfiguration() && s.fsm.setting("moved") == "1" })
+	}
+	last := c.start("n5", option)
+	most.Store(5)
+	c.must(first, putNode(node(last)))
+	eventually(t, 8*time.Second, "all five vote", func() bool { return len(voters()) == 5 && len(last.Voters()) == 5 })
+	t.Logf("five vote after %v", time.Since(moved))
+	killed := c.others(c.leader("n1", "n2", "n3", "n4", "n5"), "n1", "n2", "n3", "n4", "n5")[:2]
+	for _, s := range killed {
+		c.kill(s.id)
+	}
+	for _, s := range c.servers {
+		if !s.closed {
+			c.must(s, set("by", s.id))
+		}
+	}
+	rest := c.others(killed[0], "n1", "n2", "n3", "n4", "n5")
+	rest = slices.DeleteFunc(rest, func(s *server) bool { return s == killed[1] })
+	if v := rest[0].Voters(); len(v) != 5 {
+		t.Errorf("the dead have lost their votes: %v", v)
+	}
+	for _, s := range killed {
+		c.must(rest[0], setState(s.id, wire.NodeState_NODE_STATE_REMOVED))
+	}
+	eventually(t, 8*time.Second, "three vote", func() bool { return len(rest[0].Voters()) == 3 && len(rest[0].servers()) == 3 })
 }
 
 // TestForwarding proposes on every node at a time, each command twice: all

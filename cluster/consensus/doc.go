@@ -10,8 +10,11 @@
 // node/ opens it on voters and takes a Forwarder on every other node. The package
 // imports no storage, no transport and no gossip.
 //
-// Not done yet: there are at most three Raft voters (five are worth it from five
-// voter nodes on); a write is sent to the leader in one hop, so a node that is cut
+// Who votes is decided by a pure function (group.next), one change at a time: 1, 3
+// or 5 voters, spread over regions and the zones in them, and two spares, which
+// are servers without a vote. A draining leader or voter keeps its place.
+//
+// Not done yet: a write is sent to the leader in one hop, so a node that is cut
 // off from the leader alone cannot write; a follower counts heartbeats as contact,
 // though one whose disk hangs gets heartbeats and no entries.
 package consensus

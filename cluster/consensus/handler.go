@@ -87,13 +87,21 @@ func (c *Consensus) serveReadIndex(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Consensus) serveLeader(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(c.standing())
+}
+
+// standing is what this node says of the group.
+func (c *Consensus) standing() standing {
 	s := standing{Term: c.Term()}
 	s.Leader, _ = c.Leader()
 	for _, server := range c.servers() {
 		s.Servers = append(s.Servers, spec.NodeID(server.ID))
+		if voter(server) {
+			s.Voters = append(s.Voters, spec.NodeID(server.ID))
+		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(s)
+	return s
 }
 
 // leads answers for the leader where this node is not it.

@@ -3,6 +3,8 @@ package consensus
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,11 +21,19 @@ const (
 	currentAlmost = 64              // entries that a server may lack and still be taken for current
 )
 
+// past is what the choice of voters has to remember. A new leader begins with
+// what it saw as a follower.
+type past struct {
+	missing map[spec.NodeID]time.Time // since when nodes are not alive
+	who     string                    // the servers, and the nodes that live
+	since   time.Time                 // when who last changed
+}
+
 // chooseVoters makes the group's moves while this node leads.
 func (c *Consensus) chooseVoters() {
-	missing := map[spec.NodeID]time.Time{}
+	seen := &past{missing: map[spec.NodeID]time.Time{}}
 	for sleep(c.run, watchEvery) {
-		g := c.survey(missing, time.Now())
+		g := c.survey(seen, time.Now())
 		if !c.IsLeader() || c.readyTerm.Load() != c.Term() {
 			continue
 		}
@@ -43,11 +53,11 @@ func (c *Consensus) chooseVoters() {
 	}
 }
 
-// survey gathers what the choice goes by. missing keeps since when nodes are
-// not alive.
-func (c *Consensus) survey(missing map[spec.NodeID]time.Time, now time.Time) group {
-	g := group{self: c.cfg.ID, servers: c.servers(), nodes: map[spec.NodeID]*wire.Node{},
+// survey gathers what the choice goes by.
+func (c *Consensus) survey(seen *past, now time.Time) group {
+	g := group{self: c.cfg.ID, servers: c.servers(), most: c.cfg.MostVoters(), nodes: map[spec.NodeID]*wire.Node{},
 		alive: map[spec.NodeID]bool{}, dead: map[spec.NodeID]bool{}, current: map[spec.NodeID]bool{}}
+	missing := seen.missing
 	look := func(id spec.NodeID) {
 		if id == g.self || c.cfg.Alive(id) {
 			g.alive[id] = true
@@ -69,6 +79,11 @@ func (c *Consensus) survey(missing map[spec.NodeID]time.Time, now time.Time) gro
 		a, _ := c.peers.last(s.ID, term)
 		g.current[spec.NodeID(s.ID)] = now.Sub(a.sent) < time.Second && a.lastLog+currentAlmost >= last
 	}
+	living := slices.DeleteFunc(slices.Sorted(maps.Keys(g.alive)), func(id spec.NodeID) bool { return !g.mayVote(id) })
+	if who := fmt.Sprint(g.servers, living); who != seen.who {
+		seen.who, seen.since = who, now
+	}
+	g.calm = now.Sub(seen.since) >= c.cfg.Calm
 	return g
 }
 
@@ -86,6 +101,8 @@ func (c *Consensus) make(m move) error {
 			return c.raft.AddNonvoter(id, addr, at, rpcTimeout).Error()
 		case promote:
 			return c.raft.AddVoter(id, addr, at, rpcTimeout).Error()
+		case demote:
+			return c.raft.DemoteVoter(id, at, rpcTimeout).Error()
 		case expel:
 			return c.raft.RemoveServer(id, at, rpcTimeout).Error()
 		}

@@ -38,6 +38,7 @@ func newMetrics(r prometheus.Registerer, c *Consensus) *metrics {
 			return 0
 		}),
 		gauge("lotabots_raft_voter_count", "Voters of the newest known configuration.", func() float64 { return float64(len(c.voterIDs())) }),
+		gauge("lotabots_raft_spare_count", "Servers without a vote of the newest known configuration.", func() float64 { return float64(len(c.servers()) - len(c.voterIDs())) }),
 		gauge("lotabots_raft_state_age_seconds", "Time since this node's copy of the state was known to be the newest; -1: never.", func() float64 {
 			if age := c.Age(); age != Unknown {
 				return age.Seconds()

@@ -40,9 +40,16 @@ func (c *Consensus) TransferLeadership(ctx context.Context) error {
 	return &spec.Error{Code: spec.CodeNoLeader, Message: "Leadership was not handed over.", Err: errors.Join(failed...)}
 }
 
-// heirs are the living voters that may lead next, the one with most of the log first.
+// heirs are the living voters that may lead next, those that stay voters before
+// others, and then the one with most of the log first.
 func (c *Consensus) heirs() []raft.Server {
 	term := c.Term()
+	going := map[raft.ServerID]int{}
+	for _, n := range c.cfg.Nodes() {
+		if !eligible(n) {
+			going[raft.ServerID(n.GetId())] = 1
+		}
+	}
 	var out []raft.Server
 	for _, s := range c.servers() {
 		id := spec.NodeID(s.ID)
@@ -53,7 +60,7 @@ func (c *Consensus) heirs() []raft.Server {
 	slices.SortStableFunc(out, func(a, b raft.Server) int {
 		x, _ := c.peers.last(a.ID, term)
 		y, _ := c.peers.last(b.ID, term)
-		return cmp.Compare(y.lastLog, x.lastLog)
+		return cmp.Or(cmp.Compare(going[a.ID], going[b.ID]), cmp.Compare(y.lastLog, x.lastLog))
 	})
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/lotabots/lotabots/node/config"
 )
@@ -122,7 +123,7 @@ func Verify(ctx context.Context, api API, p Plan, have, want []Document) error {
 func Write(ctx context.Context, api API, p Plan, made func(Change)) error {
 	for i, c := range p.Changes {
 		kind, _ := kindOf(c.Kind)
-		path := kind.path + "/" + url.PathEscape(c.Name)
+		path := kind.path + "/" + strings.ReplaceAll(url.PathEscape(c.Name), "%2F", "/") // of settings
 		var err error
 		if c.Action == Remove {
 			err = api.Do(ctx, "DELETE", path, nil, nil)

@@ -57,6 +57,22 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestSettingsThatTheClusterGoesBy(t *testing.T) {
+	for text, want := range map[string]string{
+		"kind: setting\nname: raft/voters\nvalue: \"3\"\n":      "",
+		"kind: setting\nname: raft/voters\nvalue: \"4\"\n":      "value must be 1, 3 or 5",
+		"kind: setting\nname: cluster/epoch\nvalue: \"4\"\n":    "is written by the cluster itself",
+		"kind: setting\nname: a/b/c/d\nvalue: x\n":              "one to three parts",
+		"kind: deployment\nname: a/b\nmodel: m\n":               "name must be 1 to 128",
+		"kind: setting\nname: contact\nvalue: whatever it is\n": "",
+	} {
+		_, err := Parse([]byte(text))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestEveryProblemIsListed(t *testing.T) {
 	_, err := Parse([]byte(`kind: deployment
 name: chat

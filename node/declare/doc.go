@@ -8,6 +8,6 @@
 // deployments name. Only deployments can be removed: the state has no command
 // that removes a tenant or a setting.
 //
-// It imports no room: node/client's interface and node/config's search for the
+// It imports no room but the words of cluster/spec: node/client's interface and node/config's search for the
 // nearest name are all it knows.
 package declare

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // A Document is one record as it is wanted, or as the cluster has it.
@@ -144,6 +146,9 @@ func checkTenant(d Document, bad func(field, reason string)) {
 func checkSetting(d Document, bad func(field, reason string)) {
 	if len(text(d, "value")) > maxValue {
 		bad("value", "must have at most 4096 bytes")
+	}
+	if _, ok := spec.RaftVoters(text(d, "value")); d.Name == spec.SettingRaftVoters && !ok {
+		bad("value", spec.RaftVotersRule)
 	}
 }
 

@@ -89,7 +89,7 @@ name: "Acme\u2028 & Söhne"
 auth_max_age_seconds: -1
 ---
 kind: setting
-name: colour
+name: ui/colour
 value: "two\nlines"
 `
 

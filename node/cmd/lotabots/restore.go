@@ -149,8 +149,8 @@ func recoverCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "recover",
 		Short: "Make a surviving voter the only one, after most voters were lost for good",
-		Long: `Run it on one survivor, whose node must not run, when most voters are lost and cannot come back. The others are removed
-from the cluster: they, and what only they had, are given up. Where several survive, look at each with --dry-run
+		Long: `Run it on one survivor, whose node must not run, when most voters are lost and cannot come back. The other voters are
+removed from the cluster, those that survive too: they, and what only they had, are given up. Spares go on by themselves. Where several survive, look at each with --dry-run
 and recover the one with the highest index. See OPERATIONS.md, "Most voters are lost".`,
 		Args: cobra.NoArgs,
 	}
@@ -178,7 +178,7 @@ and recover the one with the highest index. See OPERATIONS.md, "Most voters are 
 It is recovery %d of the cluster, which goes on from index %d with this node as its only voter.
 
 Next:  lotabots node run --data %s
-       lotabots tokens create --role voter --data %s    and join two more voters
+       lotabots tokens create --role voter --data %s    and join as many voters as were removed
 `, strings.Join(r.Removed, ", "), r.Epoch, r.At, cfg.Node.Data, cfg.Node.Data)
 		return nil
 	}

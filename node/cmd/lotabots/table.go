@@ -16,6 +16,7 @@ func statusTable(w io.Writer, s gateway.Status) {
 	}
 	row(w, "cluster", s.Cluster)
 	row(w, "leader", fmt.Sprintf("%s (term %d)", leader, s.Term))
+	row(w, "voters", raftWord(s.Nodes))
 	row(w, "state", fmt.Sprintf("index %d, %d ms old, as seen by %s", s.StateIndex, s.StateAgeMS, s.Self))
 	if s.Diverged != "" {
 		row(w, "ALARM", s.Diverged)
@@ -60,6 +61,31 @@ func statusTable(w io.Writer, s gateway.Status) {
 	}
 }
 
+// raftWord sums up who votes and who stands by.
+func raftWord(nodes []gateway.NodeStatus) string {
+	var voters, spares []string
+	for _, n := range nodes {
+		name := n.ID
+		if !n.Alive {
+			name += " (DEAD)"
+		}
+		switch {
+		case n.Voter:
+			voters = append(voters, name)
+		case n.Spare:
+			spares = append(spares, name)
+		}
+	}
+	if len(voters) == 0 {
+		return "not known here"
+	}
+	word := strings.Join(voters, ", ")
+	if len(spares) > 0 {
+		word += "; spares: " + strings.Join(spares, ", ")
+	}
+	return word
+}
+
 // nodeWord sums a node up in one cell.
 func nodeWord(n gateway.NodeStatus) string {
 	word := n.State
@@ -68,10 +94,14 @@ func nodeWord(n gateway.NodeStatus) string {
 		return word
 	case !n.Alive:
 		word = "DEAD"
-	case n.Leader:
+	}
+	switch {
+	case n.Leader && n.Alive:
 		word += ", leader"
 	case n.Voter:
 		word += ", voter"
+	case n.Spare:
+		word += ", spare"
 	}
 	if n.Alive && n.Fault != "" {
 		word += ", " + strings.ToUpper(n.Fault)
