@@ -19,8 +19,5 @@
 // database is not opened, except in the last 32 KiB that were written, or in the last
 // change of the manifest: Pebble takes that for a write which a crash has torn.
 //
-// A failure in the moment in which Pebble begins a new log does end the process:
-// Pebble panics with its locks in disorder, which nothing can catch.
-//
 // Not done yet: checkpoints, and acting on a full disk before writes fail.
 package storage

@@ -267,6 +267,12 @@ func (db *DB) CommitPatiently(b *pebble.Batch) error {
 	return err
 }
 
+// CommitLate writes the batch and returns once it is on disk: it is for late of
+// Commit, which other writes wait for. CommitLate closes the batch.
+func (db *DB) CommitLate(b *pebble.Batch) error {
+	return errors.Join(db.guard.commit(b, pebble.Sync), b.Close())
+}
+
 // Apply writes the batch without waiting for the disk. In a database that has
 // failed it never returns, like CommitPatiently. It leaves the batch open.
 func (db *DB) Apply(b *pebble.Batch) error {

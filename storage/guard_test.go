@@ -13,7 +13,7 @@ import (
 	"github.com/lotabots/lotabots/storage/diskfault"
 )
 
-const soon = 30 * time.Millisecond // how long the disk is given in these tests
+const soon = 150 * time.Millisecond // how long the disk is given in these tests
 
 func faulty(t *testing.T) (*storage.DB, *diskfault.Disk) {
 	disk := diskfault.New(vfs.NewCrashableMem())
@@ -182,5 +182,44 @@ func TestOpeningOnAFailingDisk(t *testing.T) {
 	disk.Fail()
 	if _, err := storage.Open("db", storage.Options{FS: disk}); err == nil {
 		t.Fatal("a database was made on a disk that keeps nothing")
+	}
+}
+
+// TestFailureAtANewLog: Pebble panics where the log that it ends, or the one that it
+// begins, cannot be synced. The database fails as it does by any other sync.
+func TestFailureAtANewLog(t *testing.T) {
+	for name, write := range map[string]func(*storage.DB, *pebble.Batch) error{
+		"waiting": func(db *storage.DB, b *pebble.Batch) error { return db.Commit(b, nil) },
+		"not":     func(db *storage.DB, b *pebble.Batch) error { return db.Apply(b) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := diskfault.New(vfs.NewMem())
+			db := open(t, "db", storage.Options{FS: disk, StallLimit: time.Hour})
+			if err := db.Commit(batch(t, db, "before"), nil); err != nil {
+				t.Fatal(err)
+			}
+			disk.Fail()
+			large := db.Pebble().NewBatch() // too large for the memtable, so that a log is ended for it
+			if err := large.Set(storage.State.Key([]byte("large")), make([]byte, 5<<20), nil); err != nil {
+				t.Fatal(err)
+			}
+			answer := make(chan error, 1)
+			go func() { answer <- write(db, large) }()
+			eventually(t, "the database has failed", func() bool { return errors.Is(db.Health(), storage.ErrFailed) })
+			if name == "waiting" {
+				if err := <-answer; !errors.Is(err, storage.ErrFailed) {
+					t.Errorf("the write that needs a new log: %v", err)
+				}
+			}
+			if err := db.Commit(batch(t, db, "refused"), nil); !errors.Is(err, storage.ErrRefused) {
+				t.Errorf("a write after that: %v", err)
+			}
+			if !has(t, db, "before") || has(t, db, "refused") || gauge(t, db, "failed") != 1 {
+				t.Error("the database cannot be read, or does not tell of it")
+			}
+			if err := db.Close(); !errors.Is(err, storage.ErrFailed) {
+				t.Errorf("closing it: %v", err)
+			}
+		})
 	}
 }

@@ -42,16 +42,19 @@ func Memory() FS { return memory{vfs.NewMem()} }
 type memory struct{ vfs.FS }
 
 // layered sets what Pebble gets its files from.
-func (o Options) layered(p *pebble.Options) {
+func (o Options) layered(p *pebble.Options, fail func(error)) *logFS {
+	logs := &logFS{FS: o.FS, fail: fail}
 	switch o.FS.(type) {
 	case nil:
-		p.FS = laidOut{vfs.Default}
+		logs.FS = vfs.Default
+		p.FS = logs
 		p.WithFSDefaults() // watches the disk
-	case memory: // has no journal to spare, and many databases in it
+	case memory: // has no journal to spare and does not fail, and holds many databases
 		p.FS = o.FS
 	default:
-		p.FS = laidOut{o.FS}
+		p.FS = logs
 	}
+	return logs
 }
 
 // A DB is a node's database. Its methods may be called from any goroutine, but
@@ -88,7 +91,7 @@ func Open(dir string, o Options) (*DB, error) {
 		Cache: cache, MemTableSize: memtableBytes, MaxOpenFiles: maxOpenFiles,
 		FormatMajorVersion: pebbleFormat, Logger: db.events, EventListener: &listener,
 	}
-	o.layered(options)
+	logs := o.layered(options, db.guard.fail)
 	var err error
 	if db.pebble, err = db.guard.open(dir, options); err != nil {
 		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
@@ -99,6 +102,7 @@ func Open(dir string, o Options) (*DB, error) {
 	if db.format, err = checkFormat(db.pebble); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the database in %s: %w", dir, Where(err)), db.pebble.Close())
 	}
+	logs.opened.Store(true)
 	db.guard.writes.Go(db.guard.writer)
 	return db, nil
 }

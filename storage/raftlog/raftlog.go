@@ -201,7 +201,11 @@ func (s *Store) write(logs []*raft.Log, patiently bool) error {
 	}
 	first := logs[0].Index
 	return s.disk.Commit(batch, func() error {
-		return s.db.DeleteRange(key(first), storage.RaftLog.End(), pebble.Sync)
+		undo := s.db.NewBatch()
+		if err := undo.DeleteRange(key(first), storage.RaftLog.End(), nil); err != nil {
+			return errors.Join(err, undo.Close())
+		}
+		return s.disk.CommitLate(undo)
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/lotabots/lotabots/storage/raftlog"
 )
 
-const soon = 40 * time.Millisecond // how long the disk is given
+const soon = 150 * time.Millisecond // how long the disk is given
 
 // faulty is a log on a disk that can stand still, and the memory behind the disk.
 func faulty(t *testing.T) (*raftlog.Store, *diskfault.Disk, *vfs.MemFS, *storage.DB) {
