@@ -176,8 +176,8 @@ func (g *Gateway) verify(ctx context.Context) (out verifiedView, err error) {
 		if last != nil {
 			found = append([]*wire.AuditEntry{last}, found...) // each page must follow the one before
 		}
-		if err := g.cfg.VerifyAudit(found); err != nil {
-			out.Broken = err.Error()
+		if bad := g.cfg.VerifyAudit(found); bad != nil {
+			out.Broken = bad.Error()
 			return out, nil
 		}
 		for _, e := range found {

@@ -1,5 +1,10 @@
 // Package gateway is what clients see of a node: the OpenAI-compatible API, the
-// admin API, health and metrics, over fasthttp.
+// admin API, sessions, health and metrics, over fasthttp.
+//
+// Everything that is served stands in one list (Operations), with the verb that it
+// takes and what it is done to. A request is identified, brought to the state that
+// it asks for, and then authorised, by gateway/auth and gateway/access; lists give
+// what the caller may see. gateway/guard slows down who guesses.
 //
 // node/ assembles it and gives it the parts that it declares in seams.go. It
 // knows no actor, no Raft and no storage, and never imports those rooms. How a

@@ -42,7 +42,7 @@ func (r *request) identify() error {
 		return &spec.Error{Code: spec.CodeStaleState, Message: "This gateway has been cut off from the cluster's state for longer than the tenant allows."}
 	}
 	r.who = who
-	if !who.AddressAllowed(r.addr()) {
+	if !who.AnyAddress() && !who.AddressAllowed(r.addr()) {
 		r.failed("keys.use", "key:"+who.Key, spec.CodeAddressForbidden)
 		return &spec.Error{Code: spec.CodeAddressForbidden, Message: "The key may not be used from " + r.from() + "."}
 	}

@@ -43,6 +43,11 @@ func (p *Principal) Where(v access.Verb) (everywhere bool, tenants []string) {
 	return false, slices.DeleteFunc(tenants, func(t string) bool { return !slices.Contains(theirs, t) })
 }
 
+// AnyAddress tells whether the principal may come from anywhere.
+func (p *Principal) AnyAddress() bool {
+	return p.confines == nil || len(p.confines.addresses) == 0 && !p.confines.noAddress
+}
+
 // Grants is what the principal has been given, for it to be shown: of an owned
 // key, its own, which the owner's narrow.
 func (p *Principal) Grants() access.Grants { return p.table.now.Load().ownGrants(p) }

@@ -24,18 +24,19 @@ func TestHeldBackLongerAndLonger(t *testing.T) {
 			t.Fatalf("attempt %d is held back for %v", i, held)
 		}
 	}
-	for _, want := range []time.Duration{6, 12, 24, 48, 60, 60} {
+	for _, seconds := range []int{6, 12, 24, 48, 60, 60} {
+		want := time.Duration(seconds) * time.Second
 		if held := g.Failed("a"); held != 0 {
 			t.Fatalf("an attempt after the penalty is held back for %v", held)
 		}
-		if held := g.Held("other", "a"); held != want*time.Second {
-			t.Fatalf("held back for %v, want %v s", held, int64(want))
+		if held := g.Held("other", "a"); held != want {
+			t.Fatalf("held back for %v, want %v", held, want)
 		}
 		c.pass(time.Second)
-		if held := g.Failed("a"); held != (want-1)*time.Second || g.Held("b") != 0 {
+		if held := g.Failed("a"); held != want-time.Second || g.Held("b") != 0 {
 			t.Errorf("an attempt that should not come is answered with %v", held)
 		}
-		c.pass((want - 1) * time.Second)
+		c.pass(want - time.Second)
 	}
 	c.pass(7 * time.Second)
 	if g.Failed("a"); g.Held("a") != 0 {
