@@ -74,7 +74,7 @@ func (s *Store) takeOver(next *aside, at position) {
 	old := s.mu.generation
 	s.mu.generation = next.generation
 	s.mu.Unlock()
-	must(db.DeleteRange(generationPrefix(old), generationPrefix(old+1), pebble.NoSync)) // nobody begins to read there any more
+	clearRange(s.db, generationPrefix(old), generationPrefix(old+1)) // nobody begins to read there any more
 	s.watches.tell(Change{Index: at.index, Reset: true})
 	s.window.reset(at.index)
 }
@@ -121,8 +121,14 @@ func (a *aside) flush() {
 	must(a.batch.Close())
 }
 
-func (a *aside) remove() {
-	must(a.db.DeleteRange(a.prefix, generationPrefix(a.generation+1), pebble.NoSync))
+func (a *aside) remove() { clearRange(a.disk, a.prefix, generationPrefix(a.generation+1)) }
+
+// clearRange deletes the keys from first to before end, without waiting for the disk.
+func clearRange(disk *storage.DB, first, end []byte) {
+	batch := disk.Pebble().NewBatch()
+	must(batch.DeleteRange(first, end, nil))
+	must(disk.Apply(batch))
+	must(batch.Close())
 }
 
 // incoming reads a snapshot and hashes what it has read.
