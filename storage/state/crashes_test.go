@@ -41,6 +41,7 @@ type life struct {
 	memory *vfs.MemFS
 	torn   atomic.Int64 // operations on the disk until the power is lost in their midst
 	fails  atomic.Int64 // syncs until they fail for good
+	lost   atomic.Bool  // the power; before the image of it is made, which takes a while
 	image  atomic.Pointer[vfs.MemFS]
 	seed   uint64
 }
@@ -65,6 +66,7 @@ func (l *life) before(op errorfs.Op) error {
 // lose keeps the disk as the power's loss would leave it now: what was not
 // synced is there in parts, block by block.
 func (l *life) lose() {
+	l.lost.Store(true)
 	rng := rand.New(rand.NewPCG(l.seed, 7))
 	l.image.CompareAndSwap(nil, l.memory.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 25 * rng.IntN(5), RNG: rng}))
 }
@@ -111,7 +113,7 @@ func (l *life) work(db *storage.DB, logs []*raft.Log, rng *rand.Rand, acknowledg
 		if err := log.StoreLogs(logs[i : i+n]); err != nil {
 			return err
 		}
-		if l.image.Load() == nil {
+		if !l.lost.Load() {
 			acknowledged.Store(logs[i+n-1].Index)
 		}
 		for _, e := range logs[i : i+n] {
