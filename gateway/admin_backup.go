@@ -52,6 +52,7 @@ func createBackup(r *request) error {
 	if err != nil {
 		return err
 	}
+	r.did("backups.create", "cluster")
 	h := &r.ctx.Response.Header
 	h.SetContentType("application/octet-stream")
 	h.Set("Content-Disposition", `attachment; filename="`+b.Name()+`"`)

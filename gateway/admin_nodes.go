@@ -137,6 +137,7 @@ func transferLeadership(r *request) error {
 	if err := r.g.cfg.Cluster.TransferLeadership(ctx); err != nil {
 		return err
 	}
+	r.did("leadership.transfer", "cluster")
 	return r.json(200, struct {
 		Transferred bool `json:"transferred"`
 	}{true})

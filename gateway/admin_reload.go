@@ -27,5 +27,6 @@ func reloadNode(r *request) error {
 	if err != nil {
 		return err
 	}
+	r.did("nodes.reload", "node:"+string(id))
 	return r.json(200, Reloaded{Taken: full(out.Taken), Restart: full(out.Restart)})
 }

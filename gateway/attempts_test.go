@@ -149,6 +149,10 @@ func TestKeysAreConfined(t *testing.T) {
 			t.Errorf("%s %s from %q: %d %s, want %d %s", c.method, c.path, c.from, res.StatusCode, body, c.status, c.code)
 		}
 	}
+	if res, _ := r.do(r.enter("u1"), "POST", "/v1/chat/completions", chatBody); res.StatusCode != 200 || r.engines.last().Key != "session/s1" {
+		t.Errorf("a session's request: %d, the serving node is told of %q", res.StatusCode, r.engines.last().Key)
+	}
+	r.do(north, "POST", "/v1/chat/completions", chatBody)
 	if got := r.engines.last().Regions; len(got) != 1 || got[0] != "north" {
 		t.Errorf("the serving node is told %v", got)
 	}

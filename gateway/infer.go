@@ -92,7 +92,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 		return err
 	}
 	x.Call = spec.Call{
-		RequestID: r.id, Tenant: r.who.Tenant, Key: r.who.Key, Deployment: d.GetName(), Version: d.GetVersion(),
+		RequestID: r.id, Tenant: r.who.Tenant, Key: r.credential(), Deployment: d.GetName(), Version: d.GetVersion(),
 		Regions: regions, Path: x.endpoint.Path(), Gateway: r.g.cfg.Self, TraceParent: x.traced,
 		PromptTokens: check.PromptTokens, Stream: check.Stream, Deadline: x.began.Add(r.g.cfg.MaxDuration),
 	}
@@ -129,6 +129,14 @@ func (r *request) listed(name []byte) (*deployment, error) {
 		return nil, e
 	}
 	return d, nil
+}
+
+// credential names what the request was let in by, for the serving node to look at again.
+func (r *request) credential() string {
+	if r.who.Session != "" {
+		return "session/" + r.who.Session
+	}
+	return r.who.Key
 }
 
 // regions is where the request may be served: where the deployment and the key
@@ -248,7 +256,7 @@ func (x *inferring) log(o relay.Outcome, code string, took time.Duration) {
 		level, text = slog.LevelWarn, "inference request failed"
 	}
 	if ctx := context.Background(); x.g.cfg.Log.Enabled(ctx, level) {
-		attrs := []any{"request_id", x.Call.RequestID, "key", x.who.Key, "deployment", x.Call.Deployment,
+		attrs := []any{"request_id", x.Call.RequestID, "caller", x.who.Actor(), "deployment", x.Call.Deployment,
 			"node", o.Node, "attempts", o.Attempts, "code", code, "took", took}
 		if o.Err != nil {
 			attrs = append(attrs, "error", o.Err)

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -44,10 +43,10 @@ func (k *keyForm) check(f *form) {
 	f.each("models", k.Models, "must have 1 to 128 bytes, such as llama-*", func(s string) bool { return s != "" && len(s) <= maxName })
 	f.each("regions", k.Regions, "must have 1 to 64 bytes", func(s string) bool { return s != "" && len(s) <= 64 })
 	f.each("endpoints", k.Endpoints, "must be a path or a pattern of paths, such as /v1/embeddings or /v1/*", func(s string) bool {
-		return len(s) <= maxName && (s == "*" || len(s) > 0 && s[0] == '/')
+		return auth.CheckEndpoint(s) == nil
 	})
 	f.each("addresses", k.Addresses, "must be an address range such as 10.0.0.0/8, or one address", func(s string) bool {
-		_, err := prefixOf(s)
+		_, err := auth.ParseAddress(s)
 		return err == nil
 	})
 	f.check(k.TTL >= 0 && k.TTL <= maxTTL, "ttl_seconds", "must be 0, for ever, or a number of seconds up to 100 years")
@@ -59,13 +58,6 @@ func (f *form) each(param string, list []string, want string, ok func(string) bo
 	for i, s := range list {
 		f.check(ok(s), param+"["+strconv.Itoa(i)+"]", want)
 	}
-}
-
-func prefixOf(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		return a.Prefix(a.BitLen())
-	}
-	return netip.ParsePrefix(s)
 }
 
 // fill makes the record what the form asks for; home is the tenant where it names none.
@@ -87,8 +79,8 @@ func (k *keyForm) fill(out *wire.APIKey, home string) {
 func ranges(list []string) []string {
 	out := slices.Clone(list)
 	for i, s := range out {
-		if p, err := prefixOf(s); err == nil {
-			out[i] = p.Masked().String()
+		if p, err := auth.ParseAddress(s); err == nil {
+			out[i] = p.String()
 		}
 	}
 	return out
@@ -173,7 +165,7 @@ func narrower(f *form, param string, own, given []string, within func(have, want
 }
 
 func inside(have, want string) bool {
-	h, err1 := prefixOf(have)
-	w, err2 := prefixOf(want)
+	h, err1 := auth.ParseAddress(have)
+	w, err2 := auth.ParseAddress(want)
 	return err1 == nil && err2 == nil && h.Bits() <= w.Bits() && h.Contains(w.Addr())
 }

@@ -9,13 +9,15 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/auth"
+	"github.com/lotabots/lotabots/gateway/guard"
 )
 
 // How often what a gateway has gathered is written to the state.
 const (
 	usesEvery  = time.Minute
 	notesEvery = 2 * time.Second
-	usesMost   = 10_000 // in one command
+	notesPause = time.Minute // after the state could not be written
+	usesMost   = 10_000      // in one command
 )
 
 // uses are the last uses of keys since they were last written. Marking one on the
@@ -65,7 +67,10 @@ func (g *Gateway) tell(ctx context.Context) {
 		case <-uses.C:
 			g.tellUses(ctx)
 		case <-notes.C:
-			g.tellNotes(ctx)
+			notes.Reset(notesEvery)
+			if !g.tellNotes(ctx) {
+				notes.Reset(notesPause)
+			}
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
@@ -90,7 +95,8 @@ func (g *Gateway) tellUses(ctx context.Context) {
 	}
 }
 
-func (g *Gateway) tellNotes(ctx context.Context) {
+// tellNotes tells the audit log of what was refused, and whether it could.
+func (g *Gateway) tellNotes(ctx context.Context) bool {
 	due := g.notes.Due()
 	for i, n := range due {
 		c := &wire.Command{From: n.From, Principal: n.Actor, Body: &wire.Command_NoteAudit{NoteAudit: &wire.NoteAudit{
@@ -98,9 +104,15 @@ func (g *Gateway) tellNotes(ctx context.Context) {
 		if err := g.note(ctx, c); err != nil {
 			g.cfg.Log.Warn("the audit log could not be told of what was refused", "events", len(due)-i, "error", err)
 			g.notes.Back(due[i:])
-			return
+			return false
 		}
 	}
+	return true
+}
+
+// did has the audit log told of what changes nothing in the state.
+func (r *request) did(action, target string) {
+	r.g.notes.Add(guard.Event{Actor: r.who.Actor(), From: r.from(), Action: action, Target: target, Outcome: "ok"})
 }
 
 // note writes for the gateway itself.

@@ -11,7 +11,7 @@ import (
 type Call struct {
 	RequestID    string
 	Tenant       string
-	Key          string // key id, for revocation and accounting
+	Key          string // key id, or session/ID, for revocation and accounting
 	Deployment   string
 	Version      uint64
 	Regions      []string // allowed regions; empty: any
