@@ -2,6 +2,9 @@ package gateway
 
 import (
 	"encoding/json"
+	"net/netip"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -25,12 +28,41 @@ func FuzzForm(f *testing.F) {
 		k.check(form)
 		for name := range doc {
 			switch name {
-			case "name", "tenant", "scopes", "models", "requests_per_minute", "ttl_seconds":
+			case "name", "tenant", "owner", "scopes", "models", "regions", "endpoints", "addresses", "requests_per_minute", "ttl_seconds":
 			default:
 				if form.err() == nil {
 					t.Fatalf("%q is taken, with the unknown field %q", body, name)
 				}
 			}
+		}
+	})
+}
+
+// FuzzLoopback: what is let through leads to this machine and nowhere else.
+func FuzzLoopback(f *testing.F) {
+	for _, s := range []string{"http://127.0.0.1:80/x", "http://[::1]:1/", "http://127.0.0.1:80@evil.example/", "http://127.0.0.1:1\\@evil.example", "http:\\\\127.0.0.1:1", "http://127.0.0.1:1/\\"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !loopback(text) {
+			return
+		}
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" || u.Hostname() != "127.0.0.1" && u.Hostname() != "::1" && netip.MustParseAddr(u.Hostname()) != netip.IPv6Loopback() || u.User != nil || u.Port() == "" {
+			t.Fatalf("%q is let through: %v", text, err)
+		}
+		if strings.ContainsAny(text, "\\\r\n") {
+			t.Fatalf("%q is let through, and browsers read it otherwise", text)
+		}
+	})
+}
+
+func FuzzRole(f *testing.F) {
+	f.Add("t1/ops")
+	f.Add("owner")
+	f.Fuzz(func(t *testing.T, id string) {
+		if roleForm(id) && (strings.Count(id, "/") > 1 || strings.HasPrefix(id, "/") || strings.HasSuffix(id, "/") || tenantOfRole(id) == "" && strings.Contains(id, "/") || id == "owner") {
+			t.Fatalf("%q is taken for a role's id", id)
 		}
 	})
 }

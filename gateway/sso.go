@@ -56,7 +56,7 @@ func beginSSO(r *request) error {
 // loopback tells whether the URL is of a port of the browser's own machine.
 func loopback(text string) bool {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" || u.User != nil || u.Fragment != "" || len(text) > 512 {
+	if err != nil || u.Scheme != "http" || u.User != nil || u.Fragment != "" || len(text) > 512 || strings.ContainsAny(text, "\\\r\n") {
 		return false
 	}
 	at, err := netip.ParseAddrPort(u.Host)
