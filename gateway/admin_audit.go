@@ -168,6 +168,14 @@ func verifyAudit(r *request) error {
 	return r.json(200, out)
 }
 
+// misfit tells what does not fit in successive entries, or "".
+func (g *Gateway) misfit(entries []*wire.AuditEntry) string {
+	if err := g.cfg.VerifyAudit(entries); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 func (g *Gateway) verify(ctx context.Context) (out verifiedView, err error) {
 	seq, head := g.cfg.State.AuditHead()
 	var last *wire.AuditEntry
@@ -176,8 +184,7 @@ func (g *Gateway) verify(ctx context.Context) (out verifiedView, err error) {
 		if last != nil {
 			found = append([]*wire.AuditEntry{last}, found...) // each page must follow the one before
 		}
-		if bad := g.cfg.VerifyAudit(found); bad != nil {
-			out.Broken = bad.Error()
+		if out.Broken = g.misfit(found); out.Broken != "" {
 			return out, nil
 		}
 		for _, e := range found {
