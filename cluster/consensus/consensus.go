@@ -26,7 +26,7 @@ type Consensus struct {
 	metrics *metrics
 
 	readyTerm atomic.Uint64             // the last term of this node's in which its state machine had all that was agreed before
-	current   atomic.Pointer[time.Time] // when this node last led with a valid lease, as Age saw
+	current   atomic.Pointer[time.Time] // see raise
 	expelled  atomic.Bool               // a leader says that this server is none, which the server itself has missed
 
 	run    context.Context // ends when Shutdown begins
@@ -71,6 +71,7 @@ func Open(c Config) (*Consensus, error) {
 	n.metrics = newMetrics(c.Registerer, n)
 	n.duties.Go(n.watch)
 	n.duties.Go(n.chooseVoters)
+	n.duties.Go(n.keepCurrent)
 	return n, nil
 }
 

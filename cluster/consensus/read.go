@@ -96,38 +96,3 @@ func (c *Consensus) catchUp(ctx context.Context, term uint64) error {
 	c.readyTerm.Store(term)
 	return nil
 }
-
-// Age is how long ago this node's copy of the state was known to be the newest,
-// within some heartbeats: 0 on a leader whom a quorum has lately confirmed, the
-// time since the last contact with a leader elsewhere, Unknown before the first.
-func (c *Consensus) Age() time.Duration {
-	now := time.Now()
-	at := c.currentAt(now)
-	if at.Equal(now) {
-		c.current.Store(&now)
-		return 0
-	}
-	// One that led until just now has had no contact with another leader yet.
-	if last := c.current.Load(); last != nil && last.After(at) {
-		at = *last
-	}
-	if at.IsZero() {
-		return Unknown
-	}
-	return max(now.Sub(at), 0)
-}
-
-// currentAt is when this node's copy was the newest, by what Raft knows at now:
-// now itself on a leader with a valid lease.
-func (c *Consensus) currentAt(now time.Time) time.Time {
-	if term := c.Term(); c.IsLeader() && c.readyTerm.Load() == term {
-		at := c.peers.confirmed(raft.ServerID(c.cfg.ID), c.voterIDs(), term, now)
-		if !at.IsZero() && now.Sub(at) <= c.cfg.lease() {
-			return now
-		}
-		if !at.IsZero() {
-			return at
-		}
-	}
-	return c.raft.LastContact()
-}
