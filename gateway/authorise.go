@@ -18,7 +18,15 @@ type target struct {
 // authorise tells why the caller may not do the operation, or nil.
 func (r *request) authorise(op *Operation) error {
 	if op.on != nil {
-		return r.need(op, op.on(r))
+		t := op.on(r)
+		if !t.known && !r.ctx.IsGet() && !r.ctx.IsHead() && r.g.cfg.Barrier != nil {
+			// It may have been made a moment ago: a write is not answered from an old copy.
+			if _, err := r.barrier(); err != nil {
+				return err
+			}
+			t = op.on(r)
+		}
+		return r.need(op, t)
 	}
 	if op.self && r.me() != "" || r.somewhere(op.Verb) || op.Own != "" && r.who.User != "" && r.somewhere(op.Own) {
 		return nil

@@ -84,6 +84,12 @@ func (r *request) linearize() (time.Duration, error) {
 	if r.g.cfg.Barrier == nil {
 		return 0, r.elsewhere("give linearizable reads")
 	}
+	return r.barrier()
+}
+
+// barrier waits until this node's copy of the state has every write that was
+// answered before, and returns the copy's age.
+func (r *request) barrier() (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(r.g.work, adminTimeout)
 	defer cancel()
 	began := time.Now()

@@ -73,6 +73,27 @@ func TestLinearizableReads(t *testing.T) {
 	}
 }
 
+// TestAWriteIsNotAnsweredFromAnOldCopy: what was made a moment ago elsewhere is
+// there, and without a leader nobody says that it is not.
+func TestAWriteIsNotAnsweredFromAnOldCopy(t *testing.T) {
+	r := newRig(t)
+	r.state.barrier = func(ctx context.Context) error {
+		_, err := r.state.Propose(ctx, &wire.Command{RequestId: "elsewhere", Body: &wire.Command_PutBinding{PutBinding: &wire.PutBinding{Binding: &wire.Binding{Id: "made", Subject: "group:g", Role: "viewer"}}}})
+		return err
+	}
+	if res, body := r.do(r.admin, "DELETE", "/admin/v1/bindings/made", ""); res.StatusCode != 200 || r.state.barriers != 1 {
+		t.Errorf("removing what was made a moment ago: %d %s, %d barriers", res.StatusCode, body, r.state.barriers)
+	}
+	r.state.barrier = nil
+	if res, _ := r.do(r.admin, "DELETE", "/admin/v1/bindings/made", ""); res.StatusCode != 404 || r.state.barriers != 2 {
+		t.Errorf("removing it again: %d, %d barriers", res.StatusCode, r.state.barriers)
+	}
+	r.state.barrier = func(context.Context) error { return spec.Errorf(spec.CodeNoLeader, "nobody leads") }
+	if res, body := r.do(r.admin, "DELETE", "/admin/v1/bindings/other", ""); res.StatusCode != 503 || codeOf(t, body) != "no_leader" {
+		t.Errorf("without a leader: %d %s", res.StatusCode, body)
+	}
+}
+
 // TestAWrongCopyIsNotRead, but its status is, and writes go to the leader.
 func TestAWrongCopyIsNotRead(t *testing.T) {
 	wrong := spec.Errorf(spec.CodeStateDiverged, "It differs.")
