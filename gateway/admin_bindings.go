@@ -133,5 +133,19 @@ func removeBinding(r *request) error {
 			return err
 		}
 	}
-	return r.revoke(id, "", &wire.Command{Body: &wire.Command_RemoveBinding{RemoveBinding: &wire.RemoveBinding{Id: id}}})
+	return r.revoke(id, r.g.tenantOfSubject(b.GetSubject()), &wire.Command{Body: &wire.Command_RemoveBinding{RemoveBinding: &wire.RemoveBinding{Id: id}}})
+}
+
+// tenantOfSubject is the tenant by which a binding's subject is let in; empty: it
+// may be any.
+func (g *Gateway) tenantOfSubject(subject string) string {
+	kind, name, _ := strings.Cut(subject, ":")
+	switch kind {
+	case access.KindUser:
+		return g.tenantOf(name)
+	case access.KindKey:
+		k, _ := g.cfg.State.Key(name)
+		return k.GetTenant()
+	}
+	return ""
 }

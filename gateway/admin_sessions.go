@@ -92,5 +92,12 @@ func (g *Gateway) sessionsIn(tenant string) walk[*wire.Session] {
 func endSession(r *request) error { return r.end(r.param("id"), "ended by "+r.who.Actor()) }
 
 func (r *request) end(session, reason string) error {
-	return r.revoke(session, "", &wire.Command{Body: &wire.Command_RevokeSession{RevokeSession: &wire.RevokeSession{Id: session, Reason: reason}}})
+	s, _ := r.g.cfg.State.Session(session)
+	return r.revoke(session, r.g.tenantOf(s.GetUser()), &wire.Command{Body: &wire.Command_RevokeSession{RevokeSession: &wire.RevokeSession{Id: session, Reason: reason}}})
+}
+
+// tenantOf is the tenant by which a user is let in; empty: it is not known.
+func (g *Gateway) tenantOf(user string) string {
+	u, _ := g.cfg.State.User(user)
+	return u.GetTenant()
 }

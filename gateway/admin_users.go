@@ -266,5 +266,5 @@ func endSessions(r *request) error {
 }
 
 func (r *request) endAll(user, reason string) error {
-	return r.revoke(user, "", &wire.Command{Body: &wire.Command_RevokeSession{RevokeSession: &wire.RevokeSession{User: user, Reason: reason}}})
+	return r.revoke(user, r.g.tenantOf(user), &wire.Command{Body: &wire.Command_RevokeSession{RevokeSession: &wire.RevokeSession{User: user, Reason: reason}}})
 }
