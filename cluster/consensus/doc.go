@@ -15,6 +15,5 @@
 // are servers without a vote. A draining leader or voter keeps its place.
 //
 // Not done yet: a write is sent to the leader in one hop, so a node that is cut
-// off from the leader alone cannot write; a follower counts heartbeats as contact,
-// though one whose disk hangs gets heartbeats and no entries.
+// off from the leader alone cannot write.
 package consensus
