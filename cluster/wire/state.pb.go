@@ -85,6 +85,7 @@ type Command struct {
 	AtMs      int64                  `protobuf:"varint,3,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`               // the proposer's clock; the only clock that apply may read
 	Principal string                 `protobuf:"bytes,4,opt,name=principal,proto3" json:"principal,omitempty"`                  // who asked, for the audit trail: key/ID, user/ID, or a part of the cluster
 	From      string                 `protobuf:"bytes,6,opt,name=from,proto3" json:"from,omitempty"`                            // address that the principal asked from; empty: inside the cluster
+	Seen      uint64                 `protobuf:"varint,7,opt,name=seen,proto3" json:"seen,omitempty"`                           // index of the state by which the principal was found to be allowed to; 0: nobody looked
 	// Types that are valid to be assigned to Body:
 	//
 	//	*Command_PutNode
@@ -186,6 +187,13 @@ func (x *Command) GetFrom() string {
 		return x.From
 	}
 	return ""
+}
+
+func (x *Command) GetSeen() uint64 {
+	if x != nil {
+		return x.Seen
+	}
+	return 0
 }
 
 func (x *Command) GetBody() isCommand_Body {
@@ -893,9 +901,13 @@ func (x *RevokeKey) GetId() string {
 	return ""
 }
 
+// PutDeployment creates or changes; version is set by apply. From level 2 on, one
+// that would change the owner is a conflict, unless it moves and names the owner before.
 type PutDeployment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Deployment    *Deployment            `protobuf:"bytes,1,opt,name=deployment,proto3" json:"deployment,omitempty"`
+	Moves         bool                   `protobuf:"varint,2,opt,name=moves,proto3" json:"moves,omitempty"`
+	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -935,6 +947,20 @@ func (x *PutDeployment) GetDeployment() *Deployment {
 		return x.Deployment
 	}
 	return nil
+}
+
+func (x *PutDeployment) GetMoves() bool {
+	if x != nil {
+		return x.Moves
+	}
+	return false
+}
+
+func (x *PutDeployment) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
 }
 
 type RemoveDeployment struct {
@@ -1968,6 +1994,7 @@ func (x *NoteAudit) GetCount() uint32 {
 type ChangeKey struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           *APIKey                `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	ExpectVersion *uint64                `protobuf:"varint,2,opt,name=expect_version,json=expectVersion,proto3,oneof" json:"expect_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2007,6 +2034,13 @@ func (x *ChangeKey) GetKey() *APIKey {
 		return x.Key
 	}
 	return nil
+}
+
+func (x *ChangeKey) GetExpectVersion() uint64 {
+	if x != nil && x.ExpectVersion != nil {
+		return *x.ExpectVersion
+	}
+	return 0
 }
 
 type RotateKey struct {
@@ -2560,6 +2594,7 @@ type APIKey struct {
 	PreviousUntilMs   int64                  `protobuf:"varint,17,opt,name=previous_until_ms,json=previousUntilMs,proto3" json:"previous_until_ms,omitempty"` // until when that one is good too
 	RotatedMs         int64                  `protobuf:"varint,18,opt,name=rotated_ms,json=rotatedMs,proto3" json:"rotated_ms,omitempty"`
 	ChangedMs         int64                  `protobuf:"varint,19,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
+	Version           uint64                 `protobuf:"varint,20,opt,name=version,proto3" json:"version,omitempty"` // rises with each change and rotation
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2723,6 +2758,13 @@ func (x *APIKey) GetRotatedMs() int64 {
 func (x *APIKey) GetChangedMs() int64 {
 	if x != nil {
 		return x.ChangedMs
+	}
+	return 0
+}
+
+func (x *APIKey) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
 	}
 	return 0
 }
@@ -4081,14 +4123,15 @@ var File_cluster_wire_state_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_state_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/wire/state.proto\x12\x10lotabots.wire.v1\"\x88\x11\n" +
+	"\x18cluster/wire/state.proto\x12\x10lotabots.wire.v1\"\x9c\x11\n" +
 	"\aCommand\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12\x13\n" +
 	"\x05at_ms\x18\x03 \x01(\x03R\x04atMs\x12\x1c\n" +
 	"\tprincipal\x18\x04 \x01(\tR\tprincipal\x12\x12\n" +
-	"\x04from\x18\x06 \x01(\tR\x04from\x126\n" +
+	"\x04from\x18\x06 \x01(\tR\x04from\x12\x12\n" +
+	"\x04seen\x18\a \x01(\x04R\x04seen\x126\n" +
 	"\bput_node\x18\n" +
 	" \x01(\v2\x19.lotabots.wire.v1.PutNodeH\x00R\aputNode\x12F\n" +
 	"\x0eset_node_state\x18\v \x01(\v2\x1e.lotabots.wire.v1.SetNodeStateH\x00R\fsetNodeState\x12<\n" +
@@ -4144,11 +4187,13 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x06PutKey\x12*\n" +
 	"\x03key\x18\x01 \x01(\v2\x18.lotabots.wire.v1.APIKeyR\x03key\"\x1b\n" +
 	"\tRevokeKey\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"M\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"w\n" +
 	"\rPutDeployment\x12<\n" +
 	"\n" +
 	"deployment\x18\x01 \x01(\v2\x1c.lotabots.wire.v1.DeploymentR\n" +
-	"deployment\"&\n" +
+	"deployment\x12\x14\n" +
+	"\x05moves\x18\x02 \x01(\bR\x05moves\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\"&\n" +
 	"\x10RemoveDeployment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"I\n" +
 	"\fPutPlacement\x129\n" +
@@ -4213,9 +4258,11 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x06tenant\x18\x03 \x01(\tR\x06tenant\x12\x18\n" +
 	"\aoutcome\x18\x04 \x01(\tR\aoutcome\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12\x14\n" +
-	"\x05count\x18\x06 \x01(\rR\x05count\"7\n" +
+	"\x05count\x18\x06 \x01(\rR\x05count\"v\n" +
 	"\tChangeKey\x12*\n" +
-	"\x03key\x18\x01 \x01(\v2\x18.lotabots.wire.v1.APIKeyR\x03key\"N\n" +
+	"\x03key\x18\x01 \x01(\v2\x18.lotabots.wire.v1.APIKeyR\x03key\x12*\n" +
+	"\x0eexpect_version\x18\x02 \x01(\x04H\x00R\rexpectVersion\x88\x01\x01B\x11\n" +
+	"\x0f_expect_version\"N\n" +
 	"\tRotateKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x1d\n" +
@@ -4257,7 +4304,7 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
 	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\x12#\n" +
-	"\x0eauth_max_age_s\x18\x04 \x01(\x03R\vauthMaxAgeS\"\xaf\x04\n" +
+	"\x0eauth_max_age_s\x18\x04 \x01(\x03R\vauthMaxAgeS\"\xc9\x04\n" +
 	"\x06APIKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -4284,7 +4331,8 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\n" +
 	"rotated_ms\x18\x12 \x01(\x03R\trotatedMs\x12\x1d\n" +
 	"\n" +
-	"changed_ms\x18\x13 \x01(\x03R\tchangedMs\"\xeb\x02\n" +
+	"changed_ms\x18\x13 \x01(\x03R\tchangedMs\x12\x18\n" +
+	"\aversion\x18\x14 \x01(\x04R\aversion\"\xeb\x02\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -4616,6 +4664,7 @@ func file_cluster_wire_state_proto_init() {
 		(*Command_RemoveTenant)(nil),
 		(*Command_RemoveSetting)(nil),
 	}
+	file_cluster_wire_state_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -12,7 +12,7 @@ func (s *Store) User(id string) (*wire.User, bool) {
 
 // UserByName returns the user who logs in by that name.
 func (s *Store) UserByName(name string) (*wire.User, bool) {
-	return one(s, func(v view) (*wire.User, bool) { return users.first(v, indexKey(byUserName, name, "")) })
+	return one(s, func(v view) (*wire.User, bool) { return users.first(v, indexKey(byUserName, folded(name), "")) })
 }
 
 // UserBySubject returns the user whom an OIDC provider calls by that subject.

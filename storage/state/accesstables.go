@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -16,7 +17,7 @@ var (
 )
 
 func userIndexes(u *wire.User) [][]byte {
-	out := [][]byte{indexKey(byUserName, u.GetName(), u.GetId()), indexKey(byUserTenant, u.GetTenant(), u.GetId())}
+	out := [][]byte{indexKey(byUserName, folded(u.GetName()), u.GetId()), indexKey(byUserTenant, u.GetTenant(), u.GetId())}
 	if u.GetSubject() != "" {
 		out = append(out, indexKey(byUserSubject, u.GetIssuer(), u.GetSubject(), u.GetId()))
 	}
@@ -71,4 +72,15 @@ func (v view) number(table byte, name string) uint64 {
 		return 0
 	}
 	return binary.BigEndian.Uint64(raw)
+}
+
+// folded is a name to log in by as names are told apart: without the case of its
+// ASCII letters. Other letters stay, so that every build folds alike.
+func folded(name string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, name)
 }

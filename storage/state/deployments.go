@@ -15,7 +15,8 @@ import (
 // putDeployment creates or changes a deployment. Its version begins at 1, rises
 // with each change of what runs, and after a removal goes on from where it was:
 // a version names the same thing for ever.
-func (t *tx) putDeployment(d *wire.Deployment) *wire.Result {
+func (t *tx) putDeployment(c *wire.PutDeployment) *wire.Result {
+	d := given(c.GetDeployment())
 	if bad := checkName("the deployment's name", d.GetName()); bad != nil {
 		return bad
 	}
@@ -31,6 +32,9 @@ func (t *tx) putDeployment(d *wire.Deployment) *wire.Result {
 		t.remove(retiredKey(d.GetName()))
 		deploys.put(t, d, nil, false)
 		return done(d.Version)
+	}
+	if was := old.GetTenant(); was != d.GetTenant() && t.command.GetLevel() >= 2 && !(c.GetMoves() && c.GetFrom() == was) {
+		return refuse(spec.CodeConflict, "deployment %s belongs to another owner now", d.GetName())
 	}
 	d.Version, d.CreatedMs, d.ChangedMs = old.GetVersion(), old.GetCreatedMs(), old.GetChangedMs()
 	if proto.Equal(d, old) {

@@ -26,10 +26,14 @@ func (t *tx) inForce(id string) (*wire.APIKey, *wire.Result) {
 }
 
 // changeKey changes what a key in force may do, whose it is, and what it is called.
-func (t *tx) changeKey(to *wire.APIKey) *wire.Result {
+func (t *tx) changeKey(c *wire.ChangeKey) *wire.Result {
+	to := given(c.GetKey())
 	k, bad := t.inForce(to.GetId())
 	if bad != nil {
 		return bad
+	}
+	if c.ExpectVersion != nil && c.GetExpectVersion() != k.GetVersion() {
+		return refuse(spec.CodeConflict, "key %s is at version %d, not at %d", k.GetId(), k.GetVersion(), c.GetExpectVersion())
 	}
 	if bad := checkName("the key's name", to.GetName()); bad != nil {
 		return bad
@@ -46,8 +50,10 @@ func (t *tx) changeKey(to *wire.APIKey) *wire.Result {
 	k.Name, k.Owner, k.ExpiresMs, k.RequestsPerMinute = to.GetName(), to.GetOwner(), to.GetExpiresMs(), to.GetRequestsPerMinute()
 	k.Scopes, k.Models, k.Regions, k.Endpoints, k.Addresses = to.GetScopes(), to.GetModels(), to.GetRegions(), to.GetEndpoints(), to.GetAddresses()
 	k.ChangedMs = t.at
+	k.Version++
 	apiKeys.put(t, k, nil, false)
-	return done(0)
+	t.takes("key:" + k.GetId())
+	return done(k.GetVersion())
 }
 
 // rotateKey gives a key in force another secret. The one before is good for the
@@ -71,8 +77,10 @@ func (t *tx) rotateKey(c *wire.RotateKey) *wire.Result {
 		k.PreviousHash, k.PreviousUntilMs = k.GetHash(), t.at+c.GetOverlapMs()
 	}
 	k.Hash, k.RotatedMs = c.GetHash(), t.at
+	k.Version++
 	apiKeys.put(t, k, k, true) // its indexes stay
-	return done(0)
+	t.takes("key:" + k.GetId())
+	return done(k.GetVersion())
 }
 
 // endKey revokes a key, and takes the roles that it was given.
@@ -80,6 +88,7 @@ func (t *tx) endKey(k *wire.APIKey) {
 	apiKeys.unindex(t, k)
 	k.RevokedMs = max(t.at, 1)
 	apiKeys.put(t, k, nil, false)
+	t.takes("key:" + k.GetId())
 	t.dropBindings(indexKey(byBindingSubject, "key:"+k.GetId(), ""), "its key was revoked")
 }
 

@@ -34,7 +34,7 @@ const (
 	byModel   = 0x86 // model 0 deployment: deployments that run a model
 
 	byKeyOwner         = 0x87 // user 0 key: keys that a user owns, revoked ones included
-	byUserName         = 0x88 // name 0 user
+	byUserName         = 0x88 // name in lower case 0 user
 	byUserSubject      = 0x89 // issuer 0 subject 0 user: users that log in at a provider
 	byUserTenant       = 0x8a // tenant 0 user
 	byRoleTenant       = 0x8b // tenant 0 role

@@ -40,6 +40,7 @@ func randomCommand(t *rapid.T) *wire.Command {
 			d.Options = map[string]string{"x": "1", "y": name(), "z": "2"}
 		}
 		c = deploy(d)
+		c.GetPutDeployment().Moves, c.GetPutDeployment().From = rapid.Bool().Draw(t, "moves"), pick("from", "", "a")
 	case "undeploy":
 		c = undeploy(name())
 	case "place":
@@ -117,7 +118,11 @@ func randomAccess(t *rapid.T) *wire.Command {
 	case "revoke sessions":
 		return revokeSession("", user())
 	case "change key":
-		return changeKey(&wire.APIKey{Id: key(), Name: pick("name", "a", "b", "c"), Owner: pick("owner", "", "u1", "u2"), ExpiresMs: pick2(t, 0, 1005), Scopes: []string{"infer"}})
+		c := changeKey(&wire.APIKey{Id: key(), Name: pick("name", "a", "b", "c"), Owner: pick("owner", "", "u1", "u2"), ExpiresMs: pick2(t, 0, 1005), Scopes: []string{"infer"}})
+		if rapid.Bool().Draw(t, "expects") {
+			c.GetChangeKey().ExpectVersion = proto.Uint64(uint64(number("version", 2)))
+		}
+		return c
 	case "rotate key":
 		return rotateKey(key(), pick("hash", "h", "i"), number("overlap", 1)*50)
 	case "touch":

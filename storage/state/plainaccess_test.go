@@ -56,7 +56,7 @@ func (p *plain) carryOutAccess(c *wire.Command) (code spec.Code, version uint64)
 	case *wire.Command_RevokeSession:
 		return p.revokeSession(b.RevokeSession, at), 0
 	case *wire.Command_ChangeKey:
-		return p.changeKey(b.ChangeKey.Key, at), 0
+		return p.changeKey(b.ChangeKey, at)
 	case *wire.Command_RotateKey:
 		k := p.keys[b.RotateKey.Id]
 		if code := p.inForce(k, at); code != "" {
@@ -70,8 +70,9 @@ func (p *plain) carryOutAccess(c *wire.Command) (code spec.Code, version uint64)
 			k.PreviousHash, k.PreviousUntilMs = nil, 0
 		}
 		k.Hash, k.RotatedMs = b.RotateKey.Hash, at
+		k.Version++
 		p.touch(KindKey, k.Id)
-		return "", 0
+		return "", k.Version
 	case *wire.Command_TouchKeys:
 		for _, u := range b.TouchKeys.Uses {
 			if p.keys[u.Id] != nil {
@@ -309,22 +310,27 @@ func (p *plain) ownable(user string) spec.Code {
 	return ""
 }
 
-func (p *plain) changeKey(to *wire.APIKey, at int64) spec.Code {
+func (p *plain) changeKey(c *wire.ChangeKey, at int64) (spec.Code, uint64) {
+	to := c.Key
 	k := p.keys[to.Id]
 	if code := p.inForce(k, at); code != "" {
-		return code
+		return code, 0
+	}
+	if c.ExpectVersion != nil && *c.ExpectVersion != k.Version {
+		return spec.CodeConflict, 0
 	}
 	for _, o := range p.keys {
 		if o.Id != k.Id && o.Tenant == k.Tenant && o.Name == to.Name && p.inForce(o, at) == "" {
-			return spec.CodeAlreadyExists
+			return spec.CodeAlreadyExists, 0
 		}
 	}
 	if code := p.ownable(to.Owner); code != "" && to.Owner != k.Owner {
-		return code
+		return code, 0
 	}
 	k.Name, k.Owner, k.ExpiresMs, k.Scopes, k.ChangedMs = to.Name, to.Owner, to.ExpiresMs, to.Scopes, at
+	k.Version++
 	p.touch(KindKey, k.Id)
-	return ""
+	return "", k.Version
 }
 
 func (p *plain) removeTenant(id string, at int64) spec.Code {

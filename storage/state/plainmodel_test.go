@@ -79,7 +79,7 @@ func (p *plain) carryOut(index uint64, c *wire.Command) (code spec.Code, version
 		}
 		return "", 0
 	case *wire.Command_PutDeployment:
-		return p.putDeployment(b.PutDeployment.Deployment, c.AtMs)
+		return p.putDeployment(b.PutDeployment, c)
 	case *wire.Command_RemoveDeployment:
 		d := p.deploys[b.RemoveDeployment.Name]
 		if d == nil {
@@ -199,11 +199,15 @@ func (p *plain) putKey(k *wire.APIKey, c *wire.Command) spec.Code {
 	return ""
 }
 
-func (p *plain) putDeployment(d *wire.Deployment, at int64) (spec.Code, uint64) {
+func (p *plain) putDeployment(b *wire.PutDeployment, c *wire.Command) (spec.Code, uint64) {
+	d, at := b.Deployment, c.AtMs
 	if d.Model != "" && p.models[d.Model] == nil {
 		return spec.CodeNotFound, 0
 	}
 	old := p.deploys[d.Name]
+	if old != nil && c.Level >= 2 && old.Tenant != d.Tenant && (!b.Moves || b.From != old.Tenant) {
+		return spec.CodeConflict, 0
+	}
 	d.Version, d.CreatedMs, d.ChangedMs = p.retired[d.Name]+1, at, at
 	if old != nil {
 		d.Version, d.CreatedMs, d.ChangedMs = old.Version, old.CreatedMs, old.ChangedMs

@@ -28,6 +28,9 @@ func (t *tx) putRole(r *wire.AccessRole, expect uint64) *wire.Result {
 		r.CreatedMs = t.at
 	}
 	roles.put(t, r, old, exists)
+	if exists {
+		t.takes(everybody)
+	}
 	return done(r.Version)
 }
 
@@ -151,6 +154,7 @@ func (t *tx) removeBinding(id string) *wire.Result {
 		return refuse(spec.CodeNotFound, "there is no binding %q", id)
 	}
 	bindings.drop(t, b)
+	t.takes(b.GetSubject())
 	return done(0)
 }
 
@@ -159,6 +163,7 @@ func (t *tx) dropBindings(prefix []byte, why string) (dropped int) {
 	for _, id := range t.named(prefix) {
 		if b, ok := bindings.get(t.view, id); ok {
 			bindings.drop(t, b)
+			t.takes(b.GetSubject())
 			t.note(note{action: "bindings.remove", target: "binding:" + id, tenant: b.GetTenant(), message: why, before: b})
 			dropped++
 		}

@@ -78,5 +78,8 @@ func (t *tx) putSetting(c *wire.PutSetting) *wire.Result {
 	}
 	t.set(append([]byte{settingsTable}, c.GetName()...), []byte(c.GetValue()))
 	t.refs = append(t.refs, Ref{KindSetting, c.GetName()})
+	if c.GetName() == spec.SettingSessionEpoch {
+		t.takes(everybody)
+	}
 	return done(0)
 }

@@ -127,6 +127,7 @@ func (t *tx) endSession(s *wire.Session, why string) {
 	sessions.unindex(t, s)
 	s.RevokedMs, s.Reason = max(t.at, 1), why
 	t.keepSession(s)
+	t.takes("user:" + s.GetUser())
 }
 
 // keepSession writes a session that has no index entries. One that ends before the

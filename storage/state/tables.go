@@ -63,6 +63,7 @@ const (
 	retiredTable  = 0x0b // name of a removed deployment -> its last version (8 bytes)
 	goneTable     = 0x11 // id of a removed user -> index of the entry that removed it (8 bytes)
 	usesTable     = 0x12 // id of an API key -> when it was last used, Unix milliseconds (8 bytes)
+	lossesTable   = 0x13 // user:ID, key:ID, or * for all -> index of the entry that last took some permission away (8 bytes)
 )
 
 func fresh[T any]() *T { return new(T) }
@@ -110,7 +111,7 @@ var sections = map[byte]section{
 	users.id: users.check, roles.id: roles.check, bindings.id: bindings.check, sessions.id: sessions.check, audits.id: audits.check,
 	settingsTable: func([]byte, []byte) ([][]byte, error) { return nil, nil },
 	requestsTable: checkRequest,
-	retiredTable:  checkNumber, goneTable: checkNumber, usesTable: checkNumber,
+	retiredTable:  checkNumber, goneTable: checkNumber, usesTable: checkNumber, lossesTable: checkNumber,
 }
 
 // checkNumber checks a record that is one number.

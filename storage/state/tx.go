@@ -59,6 +59,9 @@ func (t *tx) run() *wire.Result {
 		r.Index = t.index
 		return r
 	}
+	if r := t.outrun(); r != nil {
+		return r // nobody remembers it: the same request is asked again
+	}
 	about := t.subject()
 	r := t.dispatch()
 	if r.Code != "" && !t.stands {
@@ -125,7 +128,7 @@ func (t *tx) dispatch() *wire.Result {
 	case *wire.Command_RevokeKey:
 		return t.revokeKey(b.RevokeKey.GetId())
 	case *wire.Command_PutDeployment:
-		return t.putDeployment(given(b.PutDeployment.GetDeployment()))
+		return t.putDeployment(b.PutDeployment)
 	case *wire.Command_RemoveDeployment:
 		return t.removeDeployment(b.RemoveDeployment.GetName())
 	case *wire.Command_PutPlacement:
@@ -174,7 +177,7 @@ func (t *tx) dispatchAccess() *wire.Result {
 	case *wire.Command_NoteAudit:
 		return t.noteAudit(given(b.NoteAudit))
 	case *wire.Command_ChangeKey:
-		return t.changeKey(given(b.ChangeKey.GetKey()))
+		return t.changeKey(b.ChangeKey)
 	case *wire.Command_RotateKey:
 		return t.rotateKey(given(b.RotateKey))
 	case *wire.Command_TouchKeys:

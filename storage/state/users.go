@@ -28,12 +28,12 @@ func (t *tx) putUser(u *wire.User, expect uint64) *wire.Result {
 	case old.GetVersion() != expect:
 		return refuse(spec.CodeConflict, "user %s is at version %d, not at %d", u.GetId(), old.GetVersion(), expect)
 	}
-	if other, ok := users.first(t.view, indexKey(byUserName, u.GetName(), "")); ok && other.GetId() != u.GetId() {
-		return refuse(spec.CodeAlreadyExists, "user %s has the name %q already", other.GetId(), u.GetName())
+	if other, ok := users.first(t.view, indexKey(byUserName, folded(u.GetName()), "")); ok && other.GetId() != u.GetId() {
+		return refuse(spec.CodeAlreadyExists, "the name %q is taken", u.GetName())
 	}
 	if u.GetSubject() != "" {
 		if other, ok := users.first(t.view, indexKey(byUserSubject, u.GetIssuer(), u.GetSubject(), "")); ok && other.GetId() != u.GetId() {
-			return refuse(spec.CodeAlreadyExists, "user %s logs in as %q at %s already", other.GetId(), u.GetSubject(), u.GetIssuer())
+			return refuse(spec.CodeAlreadyExists, "another user logs in as %q at %s already", u.GetSubject(), u.GetIssuer())
 		}
 	}
 	u.Version, u.ChangedMs = expect+1, t.at
@@ -43,6 +43,9 @@ func (t *tx) putUser(u *wire.User, expect uint64) *wire.Result {
 		u.CreatedMs = t.at
 	}
 	users.put(t, u, old, exists)
+	if exists {
+		t.takes("user:" + u.GetId())
+	}
 	if u.GetDisabledMs() != 0 {
 		t.tally("sessions ended", t.endSessions(u.GetId(), "the user was disabled"))
 	}
@@ -125,6 +128,7 @@ func (t *tx) removeUser(id string) *wire.Result {
 	t.tally("sessions ended", t.endSessions(id, "the user was removed"))
 	t.tally("bindings removed", t.dropBindings(indexKey(byBindingSubject, "user:"+id, ""), "its user was removed"))
 	users.drop(t, u)
+	t.takes("user:" + id)
 	t.set(append([]byte{goneTable}, id...), be(t.index))
 	return done(0)
 }

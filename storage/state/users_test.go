@@ -217,7 +217,7 @@ func TestChangingAndRotatingKeys(t *testing.T) {
 	r.ok(t, at(3000, changeKey(to)))
 	want := proto.CloneOf(to)
 	want.Tenant, want.Hash, want.CreatedMs, want.RevokedMs, want.CreatedBy = was.Tenant, was.Hash, was.CreatedMs, 0, was.CreatedBy
-	want.PreviousHash, want.PreviousUntilMs, want.RotatedMs, want.ChangedMs = nil, 0, 0, 3000
+	want.PreviousHash, want.PreviousUntilMs, want.RotatedMs, want.ChangedMs, want.Version = nil, 0, 0, 3000, 1
 	got, _ := r.Key("ka")
 	checkRecord(t, got, want)
 	r.denied(t, spec.CodeNotFound, changeKey(&wire.APIKey{Id: "none", Name: "x"}))
@@ -228,6 +228,7 @@ func TestChangingAndRotatingKeys(t *testing.T) {
 	r.ok(t, at(4000, rotateKey("ka", "n", 500)))
 	got, _ = r.Key("ka")
 	want.Hash, want.PreviousHash, want.PreviousUntilMs, want.RotatedMs = sum("n"), was.Hash, 4500, 4000
+	want.Version = 2
 	checkRecord(t, got, want)
 	r.denied(t, spec.CodeInvalidRequest, rotateKey("ka", "n", 0))
 	r.denied(t, spec.CodeInvalidRequest, rotateKey("ka", "m", -1))
@@ -236,6 +237,7 @@ func TestChangingAndRotatingKeys(t *testing.T) {
 	r.ok(t, at(4100, rotateKey("ka", "m", 0)))
 	got, _ = r.Key("ka")
 	want.Hash, want.PreviousHash, want.PreviousUntilMs, want.RotatedMs = sum("m"), nil, 0, 4100
+	want.Version = 3
 	checkRecord(t, got, want)
 	r.denied(t, spec.CodeConflict, at(99_000, rotateKey("ka", "o", 0))) // expired
 	r.denied(t, spec.CodeConflict, at(99_000, changeKey(to)))
