@@ -41,7 +41,7 @@ func (r *request) asked() context.Context {
 	if r.who == nil {
 		return r.g.work
 	}
-	return spec.WithCaller(r.g.work, spec.Caller{Principal: r.who.Actor(), From: r.from()})
+	return spec.WithCaller(r.g.work, spec.Caller{Principal: r.who.Actor(), From: r.from(), Seen: r.decided})
 }
 
 // propose writes c and waits until this node's tables have it too, so that what
@@ -56,7 +56,7 @@ func (r *request) propose(c *wire.Command) (*wire.Result, error) {
 	if r.command++; r.command > 1 { // what one request writes besides
 		id += "/" + strconv.Itoa(r.command)
 	}
-	c.RequestId, c.AtMs, c.Principal, c.From = id, time.Now().UnixMilli(), r.who.Actor(), r.from()
+	c.RequestId, c.AtMs, c.Principal, c.From, c.Seen = r.attempted(id), time.Now().UnixMilli(), r.who.Actor(), r.from(), r.decided
 	res, err := r.g.cfg.Proposer.Propose(ctx, c)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -65,8 +65,9 @@ func (r *request) propose(c *wire.Command) (*wire.Result, error) {
 		return nil, err
 	}
 	if res.GetCode() != "" {
-		return nil, &spec.Error{Code: spec.Code(res.GetCode()), Message: sentence(res.GetMessage())}
+		return nil, r.refused(res)
 	}
+	r.decided = max(r.decided, res.GetIndex()) // nothing was lost up to there, but by this write
 	r.g.await(catchUp, func() bool { return r.g.seen.Load() >= res.GetIndex() })
 	r.ctx.Response.Header.Set(HeaderStateIndex, itoa(int64(max(res.GetIndex(), r.g.cfg.State.Index()))))
 	return res, nil

@@ -36,21 +36,32 @@ func (f *form) err() error {
 // decode reads the body into the struct that v points to. Fields that are not
 // known or of another type become problems; the others are set.
 func (r *request) decode(v any) (*form, error) {
-	body, err := r.body()
+	body, err := r.wholeBody()
 	if err != nil {
 		return nil, err
 	}
-	r.form = body
 	return decodeForm(body, v)
+}
+
+// wholeBody is the body of an admin operation, which comes once and is there for
+// every try at it.
+func (r *request) wholeBody() (body []byte, err error) {
+	if r.form == nil {
+		if body, err = r.body(); err != nil {
+			return nil, err
+		}
+		r.form = append([]byte{}, body...)
+	}
+	return r.form, nil
 }
 
 // decodeOptional is decode of a body that may be empty.
 func (r *request) decodeOptional(v any) (*form, error) {
-	body, err := r.body()
+	body, err := r.wholeBody()
 	if err != nil {
 		return nil, err
 	}
-	if r.form = body; len(bytes.TrimSpace(body)) == 0 {
+	if len(bytes.TrimSpace(body)) == 0 {
 		return &form{}, nil
 	}
 	return decodeForm(body, v)

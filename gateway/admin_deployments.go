@@ -149,6 +149,8 @@ func putDeployment(r *request) error {
 	if err := f.err(); err != nil {
 		return err
 	}
+	// Read before it is judged: what apply finds is to be what was judged, or older.
+	old, exists := r.g.cfg.State.Deployment(name)
 	if err := r.mayDeploy(name, ask.Tenant); err != nil {
 		return err
 	}
@@ -158,7 +160,12 @@ func putDeployment(r *request) error {
 	}
 	d := &wire.Deployment{Name: name, Tenant: ask.Tenant, Model: ask.Model, Engine: ask.Engine, Options: ask.Options, Replicas: replicas,
 		MinPerRegion: ask.MinPerRegion, Regions: ask.Regions, Context: ask.Context, Slots: ask.Slots, MemoryBytes: ask.MemoryBytes}
-	res, err := r.propose(&wire.Command{Body: &wire.Command_PutDeployment{PutDeployment: &wire.PutDeployment{Deployment: d}}})
+	put := &wire.PutDeployment{Deployment: d}
+	if exists && old.GetTenant() != d.GetTenant() {
+		put.Moves, put.From = true, old.GetTenant()
+	}
+	r.merges = true // where it has another owner by now, that is to be told as such
+	res, err := r.propose(&wire.Command{Body: &wire.Command_PutDeployment{PutDeployment: put}})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"google.golang.org/protobuf/proto"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -162,6 +163,7 @@ func changeKey(r *request) error {
 		return r.none(theKey(r).Resource)
 	}
 	k := ask.apply(old)
+	r.merges = true
 	formOf(k).check(f)
 	f.check(ask.TTL == nil || *ask.TTL >= 0 && *ask.TTL <= maxTTL, "ttl_seconds", "must be 0, for ever, or a number of seconds up to 100 years")
 	if err := f.err(); err != nil {
@@ -176,7 +178,7 @@ func changeKey(r *request) error {
 		return err
 	}
 	k.ChangedMs = time.Now().UnixMilli()
-	if _, err := r.propose(&wire.Command{Body: &wire.Command_ChangeKey{ChangeKey: &wire.ChangeKey{Key: k}}}); err != nil {
+	if _, err := r.propose(&wire.Command{Body: &wire.Command_ChangeKey{ChangeKey: &wire.ChangeKey{Key: k, ExpectVersion: proto.Uint64(old.GetVersion())}}}); err != nil {
 		return err
 	}
 	if now, ok := r.g.cfg.State.Key(k.GetId()); ok {

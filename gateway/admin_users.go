@@ -177,6 +177,7 @@ func changeUser(r *request) error {
 	}
 	version := old.GetVersion()
 	change(&version, ask.Version)
+	r.merges = ask.Version == nil
 	u.ChangedMs = time.Now().UnixMilli()
 	res, err := r.propose(&wire.Command{Body: &wire.Command_PutUser{PutUser: &wire.PutUser{User: u, ExpectVersion: version}}})
 	if err != nil {

@@ -24,6 +24,9 @@ type request struct {
 	form    []byte // an admin operation's body, once it is decoded
 	write   string // id of the request as a write, once it is made
 	command int    // how many commands it has written
+	decided uint64 // index of the state by which it was let in
+	try     int    // how often it has been begun anew
+	merges  bool   // what it writes is a change to what it has read, and may be made to something newer
 }
 
 // An operation answers a request; its error becomes the answer.
@@ -65,14 +68,23 @@ func (g *Gateway) open(op operation) fasthttp.RequestHandler {
 func (g *Gateway) known(op operation) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		r := &request{g: g, ctx: ctx, id: string(ctx.Response.Header.Peek(HeaderRequestID))}
-		err := r.identify()
-		if err == nil {
-			err = op(r)
+		err := r.attempt(op)
+		for r.mayBegin(err) {
+			r = &request{g: g, ctx: ctx, id: r.id, form: r.form, try: r.try + 1}
+			err = r.attempt(op)
 		}
 		if err != nil {
 			r.fail(err)
 		}
 	}
+}
+
+func (r *request) attempt(op operation) error {
+	r.decided = r.g.seen.Load() // before anything is looked up
+	if err := r.identify(); err != nil {
+		return err
+	}
+	return op(r)
 }
 
 func clip(s string, n int) string {

@@ -42,7 +42,7 @@ func (n *Node) setState(ctx context.Context, id spec.NodeID, s wire.NodeState) e
 // It is told as of whoever asked for it, as far as ctx says.
 func (n *Node) write(ctx context.Context, c *wire.Command) error {
 	if caller, ok := spec.CallerOf(ctx); ok && c.GetPrincipal() == "" {
-		c.Principal, c.From = caller.Principal, caller.From
+		c.Principal, c.From, c.Seen = caller.Principal, caller.From, caller.Seen
 	}
 	result, err := n.proposer.Propose(ctx, c)
 	if err != nil {

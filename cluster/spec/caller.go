@@ -6,6 +6,7 @@ import "context"
 type Caller struct {
 	Principal string // key/ID, user/ID
 	From      string // address
+	Seen      uint64 // index of the state by which it was found to be allowed to
 }
 
 type callerKey struct{}
