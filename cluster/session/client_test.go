@@ -14,6 +14,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/pki"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/transport"
+	"github.com/lotabots/lotabots/cluster/wire"
 )
 
 // A fabric joins nodes by their real cluster ports.
@@ -173,6 +174,49 @@ func TestNoLoginIsRepeatedBlindly(t *testing.T) {
 		t.Errorf("the session is %v", record)
 	}
 	refreshed(t, s, next.RefreshToken)
+}
+
+// TestAProvidersCodeIsSentOnce: a log-in at the provider that may have been done, or
+// whose code has been spent, is not tried again, by this node's own server or another.
+func TestAProvidersCodeIsSentOnce(t *testing.T) {
+	w := newWorld(t, "n1", "n2")
+	s := w.server("n1")
+	p := newIDP(w)
+	f := newFabric(w)
+	var first, second atomic.Int32
+	lost := atomic.Bool{}
+	f.port("n1", spec.RoleVoter, counted(&first, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if lost.Load() {
+			s.Handler().ServeHTTP(httpDiscard{}, r) // done, and the answer is lost
+			panic(http.ErrAbortHandler)
+		}
+		s.Handler().ServeHTTP(rw, r)
+	})))
+	f.port("n2", spec.RoleVoter, counted(&second, NewServer(w.config("n2")).Handler()))
+	c := f.client("n1", "n2")
+	finish := func(what string, want spec.Code, asked int32) {
+		t.Helper()
+		begun := p.begun(t, s, spec.SSOBegin{})
+		var before int
+		p.set(func() { before = p.exchanges })
+		_, err := c.FinishSSO(t.Context(), begun)
+		wantCode(t, err, want)
+		p.set(func() {
+			if sent := p.exchanges - before; sent != 1 || first.Swap(0) != asked || second.Load() != 0 {
+				t.Errorf("%s: the code was sent %d times, and the second voter asked %d times", what, sent, second.Load())
+			}
+		})
+	}
+	lost.Store(true)
+	finish("the answer is lost", spec.CodeOutcomeUnknown, 1)
+	lost.Store(false)
+	for _, code := range []spec.Code{spec.CodeNoLeader, spec.CodeOutcomeUnknown, spec.CodeStaleState} {
+		w.state.set(func() { w.state.before = func(*wire.Command) error { return spec.Errorf(code, "not now") } })
+		c.cfg.Local = nil
+		finish("the other voter: "+string(code), code, 1)
+		c.cfg.Local = s
+		finish("this node: "+string(code), code, 0)
+	}
 }
 
 // httpDiscard is a lost answer.
