@@ -26,13 +26,14 @@ const (
 )
 
 // identityOf reads the claims. Those that are no text, or too long, are not there.
+// An address gives a name only where the provider says that it has verified it.
 func identityOf(p *provider, subject string, all map[string]json.RawMessage) *identity {
 	id := &identity{
 		issuer: p.issuer, subject: subject, email: plainly(textOf(all, "email"), maxEmail),
 		display: plainly(textOf(all, "name"), maxName), groups: groupsOf(all[p.groups]),
 	}
 	id.name = userName(textOf(all, "preferred_username"))
-	if v, told := all[emailVerified]; id.name == "" && (!told || strings.Trim(string(v), `"`) == "true") {
+	if id.name == "" && strings.Trim(string(all[emailVerified]), `"`) == "true" {
 		id.name = userName(id.email)
 	}
 	return id

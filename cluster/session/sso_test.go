@@ -223,12 +223,17 @@ func TestNamesOfTheProvider(t *testing.T) {
 	for want, claims := range map[string]string{
 		"ada":           `{"preferred_username":" Ada "}`,
 		"a-b.c":         `{"preferred_username":"-a/b.c."}`,
-		"x@example.com": `{"email":"x@example.com"}`,
+		"x@example.com": `{"email":"x@example.com","email_verified":true}`,
 		"y@example.com": `{"email":"y@example.com","email_verified":"true"}`,
-		"":              `{"email":"z@example.com","email_verified":false}`,
 	} {
 		if id := identityOf(&provider{groups: "groups"}, "s", rawClaims(t, claims)); id.name != want {
 			t.Errorf("%s gives the name %q, want %q", claims, id.name, want)
+		}
+	}
+	for _, verified := range []string{"", `,"email_verified":false`, `,"email_verified":null`, `,"email_verified":"false"`, `,"email_verified":1`} {
+		claims := `{"email":"z@example.com"` + verified + `}`
+		if id := identityOf(&provider{groups: "groups"}, "s", rawClaims(t, claims)); id.name != "" || id.email != "z@example.com" {
+			t.Errorf("%s gives the name %q and the address %q", claims, id.name, id.email)
 		}
 	}
 	long := identityOf(&provider{groups: "groups"}, "s", rawClaims(t, `{"preferred_username":"`+strings.Repeat("ä", 500)+`x"}`))
