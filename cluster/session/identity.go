@@ -97,7 +97,13 @@ func (s *Server) admit(ctx context.Context, id *identity, from string) (*wire.Us
 		if err == nil {
 			return next, nil
 		}
-		if code := spec.CodeOf(err); code != spec.CodeConflict && code != spec.CodeAlreadyExists {
+		switch code := spec.CodeOf(err); {
+		case code == spec.CodeNotFound && !known: // its tenant is all that a new user needs
+			return nil, &spec.Error{
+				Code: spec.CodeSSOFailed, Message: "The tenant that the setting " + spec.SettingOIDCTenant + " names is not there.",
+				Hint: "Have an administrator correct or remove the setting, then log in again", Err: err,
+			}
+		case code != spec.CodeConflict && code != spec.CodeAlreadyExists:
 			return nil, err
 		}
 		if err := s.cfg.Barrier(ctx); err != nil { // somebody else wrote it meanwhile
@@ -115,9 +121,10 @@ func (s *Server) record(user *wire.User, known bool, id *identity) (*wire.User, 
 		if err != nil {
 			return nil, err
 		}
+		tenant, _ := s.cfg.State.Setting(spec.SettingOIDCTenant)
 		return &wire.User{
 			Id: random(userIDLen), Name: name, Email: id.email, Display: id.display, Issuer: id.issuer, Subject: id.subject,
-			Groups: id.groups, CreatedMs: now, ChangedMs: now,
+			Groups: id.groups, Tenant: tenant, CreatedMs: now, ChangedMs: now,
 		}, nil
 	}
 	if user.GetDisabledMs() != 0 {

@@ -178,6 +178,41 @@ func TestUsersAreNotTakenOver(t *testing.T) {
 	}
 }
 
+// TestHomeOfNewUsers is the tenant that the setting names; whoever is there already
+// stays where they are, and without that tenant nobody is made.
+func TestHomeOfNewUsers(t *testing.T) {
+	w := newWorld(t, "n1")
+	s := w.server("n1")
+	p := newIDP(w)
+	login := func(subject string) (*wire.User, error) {
+		p.set(func() {
+			p.claims = jwt.MapClaims{"sub": subject, "preferred_username": subject, "groups": "ops", "name": random(8)}
+		})
+		_, err := s.FinishSSO(t.Context(), p.begun(t, s, spec.SSOBegin{}))
+		u, _ := w.state.UserBySubject(p.URL, subject)
+		return u, err
+	}
+	if u, err := login("before"); err != nil || u.GetTenant() != "" {
+		t.Fatalf("without the setting: %v, %v", u, err)
+	}
+	w.state.set(func() { w.state.settings[spec.SettingOIDCTenant] = "acme" })
+	u, err := login("ada")
+	wantCode(t, err, spec.CodeSSOFailed)
+	if u != nil || !strings.Contains(spec.Explain(err), spec.SettingOIDCTenant) || !strings.Contains(spec.Explain(err), "administrator") {
+		t.Errorf("made %v, and told %q", u, spec.Explain(err))
+	}
+	w.state.set(func() { w.state.tenants = []string{"acme", "umbrella"} })
+	if u, err = login("ada"); err != nil || u.GetTenant() != "acme" {
+		t.Fatalf("with the setting: %v, %v", u, err)
+	}
+	w.state.set(func() { w.state.settings[spec.SettingOIDCTenant] = "umbrella" })
+	for subject, tenant := range map[string]string{"ada": "acme", "before": ""} {
+		if u, err = login(subject); err != nil || u.GetTenant() != tenant || u.GetVersion() != 2 {
+			t.Errorf("a later log-in: %v, %v", u, err)
+		}
+	}
+}
+
 // TestTwoFirstLoginsAtOnce make one user.
 func TestTwoFirstLoginsAtOnce(t *testing.T) {
 	w := newWorld(t, "n1")

@@ -35,6 +35,7 @@ type agreed struct {
 	sessions map[string]*wire.Session
 	secrets  map[string]*wire.Secret
 	settings map[string]string
+	tenants  []string
 	nodes    map[string]*wire.Node
 	answers  map[string]*wire.Result
 	applied  []*wire.Command
@@ -146,6 +147,9 @@ func (a *agreed) putSecret(p *wire.PutSecret) spec.Code {
 }
 
 func (a *agreed) putUser(p *wire.PutUser) spec.Code {
+	if p.User.Tenant != "" && !slices.Contains(a.tenants, p.User.Tenant) {
+		return spec.CodeNotFound
+	}
 	old := a.users[p.User.Id]
 	if old.GetVersion() != p.ExpectVersion {
 		return map[bool]spec.Code{true: spec.CodeAlreadyExists, false: spec.CodeConflict}[p.ExpectVersion == 0]

@@ -74,6 +74,7 @@ const (
 	SettingOIDCClientID  = "oidc/client-id"        // this cluster's at the provider
 	SettingOIDCGroups    = "oidc/groups-claim"     // claim with the user's groups; unset: groups
 	SettingOIDCScopes    = "oidc/scopes"           // besides openid, separated by spaces; unset: profile email groups
+	SettingOIDCTenant    = "oidc/tenant"           // home of users whom single sign-on makes from then on; unset: none
 	SettingAccessTTL     = "sessions/access-ttl"   // of access tokens, such as 10m
 	SettingSessionTTL    = "sessions/session-ttl"  // of sessions, such as 720h
 	SettingRotateEvery   = "sessions/rotate-every" // of the keys that sign access tokens, such as 720h

@@ -25,6 +25,7 @@ var ssoSettings = []struct{ flag, setting, help string }{
 	{"client-id", spec.SettingOIDCClientID, "what the provider calls this cluster"},
 	{"groups-claim", spec.SettingOIDCGroups, "claim that has the user's groups; default: groups"},
 	{"scopes", spec.SettingOIDCScopes, "scopes to ask for besides openid; default: profile email groups"},
+	{"tenant", spec.SettingOIDCTenant, "home tenant of users made from now on; default: none"},
 }
 
 func ssoSetCommand(flags *client.Flags) *cobra.Command {
