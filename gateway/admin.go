@@ -94,7 +94,7 @@ func (r *request) newWrite() (string, error) {
 			Message: "Idempotency-Key must be 1 to 128 of letters, digits, '-', '_', '.' and ':'."}
 	}
 	sum := sha256.New()
-	for _, part := range [][]byte{r.ctx.Method(), r.ctx.URI().PathOriginal(), r.form} {
+	for _, part := range [][]byte{r.ctx.Method(), r.ctx.URI().PathOriginal(), r.counts} {
 		_, _ = sum.Write(binary.AppendUvarint(nil, uint64(len(part))))
 		_, _ = sum.Write(part)
 	}

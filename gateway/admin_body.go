@@ -40,6 +40,7 @@ func (r *request) decode(v any) (*form, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.counts = counted(body, v)
 	return decodeForm(body, v)
 }
 
@@ -55,13 +56,34 @@ func (r *request) wholeBody() (body []byte, err error) {
 	return r.form, nil
 }
 
+// counted is what of the body a write's id is made from: all but the fields that
+// are tagged as secret. The id is read by others, who could guess at a secret by it.
+func counted(body []byte, v any) []byte {
+	fields := map[string]json.RawMessage{}
+	if json.Unmarshal(body, &fields) != nil {
+		return nil // and nothing is written
+	}
+	concealed, t := false, reflect.TypeOf(v).Elem()
+	for i := range t.NumField() {
+		if name := t.Field(i).Tag.Get("json"); t.Field(i).Tag.Get("secret") != "" {
+			concealed = true
+			delete(fields, name)
+		}
+	}
+	if !concealed {
+		return body
+	}
+	rest, _ := json.Marshal(fields) // what has been read can be written
+	return rest
+}
+
 // decodeOptional is decode of a body that may be empty.
 func (r *request) decodeOptional(v any) (*form, error) {
 	body, err := r.wholeBody()
 	if err != nil {
 		return nil, err
 	}
-	if len(bytes.TrimSpace(body)) == 0 {
+	if r.counts = counted(body, v); len(bytes.TrimSpace(body)) == 0 {
 		return &form{}, nil
 	}
 	return decodeForm(body, v)

@@ -174,17 +174,23 @@ func changeKey(r *request) error {
 			return err
 		}
 	}
-	if err := r.mayGiveKey(k); err != nil {
+	if err := r.mayTakeOver(k); err != nil {
 		return err
 	}
 	k.ChangedMs = time.Now().UnixMilli()
-	if _, err := r.propose(&wire.Command{Body: &wire.Command_ChangeKey{ChangeKey: &wire.ChangeKey{Key: k, ExpectVersion: proto.Uint64(old.GetVersion())}}}); err != nil {
+	res, err := r.propose(&wire.Command{Body: &wire.Command_ChangeKey{ChangeKey: &wire.ChangeKey{Key: k, ExpectVersion: proto.Uint64(old.GetVersion())}}})
+	if err != nil {
 		return err
 	}
 	if now, ok := r.g.cfg.State.Key(k.GetId()); ok {
 		k = now
 	}
-	return r.json(200, r.viewKey(k))
+	told := r.revoked(k.GetId(), k.GetTenant(), res) // it may do less now, and not on nodes that do not know yet
+	return r.json(200, struct {
+		keyView
+		Lagging []string  `json:"lagging"`
+		Closing []closing `json:"closing"`
+	}{r.viewKey(k), told.Lagging, told.Closing})
 }
 
 const (
@@ -213,7 +219,7 @@ func rotateKey(r *request) error {
 	if !ok {
 		return r.none(theKey(r).Resource)
 	}
-	if err := r.mayGiveKey(k); err != nil {
+	if err := r.mayTakeOver(k); err != nil {
 		return err
 	}
 	text, hash := auth.NewSecret(k.GetId())
@@ -227,7 +233,12 @@ func rotateKey(r *request) error {
 	if now, ok := r.g.cfg.State.Key(k.GetId()); ok {
 		k = now
 	}
-	return r.json(200, newKey{r.viewKey(k), text})
+	told := r.revoked(k.GetId(), k.GetTenant(), res) // the secret before the last, or the last, is good there until they know
+	return r.json(200, struct {
+		newKey
+		Lagging []string  `json:"lagging"`
+		Closing []closing `json:"closing"`
+	}{newKey{r.viewKey(k), text}, told.Lagging, told.Closing})
 }
 
 // revokeKey answers when every member that is alive refuses the key, or names

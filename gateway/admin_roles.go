@@ -124,6 +124,9 @@ func putRole(r *request) error {
 	if err := f.err(); err != nil {
 		return err
 	}
+	if err := r.unconfined("write roles"); err != nil {
+		return err
+	}
 	old, known := r.g.cfg.State.Role(id)
 	for _, part := range []*wire.AccessRole{a, old} {
 		if err := r.covered(roleGrants(part, part.GetTenant()), "write a role that has it"); err != nil {

@@ -89,7 +89,16 @@ func (g *Gateway) sessionsIn(tenant string) walk[*wire.Session] {
 	}
 }
 
-func endSession(r *request) error { return r.end(r.param("id"), "ended by "+r.who.Actor()) }
+func endSession(r *request) error {
+	id := r.param("id")
+	s, _ := r.g.cfg.State.Session(id)
+	if u, ok := r.g.cfg.State.User(s.GetUser()); ok && u.GetId() != r.me() {
+		if err := r.overUser(u, "end that user's sessions"); err != nil {
+			return err
+		}
+	}
+	return r.end(id, "ended by "+r.who.Actor())
+}
 
 func (r *request) end(session, reason string) error {
 	s, _ := r.g.cfg.State.Session(session)

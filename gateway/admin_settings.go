@@ -123,7 +123,7 @@ func removeSetting(r *request) error {
 // never shown again.
 func putSecret(r *request) error {
 	var ask struct {
-		Value string `json:"value"`
+		Value string `json:"value" secret:"yes"`
 	}
 	name := r.param("name")
 	f, err := r.decode(&ask)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"regexp"
 	"time"
 
@@ -89,7 +90,7 @@ func createUser(r *request) error {
 		Email    string  `json:"email"`
 		Display  string  `json:"display"`
 		Service  bool    `json:"service"`
-		Password string  `json:"password"`
+		Password string  `json:"password" secret:"yes"`
 	}
 	f, err := r.decode(&ask)
 	if err != nil {
@@ -107,6 +108,9 @@ func createUser(r *request) error {
 		return err
 	}
 	if err := r.must(access.UsersWrite, access.In(u.GetTenant())); err != nil {
+		return err
+	}
+	if err := r.unconfined("create users"); err != nil {
 		return err
 	}
 	if ask.Password != "" {
@@ -217,8 +221,8 @@ func removeUser(r *request) error {
 // was stolen must not become the user.
 func setPassword(r *request) error {
 	var ask struct {
-		Password string `json:"password"`
-		Current  string `json:"current"`
+		Password string `json:"password" secret:"yes"`
+		Current  string `json:"current" secret:"yes"`
 	}
 	f, err := r.decode(&ask)
 	if err != nil {
@@ -235,26 +239,48 @@ func setPassword(r *request) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	switch {
-	case own && u.GetPassword() != "":
-		_, err = r.login(spec.Login{Name: u.GetName(), Password: ask.Current})
-	case own && !r.who.May(access.UsersWrite, theUser(r).Resource):
-		err = r.denied(access.UsersWrite, theUser(r).Resource) // comes in at a provider, and is to go on so
-	default:
-		err = r.overUser(u, "set that user's password")
+	if err := r.unconfined("set passwords"); err != nil {
+		return err
 	}
+	fresh, shown, err := r.proven(u, ask.Password, ask.Current)
 	if err != nil {
 		return err
 	}
 	changed := proto.CloneOf(u)
-	if changed.Password, err = r.hashed(u.GetName(), ask.Password); err != nil {
-		return err
-	}
-	changed.ChangedMs = time.Now().UnixMilli()
+	changed.Password, changed.ChangedMs = fresh, time.Now().UnixMilli()
 	if _, err := r.propose(&wire.Command{Body: &wire.Command_PutUser{PutUser: &wire.PutUser{User: changed, ExpectVersion: u.GetVersion()}}}); err != nil {
+		if shown != "" {
+			_, ended := r.propose(&wire.Command{Body: &wire.Command_RevokeSession{RevokeSession: &wire.RevokeSession{Id: shown, Reason: "password not changed"}}})
+			err = errors.Join(err, ended)
+		}
 		return err
 	}
 	return r.endAll(u.GetId(), "password changed")
+}
+
+// proven tells what the state keeps of a new password that the caller may set.
+// Whoever sets the own one logs in by the one in force, and the session that this
+// opens is for nobody: it is opened only for a password that can be set.
+func (r *request) proven(u *wire.User, password, current string) (fresh, session string, err error) {
+	own := u.GetId() == r.me()
+	switch {
+	case own && u.GetPassword() != "":
+		if fresh, err = r.hashed(u.GetName(), password); err != nil {
+			return "", "", err
+		}
+		granted, err := r.login(spec.Login{Name: u.GetName(), Password: current})
+		if err != nil {
+			return "", "", err
+		}
+		return fresh, granted.Session, nil
+	case own && !r.who.May(access.UsersWrite, theUser(r).Resource):
+		return "", "", r.denied(access.UsersWrite, theUser(r).Resource) // comes in at a provider, and is to go on so
+	}
+	if err := r.overUser(u, "set that user's password"); err != nil {
+		return "", "", err
+	}
+	fresh, err = r.hashed(u.GetName(), password)
+	return fresh, "", err
 }
 
 // endSessions logs a user out everywhere.
@@ -262,6 +288,11 @@ func endSessions(r *request) error {
 	u, err := r.user()
 	if err != nil {
 		return err
+	}
+	if u.GetId() != r.me() {
+		if err := r.overUser(u, "end that user's sessions"); err != nil {
+			return err
+		}
 	}
 	return r.endAll(u.GetId(), "logged out everywhere")
 }

@@ -98,6 +98,18 @@ func (r *request) denied(v access.Verb, to access.Resource) error {
 	return &spec.Error{Code: spec.CodeForbidden, Message: d.Text, Hint: askForRole}
 }
 
+// unconfined refuses a key that is narrowed beyond its scopes what would not be:
+// whoever makes another credential by it, or gives more to one, is out of its bounds.
+func (r *request) unconfined(doing string) error {
+	if !r.who.Confined() {
+		return nil
+	}
+	r.g.notes.Add(guard.Event{Actor: r.who.Actor(), From: r.from(), Action: "access.denied", Target: "key:" + r.who.Key, Tenant: r.who.Tenant,
+		Outcome: string(spec.CodeForbidden), Message: doing})
+	return &spec.Error{Code: spec.CodeForbidden, Message: "The key is limited to some models, regions, endpoints or addresses, and so may not " + doing + ": that would not be limited.",
+		Hint: "Use a session, or a key without such limits."}
+}
+
 // covered refuses to give away, or to act on, more than the caller has.
 func (r *request) covered(other access.Grants, doing string) error {
 	missing, ok := r.who.Covers(other)

@@ -145,11 +145,35 @@ func (r *request) mayGiveKey(k *wire.APIKey) error {
 		return nil
 	}
 	f := &form{}
+	within(f, mine, k)
 	narrower(f, "models", mine.GetModels(), k.GetModels(), access.Match[string])
 	narrower(f, "regions", mine.GetRegions(), k.GetRegions(), func(have, want string) bool { return have == want })
 	narrower(f, "endpoints", mine.GetEndpoints(), k.GetEndpoints(), access.Match[string])
 	narrower(f, "addresses", mine.GetAddresses(), k.GetAddresses(), inside)
 	return f.err()
+}
+
+// mayTakeOver refuses to change or rotate a key by which more can be done than by
+// whoever does that: its text, or what it loses an owner by, would be as good as
+// what is bound to it. An owner that it has does not count: it can be taken away.
+func (r *request) mayTakeOver(k *wire.APIKey) error {
+	if err := r.covered(r.g.keys.GrantsOf(access.KindKey+":"+k.GetId()), "change or rotate a key that has it"); err != nil {
+		return err
+	}
+	return r.mayGiveKey(k)
+}
+
+// within wants a key to last no longer, and to be let in no more often, than the
+// key by which it is made or changed.
+func within(f *form, own, given *wire.APIKey) {
+	if end := own.GetExpiresMs(); end > 0 {
+		f.check(given.GetExpiresMs() > 0 && given.GetExpiresMs() <= end, "ttl_seconds",
+			"goes beyond the key in use, which ends at "+time.UnixMilli(end).UTC().Format(time.RFC3339))
+	}
+	if most := own.GetRequestsPerMinute(); most > 0 {
+		f.check(given.GetRequestsPerMinute() > 0 && given.GetRequestsPerMinute() <= most, "requests_per_minute",
+			"goes beyond the key in use, which is limited to "+strconv.FormatUint(uint64(most), 10))
+	}
 }
 
 // narrower wants each entry to be within one of the giver's own, where it has any.

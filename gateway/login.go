@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -183,6 +184,8 @@ func logout(r *request) error {
 	if r.who.Session == "" {
 		return &spec.Error{Code: spec.CodeInvalidRequest, Message: "An API key has no session to end.", Hint: "Revoke the key with DELETE /admin/v1/keys/ID, or send the session's access token."}
 	}
+	// The same Idempotency-Key in another session of the user is another write.
+	r.counts = slices.Concat(r.counts, []byte{0}, []byte(r.who.Session))
 	if ask.Everywhere != nil && *ask.Everywhere {
 		return r.endAll(r.who.User, "logged out everywhere")
 	}

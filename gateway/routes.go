@@ -22,6 +22,7 @@ type request struct {
 	who *auth.Principal
 
 	form    []byte // an admin operation's body, once it is decoded
+	counts  []byte // what of that tells the write from others
 	write   string // id of the request as a write, once it is made
 	command int    // how many commands it has written
 	decided uint64 // index of the state by which it was let in

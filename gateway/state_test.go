@@ -42,6 +42,7 @@ type state struct {
 	barriers    int
 	barrier     func(context.Context) error // nil: at once
 	fn          func(gateway.Change)
+	refuse      func(*wire.Command) spec.Code // nil: nothing is
 }
 
 func newState() *state {
@@ -78,6 +79,12 @@ func (s *state) Propose(_ context.Context, c *wire.Command) (*wire.Result, error
 		old = proto.Clone(old).(*wire.Result)
 		old.Replayed = true
 		return old, nil
+	}
+	if s.refuse != nil {
+		if code := s.refuse(c); code != "" {
+			s.mu.Unlock()
+			return &wire.Result{Code: string(code), Message: "refused"}, nil
+		}
 	}
 	s.index++
 	res := &wire.Result{Index: s.index}

@@ -61,6 +61,10 @@ func ParseAddress(text string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
+// Confined tells whether the principal is a key that is narrowed to some models,
+// regions, endpoints or addresses.
+func (p *Principal) Confined() bool { return p.confines != nil }
+
 // CheckEndpoint tells what is wrong with a pattern of paths.
 func CheckEndpoint(pattern string) error {
 	if len(pattern) > 200 || !strings.HasPrefix(pattern, "/") || strings.ContainsFunc(pattern, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '?' || c == '#' }) {
