@@ -16,6 +16,16 @@ func droppedRevoke(k *wire.APIKey) bool {
 	return mutant.On(mutant.DroppedRevoke) && k.GetRevokedMs() != 0
 }
 
+// droppedEnd does the same for sessions, and for bindings of roles.
+func (g *Gateway) droppedEnd(r Ref) bool {
+	if !mutant.On(mutant.DroppedRevoke) {
+		return false
+	}
+	s, _ := g.cfg.State.Session(r.ID)
+	_, bound := g.cfg.State.Binding(r.ID)
+	return r.Kind == KindSession && s.GetRevokedMs() != 0 || r.Kind == KindBinding && !bound
+}
+
 // staleFor is how long a page is shown again.
 const staleFor = 4 * time.Second
 

@@ -102,6 +102,9 @@ func (g *Gateway) followRecords(records []Ref) {
 // followAccess takes over a record of who may do what.
 func (g *Gateway) followAccess(r Ref) {
 	s := g.cfg.State
+	if g.droppedEnd(r) {
+		return
+	}
 	switch r.Kind {
 	case KindTenant:
 		took(s.Tenant, r.ID, g.keys.PutTenant, g.keys.RemoveTenant)

@@ -20,7 +20,7 @@ const (
 	DoubleDispatch   Name = "double-dispatch"   // a request is served twice
 	AckBeforeSync    Name = "ack-before-sync"   // a write is acknowledged before it is on disk
 	StaleRead        Name = "stale-read"        // an answer claims a newer state than it was made from
-	DroppedRevoke    Name = "dropped-revoke"    // a revocation is not taken over
+	DroppedRevoke    Name = "dropped-revoke"    // the end of a key, a session or a binding is not taken over
 )
 
 var chosen = strings.Split(os.Getenv(Variable), ",")
