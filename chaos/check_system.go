@@ -12,12 +12,12 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// A write to a deployment's register, as the model sees it.
+// A write to a register, as the model sees it.
 type registerInput struct{ op, value string }
 
 type registerOutput struct{ result, value string }
 
-// registerModel is one deployment's register: "" where it is absent, else what
+// registerModel is one deployment's or role's register: "" where it is absent, else what
 // was put. A put succeeds whatever was there, a removal only where something was.
 var registerModel = porcupine.Model{
 	Init: func() any { return "" },
@@ -38,7 +38,7 @@ var registerModel = porcupine.Model{
 	DescribeState:     func(state any) string { return state.(string) },
 }
 
-// registerHistories groups what was done to each deployment, as
+// registerHistories groups what was done to each register, as
 // registryHistories does for keys.
 func registerHistories(ops []Op) map[string][]porcupine.Operation {
 	out := map[string][]porcupine.Operation{}
@@ -55,24 +55,24 @@ func registerHistories(ops []Op) map[string][]porcupine.Operation {
 	return out
 }
 
-// checkRegisters asks of each deployment what checkRegistry asks of each key.
+// checkRegisters asks of each register what checkRegistry asks of each key.
 func checkRegisters(e *Evidence) Verdict {
-	v := Verdict{Check: CheckRegisters, Promise: "operations on deployments are linearizable: some order of them explains every answer"}
+	v := Verdict{Check: CheckRegisters, Promise: "operations on each record (a deployment, a role) are linearizable: some order of them explains every answer"}
 	histories := registerHistories(e.Ops)
 	for _, name := range slices.Sorted(maps.Keys(histories)) {
 		h := histories[name]
 		v.Looked += len(h)
 		switch porcupine.CheckOperationsTimeout(registerModel, h, registryLimit) {
 		case porcupine.Illegal:
-			v.breach(time.Duration(h[0].Call), name, "no order of the %d operations on deployment %s explains their answers: %s", len(h), name, toldOf(e.Ops, name))
+			v.breach(time.Duration(h[0].Call), name, "no order of the %d operations on %s explains their answers: %s", len(h), name, toldOf(e.Ops, name))
 		case porcupine.Unknown:
-			v.breach(time.Duration(h[0].Call), name, "deployment %s could not be judged within %v", name, registryLimit)
+			v.breach(time.Duration(h[0].Call), name, "%s could not be judged within %v", name, registryLimit)
 		}
 	}
 	return v
 }
 
-// toldOf lists the operations on a deployment, for people.
+// toldOf lists the operations on a register, for people.
 func toldOf(ops []Op, name string) string {
 	var b bytes.Buffer
 	for _, o := range ops {

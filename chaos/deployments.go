@@ -28,28 +28,30 @@ func (r *registry) at(w way) map[string]string {
 // put makes the deployment what value says. It has no replicas: it is a record alone.
 func (r *registry) put(ctx context.Context, nodes func() node, name, value string, client int) Op {
 	body := map[string]any{"engine": "external", "options": map[string]string{"value": value}, "replicas": 0}
-	return r.change(ctx, nodes, Op{Op: OpPut, Client: client, Key: name, Value: value}, http.MethodPut, body)
+	return r.insist(ctx, nodes, Op{Op: OpPut, Client: client, Key: name, Value: value}, http.MethodPut, deploymentPath(name), body)
 }
 
 func (r *registry) drop(ctx context.Context, nodes func() node, name string, client int) Op {
-	return r.change(ctx, nodes, Op{Op: OpDrop, Client: client, Key: name}, http.MethodDelete, nil)
+	return r.insist(ctx, nodes, Op{Op: OpDrop, Client: client, Key: name}, http.MethodDelete, deploymentPath(name), nil)
 }
+
+func deploymentPath(name string) string { return "/admin/v1/deployments/" + url.PathEscape(name) }
 
 // insistence is how often a write without a clear outcome is sent again.
 const insistence = 4
 
-// change sends a write, and sends it again, elsewhere and under the same
+// insist sends a write, and sends it again, elsewhere and under the same
 // idempotency key, while its outcome is unknown: however often it came through,
 // it was one write, between the first call and the last answer.
-func (r *registry) change(ctx context.Context, nodes func() node, o Op, method string, body any) Op {
+func (r *registry) insist(ctx context.Context, nodes func() node, o Op, method, path string, body any) Op {
 	headers := map[string]string{"Idempotency-Key": rand.Text()}
 	o.Begin, o.Result = r.history.Now(), Unknown
 	for try := 0; try <= insistence && ctx.Err() == nil; try++ {
 		n := nodes()
 		o.Node = n.ID
-		p := r.send(ctx, n, n.key, method, "/admin/v1/deployments/"+url.PathEscape(o.Key), body, headers)
+		p := r.send(ctx, n, n.key, method, path, body, headers)
 		result := p.of()
-		if p.code == "not_found" {
+		if p.code == "not_found" && !(o.What == whatRole && o.Op == OpPut) { // what a role's put was to replace is gone: it did nothing
 			result = Absent
 		}
 		o.Code = p.code

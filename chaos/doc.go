@@ -5,7 +5,10 @@
 // the history is what was seen, a checker judges it.
 //
 // `lotabots chaos run` calls Run; e2e calls System, which writes and reads the
-// cluster's records alone while leaders are killed, and cmd/failover calls
-// Failover, which measures how long that stops them. The package drives processes
-// from outside: it imports node/dev, node/client and node/config, and no room.
+// cluster's records alone while leaders are killed, and Access, which watches who
+// is let in while keys, roles and sessions come and go. cmd/failover calls
+// Failover, which measures how long a dead leader stops writes, and cmd/revocation
+// Revocation, which measures how soon every node refuses a revoked key. The package
+// drives processes from outside: it imports node/dev, node/client and node/config,
+// and no room.
 package chaos

@@ -20,12 +20,19 @@ const (
 	OpFault  = "fault"  // from the blow until the cluster is whole again
 	OpWrite  = "write"  // the probe after a kill: from the blow until a write succeeded
 	OpWhole  = "whole"  // from the end of a fault, its node up, until the cluster was whole again
+	OpHeld   = "held"   // a fault from when the blow had fallen until just before its end began
+
+	OpChange  = "change"  // of a key
+	OpRefresh = "refresh" // of a session, by its newest refresh token
+	OpReuse   = "reuse"   // of a session's refresh token that was exchanged before
+	OpEndAll  = "end all" // of a user's sessions; Key is the user
 )
 
 // Results of operations on keys and deployments.
 const (
 	Live    = "live"
-	Revoked = "revoked"
+	Revoked = "revoked" // and, of a use, denied
+	Closed  = "closed"  // of a use: the node's copy of the state is too old to let anybody in
 	Absent  = "absent"
 	Done    = "done"    // of writes, and of reads of deployments: acknowledged
 	Refused = "refused" // answered with an error that says that nothing was done
@@ -53,14 +60,16 @@ type Op struct {
 	Op       string        `json:"op"`
 	Client   int           `json:"client"`
 	Node     string        `json:"node"`            // that was asked, or hit
-	Key      string        `json:"key,omitempty"`   // id of a key, or name of a deployment
-	Value    string        `json:"value,omitempty"` // of a deployment: that was put, or was there
+	What     string        `json:"what,omitempty"`  // in the test of access: what Key is of
+	Key      string        `json:"key,omitempty"`   // id of a key or session, name of a deployment or role, user and role of a binding
+	Value    string        `json:"value,omitempty"` // that was put, or was there; of a binding: its id
 	Begin    time.Duration `json:"begin_ns"`
 	End      time.Duration `json:"end_ns"`
 	Result   string        `json:"result"`
 	Code     string        `json:"code,omitempty"` // of the error
 	Detail   string        `json:"detail,omitempty"`
 	Lagging  []string      `json:"lagging,omitempty"`    // of a revocation: nodes that have not told
+	Closing  closings      `json:"closing_ns,omitempty"` // of a revocation: the same, and when they refuse
 	Served   string        `json:"served,omitempty"`     // of inference: node that served
 	Attempts int           `json:"attempts,omitempty"`   // of inference, as told
 	Request  string        `json:"request_id,omitempty"` // of inference
@@ -69,6 +78,9 @@ type Op struct {
 	Finished int           `json:"finished,omitempty"` // of inference by the mock: how often it was answered to the end
 	Kind     Kind          `json:"kind,omitempty"`     // of a fault
 }
+
+// closings says when nodes that may not know of a revocation refuse at the latest.
+type closings map[string]time.Duration
 
 // A History collects operations from many goroutines.
 type History struct {
@@ -82,6 +94,9 @@ func NewHistory() *History { return &History{start: time.Now()} }
 
 // Now is the time on the history's clock.
 func (h *History) Now() time.Duration { return time.Since(h.start) }
+
+// at is a moment of the machine's clock on the history's.
+func (h *History) at(ms int64) time.Duration { return time.UnixMilli(ms).Sub(h.start) }
 
 // Add writes down an operation.
 func (h *History) Add(o Op) {

@@ -41,6 +41,11 @@ func (r *registry) call(ctx context.Context, n node, key, method, path string, b
 func (r *registry) send(ctx context.Context, n node, key, method, path string, body any, headers map[string]string) reply {
 	ctx, cancel := context.WithTimeout(ctx, keyPatience)
 	defer cancel()
+	return r.sendWithin(ctx, n, key, method, path, body, headers)
+}
+
+// sendWithin is send with the patience of ctx. An empty key sends none.
+func (r *registry) sendWithin(ctx context.Context, n node, key, method, path string, body any, headers map[string]string) reply {
 	var sent io.Reader
 	if body != nil {
 		raw, err := json.Marshal(body)
@@ -53,7 +58,9 @@ func (r *registry) send(ctx context.Context, n node, key, method, path string, b
 	if err != nil {
 		return reply{err: err}
 	}
-	request.Header.Set("Authorization", "Bearer "+key)
+	if key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
+	}
 	if sent != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}

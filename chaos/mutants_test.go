@@ -107,3 +107,30 @@ func TestReleaseHasNoMutant(t *testing.T) {
 		t.Errorf("the mutant build has only %v of %v: this test could not fail", found, traces)
 	}
 }
+
+// TestAccessCatchesRevocationsThatAreDropped: of keys, of sessions and of roles.
+func TestAccessCatchesRevocationsThatAreDropped(t *testing.T) {
+	binary := built(t, "LOTABOTS_MUTANT_BIN", "../bin/lotabots-mutant")
+	missed := map[string]bool{whatKey: true, whatSession: true, whatBinding: true}
+	for seed := int64(1); seed <= chances && len(missed) > 0; seed++ {
+		r, err := Access(t.Context(), AccessConfig{Seed: seed, Binary: binary, Nodes: 3, Duration: 8 * time.Second, MaxAge: 2 * time.Second,
+			Limits: Limits{Writable: 10 * time.Second, Settle: 45 * time.Second}, Env: []string{traces[0] + "=dropped-revoke"}, Out: t.Output()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Cluster != "" {
+			_ = os.RemoveAll(r.Cluster)
+		}
+		for _, v := range r.Verdict(CheckShut).Violations {
+			for what := range missed {
+				if strings.Contains(v.Text, "lets "+what+" ") {
+					t.Logf("seed %d: %s", seed, v.Text)
+					delete(missed, what)
+				}
+			}
+		}
+	}
+	if len(missed) > 0 {
+		t.Errorf("not caught with %d seeds: %v", chances, missed)
+	}
+}

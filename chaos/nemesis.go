@@ -20,6 +20,7 @@ type nemesis struct {
 	wanted   map[string]int // ready instances of a whole cluster, by deployment
 	limits   Limits
 	say      func(format string, args ...any)
+	before   func(ctx context.Context, f Fault) // called just before a fault is ended; nil: nothing
 }
 
 // run carries out the plan from the time begin on. Its error says that the
@@ -60,7 +61,14 @@ func (m *nemesis) inflict(ctx context.Context, f Fault) error {
 	if f.Kind == Kill && len(m.cluster.nodes) > 2 {
 		probe.Go(func() { m.probe(ctx, f.Node, begin) })
 	}
+	struck := m.history.Now()
 	sleep(ctx, f.Hold)
+	if m.before != nil {
+		m.before(ctx, f)
+	}
+	for _, i := range targets {
+		m.history.Add(Op{Op: OpHeld, Client: -1, Node: m.cluster.nodes[i].ID, Kind: f.Kind, Begin: struck, End: m.history.Now(), Result: Done, Detail: string(f.Direction)})
+	}
 	if f.Kind == Cut && ctx.Err() == nil && m.held() == held {
 		return fmt.Errorf("cutting node %s off for %v held nothing back: its links do not go through the relays", m.named(targets), f.Hold)
 	}

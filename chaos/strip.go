@@ -62,7 +62,7 @@ func quantile(times []time.Duration, q float64) time.Duration {
 func counts(ops []Op) map[string]int {
 	out := map[string]int{}
 	for _, o := range ops {
-		if o.Op != OpFault && o.Op != OpWhole {
+		if o.Op != OpFault && o.Op != OpWhole && o.Op != OpHeld {
 			out[o.Op+": "+o.Result]++
 		}
 	}

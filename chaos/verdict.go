@@ -12,6 +12,8 @@ type Evidence struct {
 	Mock   bool   // the mock engine's sightings are in the operations
 	Left   string // what was left behind at the end; empty: nothing
 	Failed string // why the run broke off; empty: it did not
+
+	MaxAge time.Duration // of the tenant in the test of access
 }
 
 // A Verdict is what one checker found.
@@ -44,6 +46,10 @@ const (
 	CheckRegisters = "registers"
 	CheckKept      = "kept"
 	CheckStates    = "states"
+
+	CheckAccess = "access"
+	CheckShut   = "shut"
+	CheckCutOff = "cut off"
 )
 
 // Judge runs every checker.

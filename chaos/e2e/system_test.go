@@ -30,7 +30,7 @@ func TestNothingIsLost(t *testing.T) {
 				t.Fatal(err)
 			}
 			if dir := os.Getenv("LOTABOTS_SYSTEM_REPORT"); dir != "" {
-				keep(t, filepath.Join(dir, fmt.Sprintf("system-%d.jsonl", nodes)), report)
+				keep(t, filepath.Join(dir, fmt.Sprintf("system-%d.jsonl", nodes)), report.History)
 			}
 			for _, v := range report.Verdicts {
 				t.Logf("%-10s looked at %6d, %d violations: %s", v.Check, v.Looked, len(v.Violations), v.Promise)
@@ -46,14 +46,14 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
-func keep(t *testing.T, name string, report *chaos.SystemReport) {
+func keep(t *testing.T, name string, ops []chaos.Op) {
 	t.Helper()
 	f, err := os.Create(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := chaos.WriteOps(f, report.History); err != nil {
+	if err := chaos.WriteOps(f, ops); err != nil {
 		t.Error(err)
 	}
 }
