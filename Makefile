@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race bench bench-gateway bench-storage bench-failover bench-feed bench-auth e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race bench bench-gateway bench-storage bench-failover bench-revocation bench-feed bench-auth e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -61,6 +61,9 @@ bench-gateway: build ## what a request costs through LotaBots, next to a bare fa
 
 bench-failover: build ## how long nothing can be written when the leader is killed, and when it hands over
 	@go run ./chaos/cmd/failover -binary bin/lotabots
+
+bench-revocation: build ## how soon every node of five refuses a revoked key, next to how soon a new one is let in
+	@go run ./chaos/cmd/revocation -binary bin/lotabots
 
 bench-auth: ## what it takes to check one of 1,000,000 API keys, a token, a permission (2 GB of memory)
 	@go run ./node/bench/auth

@@ -47,6 +47,13 @@ func newHTTP() *http.Client {
 	}}
 }
 
+// keepingHTTP keeps its connections, so that what a request takes is the node's part of it.
+func keepingHTTP(nodes int) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		MaxIdleConns: 4 * nodes, MaxIdleConnsPerHost: 4, DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
+	}}
+}
+
 // infer asks a question of the node and writes down how it ended.
 func infer(ctx context.Context, h *History, web *http.Client, n node, q question, client int) Op {
 	ctx, cancel := context.WithTimeout(ctx, patience)
