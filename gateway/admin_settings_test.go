@@ -13,7 +13,9 @@ func TestTenantsAndSettings(t *testing.T) {
 		status     int
 	}{
 		{"/admin/v1/tenants/acme", `{"name":"Acme","auth_max_age_seconds":60}`, 200},
-		{"/admin/v1/tenants/acme", `{"name":"Acme & Co","auth_max_age_seconds":-1}`, 200},
+		{"/admin/v1/tenants/acme", `{"name":"Acme & Co","auth_max_age_seconds":-1}`, 400},
+		{"/admin/v1/tenants/acme", `{"name":"Acme","auth_max_age_seconds":0}`, 200},
+		{"/admin/v1/tenants/acme", `{"name":"Acme & Co"}`, 200}, // and stays strict
 		{"/admin/v1/tenants/-bad", `{}`, 400},
 		{"/admin/v1/tenants/" + strings.Repeat("a", 101), `{}`, 400},
 		{"/admin/v1/tenants/acme", `{"name":"` + strings.Repeat("a", 257) + `"}`, 400},
@@ -38,8 +40,14 @@ func TestTenantsAndSettings(t *testing.T) {
 			Age      int64 `json:"auth_max_age_seconds"`
 		}
 	}
-	if err := json.Unmarshal([]byte(body), &tenants); err != nil || len(tenants.Data) != 1 || tenants.Data[0].Name != "Acme & Co" || tenants.Data[0].Age != -1 {
+	if err := json.Unmarshal([]byte(body), &tenants); err != nil || len(tenants.Data) != 1 || tenants.Data[0].Name != "Acme & Co" || tenants.Data[0].Age != 0 {
 		t.Errorf("%s, %v", body, err)
+	}
+	if kept := r.state.tenants["acme"].GetAuthMaxAgeS(); kept != -1 {
+		t.Errorf("the record of a strict tenant has %d", kept)
+	}
+	if _, body := r.do(r.admin, "PUT", "/admin/v1/tenants/fresh", `{}`); !strings.Contains(body, `"auth_max_age_seconds":900`) || r.state.tenants["fresh"].GetAuthMaxAgeS() != 0 {
+		t.Errorf("a new tenant: %s", body)
 	}
 	_, body = r.do(r.admin, "GET", "/admin/v1/settings", "")
 	if !strings.Contains(body, `{"name":"colour","value":""}`) || strings.Contains(body, "cluster/one") || strings.Contains(body, "taken over") {

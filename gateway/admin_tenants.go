@@ -1,8 +1,11 @@
 package gateway
 
 import (
+	"time"
+
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/access"
+	"github.com/lotabots/lotabots/gateway/auth"
 )
 
 // Bounds of what tenants hold.
@@ -20,7 +23,24 @@ type tenantView struct {
 }
 
 func viewTenant(t *wire.Tenant) tenantView {
-	return tenantView{ID: t.GetId(), Name: t.GetName(), AuthMaxAge: t.GetAuthMaxAgeS(), CreatedMS: t.GetCreatedMs()}
+	return tenantView{ID: t.GetId(), Name: t.GetName(), AuthMaxAge: shownAge(t.GetAuthMaxAgeS()), CreatedMS: t.GetCreatedMs()}
+}
+
+// The record cannot tell 0 from unset: there 0 is the default, and a negative
+// number is strict. Here 0 is strict.
+
+func shownAge(kept int64) int64 {
+	if kept == 0 {
+		return int64(auth.DefaultMaxAge / time.Second)
+	}
+	return max(0, kept)
+}
+
+func keptAge(asked int64) int64 {
+	if asked == 0 {
+		return -1
+	}
+	return asked
 }
 
 func listTenants(r *request) error {
@@ -43,7 +63,7 @@ func listTenants(r *request) error {
 func putTenant(r *request) error {
 	var ask struct {
 		Name       string `json:"name"`
-		AuthMaxAge int64  `json:"auth_max_age_seconds"`
+		AuthMaxAge *int64 `json:"auth_max_age_seconds"` // nil: as it is
 	}
 	id := r.param("name")
 	f, err := r.decode(&ask)
@@ -52,11 +72,14 @@ func putTenant(r *request) error {
 	}
 	f.check(nameForm.MatchString(id) && len(id) <= maxTenantID, "name", "must be 1 to 100 of letters, digits, '.', '_', ':' and '-', beginning with a letter or digit")
 	f.check(len(ask.Name) <= maxLabel, "name", "must have at most 256 bytes")
-	f.check(ask.AuthMaxAge <= maxAuthAge, "auth_max_age_seconds", "must be at most 31536000, which is a year")
+	f.check(ask.AuthMaxAge == nil || *ask.AuthMaxAge >= 0 && *ask.AuthMaxAge <= maxAuthAge, "auth_max_age_seconds", "must be a number from 0, which is strict, to 31536000, which is a year")
 	if err := f.err(); err != nil {
 		return err
 	}
-	t := &wire.Tenant{Id: id, Name: ask.Name, AuthMaxAgeS: ask.AuthMaxAge}
+	t := &wire.Tenant{Id: id, Name: ask.Name}
+	if t.AuthMaxAgeS, err = r.authMaxAge(id, ask.AuthMaxAge); err != nil {
+		return err
+	}
 	if _, err := r.propose(&wire.Command{Body: &wire.Command_PutTenant{PutTenant: &wire.PutTenant{Tenant: t}}}); err != nil {
 		return err
 	}
@@ -64,6 +87,21 @@ func putTenant(r *request) error {
 		t.CreatedMs = now.GetCreatedMs()
 	}
 	return r.json(200, viewTenant(t))
+}
+
+// authMaxAge is what the record of the tenant is to have: what is asked for, or what
+// it has in the newest state. An old copy must not make a strict tenant a lax one.
+func (r *request) authMaxAge(id string, asked *int64) (int64, error) {
+	if asked != nil {
+		return keptAge(*asked), nil
+	}
+	if r.g.cfg.Barrier != nil {
+		if _, err := r.barrier(); err != nil {
+			return 0, err
+		}
+	}
+	now, _ := r.g.cfg.State.Tenant(id)
+	return now.GetAuthMaxAgeS(), nil
 }
 
 // removeTenant removes a tenant that owns nothing any more.

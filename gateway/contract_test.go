@@ -86,7 +86,7 @@ var samples = []sample{
 	{"POST", "/admin/v1/keys/none/rotate", `{}`, 404, false},
 	{"DELETE", "/admin/v1/keys/infxxxx", "", 200, false},
 	{"DELETE", "/admin/v1/keys/none", "", 404, false},
-	{"PUT", "/admin/v1/tenants/acme", `{"name":"Acme","auth_max_age_seconds":-1}`, 200, false},
+	{"PUT", "/admin/v1/tenants/acme", `{"name":"Acme","auth_max_age_seconds":0}`, 200, false},
 	{"DELETE", "/admin/v1/tenants/acme", "", 200, false},
 	{"DELETE", "/admin/v1/tenants/acme", "", 404, false},
 	{"PUT", "/admin/v1/tenants/acme", `{"nome":"Acme","auth_max_age_seconds":"x"}`, 400, true},

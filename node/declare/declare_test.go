@@ -23,7 +23,7 @@ memory_bytes: 18446744073709551615
 ---
 kind: tenant
 id: acme
-auth_max_age_seconds: -1
+auth_max_age_seconds: 0
 ---
 # nothing here
 ---
@@ -44,7 +44,7 @@ func parse(t *testing.T, text string) []Document {
 func TestParse(t *testing.T) {
 	got := Sort(parse(t, cluster))
 	want := []Document{
-		{"tenant", "acme", map[string]any{"name": "", "auth_max_age_seconds": int64(-1)}},
+		{"tenant", "acme", map[string]any{"name": "", "auth_max_age_seconds": int64(0)}},
 		{"setting", "colour", map[string]any{"value": "1e3"}},
 		{"deployment", "chat", map[string]any{"tenant": "", "model": "tiny", "engine": "embedded", "options": map[string]string{"batch": "512", "flash": "on"},
 			"replicas": uint64(2), "min_per_region": uint64(0), "regions": []string{"north", "south"}, "context": uint64(0), "slots": uint64(0), "memory_bytes": uint64(1<<64 - 1)}},
@@ -54,6 +54,17 @@ func TestParse(t *testing.T) {
 	}
 	if docs := parse(t, ""); len(docs) != 0 {
 		t.Errorf("nothing: %v", docs)
+	}
+}
+
+func TestHowOldTheStateMayBe(t *testing.T) {
+	if got := parse(t, "kind: tenant\nid: acme\n")[0].Fields["auth_max_age_seconds"]; got != int64(900) {
+		t.Errorf("without a word: %v", got)
+	}
+	for _, age := range []string{"-1", "31536001"} {
+		if _, err := Parse([]byte("kind: tenant\nid: acme\nauth_max_age_seconds: " + age + "\n")); err == nil || !strings.Contains(err.Error(), "from 0, which is strict, to a year") {
+			t.Errorf("%s: %v", age, err)
+		}
 	}
 }
 
@@ -151,7 +162,7 @@ func anyDocument(kind Kind) *rapid.Generator[Document] {
 				}
 				d.Fields[f.Name] = rapid.Uint64Range(0, most).Draw(t, f.Name)
 			case int64:
-				d.Fields[f.Name] = rapid.Int64Range(-1<<62, maxAge).Draw(t, f.Name)
+				d.Fields[f.Name] = rapid.Int64Range(0, maxAge).Draw(t, f.Name)
 			case []string:
 				d.Fields[f.Name] = rapid.SliceOfNDistinct(texts.Filter(func(s string) bool { return s != "" && len(s) <= maxRegion }), 0, 3, rapid.ID).Draw(t, f.Name)
 			case map[string]string:

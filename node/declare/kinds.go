@@ -47,7 +47,7 @@ func Kinds() []Kind {
 	return []Kind{
 		{Name: "tenant", ID: "id", path: "/admin/v1/tenants", check: checkTenant, Fields: []Field{
 			{Name: "name", Default: "", Help: "for people"},
-			{Name: "auth_max_age_seconds", Default: int64(0), Help: "how old a gateway's copy of the state may be to let its keys in; 0: 900 s, negative: strict"},
+			{Name: "auth_max_age_seconds", Default: int64(900), Help: "how old a gateway's copy of the state may be to let its keys in; 0: strict"},
 		}},
 		{Name: "setting", ID: "name", path: "/admin/v1/settings", check: checkSetting, Fields: []Field{
 			{Name: "value", Default: "", Help: "of the whole cluster"},
@@ -138,8 +138,8 @@ func checkTenant(d Document, bad func(field, reason string)) {
 	if len(text(d, "name")) > maxLabel {
 		bad("name", "must have at most 256 bytes")
 	}
-	if d.Fields["auth_max_age_seconds"].(int64) > maxAge {
-		bad("auth_max_age_seconds", "must be at most a year")
+	if age := d.Fields["auth_max_age_seconds"].(int64); age < 0 || age > maxAge {
+		bad("auth_max_age_seconds", "must be from 0, which is strict, to a year")
 	}
 }
 

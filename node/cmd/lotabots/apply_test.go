@@ -86,7 +86,7 @@ tenant: acme
 kind: tenant
 id: acme
 name: "Acme\u2028 & Söhne"
-auth_max_age_seconds: -1
+auth_max_age_seconds: 0
 ---
 kind: setting
 name: ui/colour
