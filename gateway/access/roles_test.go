@@ -21,7 +21,7 @@ var gives = map[Verb]string{
 	ClusterRead:      "c     c     c        -         c      c",
 	ClusterDrain:     "c     c     c        -         -      -",
 	ClusterLead:      "c     c     c        -         -      -",
-	ClusterBackup:    "c     c     c        -         -      -",
+	ClusterBackup:    "c     c     -        -         -      -",
 	ClusterReload:    "c     c     c        -         -      -",
 	TokensRead:       "c     c     -        -         c      c",
 	TokensWrite:      "c     c     -        -         -      -",
