@@ -141,8 +141,10 @@ func (r *request) credential() string {
 
 // regions is where the request may be served: where the deployment and the key
 // both allow it; empty: anywhere.
-func (r *request) regions(d *deployment) ([]string, error) {
-	own, theirs := r.who.Regions(), d.GetRegions()
+func (r *request) regions(d *deployment) ([]string, error) { return regionsOf(r.who, d) }
+
+func regionsOf(who *auth.Principal, d *deployment) ([]string, error) {
+	own, theirs := who.Regions(), d.GetRegions()
 	switch {
 	case len(own) == 0:
 		return theirs, nil

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -67,7 +69,7 @@ func canI(r *request) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	if ask.Tenant == nil && (to.Kind == access.KindModel || to.Kind == access.KindDeployment) {
+	if ask.Tenant == nil && to.Kind == access.KindDeployment {
 		if d := r.g.catalog.find([]byte(to.Name)); d != nil && r.who.Sees(d.GetTenant()) {
 			to.Tenant = d.GetTenant()
 		}
@@ -78,7 +80,64 @@ func canI(r *request) error {
 			return err
 		}
 	}
-	return r.json(200, who.Explain(access.Verb(ask.Verb), to))
+	return r.json(200, r.decision(who, info.Verb, to))
+}
+
+// decision is what a request of that principal would meet with: what gives the verb,
+// and whether there is the model, and what narrows a key to others.
+func (r *request) decision(who *auth.Principal, v access.Verb, to access.Resource) access.Decision {
+	var d *deployment
+	of := to.Kind == access.KindModel && (v == access.Infer || v == access.ModelsList)
+	if of {
+		d = r.g.catalog.find([]byte(to.Name))
+		if d != nil && (!who.Sees(d.GetTenant()) || !r.who.Sees(d.GetTenant())) {
+			d = nil
+		}
+		if d != nil {
+			to.Tenant = d.GetTenant()
+		}
+	}
+	out := r.explained(who, v, to)
+	if !of || !out.Allowed || strings.Contains(to.Name, "*") {
+		return out
+	}
+	refuse := func(text string) access.Decision {
+		out.Allowed, out.By, out.Text = false, nil, text
+		return out
+	}
+	if d == nil {
+		return refuse("There is no model " + strconv.Quote(clip(to.Name, 100)) + ": a request for it is answered by " + string(spec.CodeModelNotFound) + ".")
+	}
+	if own := who.Models(); len(own) > 0 && !who.Lists(d.GetName(), d.GetTenant()) {
+		return refuse("The key is limited to the models " + join(own) + ".")
+	}
+	var far *spec.Error
+	if _, err := regionsOf(who, d); v == access.Infer && errors.As(err, &far) {
+		return refuse(far.Message)
+	}
+	return out
+}
+
+// explained tells of another principal by those bindings alone that the caller may
+// know of.
+func (r *request) explained(who *auth.Principal, v access.Verb, to access.Resource) access.Decision {
+	sees := func(tenant string) bool { return r.who.May(access.RolesRead, access.In(tenant)) }
+	if r.itself(who) || sees("") {
+		return who.Explain(v, to)
+	}
+	out := who.ExplainBy(v, to, sees)
+	if !out.Allowed {
+		out.Text += " Bindings that you may not see are left out."
+	}
+	return out
+}
+
+// itself tells whether the principal is the caller, or the user whose key the caller is.
+func (r *request) itself(who *auth.Principal) bool {
+	if who.Kind == auth.OfKey {
+		return who.Key == r.who.Key
+	}
+	return who.User == r.who.User
 }
 
 // subject is a user or key whose roles the caller may see.
@@ -90,7 +149,7 @@ func (r *request) subject(text string) (*auth.Principal, error) {
 		return nil, f.err()
 	}
 	who, ok := r.g.keys.Subject(text)
-	if ok && (text == "user:"+r.who.User || text == "key:"+r.who.Key || r.who.May(access.RolesRead, access.In(who.Tenant))) {
+	if ok && (r.itself(who) || r.who.May(access.RolesRead, access.In(who.Tenant))) {
 		return who, nil
 	}
 	if r.somewhere(access.RolesRead) {

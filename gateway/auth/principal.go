@@ -59,14 +59,20 @@ func (p *Principal) May(v access.Verb, to access.Resource) bool {
 
 // Explain is May with the reason.
 func (p *Principal) Explain(v access.Verb, to access.Resource) access.Decision {
+	return p.ExplainBy(v, to, func(string) bool { return true })
+}
+
+// ExplainBy is Explain by those bindings alone that are in tenants, "" for the whole
+// cluster, of which seen is true: for one who may not know of the others.
+func (p *Principal) ExplainBy(v access.Verb, to access.Resource, seen func(tenant string) bool) access.Decision {
 	s := p.table.now.Load()
-	d := s.ownGrants(p).Decide(v, to)
+	d := known(s.ownGrants(p), seen).Decide(v, to)
 	d.Subject = p.subject()
 	if !d.Allowed || p.Kind == OfSession || p.User == "" {
 		return d
 	}
 	g, ok := s.userGrants(p.User)
-	owners := g.Decide(v, to)
+	owners := known(*g, seen).Decide(v, to)
 	if owners.Allowed {
 		return d
 	}
@@ -77,6 +83,19 @@ func (p *Principal) Explain(v access.Verb, to access.Resource) access.Decision {
 	}
 	owners.Text = "The key's owner, user:" + p.User + ", may not do it: " + owners.Text
 	return owners
+}
+
+func known(g access.Grants, seen func(tenant string) bool) access.Grants {
+	var out []access.Grant
+	for _, grant := range g.List() {
+		if grant.Binding == "" || seen(grant.Tenant) {
+			out = append(out, grant)
+		}
+	}
+	if len(out) == len(g.List()) {
+		return g
+	}
+	return access.NewGrants(out...)
 }
 
 func (p *Principal) subject() string {
@@ -125,6 +144,15 @@ func (p *Principal) Sees(tenant string) bool {
 	}
 	g, _ := s.userGrants(p.User)
 	return g.Sees(tenant)
+}
+
+// Models is the patterns of models that the principal is limited to; empty: it is
+// not. It must not be changed.
+func (p *Principal) Models() []string {
+	if p.confines == nil {
+		return nil
+	}
+	return p.confines.models
 }
 
 // MaxAge is how old the state may be by which the principal is let in.
