@@ -85,6 +85,63 @@ func TestGuessedPasswordsAreHeldBack(t *testing.T) {
 	}
 }
 
+// TestGuessedKeysShutNobodyOutOfLoggingIn at the same address.
+func TestGuessedKeysShutNobodyOutOfLoggingIn(t *testing.T) {
+	r := newRig(t)
+	for i := range 20 {
+		r.do(fmt.Sprint("lb-guess-", i), "GET", "/v1/models", "")
+	}
+	if res, body := r.do("", "POST", "/auth/v1/login", `{"name":"u1-name","password":"correct horse u1"}`); res.StatusCode != 200 {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+}
+
+// TestTheSameBadKeyCountsOnce: a program that has a wrong one does not use up what
+// others at its address are free to try.
+func TestTheSameBadKeyCountsOnce(t *testing.T) {
+	r := newRig(t)
+	for i := range 30 {
+		if res, body := r.do("lb-typo", "GET", "/v1/models", ""); res.StatusCode != 401 {
+			t.Fatalf("attempt %d: %d %s", i, res.StatusCode, body)
+		}
+	}
+	if res, body := r.do("lb-another", "GET", "/v1/models", ""); res.StatusCode != 401 {
+		t.Errorf("another: %d %s", res.StatusCode, body)
+	}
+	if _, shown := r.do("", "GET", "/metrics", ""); !strings.Contains(shown, `lotabots_gateway_failed_attempts_total{code="invalid_api_key"} 31`) {
+		t.Errorf("all are told of: %s", grep(shown, "attempts"))
+	}
+}
+
+// TestAUserIsNotLockedOutByOthers: from where it has logged in it may, whatever the
+// world guesses; and its own guesses there are held back all the same.
+func TestAUserIsNotLockedOutByOthers(t *testing.T) {
+	r := newRig(t, func(c *gateway.Config) { c.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	login := func(password, from string) int {
+		res, _ := r.do("", "POST", "/auth/v1/login", `{"name":"U1-name","password":"`+password+`"}`, "X-Forwarded-For", from)
+		return res.StatusCode
+	}
+	r.state.users["u1"].Name = "U1-name"
+	if got := login("correct horse u1", "192.0.2.1"); got != 200 {
+		t.Fatal(got)
+	}
+	for i := range 120 {
+		login("guess", fmt.Sprint("198.51.100.", i))
+	}
+	if got := login("correct horse u1", "192.0.2.1"); got != 200 {
+		t.Errorf("from its own address: %d", got)
+	}
+	if got := login("correct horse u1", "192.0.2.2"); got != 429 {
+		t.Errorf("from another: %d", got)
+	}
+	for range 11 {
+		login("guess", "192.0.2.1")
+	}
+	if got := login("correct horse u1", "192.0.2.1"); got != 429 {
+		t.Errorf("from its own address, after guesses there: %d", got)
+	}
+}
+
 // TestClientAddresses: a header is believed of trusted proxies alone, from the right.
 func TestClientAddresses(t *testing.T) {
 	for _, c := range []struct {

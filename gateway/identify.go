@@ -86,11 +86,20 @@ func (r *request) refuse(text []byte, code spec.Code) error {
 	if code != spec.CodeInvalidKey && code != spec.CodeInvalidToken {
 		return e // who has the secret of what is not in force any more guesses nothing
 	}
-	if held := r.g.guard.Failed(subjects...); held > 0 {
+	count := r.g.guard.Failed
+	if r.g.bad.Has(text) { // the same again is no guess: somebody's program has a key that is none any more
+		count = r.g.guard.Held
+	} else {
+		r.g.bad.Put(text)
+	}
+	if held := count(subjects...); held > 0 {
 		return r.tooMany(held)
 	}
 	return e
 }
+
+// countAgain is after what time a credential that was refused counts once more.
+const countAgain = time.Minute
 
 // maxRequestID bounds what is taken over from the client.
 const maxRequestID = 128

@@ -63,8 +63,14 @@ func (r *request) login(ask spec.Login) (*spec.Granted, error) {
 	}
 	ask.From, ask.Agent = r.from(), r.agent()
 	name := "login/" + strings.ToLower(ask.Name)
-	here := []string{guard.Address(r.addr()), guard.Address(r.addr()) + " " + name}
-	if held := max(r.g.guard.Held(here...), r.g.names.Held(name)); held > 0 {
+	// Not the address alone: what guesses at keys there shuts nobody out.
+	at := guard.Address(r.addr()) + " "
+	here, home := []string{at + "login", at + name}, []byte(at+name)
+	held := r.g.guard.Held(here...)
+	if !r.g.from.Has(home) { // who comes from where the user has been is not held back for what others do
+		held = max(held, r.g.names.Held(name))
+	}
+	if held > 0 {
 		return nil, r.tooMany(held)
 	}
 	ctx, cancel := r.operate()
@@ -74,9 +80,14 @@ func (r *request) login(ask spec.Login) (*spec.Granted, error) {
 		r.g.guard.Failed(here...)
 		r.g.names.Failed(name)
 		r.failed("sessions.login", r.loginTarget(ask.Name), code)
+	} else if err == nil {
+		r.g.from.Put(home)
 	}
 	return granted, err
 }
+
+// welcome is how long a user's address is known as its own after a log-in.
+const welcome = 7 * 24 * time.Hour
 
 // loginTarget names a user that there is, and nothing that somebody may have typed
 // into the wrong field.

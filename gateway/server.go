@@ -32,9 +32,11 @@ type Gateway struct {
 	metrics *metrics
 	router  *router.Router
 	server  *fasthttp.Server
-	tracer  trace.Tracer // nil: nothing is traced
-	guard   *guard.Guard // of addresses, and of names and keys from there
-	names   *guard.Guard // of names to log in by, wherever from
+	tracer  trace.Tracer  // nil: nothing is traced
+	guard   *guard.Guard  // of addresses, and of names and keys from there
+	names   *guard.Guard  // of names to log in by, wherever from
+	bad     *guard.Memory // credentials that have been refused
+	from    *guard.Memory // names with the addresses from which they have logged in
 	notes   *guard.Notes
 	noted   atomic.Uint64 // writes of the gateway's own
 	uses    uses
@@ -56,7 +58,9 @@ func New(cfg Config) (*Gateway, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	g := &Gateway{cfg: cfg, keys: auth.New(cfg.ClusterID), guard: guard.New(guard.Limits{}, nil), names: guard.New(guard.Limits{Burst: 100}, nil), notes: guard.NewNotes(nil), table: balance.NewTable(cfg.Balance), tracer: tracer()}
+	g := &Gateway{cfg: cfg, keys: auth.New(cfg.ClusterID), table: balance.NewTable(cfg.Balance), tracer: tracer(),
+		guard: guard.New(guard.Limits{}, nil), names: guard.New(guard.Limits{Burst: 100}, nil), notes: guard.NewNotes(nil),
+		bad: guard.NewMemory(countAgain, 16<<10, nil), from: guard.NewMemory(welcome, 64<<10, nil)}
 	g.work, g.abandon = context.WithCancel(context.Background())
 	g.metrics = newMetrics(cfg.Registerer, g.table)
 	g.catalog = newCatalog(cfg.State)
