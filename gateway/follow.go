@@ -32,7 +32,7 @@ func (g *Gateway) reload() {
 	signing, _ := s.Secret(spec.SessionSigningSecret)
 	g.signed(g.keys.Load(auth.Records{
 		Keys:     every(func(cursor string) ([]*wire.APIKey, string) { return s.Keys("", cursor, mostPage) }),
-		Tenants:  every(func(cursor string) ([]*wire.Tenant, string) { return s.TenantsPage(cursor, mostPage) }),
+		Tenants:  g.aged(every(func(cursor string) ([]*wire.Tenant, string) { return s.TenantsPage(cursor, mostPage) })),
 		Users:    every(func(cursor string) ([]*wire.User, string) { return s.Users("", cursor, mostPage) }),
 		Roles:    every(func(cursor string) ([]*wire.AccessRole, string) { return s.Roles(cursor, mostPage) }),
 		Bindings: every(func(cursor string) ([]*wire.Binding, string) { return s.Bindings(cursor, mostPage) }),
@@ -41,6 +41,17 @@ func (g *Gateway) reload() {
 		Epoch:    g.epoch(),
 	}))
 	g.catalog.reload()
+}
+
+// aged notes each tenant's age on its way.
+func (g *Gateway) aged(all iter.Seq[*wire.Tenant]) iter.Seq[*wire.Tenant] {
+	return func(yield func(*wire.Tenant) bool) {
+		for t := range all {
+			if g.ages.put(t.GetId(), t); !yield(t) {
+				return
+			}
+		}
+	}
 }
 
 // every walks all pages.
@@ -107,6 +118,8 @@ func (g *Gateway) followAccess(r Ref) {
 	}
 	switch r.Kind {
 	case KindTenant:
+		t, _ := s.Tenant(r.ID)
+		g.ages.put(r.ID, t)
 		took(s.Tenant, r.ID, g.keys.PutTenant, g.keys.RemoveTenant)
 	case KindUser:
 		took(s.User, r.ID, g.keys.PutUser, g.keys.RemoveUser)

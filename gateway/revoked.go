@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/wire"
-	"github.com/lotabots/lotabots/gateway/auth"
 )
 
 // A revokedView answers what takes access away from somebody.
@@ -40,7 +39,8 @@ func (r *request) revoked(id, tenant string, res *wire.Result) revokedView {
 		return out
 	}
 	// A node that has not applied the write was cut off before now, at the latest:
-	// it lets nobody in once that is longer ago than the tenant allows.
+	// it lets nobody in once that is longer ago than the tenant allows, as far as that
+	// node knows.
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(r.g.work, catchUp)
 	defer cancel()
@@ -48,29 +48,10 @@ func (r *request) revoked(id, tenant string, res *wire.Result) revokedView {
 	if len(lagging) == 0 {
 		return out
 	}
-	closes := began.Add(r.g.maxAge(tenant)).UnixMilli()
+	closes := r.g.ages.closes(tenant, began).UnixMilli()
 	for _, n := range lagging {
 		out.Lagging = append(out.Lagging, string(n))
 		out.Closing = append(out.Closing, closing{string(n), closes})
 	}
 	return out
-}
-
-// maxAge is how old the state may be to let the tenant's credentials in; of no
-// tenant, the longest of all.
-func (g *Gateway) maxAge(tenant string) time.Duration {
-	if tenant != "" {
-		t, _ := g.cfg.State.Tenant(tenant)
-		return auth.MaxAgeOf(t)
-	}
-	longest := auth.DefaultMaxAge
-	for cursor := ""; ; {
-		page, next := g.cfg.State.TenantsPage(cursor, mostPage)
-		for _, t := range page {
-			longest = max(longest, auth.MaxAgeOf(t))
-		}
-		if cursor = next; cursor == "" {
-			return longest
-		}
-	}
 }

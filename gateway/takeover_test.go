@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -170,6 +171,45 @@ func TestAPasswordThatIsNotSetOpensNothing(t *testing.T) {
 		if id != "s1" && s.RevokedMs == 0 {
 			t.Errorf("session %s is open", id)
 		}
+	}
+}
+
+// TestClosingIsTrueAfterATenantIsMadeStrict: who was cut off before goes by the age
+// that was in force then.
+func TestClosingIsTrueAfterATenantIsMadeStrict(t *testing.T) {
+	r := newRig(t, func(c *gateway.Config) {
+		c.Applied = func(context.Context, uint64) []spec.NodeID { return []spec.NodeID{"n3"} }
+	})
+	closes := func(path string) time.Duration {
+		t.Helper()
+		var out struct {
+			Closing []struct {
+				Closes int64 `json:"closes_ms"`
+			}
+		}
+		_, body := r.do(r.admin, "DELETE", path, "")
+		if err := json.Unmarshal([]byte(body), &out); err != nil || len(out.Closing) != 1 {
+			t.Fatalf("%s, %v", body, err)
+		}
+		return time.Until(time.UnixMilli(out.Closing[0].Closes)).Round(10 * time.Second)
+	}
+	tenant := func(seconds int) {
+		t.Helper()
+		if res, body := r.do(r.admin, "PUT", "/admin/v1/tenants/t1", fmt.Sprintf(`{"auth_max_age_seconds":%d}`, seconds)); res.StatusCode != 200 {
+			t.Fatalf("%d %s", res.StatusCode, body)
+		}
+	}
+	for _, step := range []struct {
+		seconds int
+		want    time.Duration
+	}{{3600, time.Hour}, {0, time.Hour}, {60, time.Hour}, {7200, 2 * time.Hour}} {
+		tenant(step.seconds)
+		if got := closes("/admin/v1/keys/infxxxx"); got != step.want {
+			t.Errorf("with %d s: it closes after %v, want %v", step.seconds, got, step.want)
+		}
+	}
+	if got := closes("/admin/v1/users/u1"); got != 2*time.Hour {
+		t.Errorf("of any tenant: %v", got)
 	}
 }
 
