@@ -130,7 +130,7 @@ func (g *ground) giveUp(r *Recovery) []*wire.Command {
 		}
 	}
 	// Those that come back may be of an older build.
-	return ofLevel(consensus.Least(g.state.Nodes()), stamped(out, "recover", now))
+	return ofLevel(max(consensus.Least(g.state.Nodes()), uint32(g.state.Needs())), stamped(out, "recover", now))
 }
 
 func removal(id string) *wire.Command {

@@ -194,7 +194,7 @@ func (n *Node) startConsensus(ctx context.Context) error {
 	logs := raftlog.New(n.db)
 	n.raft, err = consensus.Open(consensus.Config{
 		ID: n.id, Port: n.port, Logs: logs, Stable: logs, Snapshots: n.taken, FSM: n.state,
-		Nodes: n.state.Nodes, Alive: n.fit, Address: n.heardAt, Authorise: n.authorise, MostVoters: n.mostVoters, Calm: n.calm,
+		Nodes: n.state.Nodes, Alive: n.fit, Address: n.heardAt, Authorise: n.authorise, MostVoters: n.mostVoters, Needs: n.state.Needs, Calm: n.calm,
 		Log: n.log, Registerer: n.metrics,
 	})
 	if err != nil {

@@ -48,6 +48,10 @@ type Config struct {
 	// before a leader has found it. May be nil.
 	Address func(spec.NodeID) (string, bool)
 
+	// Needs is the feature level of the newest command that the state machine has
+	// applied. Nil: 1.
+	Needs func() uint64
+
 	// MostVoters is how many servers may vote at most: 1, 3 or 5, and the same
 	// whoever leads. Nil: 5.
 	MostVoters func() int

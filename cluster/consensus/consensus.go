@@ -35,6 +35,8 @@ type Consensus struct {
 	asked  sync.WaitGroup // what waits for raft; none is added once ended
 	opened time.Time
 
+	moving sync.Mutex // held while the group is changed
+
 	mu struct {
 		sync.Mutex
 		ended bool

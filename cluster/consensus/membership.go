@@ -33,15 +33,10 @@ type past struct {
 func (c *Consensus) chooseVoters() {
 	seen := &past{missing: map[spec.NodeID]time.Time{}}
 	for sleep(c.run, watchEvery) {
-		g := c.survey(seen, time.Now())
-		if !c.IsLeader() || c.readyTerm.Load() != c.Term() {
-			continue
-		}
-		m := g.next()
+		m, err := c.nextMove(seen)
 		if m.kind == stay {
 			continue
 		}
-		err := c.make(m)
 		level := c.cfg.Log.Info
 		if err != nil {
 			level = c.cfg.Log.Warn
@@ -51,6 +46,21 @@ func (c *Consensus) chooseVoters() {
 			return
 		}
 	}
+}
+
+// nextMove makes the group's next move, if there is one.
+func (c *Consensus) nextMove(seen *past) (move, error) {
+	c.moving.Lock()
+	defer c.moving.Unlock()
+	g := c.survey(seen, time.Now())
+	if !c.IsLeader() || c.readyTerm.Load() != c.Term() {
+		return move{}, nil
+	}
+	m := g.next()
+	if m.kind == stay {
+		return m, nil
+	}
+	return m, c.make(m)
 }
 
 // survey gathers what the choice goes by.

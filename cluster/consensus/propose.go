@@ -71,7 +71,7 @@ func Least(nodes []*wire.Node) uint32 {
 // beside carrying it out (the audit log is of level 2) is then the same on all of
 // them, whatever their builds.
 func (c *Consensus) raised(cmd *wire.Command, raw []byte) ([]byte, error) {
-	level := Least(c.cfg.Nodes())
+	level := max(Least(c.cfg.Nodes()), c.needs())
 	if cmd.GetLevel() >= level {
 		return raw, nil
 	}
@@ -119,8 +119,16 @@ func (c *Consensus) apply(ctx context.Context, cmd *wire.Command, raw []byte) (*
 	if err != nil {
 		return nil, err
 	}
+	if id, ok := removes(cmd); ok {
+		return c.remove(ctx, id, func() (*wire.Result, error) { return c.commit(ctx, raw) })
+	}
+	return c.commit(ctx, raw)
+}
+
+// commit has the encoded command in the log and applied.
+func (c *Consensus) commit(ctx context.Context, raw []byte) (*wire.Result, error) {
 	var response any
-	err = c.ask(ctx, func() error {
+	err := c.ask(ctx, func() error {
 		f := c.raft.Apply(raw, rpcTimeout)
 		if err := f.Error(); err != nil {
 			return err
@@ -141,6 +149,15 @@ func (c *Consensus) apply(ctx context.Context, cmd *wire.Command, raw []byte) (*
 	return result, nil
 }
 
+// needs is the feature level that it takes to have the state as it is: the
+// cluster's never falls below it, whoever joins.
+func (c *Consensus) needs() uint32 {
+	if c.cfg.Needs == nil {
+		return 1
+	}
+	return min(max(1, uint32(c.cfg.Needs())), Level)
+}
+
 // tooNew refuses a command that a member could not apply: it would halt there.
 func (c *Consensus) tooNew(cmd *wire.Command) *spec.Error {
 	if cmd.GetBody() == nil {
@@ -148,6 +165,9 @@ func (c *Consensus) tooNew(cmd *wire.Command) *spec.Error {
 	}
 	if cmd.GetLevel() > Level {
 		return spec.Errorf(spec.CodeFeatureLevel, "the command needs feature level %d, the leader's build has %d", cmd.GetLevel(), Level)
+	}
+	if cmd.GetLevel() <= c.needs() {
+		return nil // a member that could not apply it can follow the state no more anyway
 	}
 	for _, n := range c.cfg.Nodes() {
 		if n.GetState() == wire.NodeState_NODE_STATE_REMOVED {

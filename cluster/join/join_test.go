@@ -132,6 +132,25 @@ func TestATokensRoleBoundsTheNodes(t *testing.T) {
 	}
 }
 
+// TestATooOldBuildDoesNotJoin: the token is good for a newer one.
+func TestATooOldBuildDoesNotJoin(t *testing.T) {
+	w := newWorld(t)
+	token := w.token(spec.RoleWorker, 1)
+	set := func(needs uint64) {
+		w.state.mu.Lock()
+		defer w.state.mu.Unlock()
+		w.state.needs = needs
+	}
+	set(2)
+	m := w.newcomer("w1")
+	resp, err := w.ask(m, "v1", token, "worker")
+	refused(t, "a build of level 1 where 2 is needed", spec.CodeFeatureLevel, resp, err)
+	set(1)
+	if resp, err := w.ask(m, "v1", token, "worker"); err != nil || resp.GetCode() != "" {
+		t.Fatalf("the token after the refusal: %v, %v", resp, err)
+	}
+}
+
 func TestBadRequests(t *testing.T) {
 	w := newWorld(t)
 	m := w.newcomer("w1")

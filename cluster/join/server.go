@@ -21,6 +21,7 @@ type State interface {
 	Token(id string) (*wire.JoinToken, bool)
 	Node(id string) (*wire.Node, bool)
 	Nodes() []*wire.Node
+	Needs() uint64 // feature level of the newest command applied
 }
 
 // Config is what a Server works with.

@@ -94,6 +94,11 @@ func (s *Server) take(ctx context.Context, authority *pki.Authority, req *wire.J
 	if err := s.checkToken(a); err != nil {
 		return nil, err
 	}
+	// Its record would hold the cluster's level down, and it could not follow the state.
+	if needed := s.cfg.State.Needs(); uint64(a.member.GetLevel()) < needed {
+		return nil, spec.Errorf(spec.CodeFeatureLevel, "Node %s runs a build that knows feature level %d, and this cluster's state needs %d: install a newer build, and join again under the same token.",
+			a.id, a.member.GetLevel(), needed)
+	}
 	der, err := authority.Sign(a.csr, pki.SignRequest{ID: a.id, Roles: a.roles, TTL: s.cfg.TTL})
 	if err != nil {
 		return nil, &spec.Error{Code: spec.CodeInternal, Message: "The certificate could not be signed.", Err: err}

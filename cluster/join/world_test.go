@@ -30,6 +30,7 @@ type agreed struct {
 	nodes   map[string]*wire.Node
 	secrets map[string]*wire.Secret
 	answers map[string]*wire.Result
+	needs   uint64
 	// before may fail a proposal or change the state first; after may lose the answer.
 	before, after func(*wire.Command) error
 }
@@ -37,6 +38,12 @@ type agreed struct {
 func (a *agreed) Secret(name string) (*wire.Secret, bool) { return read(a, a.secrets, name) }
 func (a *agreed) Token(id string) (*wire.JoinToken, bool) { return read(a, a.tokens, id) }
 func (a *agreed) Node(id string) (*wire.Node, bool)       { return read(a, a.nodes, id) }
+
+func (a *agreed) Needs() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.needs
+}
 
 func read[T any](a *agreed, from map[string]T, key string) (T, bool) {
 	a.mu.Lock()

@@ -1,0 +1,85 @@
+package consensus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// removes names the node that the command removes from the cluster.
+func removes(cmd *wire.Command) (spec.NodeID, bool) {
+	s := cmd.GetSetNodeState()
+	return spec.NodeID(s.GetId()), s.GetState() == wire.NodeState_NODE_STATE_REMOVED
+}
+
+// remove carries out the removal of a node. From its record's change on nobody
+// talks to the node, so its vote would be missing while it still counted: it is
+// taken out of the group first, and not at all where the others could then agree
+// on nothing. Meanwhile no other move is made.
+func (c *Consensus) remove(ctx context.Context, id spec.NodeID, write func() (*wire.Result, error)) (*wire.Result, error) {
+	c.moving.Lock()
+	defer c.moving.Unlock()
+	g := c.present()
+	if e := g.keeps(id); e != nil {
+		return nil, final(e)
+	}
+	switch {
+	case !g.votes(id):
+	case id == g.self:
+		// The next leader is asked again, and takes this node out.
+		if err := c.TransferLeadership(ctx); err != nil {
+			return nil, err
+		}
+		return nil, raft.ErrNotLeader
+	default:
+		if err := c.make(move{kind: expel, id: id}); err != nil {
+			return nil, err
+		}
+	}
+	return write()
+}
+
+// present is the group as it is now, without what takes time to be seen.
+func (c *Consensus) present() group {
+	g := group{self: c.cfg.ID, servers: c.servers(), nodes: map[spec.NodeID]*wire.Node{}, alive: map[spec.NodeID]bool{}}
+	for _, n := range c.cfg.Nodes() {
+		g.nodes[spec.NodeID(n.GetId())] = n
+	}
+	for _, s := range g.servers {
+		id := spec.NodeID(s.ID)
+		g.alive[id] = id == g.self || c.cfg.Alive(id)
+	}
+	return g
+}
+
+// keeps says why the node cannot be removed at present, or nil.
+func (g group) keeps(id spec.NodeID) *spec.Error {
+	if !g.votes(id) || g.safeWithout(id) {
+		return nil
+	}
+	var rest, living []string
+	for _, s := range g.servers {
+		other := spec.NodeID(s.ID)
+		if s.Suffrage != raft.Voter || other == id {
+			continue
+		}
+		rest = append(rest, string(other))
+		if g.alive[other] {
+			living = append(living, string(other))
+		}
+	}
+	if len(rest) == 0 {
+		return &spec.Error{Code: spec.CodeConflict, Message: fmt.Sprintf("Node %s is the only voter: without it nothing could be written.", id),
+			Hint: "Have another node with the role voter join first, and wait until lotabots status shows it as a voter."}
+	}
+	slices.Sort(rest)
+	return &spec.Error{Code: spec.CodeConflict,
+		Message: fmt.Sprintf("Without node %s nothing could be written: of the other voters (%s) %d of %d are alive.", id, strings.Join(rest, ", "), len(living), len(rest)),
+		Hint:    "Bring the dead ones back, or remove those first; where they are lost for good, see lotabots recover."}
+}
