@@ -68,8 +68,8 @@ func sessionStep(was string, in accessInput, out accessOutput) (bool, string) {
 			return was == Live, Revoked
 		case out.result == Revoked:
 			return was == Revoked, was
-		case out.result == Unknown: // it may have been one that had its turn
-			if was == Live && in.op == OpReuse {
+		case out.result == Unknown: // it may come late, when its token has had its turn
+			if was == Live {
 				return true, Revoked
 			}
 			return true, was

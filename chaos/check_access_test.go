@@ -28,12 +28,14 @@ func TestAccessIsJudged(t *testing.T) {
 		session(coded(op(OpRefresh, "n1", "s", Revoked, 16, 17), "session_ended")), session(op(OpRead, "n1", "s", Absent, 18, 19)), // forgotten
 		session(op(OpRevoke, "n1", "s", Absent, 20, 21)),
 		session(valued(op(OpCreate, "n1", "s2", Done, 0, 5), "u")), by(1, session(op(OpEndAll, "n1", "u", Done, 22, 23))), session(op(OpRead, "n1", "s2", Revoked, 24, 25)),
+		session(valued(op(OpCreate, "n1", "s3", Done, 0, 5), "v")), by(6, session(op(OpRefresh, "n1", "s3", Unknown, 10, 20))), session(op(OpRefresh, "n2", "s3", Done, 21, 22)),
+		session(op(OpRefresh, "n2", "s3", Done, 23, 24)), session(op(OpRead, "n2", "s3", Revoked, 25, 26)), // the unanswered one came late
 		binding(valued(op(OpCreate, "n1", "u r", Done, 10, 11), "b1")), // has it already
 		binding(valued(op(OpRevoke, "n1", "u r", Done, 12, 13), "b1")), binding(op(OpRead, "n1", "u r", Done, 14, 15)),
 		by(5, binding(op(OpCreate, "n1", "u r", Unknown, 16, 17))), binding(valued(op(OpRead, "n1", "u r", Done, 18, 19), "b2")),
 		binding(valued(op(OpRevoke, "n1", "u r", Absent, 20, 21), "b1")),
 	}
-	if v := checkAccess(&Evidence{Ops: sound}); len(v.Violations) != 0 || v.Looked != 27 {
+	if v := checkAccess(&Evidence{Ops: sound}); len(v.Violations) != 0 || v.Looked != 32 {
 		t.Errorf("looked at %d: %s", v.Looked, breaches(v))
 	}
 	for name, history := range map[string][]Op{
