@@ -64,19 +64,48 @@ func listAudit(r *request) error {
 	if err != nil {
 		return err
 	}
-	found, next := r.g.cfg.State.Audit(filter, string(r.ctx.QueryArgs().Peek("cursor")), limit)
-	out := page[auditView]{Data: []auditView{}, NextCursor: next}
-	for _, e := range found {
-		out.Data = append(out.Data, viewAudit(e))
+	cursor := string(r.ctx.QueryArgs().Peek("cursor"))
+	if _, err := hex.DecodeString(cursor); err != nil {
+		f := &form{}
+		f.add("cursor", "is none: give next_cursor of the page before")
+		return f.err()
+	}
+	out := page[auditView]{Data: []auditView{}}
+	for looked := 0; len(out.Data) < limit && looked < scanned; {
+		found, next := r.g.cfg.State.Audit(filter.AuditFilter, cursor, limit-len(out.Data))
+		for _, e := range found {
+			if filter.fits(e) {
+				out.Data = append(out.Data, viewAudit(e))
+			}
+		}
+		// Where the walk has looked at enough for now, the page is short and another follows.
+		if looked += len(found); len(found) == 0 {
+			looked += mostPage
+		}
+		if cursor, out.NextCursor = next, next; next == "" {
+			break
+		}
 	}
 	return r.json(200, out)
 }
 
+// An auditQuery is what is asked for: what the state finds by its indexes, and of
+// that what the rest fits to.
+type auditQuery struct {
+	AuditFilter
+	action, outcome string // empty: any; action may be a pattern, such as keys.*
+}
+
+func (a *auditQuery) fits(e *wire.AuditEntry) bool {
+	return (a.action == "" || access.Match(a.action, e.GetAction())) && (a.outcome == "" || e.GetOutcome() == a.outcome)
+}
+
 // auditFilter reads what is asked for. Who may not read the log of the whole
 // cluster reads a tenant's.
-func (r *request) auditFilter(newest bool) (AuditFilter, error) {
+func (r *request) auditFilter(newest bool) (auditQuery, error) {
 	args := r.ctx.QueryArgs()
-	a := AuditFilter{Actor: string(args.Peek("actor")), Target: string(args.Peek("target")), Tenant: string(args.Peek("tenant")), Newest: newest}
+	a := auditQuery{AuditFilter{Actor: string(args.Peek("actor")), Target: string(args.Peek("target")), Tenant: string(args.Peek("tenant")), Newest: newest},
+		string(args.Peek("action")), string(args.Peek("outcome"))}
 	f := &form{}
 	a.FromMS, a.ToMS = f.moment("from", string(args.Peek("from"))), f.moment("to", string(args.Peek("to")))
 	switch order := string(args.Peek("order")); order {
@@ -120,15 +149,18 @@ func (f *form) moment(param, text string) int64 {
 // auditLines writes the log as JSON lines.
 type auditLines struct {
 	g      *Gateway
-	filter AuditFilter
+	filter auditQuery
 }
 
 func (a *auditLines) Write(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	for cursor := ""; ; {
-		found, next := a.g.cfg.State.Audit(a.filter, cursor, mostPage)
+		found, next := a.g.cfg.State.Audit(a.filter.AuditFilter, cursor, mostPage)
 		for _, e := range found {
+			if !a.filter.fits(e) {
+				continue
+			}
 			if err := enc.Encode(viewAudit(e)); err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/auth"
 )
 
 func auditRig(t *testing.T, entries int) *rig {
@@ -42,6 +43,68 @@ func TestAuditLog(t *testing.T) {
 		if res.StatusCode != c.status || !strings.Contains(body, c.first) || strings.Count(body, `"seq":`) != c.entries {
 			t.Errorf("%s: %d %.300s", c.query, res.StatusCode, body)
 		}
+	}
+}
+
+// TestAuditByActionAndOutcome: pages go on after what does not fit.
+func TestAuditByActionAndOutcome(t *testing.T) {
+	r := auditRig(t, 2500)
+	for i, e := range r.state.audit {
+		if i%100 == 0 {
+			e.Action, e.Outcome = "keys.revoke", "not_found"
+		}
+	}
+	for query, want := range map[string]int{"action=keys.revoke": 25, "action=keys.*": 2500, "action=keys.create&outcome=ok": 2475, "outcome=not_found": 25, "action=users.*": 0} {
+		got, pages := 0, 0
+		for cursor := ""; ; pages++ {
+			var page struct {
+				Data []struct{ Seq uint64 }
+				Next string `json:"next_cursor"`
+			}
+			_, body := r.do(r.admin, "GET", "/admin/v1/audit?limit=1000&"+query+"&cursor="+cursor, "")
+			if err := json.Unmarshal([]byte(body), &page); err != nil {
+				t.Fatal(body)
+			}
+			got += len(page.Data)
+			if cursor = page.Next; cursor == "" {
+				break
+			}
+		}
+		if got != want || pages > 20 {
+			t.Errorf("%s: %d entries in %d pages, want %d", query, got, pages, want)
+		}
+	}
+	if _, body := r.do(r.admin, "GET", "/admin/v1/audit?outcome=not_found", "", "Accept", "application/x-ndjson"); strings.Count(body, "\n") != 25 {
+		t.Errorf("as lines: %d", strings.Count(body, "\n"))
+	}
+}
+
+// TestListsTakeWhatIsDescribed and refuse the rest: a misspelled filter must not
+// answer with everything.
+func TestListsTakeWhatIsDescribed(t *testing.T) {
+	r, doc := newRig(t), document(t)
+	for path, item := range doc.Paths.Map() {
+		op := item.Get
+		if op == nil || op.Parameters.GetByInAndName("query", "limit") == nil {
+			continue
+		}
+		for _, query := range []string{"tennant=t1", "limit=1&acter=x", "cursor=%01", "cursor=%ff", "cursor=" + strings.Repeat("a", 601)} {
+			if res, body := r.do(r.admin, "GET", path+"?"+query, ""); res.StatusCode != 400 {
+				t.Errorf("%s?%s: %d %.100s", path, query, res.StatusCode, body)
+			}
+		}
+		for _, p := range append(op.Parameters, item.Parameters...) {
+			if p.Value.In != "query" {
+				continue
+			}
+			value := map[string]string{"limit": "1", "consistency": "local", "order": "newest", "from": "1", "to": "2", "cursor": ""}[p.Value.Name]
+			if res, body := r.do(r.admin, "GET", path+"?"+p.Value.Name+"="+value, ""); res.StatusCode != 200 {
+				t.Errorf("%s?%s: %d %.100s", path, p.Value.Name, res.StatusCode, body)
+			}
+		}
+	}
+	if res, body := r.do(r.admin, "GET", "/admin/v1/audit?cursor=what", ""); res.StatusCode != 400 || !strings.Contains(body, "next_cursor") {
+		t.Errorf("%d %s", res.StatusCode, body)
 	}
 }
 
@@ -101,6 +164,30 @@ func TestLastUseIsToldInOneCommand(t *testing.T) {
 	uses := r.state.last.GetTouchKeys().GetUses()
 	if r.state.Index() != index+1 || len(uses) != 2 || uses[0].Id != "admxxxx" || uses[1].AtMs < before || uses[1].AtMs > time.Now().UnixMilli() {
 		t.Errorf("%d commands, the last %v", r.state.Index()-index, r.state.last)
+	}
+}
+
+// TestATenantsAuditorSeesWhatWasTried with the tenant's keys and users.
+func TestATenantsAuditorSeesWhatWasTried(t *testing.T) {
+	r := newRig(t)
+	far, chat := r.state.addKey("far", "t1", 0, "infer"), r.state.addKey("cha", "t1", 0, "infer")
+	r.state.keys["farxxxx"].Addresses, r.state.keys["chaxxxx"].Endpoints = []string{"10.0.0.0/8"}, []string{"/v1/chat/*"}
+	r.tellState()
+	r.do("", "POST", "/auth/v1/login", `{"name":"u1-name","password":"guess"}`)
+	r.do(auth.Format("infxxxx", strings.Repeat("b", 32)), "GET", "/v1/models", "")
+	r.do(far, "GET", "/v1/models", "")
+	r.do(chat, "GET", "/v1/models", "")
+	if err := r.g.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, e := range r.state.audit {
+		got[e.Action+" "+e.Target+" "+e.Outcome] = e.Tenant
+	}
+	for _, want := range []string{"sessions.login user:u1 login_failed", "access.identify key:infxxxx invalid_api_key", "keys.use key:farxxxx address_not_allowed", "keys.use key:chaxxxx endpoint_not_allowed"} {
+		if got[want] != "t1" {
+			t.Errorf("%s is not of t1: %v", want, got)
+		}
 	}
 }
 

@@ -43,10 +43,11 @@ func (r *request) identify() error {
 	}
 	r.who = who
 	if !who.AnyAddress() && !who.AddressAllowed(r.addr()) {
-		r.failed("keys.use", "key:"+who.Key, spec.CodeAddressForbidden)
+		r.failed("keys.use", "key:"+who.Key, who.Tenant, spec.CodeAddressForbidden)
 		return &spec.Error{Code: spec.CodeAddressForbidden, Message: "The key may not be used from " + r.from() + "."}
 	}
 	if path := r.ctx.URI().PathOriginal(); !who.EndpointAllowed(path) {
+		r.failed("keys.use", "key:"+who.Key, who.Tenant, spec.CodeEndpointForbidden)
 		return &spec.Error{Code: spec.CodeEndpointForbidden, Message: "The key may not use " + clip(string(path), 100) + "."}
 	}
 	r.g.uses.used(who, now)
@@ -69,12 +70,14 @@ func (r *request) awaitSession(text []byte) (who *auth.Principal, code spec.Code
 // against the address and the id in a key; what fits is never held back.
 func (r *request) refuse(text []byte, code spec.Code) error {
 	e := &spec.Error{Code: code, Message: code.Lookup().Title}
-	subjects, target := []string{guard.Address(r.addr())}, "session:?"
+	subjects, target, tenant := []string{guard.Address(r.addr())}, "session:?", ""
 	if !auth.IsToken(text) {
 		target = "key:?"
 		if parsed, ok := auth.Parse(text); ok {
 			target = "key:" + string(parsed.ID)
 			subjects = append(subjects, target)
+			k, _ := r.g.cfg.State.Key(string(parsed.ID))
+			tenant = k.GetTenant()
 		} else {
 			e.Hint = "It is not complete, or has a typo: its check characters do not fit. Compare it with the text shown when it was created."
 		}
@@ -82,7 +85,7 @@ func (r *request) refuse(text []byte, code spec.Code) error {
 	if code == spec.CodeExpiredToken { // every client's, now and then
 		return e
 	}
-	r.failed("access.identify", target, code)
+	r.failed("access.identify", target, tenant, code)
 	if code != spec.CodeInvalidKey && code != spec.CodeInvalidToken {
 		return e // who has the secret of what is not in force any more guesses nothing
 	}

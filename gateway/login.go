@@ -79,7 +79,8 @@ func (r *request) login(ask spec.Login) (*spec.Granted, error) {
 	if code := spec.CodeOf(err); err != nil && code.Lookup().Status == fasthttp.StatusUnauthorized {
 		r.g.guard.Failed(here...)
 		r.g.names.Failed(name)
-		r.failed("sessions.login", r.loginTarget(ask.Name), code)
+		target, tenant := r.loginTarget(ask.Name)
+		r.failed("sessions.login", target, tenant, code)
 	} else if err == nil {
 		r.g.from.Put(home)
 	}
@@ -91,11 +92,11 @@ const welcome = 7 * 24 * time.Hour
 
 // loginTarget names a user that there is, and nothing that somebody may have typed
 // into the wrong field.
-func (r *request) loginTarget(name string) string {
+func (r *request) loginTarget(name string) (target, tenant string) {
 	if u, ok := r.g.cfg.State.UserByName(name); ok {
-		return "user:" + u.GetId()
+		return "user:" + u.GetId(), u.GetTenant()
 	}
-	return "user:?"
+	return "user:?", ""
 }
 
 // tooMany refuses an attempt that comes too soon.
@@ -104,10 +105,11 @@ func (r *request) tooMany(held time.Duration) error {
 	return &limited{after: held, err: spec.Errorf(spec.CodeTooManyFailures, "Too many attempts from this address, or with this credential, have failed.")}
 }
 
-// failed accounts for a failed attempt.
-func (r *request) failed(action, target string, code spec.Code) {
+// failed accounts for a failed attempt; tenant, where it is known, has what was tried
+// to be used, and may read of it.
+func (r *request) failed(action, target, tenant string, code spec.Code) {
 	r.g.metrics.failed.WithLabelValues(string(code)).Inc()
-	r.g.notes.Add(guard.Event{From: r.from(), Action: action, Target: target, Outcome: string(code)})
+	r.g.notes.Add(guard.Event{From: r.from(), Action: action, Target: target, Tenant: tenant, Outcome: string(code)})
 }
 
 // grant answers with a session's tokens, once this node's own table knows it.
@@ -172,7 +174,7 @@ func (r *request) presented(action string, ask func(context.Context, Sessions) (
 		return r.grant(granted)
 	}
 	if code := spec.CodeOf(err); code.Lookup().Status == fasthttp.StatusUnauthorized {
-		r.failed(action, "session:?", code)
+		r.failed(action, "session:?", "", code)
 		if held := r.g.guard.Failed(guard.Address(r.addr())); held > 0 {
 			return r.tooMany(held)
 		}

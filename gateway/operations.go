@@ -21,7 +21,8 @@ type Operation struct {
 	self  bool                    // a session's user needs no verb for what is its own
 	on    func(r *request) target // what it is done to; nil: serve looks at each thing by itself
 	from  source
-	plain bool // GET comes without HEAD
+	plain bool   // GET comes without HEAD
+	query string // parameters that a list takes, besides consistency
 	serve operation
 }
 
@@ -68,6 +69,9 @@ func (g *Gateway) handler(op *Operation) fasthttp.RequestHandler {
 	if op.Verb != "" {
 		serve = func(r *request) error {
 			if err := r.authorise(op); err != nil {
+				return err
+			}
+			if err := r.queried(op.query); err != nil {
 				return err
 			}
 			return op.serve(r)

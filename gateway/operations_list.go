@@ -16,6 +16,9 @@ const (
 	remove = http.MethodDelete
 )
 
+// ofPages is the parameters of every list.
+const ofPages = "limit cursor"
+
 // Operations is everything that is served.
 func (g *Gateway) Operations() []Operation {
 	all := []Operation{
@@ -56,17 +59,17 @@ func clusterOperations() []Operation {
 		{Method: get, Path: at + "/status", ID: "status", Verb: access.ClusterRead, on: whole, from: fromAny, serve: status},
 		{Method: get, Path: at + "/state", ID: "showState", Verb: access.ClusterRead, on: whole, from: fromAny, serve: showState},
 		{Method: get, Path: at + "/backup", ID: "createBackup", Verb: access.ClusterBackup, on: whole, from: fromState, plain: true, serve: createBackup},
-		{Method: get, Path: at + "/nodes", ID: "listNodes", Verb: access.NodesRead, on: whole, from: fromState, serve: listNodes},
+		{Method: get, Path: at + "/nodes", ID: "listNodes", Verb: access.NodesRead, on: whole, from: fromState, query: ofPages, serve: listNodes},
 		{Method: post, Path: at + "/nodes/{id}/drain", ID: "drainNode", Verb: access.ClusterDrain, on: theNode, from: fromState, serve: drainNode},
 		{Method: post, Path: at + "/nodes/{id}/resume", ID: "resumeNode", Verb: access.ClusterDrain, on: theNode, from: fromState, serve: resumeNode},
 		{Method: post, Path: at + "/nodes/{id}/reload", ID: "reloadNode", Verb: access.ClusterReload, on: theNode, from: fromState, serve: reloadNode},
 		{Method: remove, Path: at + "/nodes/{id}", ID: "removeNode", Verb: access.NodesRemove, on: theNode, from: fromState, serve: removeNode},
 		{Method: post, Path: at + "/leadership/transfer", ID: "transferLeadership", Verb: access.ClusterLead, on: whole, from: fromState, serve: transferLeadership},
-		{Method: get, Path: at + "/settings", ID: "listSettings", Verb: access.SettingsRead, on: whole, from: fromState, serve: listSettings},
+		{Method: get, Path: at + "/settings", ID: "listSettings", Verb: access.SettingsRead, on: whole, from: fromState, query: ofPages, serve: listSettings},
 		{Method: put, Path: at + "/settings/{name:*}", ID: "putSetting", Verb: access.SettingsWrite, on: theSetting, from: fromState, serve: putSetting},
 		{Method: remove, Path: at + "/settings/{name:*}", ID: "removeSetting", Verb: access.SettingsWrite, on: theSetting, from: fromState, serve: removeSetting},
 		{Method: put, Path: at + "/secrets/{name}", ID: "putSecret", Verb: access.SettingsWrite, on: theSetting, from: fromState, serve: putSecret},
-		{Method: get, Path: at + "/tokens", ID: "listTokens", Verb: access.TokensRead, on: whole, from: fromState, serve: listTokens},
+		{Method: get, Path: at + "/tokens", ID: "listTokens", Verb: access.TokensRead, on: whole, from: fromState, query: ofPages, serve: listTokens},
 		{Method: post, Path: at + "/tokens", ID: "createToken", Verb: access.TokensWrite, on: whole, from: fromState, serve: createToken},
 		{Method: remove, Path: at + "/tokens/{id}", ID: "revokeToken", Verb: access.TokensWrite, on: theToken, from: fromState, serve: revokeToken},
 	}
@@ -75,20 +78,20 @@ func clusterOperations() []Operation {
 func modelOperations() []Operation {
 	const at = "/admin/v1"
 	return []Operation{
-		{Method: get, Path: at + "/models", ID: "adminListModels", Verb: access.ModelsRead, from: fromState, serve: listModels},
+		{Method: get, Path: at + "/models", ID: "adminListModels", Verb: access.ModelsRead, from: fromState, query: ofPages, serve: listModels},
 		{Method: put, Path: at + "/models/{name}", ID: "importModel", Verb: access.ModelsWrite, on: theModel, from: fromState, serve: importModel},
 		{Method: remove, Path: at + "/models/{name}", ID: "removeModel", Verb: access.ModelsWrite, on: theModel, from: fromState, serve: removeModel},
-		{Method: get, Path: at + "/deployments", ID: "listDeployments", Verb: access.DeploymentsRead, from: fromState, serve: listDeployments},
+		{Method: get, Path: at + "/deployments", ID: "listDeployments", Verb: access.DeploymentsRead, from: fromState, query: ofPages + " tenant", serve: listDeployments},
 		{Method: put, Path: at + "/deployments/{name}", ID: "putDeployment", Verb: access.DeploymentsWrite, from: fromState, serve: putDeployment},
 		{Method: remove, Path: at + "/deployments/{name}", ID: "removeDeployment", Verb: access.DeploymentsWrite, on: theDeployment, from: fromState, serve: removeDeployment},
-		{Method: get, Path: at + "/placements", ID: "listPlacements", Verb: access.DeploymentsRead, from: fromState, serve: listPlacements},
+		{Method: get, Path: at + "/placements", ID: "listPlacements", Verb: access.DeploymentsRead, from: fromState, query: ofPages, serve: listPlacements},
 	}
 }
 
 func tenantOperations() []Operation {
 	const at = "/admin/v1/tenants"
 	return []Operation{
-		{Method: get, Path: at, ID: "listTenants", Verb: access.TenantsRead, from: fromState, serve: listTenants},
+		{Method: get, Path: at, ID: "listTenants", Verb: access.TenantsRead, from: fromState, query: ofPages, serve: listTenants},
 		{Method: put, Path: at + "/{name}", ID: "putTenant", Verb: access.TenantsWrite, on: theTenant, from: fromState, serve: putTenant},
 		{Method: remove, Path: at + "/{name}", ID: "removeTenant", Verb: access.TenantsWrite, on: theTenant, from: fromState, serve: removeTenant},
 	}
@@ -97,7 +100,7 @@ func tenantOperations() []Operation {
 func keyOperations() []Operation {
 	const at = "/admin/v1/keys"
 	return []Operation{
-		{Method: get, Path: at, ID: "listKeys", Verb: access.KeysRead, Own: access.KeysOwn, from: fromState, serve: listKeys},
+		{Method: get, Path: at, ID: "listKeys", Verb: access.KeysRead, Own: access.KeysOwn, from: fromState, query: ofPages + " tenant owner", serve: listKeys},
 		{Method: post, Path: at, ID: "createKey", Verb: access.KeysWrite, Own: access.KeysOwn, from: fromState, serve: createKey},
 		{Method: get, Path: at + "/{id}", ID: "showKey", Verb: access.KeysRead, Own: access.KeysOwn, on: theKey, from: fromState, serve: showKey},
 		{Method: patch, Path: at + "/{id}", ID: "changeKey", Verb: access.KeysWrite, Own: access.KeysOwn, on: theKey, from: fromState, serve: changeKey},
@@ -109,14 +112,14 @@ func keyOperations() []Operation {
 func userOperations() []Operation {
 	const at = "/admin/v1"
 	return []Operation{
-		{Method: get, Path: at + "/users", ID: "listUsers", Verb: access.UsersRead, from: fromState, serve: listUsers},
+		{Method: get, Path: at + "/users", ID: "listUsers", Verb: access.UsersRead, from: fromState, query: ofPages + " tenant", serve: listUsers},
 		{Method: post, Path: at + "/users", ID: "createUser", Verb: access.UsersWrite, from: fromState, serve: createUser},
 		{Method: get, Path: at + "/users/{id}", ID: "showUser", Verb: access.UsersRead, self: true, on: theUser, from: fromState, serve: showUser},
 		{Method: patch, Path: at + "/users/{id}", ID: "changeUser", Verb: access.UsersWrite, on: theUser, from: fromState, serve: changeUser},
 		{Method: remove, Path: at + "/users/{id}", ID: "removeUser", Verb: access.UsersWrite, on: theUser, from: fromState, serve: removeUser},
 		{Method: put, Path: at + "/users/{id}/password", ID: "setPassword", Verb: access.UsersWrite, self: true, on: theUser, from: fromState, serve: setPassword},
 		{Method: remove, Path: at + "/users/{id}/sessions", ID: "endSessions", Verb: access.SessionsWrite, self: true, on: theUser, from: fromState, serve: endSessions},
-		{Method: get, Path: at + "/sessions", ID: "listSessions", Verb: access.SessionsRead, self: true, from: fromState, serve: listSessions},
+		{Method: get, Path: at + "/sessions", ID: "listSessions", Verb: access.SessionsRead, self: true, from: fromState, query: ofPages + " tenant user", serve: listSessions},
 		{Method: remove, Path: at + "/sessions/{id}", ID: "endSession", Verb: access.SessionsWrite, self: true, on: theSession, from: fromState, serve: endSession},
 	}
 }
@@ -124,10 +127,10 @@ func userOperations() []Operation {
 func roleOperations() []Operation {
 	const at = "/admin/v1"
 	return []Operation{
-		{Method: get, Path: at + "/roles", ID: "listRoles", Verb: access.RolesRead, from: fromState, serve: listRoles},
+		{Method: get, Path: at + "/roles", ID: "listRoles", Verb: access.RolesRead, from: fromState, query: ofPages, serve: listRoles},
 		{Method: put, Path: at + "/roles/{id:*}", ID: "putRole", Verb: access.RolesWrite, on: theRole, from: fromState, serve: putRole},
 		{Method: remove, Path: at + "/roles/{id:*}", ID: "removeRole", Verb: access.RolesWrite, on: theRole, from: fromState, serve: removeRole},
-		{Method: get, Path: at + "/bindings", ID: "listBindings", Verb: access.RolesRead, from: fromState, serve: listBindings},
+		{Method: get, Path: at + "/bindings", ID: "listBindings", Verb: access.RolesRead, from: fromState, query: ofPages + " tenant subject", serve: listBindings},
 		{Method: post, Path: at + "/bindings", ID: "createBinding", Verb: access.RolesWrite, from: fromState, serve: createBinding},
 		{Method: remove, Path: at + "/bindings/{id}", ID: "removeBinding", Verb: access.RolesWrite, on: theBinding, from: fromState, serve: removeBinding},
 	}
@@ -136,7 +139,7 @@ func roleOperations() []Operation {
 func auditOperations() []Operation {
 	const at = "/admin/v1/audit"
 	return []Operation{
-		{Method: get, Path: at, ID: "listAudit", Verb: access.AuditRead, from: fromState, serve: listAudit},
+		{Method: get, Path: at, ID: "listAudit", Verb: access.AuditRead, from: fromState, query: ofPages + " tenant actor target action outcome from to order", serve: listAudit},
 		{Method: get, Path: at + "/verify", ID: "verifyAudit", Verb: access.AuditRead, on: whole, from: fromState, serve: verifyAudit},
 	}
 }

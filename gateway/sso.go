@@ -120,7 +120,7 @@ func finishSSO(r *request) error {
 
 func (r *request) ssoFailed(err error) error {
 	if code := spec.CodeOf(err); code.Lookup().Status == fasthttp.StatusUnauthorized {
-		r.failed("sessions.sso", "session:?", code)
+		r.failed("sessions.sso", "session:?", "", code)
 		if held := r.g.guard.Failed(guard.Address(r.addr())); held > 0 {
 			return r.tooMany(held)
 		}

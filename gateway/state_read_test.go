@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
@@ -137,7 +136,7 @@ func (s *state) Audit(f gateway.AuditFilter, cursor string, limit int) (page []*
 	skip := cursor != ""
 	for _, e := range log {
 		if skip {
-			skip = strconv.FormatUint(e.Seq, 10) != cursor
+			skip = fmt.Sprintf("%016x", e.Seq) != cursor
 			continue
 		}
 		if f.Actor != "" && e.Actor != f.Actor || f.Target != "" && e.Target != f.Target || f.Tenant != "" && e.Tenant != f.Tenant ||
@@ -145,7 +144,7 @@ func (s *state) Audit(f gateway.AuditFilter, cursor string, limit int) (page []*
 			continue
 		}
 		if len(page) == limit {
-			return page, strconv.FormatUint(page[limit-1].Seq, 10)
+			return page, fmt.Sprintf("%016x", page[limit-1].Seq)
 		}
 		page = append(page, e)
 	}

@@ -3,6 +3,8 @@ package gateway
 import (
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/lotabots/lotabots/gateway/access"
 )
@@ -22,6 +24,26 @@ type listing[R, T any] struct {
 	in   func(tenant string) walk[R] // of a tenant's, or for "" at least what no tenant owns; nil: there is no such index
 	sees func(R) bool                // whether the caller may know of it
 	show func(R) T
+}
+
+// maxCursor bounds a cursor, in bytes: they are ids, or two of them.
+const maxCursor = 600
+
+// queried refuses parameters that the list does not take: what a misspelled one was
+// to leave out would be in the answer. An operation that takes none is no list.
+func (r *request) queried(query string) error {
+	if query == "" {
+		return nil
+	}
+	known, f := append(strings.Fields(query), "consistency"), &form{}
+	for name := range r.ctx.QueryArgs().All() {
+		if text := string(name); !slices.Contains(known, text) {
+			f.add(clip(strings.ToValidUTF8(text, "?"), 64), "is not known: there are "+join(known))
+		}
+	}
+	cursor := string(r.ctx.QueryArgs().Peek("cursor"))
+	f.check(len(cursor) <= maxCursor && utf8.ValidString(cursor) && !strings.ContainsFunc(cursor, unicode.IsControl), "cursor", "is none: give next_cursor of the page before")
+	return f.err()
 }
 
 // lists answers with the page that the request asks for: of tenant, or of all

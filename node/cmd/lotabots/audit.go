@@ -41,9 +41,10 @@ func auditCommand() *cobra.Command {
 func auditFilters(c *cobra.Command) func() (filters, error) {
 	f := c.Flags()
 	actor, target, tenant := f.String("actor", "", "by key/ID or user/ID"), f.String("target", "", "on this, such as key:ID, user:ID, deployment:NAME"), f.String("tenant", "", "that concerns this tenant")
+	action, outcome := f.String("action", "", "of this kind, such as keys.create or keys.*"), f.String("outcome", "", "that ended so: ok, or the code of a refusal")
 	since, until := f.String("since", "", "from this time on: RFC 3339, or a duration ago such as 24h"), f.String("until", "", "before this time, in the same forms")
 	return func() (filters, error) {
-		out := filters{"actor": *actor, "target": *target, "tenant": *tenant}
+		out := filters{"actor": *actor, "target": *target, "tenant": *tenant, "action": *action, "outcome": *outcome}
 		for name, text := range map[string]string{"from": *since, "to": *until} {
 			at, err := momentOf(text, time.Now())
 			if err != nil {
