@@ -66,7 +66,7 @@ func (c *Consensus) nextMove(seen *past) (move, error) {
 // survey gathers what the choice goes by.
 func (c *Consensus) survey(seen *past, now time.Time) group {
 	g := group{self: c.cfg.ID, servers: c.servers(), most: c.cfg.MostVoters(), nodes: map[spec.NodeID]*wire.Node{},
-		alive: map[spec.NodeID]bool{}, dead: map[spec.NodeID]bool{}, current: map[spec.NodeID]bool{}}
+		alive: map[spec.NodeID]bool{}, dead: map[spec.NodeID]bool{}}
 	missing := seen.missing
 	look := func(id spec.NodeID) {
 		if id == g.self || c.cfg.Alive(id) {
@@ -83,18 +83,27 @@ func (c *Consensus) survey(seen *past, now time.Time) group {
 		g.nodes[spec.NodeID(n.GetId())] = n
 		look(spec.NodeID(n.GetId()))
 	}
-	term, last := c.Term(), c.raft.LastIndex()
 	for _, s := range g.servers {
 		look(spec.NodeID(s.ID))
-		a, _ := c.peers.last(s.ID, term)
-		g.current[spec.NodeID(s.ID)] = now.Sub(a.sent) < time.Second && a.lastLog+currentAlmost >= last
 	}
+	g.current = c.haveLog(g.servers, now)
 	living := slices.DeleteFunc(slices.Sorted(maps.Keys(g.alive)), func(id spec.NodeID) bool { return !g.mayVote(id) })
 	if who := fmt.Sprint(g.servers, living); who != seen.who {
 		seen.who, seen.since = who, now
 	}
 	g.calm = now.Sub(seen.since) >= c.cfg.Calm
 	return g
+}
+
+// haveLog tells which servers have the leader's log but for a little.
+func (c *Consensus) haveLog(servers []raft.Server, now time.Time) map[spec.NodeID]bool {
+	out := map[spec.NodeID]bool{}
+	term, last := c.Term(), c.raft.LastIndex()
+	for _, s := range servers {
+		a, _ := c.peers.last(s.ID, term)
+		out[spec.NodeID(s.ID)] = now.Sub(a.sent) < time.Second && a.lastLog+currentAlmost >= last
+	}
+	return out
 }
 
 func (c *Consensus) make(m move) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -26,6 +27,12 @@ func (c *Consensus) remove(ctx context.Context, id spec.NodeID, write func() (*w
 	c.moving.Lock()
 	defer c.moving.Unlock()
 	g := c.present()
+	if heir := g.heir(id); heir != "" { // the only voter goes: another must have the vote first
+		if err := c.make(move{kind: promote, id: heir, addr: g.nodes[heir].GetClusterAddr()}); err != nil {
+			return nil, err
+		}
+		g = c.present()
+	}
 	if e := g.keeps(id); e != nil {
 		return nil, final(e)
 	}
@@ -55,7 +62,20 @@ func (c *Consensus) present() group {
 		id := spec.NodeID(s.ID)
 		g.alive[id] = id == g.self || c.cfg.Alive(id)
 	}
+	g.current = c.haveLog(g.servers, time.Now())
 	return g
+}
+
+// heir is the server that is to have the vote of the only voter, where that is the
+// one that goes; "" where it is not, or nobody could have it.
+func (g group) heir(id spec.NodeID) spec.NodeID {
+	if !g.votes(id) || g.count(func(s raft.Server, _ spec.NodeID) bool { return s.Suffrage == raft.Voter }) != 1 {
+		return ""
+	}
+	if ready := g.ready(); len(ready) > 0 {
+		return slices.Min(ready)
+	}
+	return ""
 }
 
 // keeps says why the node cannot be removed at present, or nil.

@@ -43,6 +43,11 @@ func TestTheLastVoterStays(t *testing.T) {
 	c.must(left[1], setState(left[0].id, gone)) // the dead one may go
 	c.must(left[1], set("and", "on"))
 
+	two := grow(t, "n1", "n2")
+	two.must(two.servers["n2"], setState("n1", gone)) // whose vote the other gets
+	two.kill("n1")
+	two.must(two.servers["n2"], set("still", "writable"))
+
 	one := grow(t, "n1")
 	if _, err := one.servers["n1"].Propose(within(5*time.Second), setState("n1", gone)); spec.CodeOf(err) != spec.CodeConflict {
 		t.Errorf("removing the only one: %v", err)
