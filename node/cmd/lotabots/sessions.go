@@ -80,7 +80,7 @@ func sessionsEndCommand(flags *client.Flags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		path, what := "", ""
+		var path, what string
 		if *user == "" {
 			path, what = "/admin/v1/sessions/"+url.PathEscape(args[0]), "session "+args[0]+" ended"
 		} else {
