@@ -60,3 +60,23 @@ func TestCanIOfOthersTellsWhatOneMaySee(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoAmIShowsWhatCounts: what is of the whole cluster is nothing in a tenant.
+func TestWhoAmIShowsWhatCounts(t *testing.T) {
+	r := powersRig(t)
+	scoped := r.state.addKey("sco", "t1", 0, "cluster.*", "keys.read")
+	r.tellState()
+	for _, c := range []struct {
+		key     string
+		cluster bool
+		has     string
+	}{{r.enter("head"), false, `"keys.*"`}, {r.enter("chief"), true, `"keys.*"`}, {scoped, true, `"tenant":"t1","permissions":["keys.read"]`}} {
+		_, body := r.do(c.key, "GET", "/auth/v1/whoami", "")
+		if strings.Contains(body, "cluster.") != c.cluster || !strings.Contains(body, c.has) || strings.Contains(body, `"tenant":"t1","permissions":["cluster.`) {
+			t.Errorf("%s", body)
+		}
+	}
+	if res, body := r.do("", "GET", "/auth/v1/whoami", ""); res.StatusCode != 401 || !strings.Contains(body, "lotabots login") {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+}

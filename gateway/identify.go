@@ -28,7 +28,8 @@ func keyOf(ctx *fasthttp.RequestCtx) []byte {
 func (r *request) identify() error {
 	text := keyOf(r.ctx)
 	if len(text) == 0 {
-		return &spec.Error{Code: spec.CodeMissingKey, Message: "The request has no API key."}
+		return &spec.Error{Code: spec.CodeMissingKey, Message: "The request has no API key and no access token.",
+			Hint: "Send Authorization: Bearer KEY, or log in first: lotabots login."}
 	}
 	now := time.Now().UnixMilli()
 	who, code := r.g.keys.Identify(text, now)

@@ -39,7 +39,9 @@ func whoami(r *request) error {
 		out.ExpiresMS = k.GetExpiresMs()
 	}
 	for _, g := range r.who.Grants().List() {
-		out.Grants = append(out.Grants, grantView{g.Binding, g.Role, g.Tenant, texts(g.Permissions)})
+		if effective := g.Effective(); len(effective) > 0 {
+			out.Grants = append(out.Grants, grantView{g.Binding, g.Role, g.Tenant, texts(effective)})
+		}
 	}
 	return r.json(200, out)
 }

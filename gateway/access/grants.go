@@ -28,6 +28,22 @@ type rule struct {
 	grant  int
 }
 
+// Effective is those of the permissions that give anything where the grant is: what
+// is of the whole cluster is given by no tenant's.
+func (g Grant) Effective() []Permission {
+	var out []Permission
+	for _, p := range g.Permissions {
+		verbs := verbsOf(p.Verb)
+		if !g.everywhere() {
+			verbs &^= clusterOnly
+		}
+		if verbs != 0 {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // NewGrants takes the grants together. They must not be changed afterwards.
 // What this build does not know of them allows nothing.
 func NewGrants(grants ...Grant) Grants {
