@@ -105,6 +105,9 @@ func createKey(r *request) error {
 	if err := r.ownKey(k); err != nil {
 		return err
 	}
+	if err := r.roomForKey(k.GetOwner()); err != nil {
+		return err
+	}
 	if err := r.mayGiveKey(k); err != nil {
 		return err
 	}
@@ -171,6 +174,9 @@ func changeKey(r *request) error {
 	}
 	if k.GetOwner() != old.GetOwner() {
 		if err := r.ownKey(k); err != nil {
+			return err
+		}
+		if err := r.roomForKey(k.GetOwner()); err != nil {
 			return err
 		}
 	}

@@ -49,6 +49,8 @@ var known = map[string]struct {
 	"sessions/rotate-every":  {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
 	spec.SettingRaftVoters:   {isVoters, spec.RaftVotersRule},
 	"audit/keep-days":        {isDays, "must be a number of days from 0, for all, to 36500"},
+	settingWrites:            {isCount, countRule},
+	settingKeys:              {isCount, countRule},
 }
 
 func isVoters(s string) bool {

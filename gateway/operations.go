@@ -74,6 +74,9 @@ func (g *Gateway) handler(op *Operation) fasthttp.RequestHandler {
 			if err := r.queried(op.query); err != nil {
 				return err
 			}
+			if err := r.paced(op); err != nil {
+				return err
+			}
 			return op.serve(r)
 		}
 	}

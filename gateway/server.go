@@ -37,6 +37,7 @@ type Gateway struct {
 	names   *guard.Guard  // of names to log in by, wherever from
 	bad     *guard.Memory // credentials that have been refused
 	from    *guard.Memory // names with the addresses from which they have logged in
+	pace    *guard.Pace   // of changes
 	notes   *guard.Notes
 	noted   atomic.Uint64 // writes of the gateway's own
 	uses    uses
@@ -61,7 +62,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, keys: auth.New(cfg.ClusterID), table: balance.NewTable(cfg.Balance), tracer: tracer(),
 		guard: guard.New(guard.Limits{}, nil), names: guard.New(guard.Limits{Burst: 100}, nil), notes: guard.NewNotes(nil),
-		bad: guard.NewMemory(countAgain, 16<<10, nil), from: guard.NewMemory(welcome, 64<<10, nil)}
+		pace: guard.NewPace(4096, nil), bad: guard.NewMemory(countAgain, 16<<10, nil), from: guard.NewMemory(welcome, 64<<10, nil)}
 	g.work, g.abandon = context.WithCancel(context.Background())
 	g.metrics = newMetrics(cfg.Registerer, g.table)
 	g.catalog = newCatalog(cfg.State)
