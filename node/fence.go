@@ -28,6 +28,8 @@ const epochSetting = "cluster/recovery-epoch"
 const (
 	epochEvery = 2 * time.Second // between two questions to the other voters
 	epochLimit = time.Second     // that they have for an answer
+
+	removalEvery = 10 * time.Second // between two questions of a node that has no vote
 )
 
 func epochOf(s *state.Store) uint64 {
@@ -41,6 +43,7 @@ func epochOf(s *state.Store) uint64 {
 type standing struct {
 	Epoch   uint64 `json:"epoch"`
 	Removed bool   `json:"removed"` // the node is no member, or its id is another machine's
+	Gone    bool   `json:"gone"`    // the node was removed with the very certificate that it asks about
 }
 
 // withEpoch answers GET /epoch beside what is there for strangers. It must not
@@ -53,6 +56,7 @@ func (n *Node) withEpoch(next http.Handler) http.Handler {
 		if record, known := n.state.Node(r.URL.Query().Get("node")); known {
 			mark := pki.MarkOf(record.GetCertSerial())
 			s.Removed = record.GetState() == wire.NodeState_NODE_STATE_REMOVED || mark != "" && mark != r.URL.Query().Get("mark")
+			s.Gone = gone(record, r.URL.Query().Get("serial"))
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(s)
@@ -61,7 +65,9 @@ func (n *Node) withEpoch(next http.Handler) http.Handler {
 }
 
 // leftBehind asks the other voters whether the cluster was recovered without this
-// node. A voter that lags behind a recovery of which it is a part is none of those.
+// node, or has removed it. A voter that lags behind a recovery of which it is a part
+// is none of those. No removal is believed from before a recovery: those that were
+// given up may have removed the survivor.
 func (n *Node) leftBehind(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, epochLimit)
 	defer cancel()
@@ -70,15 +76,23 @@ func (n *Node) leftBehind(ctx context.Context) error {
 	for _, voter := range n.voters() {
 		asking.Go(func() {
 			s, err := n.askStanding(ctx, voter)
-			if err != nil || !s.Removed || s.Epoch <= epochOf(n.state) {
+			own := epochOf(n.state)
+			var left error
+			switch {
+			case err != nil:
 				return
-			}
-			left := &spec.Error{
-				Code: spec.CodeNodeRemoved,
-				Message: fmt.Sprintf("The cluster was recovered from a lost quorum without node %s: node %s is of recovery %d, and this one's data of %d. "+
-					"It must not serve or vote any more, and does not start.", n.id, voter, s.Epoch, epochOf(n.state)),
-				Hint: "Move the data directory away, make a join token on a member (lotabots tokens create --role voter), and join again with lotabots join. " +
-					"What only the old data has is not in the cluster",
+			case s.Removed && s.Epoch > own && n.has(spec.RoleVoter):
+				left = &spec.Error{
+					Code: spec.CodeNodeRemoved,
+					Message: fmt.Sprintf("The cluster was recovered from a lost quorum without node %s: node %s is of recovery %d, and this one's data of %d. "+
+						"It must not serve or vote any more, and does not start.", n.id, voter, s.Epoch, own),
+					Hint: "Move the data directory away, make a join token on a member (lotabots tokens create --role voter), and join again with lotabots join. " +
+						"What only the old data has is not in the cluster",
+				}
+			case s.Gone && s.Epoch >= own:
+				left = removedError(n.id, "node "+string(voter)+" says so")
+			default:
+				return
 			}
 			select {
 			case found <- left:
@@ -97,7 +111,7 @@ func (n *Node) leftBehind(ctx context.Context) error {
 }
 
 func (n *Node) askStanding(ctx context.Context, voter spec.NodeID) (s standing, err error) {
-	who := url.Values{"node": {string(n.id)}, "mark": {n.identity.Mark()}}
+	who := url.Values{"node": {string(n.id)}, "mark": {n.identity.Mark()}, "serial": {n.serial()}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+string(voter)+"/epoch?"+who.Encode(), nil)
 	if err != nil {
 		return s, err
@@ -114,19 +128,26 @@ func (n *Node) askStanding(ctx context.Context, voter spec.NodeID) (s standing, 
 }
 
 // watchFence stops a voter that has come back while nobody could tell it that it
-// was given up.
+// was given up, and any node that was removed. Nodes without a vote do no harm
+// meanwhile: they ask others seldom, for there may be many.
 func (n *Node) watchFence(ctx context.Context) {
 	tick := time.NewTicker(epochEvery)
 	defer tick.Stop()
+	var asked time.Time
 	for {
+		err := n.removedBy(n.raft)
+		if now := time.Now(); err == nil && (n.raft != nil || now.Sub(asked) >= removalEvery) {
+			asked = now
+			err = n.leftBehind(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			n.halt(err)
+			return
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		if err := n.leftBehind(ctx); err != nil && ctx.Err() == nil {
-			n.halt(err)
-			return
 		}
 	}
 }
@@ -151,8 +172,10 @@ func (n *Node) halt(why error) {
 		n.ended.why = why
 		limit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		if err := n.raft.Shutdown(limit); err != nil {
-			n.log.Error("Raft did not end", "error", err)
+		if n.raft != nil {
+			if err := n.raft.Shutdown(limit); err != nil {
+				n.log.Error("Raft did not end", "error", err)
+			}
 		}
 		close(n.ended.done)
 	})

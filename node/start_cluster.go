@@ -68,6 +68,9 @@ func (n *Node) openPort(context.Context) error {
 	if n.identity, err = pki.OpenIdentity(n.layout.identity()); err != nil {
 		return err
 	}
+	if err := n.removedBy(nil); err != nil {
+		return err
+	}
 	n.port, err = transport.Listen(transport.Config{
 		Listen: n.config.Cluster.Listen, Advertise: n.config.Cluster.Advertise, Identity: n.identity,
 		Resolve: n.addressOf, Admit: n.admit, Clock: time.Now, Log: n.log, Registerer: n.metrics,
@@ -182,6 +185,7 @@ func (n *Node) startConsensus(ctx context.Context) error {
 	if !n.has(spec.RoleVoter) {
 		forwarder := consensus.NewForwarder(consensus.ForwardConfig{Port: n.port, Voters: n.voters})
 		n.proposer, n.reads, n.group = forwarder, forwarder, forwarder
+		n.background("fence", n.watchFence)
 		return n.startFollower()
 	}
 	if err := n.leftBehind(ctx); err != nil { // before it can vote

@@ -90,6 +90,20 @@ func TestBarredMembersAreKeptOut(t *testing.T) {
 	}
 }
 
+// TestBarredItself: a node that was removed knows itself all the same, so that it
+// may change what it tells, leave and end.
+func TestBarredItself(t *testing.T) {
+	c := config("a", listen(t, newFabric()))
+	c.Barred = func(id spec.NodeID) bool { return id == "a" }
+	a := start(t, c)
+	if err := a.SetFault(DiskStalled); err != nil {
+		t.Error(err)
+	}
+	if err := a.Leave(time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestUnreadableMembersAreKeptOut(t *testing.T) {
 	table := newTable(Member{ID: "self"}, time.Now, func(Event) {})
 	for name, n := range map[string]*memberlist.Node{

@@ -3,6 +3,7 @@ package gossip
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -155,6 +156,9 @@ func (g *Gossip) Leave(timeout time.Duration) error {
 	}
 	if timeout <= 0 {
 		timeout = time.Second // the library takes 0 for ever
+	}
+	if !slices.ContainsFunc(g.list.Members(), func(n *memberlist.Node) bool { return n.Name == string(g.config.ID) }) {
+		return nil // memberlist would look at an entry that is not there
 	}
 	if err := g.list.Leave(timeout); err != nil {
 		return fmt.Errorf("leaving the gossip: %w", err)

@@ -97,10 +97,11 @@ func (t *table) remove(id spec.NodeID) {
 // The methods that follow are called by memberlist.
 
 // NotifyAlive keeps those out that are barred, or cannot be read: they would be
-// members without a role or a valid name.
+// members without a role or a valid name. This node itself is let in whatever is
+// known of it: memberlist takes its own entry for granted, in Leave and UpdateNode.
 func (t *table) NotifyAlive(n *memberlist.Node) error {
 	m, err := decodeMember(n.Name, n.Address(), n.Meta)
-	if err == nil && t.barred(m.ID) {
+	if err == nil && m.ID != t.self && t.barred(m.ID) {
 		err = errBarred
 	}
 	return err
