@@ -72,10 +72,13 @@ func (l layout) checkWhole() error {
 		return err
 	}
 	return &spec.Error{
-		Code: spec.CodeConflict, Message: fmt.Sprintf("lotabots %s was begun on %s and has not come to its end.", command, l.dir),
+		Code: spec.CodeConflict, Message: fmt.Sprintf("lotabots %s was begun on %s and has not come to its end: it was cut off, or is at work still.", command, l.dir),
 		Hint: "Run lotabots " + command + " again; nothing of it is done twice",
 	}
 }
+
+// CheckWhole tells of a restore or recover that was cut off in the data directory dir.
+func CheckWhole(dir string) error { return layout{dir}.checkWhole() }
 
 // offlineLogger is of commands that work on a node that does not run: what they
 // have to say goes to their own output.

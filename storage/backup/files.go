@@ -94,6 +94,22 @@ func List(dir string) ([]File, error) {
 	return out, nil
 }
 
+// PassedOver returns the names of the files in a directory that List takes for no
+// backups, whatever they hold, in order.
+func PassedOver(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		if !e.IsDir() && !strings.HasSuffix(e.Name(), Extension) {
+			out = append(out, e.Name())
+		}
+	}
+	return out, nil
+}
+
 func look(path string) (Manifest, int64, error) {
 	file, err := os.Open(path)
 	if err != nil {

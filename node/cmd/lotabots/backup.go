@@ -63,9 +63,32 @@ Model files and the nodes' own configurations are not in it.`,
 		if err := backup.Create(path, func(w io.Writer) error { return seal(w, answer.Body) }); err != nil {
 			return fmt.Errorf("no backup was made: %w", err)
 		}
+		warnOfName(c.ErrOrStderr(), path)
 		return tellBackup(c.OutOrStdout(), path)
 	}
 	return c
+}
+
+// warnOfName tells of a backup that will not be found by its name.
+func warnOfName(w io.Writer, path string) {
+	if !strings.HasSuffix(path, backup.Extension) {
+		fmt.Fprintf(w, "warning: the name of %s does not end in %s: lotabots backup ls and restore pass it over in a directory\n", path, backup.Extension)
+	}
+}
+
+// tellPassedOver names the files of a directory that are taken for no backups.
+func tellPassedOver(w io.Writer, dir string) error {
+	names, err := backup.PassedOver(dir)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	const most = 10
+	more := ""
+	if over := len(names) - most; over > 0 {
+		names, more = names[:most], fmt.Sprintf(" and %d more", over)
+	}
+	fmt.Fprintf(w, "warning: passed over in %s, as their names do not end in %s: %q%s\n", dir, backup.Extension, names, more)
+	return nil
 }
 
 // sealing says to whom the node is to encrypt, and how what it sends becomes the
@@ -147,6 +170,9 @@ func backupListCommand() *cobra.Command {
 	c.RunE = func(c *cobra.Command, args []string) error {
 		files, err := backup.List(args[0])
 		if err != nil {
+			return err
+		}
+		if err := tellPassedOver(c.ErrOrStderr(), args[0]); err != nil {
 			return err
 		}
 		rows := make([]backupRow, len(files))

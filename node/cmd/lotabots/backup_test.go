@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/node"
 	"github.com/lotabots/lotabots/node/config"
 	"github.com/lotabots/lotabots/storage"
@@ -50,7 +52,7 @@ func sealedFile(t *testing.T, dir, phrase string) string {
 
 func TestBackupCommands(t *testing.T) {
 	dir := t.TempDir()
-	phrase := filepath.Join(dir, "phrase")
+	phrase := filepath.Join(t.TempDir(), "phrase")
 	if err := os.WriteFile(phrase, []byte("correct horse battery\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +110,49 @@ func TestRestoreCommand(t *testing.T) {
 	}
 	if _, err := os.Stat(data); err == nil {
 		t.Error("something was made in the data directory")
+	}
+}
+
+// TestFilesPassedOver: a backup whose name lacks the ending is not passed over in silence.
+func TestFilesPassedOver(t *testing.T) {
+	dir := t.TempDir()
+	phrase := filepath.Join(t.TempDir(), "phrase")
+	if err := os.WriteFile(phrase, []byte("correct horse battery\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(sealedFile(t, dir, "correct horse battery"), filepath.Join(dir, "nightly.bak")); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"backup ls " + dir, "restore " + dir + " --passphrase-file " + phrase + " --id n1 --data " + filepath.Join(t.TempDir(), "data")} {
+		if out, _ := run(t, strings.Fields(line)...); !strings.Contains(out, `do not end in .lbk: ["nightly.bak"]`) {
+			t.Errorf("%s: %s", line, out)
+		}
+	}
+	for i := range 11 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint("a", i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := run(t, "backup", "ls", dir); err != nil || !strings.Contains(out, "and 2 more") {
+		t.Errorf("%s (%v)", out, err)
+	}
+	var bare, ended strings.Builder
+	if warnOfName(&bare, "nightly.bak"); !strings.Contains(bare.String(), "does not end in .lbk") {
+		t.Errorf("creating nightly.bak: %q", bare.String())
+	}
+	if warnOfName(&ended, "nightly.lbk"); ended.String() != "" {
+		t.Errorf("creating nightly.lbk: %q", ended.String())
+	}
+}
+
+// TestRunAfterARestoreThatWasCutOff: it left a directory with no configuration in it.
+func TestRunAfterARestoreThatWasCutOff(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "unfinished"), []byte("restore"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(t, "node", "run", "--data", dir); err == nil || !strings.Contains(spec.Explain(err), "Run lotabots restore again") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -51,6 +51,9 @@ func nodeRunCommand() *cobra.Command {
 func memberConfig(c *cobra.Command) (config.Config, error) {
 	file := node.ConfigFile(dataFlag(c))
 	if _, err := os.Stat(file); err != nil {
+		if cut := node.CheckWhole(dataFlag(c)); cut != nil {
+			return config.Config{}, cut
+		}
 		return config.Config{}, fmt.Errorf("%w: %s is not a member's data directory; make a cluster with lotabots init, or join one with lotabots join", err, dataFlag(c))
 	}
 	return config.Load(config.Sources{File: file, Env: os.LookupEnv, Flags: c.Flags()})

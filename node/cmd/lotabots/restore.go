@@ -48,7 +48,7 @@ Give the node's own configuration as for lotabots init. Where it fails, the dire
 		if err != nil {
 			return err
 		}
-		path, err := chosen(args[0], *cluster, at)
+		path, err := chosen(c.ErrOrStderr(), args[0], *cluster, at)
 		if err != nil {
 			return fmt.Errorf("nothing was restored: %w", err)
 		}
@@ -89,10 +89,14 @@ func pointFlags(c *cobra.Command) func() (backup.Point, error) {
 }
 
 // chosen is the backup to restore from: the file itself, or the one of a directory.
-func chosen(path, cluster string, at backup.Point) (string, error) {
+// It names on w what it does not look at.
+func chosen(w io.Writer, path, cluster string, at backup.Point) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {
 		return path, err
+	}
+	if err := tellPassedOver(w, path); err != nil {
+		return "", err
 	}
 	f, err := backup.Choose(path, cluster, at)
 	return f.Path, err
