@@ -168,11 +168,11 @@ func keysSetCommand(flags *client.Flags) *cobra.Command {
 		if len(body) == 0 {
 			return misused(c, "nothing is to change: give a flag")
 		}
-		if err := api.Do(c.Context(), "PATCH", "/admin/v1/keys/"+url.PathEscape(args[0]), body, nil); err != nil {
+		var told ended
+		if err := api.Do(c.Context(), "PATCH", "/admin/v1/keys/"+url.PathEscape(args[0]), body, &told); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.OutOrStdout(), "%s changed\n", args[0])
-		return nil
+		return told.tell(c, args[0]+" changed")
 	}
 	return c
 }
@@ -186,11 +186,15 @@ func keysRotateCommand(flags *client.Flags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var got newKey
+		var got struct {
+			newKey
+			ended
+		}
 		ask := map[string]int64{"overlap_seconds": int64(*overlap / time.Second)}
 		if err := api.Do(c.Context(), "POST", "/admin/v1/keys/"+url.PathEscape(args[0])+"/rotate", ask, &got); err != nil {
 			return err
 		}
+		got.warn(c)
 		return got.show(c, *format)
 	}
 	return c

@@ -62,8 +62,12 @@ type ended struct {
 // tell says what was done, and which nodes do not know yet.
 func (e ended) tell(c *cobra.Command, what string) error {
 	fmt.Fprintln(c.OutOrStdout(), what)
-	for _, n := range e.Closing {
-		fmt.Fprintf(c.ErrOrStderr(), "node %s has not told that it knows; it refuses from %s on, at the latest\n", n.Node, moment(n.ClosesMS))
-	}
+	e.warn(c)
 	return nil
+}
+
+func (e ended) warn(c *cobra.Command) {
+	for _, n := range e.Closing {
+		fmt.Fprintf(c.ErrOrStderr(), "node %s has not told that it knows; until it does it lets nobody in from %s on, at the latest\n", n.Node, moment(n.ClosesMS))
+	}
 }
