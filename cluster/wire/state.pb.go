@@ -2510,7 +2510,7 @@ type Tenant struct {
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	CreatedMs     int64                  `protobuf:"varint,3,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
-	AuthMaxAgeS   int64                  `protobuf:"varint,4,opt,name=auth_max_age_s,json=authMaxAgeS,proto3" json:"auth_max_age_s,omitempty"` // 0 strict; unset in the record means the default of 900
+	AuthMaxAgeS   int64                  `protobuf:"varint,4,opt,name=auth_max_age_s,json=authMaxAgeS,proto3" json:"auth_max_age_s,omitempty"` // 0: the default of 900; below 0: strict
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
