@@ -29,6 +29,16 @@ func LoadedBy(load func() (config.Config, error)) Option {
 	return func(n *Node) { n.live.load = load }
 }
 
+// Environment gives the node the environment of its process (entries name=value),
+// in which it warns of variables that look like its own and are none.
+func Environment(environ []string) Option {
+	return func(n *Node) {
+		for _, p := range config.UnknownEnv(environ) {
+			n.log.Warn("a variable of the environment is ignored", "variable", p.Key, "nearest", p.Nearest)
+		}
+	}
+}
+
 // live is the configuration that is in force, and the parts that follow it and
 // are nobody's else.
 type live struct {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -50,6 +51,11 @@ func read(s Sources) (Config, map[string]string, error) {
 		if err := k.Load(file.Provider(s.File), yaml.Parser()); err != nil {
 			return c, origin, fmt.Errorf("configuration file %s: %w", s.File, err)
 		}
+		raw, err := os.ReadFile(s.File)
+		if err != nil {
+			return c, origin, fmt.Errorf("configuration file %s: %w", s.File, err)
+		}
+		problems.documents(s.File, raw)
 		for _, key := range written(k.Raw(), "", known) {
 			problems.unknown(s.File, key, schema)
 		}

@@ -58,7 +58,7 @@ func configCheckCommand() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		s := sources()
 		_, err := config.Load(s)
-		problems := problemsOf(err, s.File)
+		problems := append(problemsOf(err, s.File), config.UnknownEnv(os.Environ())...)
 		report := struct {
 			File     string          `json:"file"`
 			OK       bool            `json:"ok"`

@@ -94,7 +94,7 @@ func runNode(ctx context.Context, c *cobra.Command, cfg config.Config, follow in
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	n, err := node.Start(ctx, cfg, version, os.Stderr, node.LoadedBy(func() (config.Config, error) { return memberConfig(c) }))
+	n, err := node.Start(ctx, cfg, version, os.Stderr, node.Environment(os.Environ()), node.LoadedBy(func() (config.Config, error) { return memberConfig(c) }))
 	if err != nil {
 		return err
 	}
