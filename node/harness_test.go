@@ -80,6 +80,7 @@ func found(t *testing.T, id, region string) *testNode {
 // join makes a node a member by way of n and runs it.
 func (n *testNode) join(id, region string, roles ...string) *testNode {
 	n.t.Helper()
+	severalNodes(n.t)
 	m := &testNode{t: n.t, cfg: configured(n.t, id, region, roles...), logs: &lockedBuffer{}}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
