@@ -23,6 +23,9 @@ func TestTenantsAndSettings(t *testing.T) {
 		{"/admin/v1/tenants/acme", `{"created_ms":1}`, 400},
 		{"/admin/v1/settings/colour", `{"value":""}`, 200},
 		{"/admin/v1/settings/cluster%2Fone", `{"value":"taken over"}`, 400},
+		{"/admin/v1/settings/raft%2Fvoter", `{"value":"3"}`, 400},
+		{"/admin/v1/settings/raft%2Fvoters", `{"value":"3"}`, 200},
+		{"/admin/v1/settings/rafts%2Fvoter", `{"value":"3"}`, 200}, // nobody's
 		{"/admin/v1/settings/colour", `{"value":"` + strings.Repeat("a", 4097) + `"}`, 400},
 		{"/admin/v1/settings/colour", `{"value":7}`, 400},
 	} {

@@ -1,9 +1,38 @@
 package spec
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
+
+// Settings are the names of all that this build reads and an operator writes. The
+// first parts of these names are reserved for them.
+var Settings = []string{
+	"admin/writes-per-minute", SettingAuditKeep, "keys/per-owner",
+	SettingOIDCIssuer, SettingOIDCClientID, SettingOIDCGroups, SettingOIDCScopes, SettingOIDCTenant,
+	SettingRaftVoters, SettingAccessTTL, SettingSessionTTL, SettingRotateEvery,
+}
+
+// NoSetting is why nothing may be written under the name, or "": where the first
+// part is reserved, a name that is none of Settings is a mistake, and would have no effect.
+func NoSetting(name string) string {
+	first, _, slashed := strings.Cut(name, "/")
+	if !slashed || slices.Contains(Settings, name) {
+		return ""
+	}
+	var meant []string
+	for _, s := range Settings {
+		if strings.HasPrefix(s, first+"/") {
+			meant = append(meant, s)
+		}
+	}
+	if len(meant) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("is no setting that has an effect: with %s/ there are %s", first, strings.Join(meant, ", "))
+}
 
 // SettingRaftVoters names the setting that says how many servers may vote at most.
 const SettingRaftVoters = "raft/voters"

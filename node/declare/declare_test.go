@@ -72,6 +72,9 @@ func TestSettingsThatTheClusterGoesBy(t *testing.T) {
 	for text, want := range map[string]string{
 		"kind: setting\nname: raft/voters\nvalue: \"3\"\n":      "",
 		"kind: setting\nname: raft/voters\nvalue: \"4\"\n":      "value must be 1, 3 or 5",
+		"kind: setting\nname: raft/voter\nvalue: \"3\"\n":       "with raft/ there are raft/voters",
+		"kind: setting\nname: oidc/client\nvalue: lb\n":        "oidc/client-id",
+		"kind: setting\nname: team/colour\nvalue: red\n":       "",
 		"kind: setting\nname: cluster/epoch\nvalue: \"4\"\n":    "is written by the cluster itself",
 		"kind: setting\nname: a/b/c/d\nvalue: x\n":              "one to three parts",
 		"kind: deployment\nname: a/b\nmodel: m\n":               "name must be 1 to 128",

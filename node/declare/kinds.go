@@ -116,6 +116,8 @@ func (k Kind) named(name string) string {
 	switch {
 	case k.Name == "setting" && (!settingForm.MatchString(name) || strings.HasPrefix(name, "cluster/")):
 		return settingRule
+	case k.Name == "setting":
+		return spec.NoSetting(name)
 	case k.Name != "setting" && !nameForm.MatchString(name):
 		return nameRule
 	}
