@@ -20,8 +20,8 @@ import (
 // TestUnknownVariableIsWarnedOf: it is not the node's to refuse, but its value is ignored.
 func TestUnknownVariableIsWarnedOf(t *testing.T) {
 	logs := &lockedBuffer{}
-	Environment([]string{"LOTABOTS_LOG_LEVLE=hidden", "LOTABOTS_LOG_LEVEL=debug", "LOTABOTS_SYSTEM=x"})(&Node{log: slog.New(slog.NewJSONHandler(logs, nil))})
-	if !logs.holds("WARN", "LOTABOTS_LOG_LEVLE", "LOTABOTS_LOG_LEVEL\"") || strings.Count(logs.whole(), "\n") != 1 || strings.Contains(logs.whole(), "hidden") {
+	Environment([]string{"LOTABOTS_LOG_LEVELL=hidden", "LOTABOTS_LOG_LEVEL=debug", "LOTABOTS_SYSTEM=x"})(&Node{log: slog.New(slog.NewJSONHandler(logs, nil))})
+	if !logs.holds("WARN", "LOTABOTS_LOG_LEVELL", "LOTABOTS_LOG_LEVEL\"") || strings.Count(logs.whole(), "\n") != 1 || strings.Contains(logs.whole(), "hidden") {
 		t.Errorf("%s", logs.whole())
 	}
 }

@@ -41,8 +41,8 @@ func TestConfigCheck(t *testing.T) {
 	if unmarshal := json.Unmarshal([]byte(out), &report); unmarshal != nil || err == nil || report.OK || len(report.Problems) != 3 || report.Problems[0].Nearest != "node.region" {
 		t.Errorf("%s, %v, %v", out, err, unmarshal)
 	}
-	t.Setenv("LOTABOTS_LOG_LEVLE", "warn")
-	if _, err := run(t, "config", "check", "--file", good); err == nil || !strings.Contains(err.Error(), `no variable LOTABOTS_LOG_LEVLE; did you mean "LOTABOTS_LOG_LEVEL"?`) {
+	t.Setenv("LOTABOTS_LOG_LEVELL", "warn")
+	if _, err := run(t, "config", "check", "--file", good); err == nil || !strings.Contains(err.Error(), `no variable LOTABOTS_LOG_LEVELL; did you mean "LOTABOTS_LOG_LEVEL"?`) {
 		t.Errorf("an unknown variable: %v", err)
 	}
 	out, err = run(t, "config", "check", "--file", configFile(t, "node: [\n"), "-o", "json")
