@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/lotabots/lotabots/node/client"
 	"github.com/lotabots/lotabots/node/config"
+	"github.com/lotabots/lotabots/node/dev"
 )
 
 // A testNode is a node of a real cluster whose processes are this one.
@@ -46,21 +46,11 @@ func configured(t *testing.T, id, region string, roles ...string) config.Config 
 // freeAddr is an address that is free for TCP and UDP at this moment.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	for range 50 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr := tcp.Addr().String()
-		udp, err := net.ListenPacket("udp", addr)
-		tcp.Close()
-		if err == nil {
-			udp.Close()
-			return addr
-		}
+	addr, err := dev.FreeAddr("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free for TCP and UDP")
-	return ""
+	return addr
 }
 
 var allRoles = []string{"voter", "worker", "gateway"}

@@ -10,6 +10,13 @@ import (
 // of outgoing connections, so that a restarted node finds its own still free.
 const firstPort, lastPort = 20000, 32000
 
+// FreeAddr returns an address of host, HOST:PORT, that is free for TCP and UDP at
+// this moment.
+func FreeAddr(host string) (string, error) {
+	port, err := freePort(host, map[int]bool{})
+	return net.JoinHostPort(host, fmt.Sprint(port)), err
+}
+
 // freePort returns a port that is free on host for TCP and UDP at this moment.
 func freePort(host string, taken map[int]bool) (int, error) {
 	for range 200 {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/lotabots/lotabots/node"
 	"github.com/lotabots/lotabots/node/config"
+	"github.com/lotabots/lotabots/node/dev"
 )
 
 // cluster runs a cluster of one node, and returns its data directory.
@@ -53,20 +53,11 @@ func cluster(t *testing.T) string {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	for range 50 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		udp, err := net.ListenPacket("udp", tcp.Addr().String())
-		tcp.Close()
-		if err == nil {
-			udp.Close()
-			return tcp.Addr().String()
-		}
+	addr, err := dev.FreeAddr("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free for TCP and UDP")
-	return ""
+	return addr
 }
 
 const declared = `kind: deployment
