@@ -73,6 +73,9 @@ func (n *Node) spare(ctx context.Context) {
 }
 
 func (n *Node) endFollowing(ctx context.Context, f *feed.Follower) {
+	if age := f.Age(); age < feed.Unknown {
+		n.raft.Confirm(time.Now().Add(-age)) // until Raft knows by itself
+	}
 	n.spareFeed.Store(nil)
 	limit, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -99,7 +102,7 @@ func (n *Node) stateAge() time.Duration {
 		return n.follower.Age()
 	}
 	if f := n.spareFeed.Load(); f != nil {
-		return f.Age()
+		return min(f.Age(), n.raft.Age()) // both speak of the one copy
 	}
 	return n.raft.Age()
 }

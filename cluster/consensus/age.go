@@ -32,6 +32,10 @@ func (c *Consensus) Age() time.Duration {
 	return max(now.Sub(*last), 0)
 }
 
+// Confirm takes note that this node's copy had everything that was answered before
+// at, as another way of following the state has found out.
+func (c *Consensus) Confirm(at time.Time) { c.raise(at) }
+
 // raise takes note that this node's copy had everything that was answered before at.
 func (c *Consensus) raise(at time.Time) {
 	for {

@@ -38,7 +38,7 @@ const envPrefix = "LOTABOTS_"
 // runs and of the tests, whose nodes inherit them.
 var otherEnv = []string{
 	"LOTABOTS_CONTEXT", "LOTABOTS_ENDPOINT", "LOTABOTS_API_KEY", "LOTABOTS_JOIN_TOKEN", "LOTABOTS_LLAMA_LIB",
-	"LOTABOTS_CHAOS_ALLOW", "LOTABOTS_SYSTEM", "LOTABOTS_SYSTEM_REPORT", "LOTABOTS_CRASHES", "LOTABOTS_MUTANT", "LOTABOTS_MUTANT_BIN", "LOTABOTS_BIN",
+	"LOTABOTS_CHAOS_ALLOW", "LOTABOTS_SYSTEM", "LOTABOTS_SYSTEM_REPORT", "LOTABOTS_CRASHES", "LOTABOTS_BIN",
 	"LOTABOTS_ACTORS_TEST", "LOTABOTS_ENGINE_TEST", "LOTABOTS_GOSSIP_TEST_SEED", "LOTABOTS_SNAPSHOT_TEST_DIR", "LOTABOTS_TEST_OLLAMA",
 	"LOTABOTS_MODE", "LOTABOTS_RECORD", "LOTABOTS_ADMIN_KEY",
 }
@@ -50,7 +50,7 @@ var linked = regexp.MustCompile(`^LOTABOTS_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)
 // look like this program's and are none. A node runs in spite of them: they may be
 // another build's. Their values, which may be secret, are not told.
 func UnknownEnv(environ []string) Problems {
-	known := slices.Clone(otherEnv)
+	known := slices.Concat(otherEnv, brokenEnv)
 	for _, f := range Schema() {
 		known = append(known, f.Env)
 	}

@@ -59,6 +59,9 @@ func TestEveryVariableIsKnown(t *testing.T) {
 		text, err := os.ReadFile(path)
 		for _, found := range name.FindAllString(string(text), -1) {
 			count++
+			if strings.HasPrefix(found, "LOTABOTS_MUTANT") && len(brokenEnv) == 0 {
+				continue // not this build's, and told of
+			}
 			if unknown := UnknownEnv([]string{found + "=x"}); len(unknown) > 0 && found != "LOTABOTS_ADMIN" { // which is a prefix
 				t.Errorf("%s: %v", path, unknown[0])
 			}
