@@ -68,7 +68,7 @@ bench-revocation: build ## how soon every node of five refuses a revoked key, ne
 bench-auth: ## what it takes to check one of 1,000,000 API keys, a token, a permission (2 GB of memory)
 	@go run ./node/bench/auth
 
-bench-feed: ## how long after its acknowledgement a write is applied by 1,000 followers (11 GB of memory)
+bench-feed: ## how long after its acknowledgement a write is applied by 1,000 followers (14 GB of memory)
 	@go run ./node/bench/feed
 
 # The other stores are in a module of their own, so that the program does not depend on them.
