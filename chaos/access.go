@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -106,10 +105,7 @@ func accessCounts(ops []Op) map[string]int {
 // run loads the cluster and breaks it for the set time, and then looks at
 // everything once more.
 func (a *accessRun) run(ctx context.Context) error {
-	if missing := a.cluster.awaitWhole(ctx, a.registry, 0, nil, a.nemesis.limits.Settle); missing != "" {
-		return errors.New("the cluster does not come up: " + missing)
-	}
-	if err := a.awaitVoters(ctx); err != nil {
+	if err := a.awaitUp(ctx); err != nil {
 		return err
 	}
 	if err := a.prepare(ctx); err != nil {

@@ -96,13 +96,18 @@ func newSystem(c SystemConfig, whole Config, k *cluster) *system {
 	return s
 }
 
-// run kills while clients work, until both have had their share, and then reads
-// everything once more on every node.
-func (s *system) run(ctx context.Context) error {
+// awaitUp returns once the cluster is whole and has all its voters.
+func (s *system) awaitUp(ctx context.Context) error {
 	if missing := s.cluster.awaitWhole(ctx, s.registry, 0, nil, s.nemesis.limits.Settle); missing != "" {
 		return errors.New("the cluster does not come up: " + missing)
 	}
-	if err := s.awaitVoters(ctx); err != nil {
+	return s.awaitVoters(ctx)
+}
+
+// run kills while clients work, until both have had their share, and then reads
+// everything once more on every node.
+func (s *system) run(ctx context.Context) error {
+	if err := s.awaitUp(ctx); err != nil {
 		return err
 	}
 	loaded, stop := context.WithCancel(ctx)

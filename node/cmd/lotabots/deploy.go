@@ -78,7 +78,7 @@ func deploymentsListCommand(flags *client.Flags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		all, err := listAll[deploymentRow](c, api, "/admin/v1/deployments")
+		all, err := listWhere[deploymentRow](c, api, "/admin/v1/deployments", nil)
 		if err != nil {
 			return err
 		}

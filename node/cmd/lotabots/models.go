@@ -18,11 +18,6 @@ type list[T any] struct {
 	NextCursor string `json:"next_cursor"`
 }
 
-// listAll follows the cursor to the end.
-func listAll[T any](c *cobra.Command, api *client.Client, path string) ([]T, error) {
-	return listWhere[T](c, api, path, nil)
-}
-
 type modelRow struct {
 	Name       string `json:"name"`
 	Format     string `json:"format"`
@@ -78,7 +73,7 @@ func modelsListCommand(flags *client.Flags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		models, err := listAll[modelRow](c, api, "/admin/v1/models")
+		models, err := listWhere[modelRow](c, api, "/admin/v1/models", nil)
 		if err != nil {
 			return err
 		}
