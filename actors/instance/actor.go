@@ -37,7 +37,8 @@ type Actor struct {
 	timer   *time.Timer // of the next attempt
 	ctx     context.Context
 	cancel  context.CancelFunc
-	tasks   sync.WaitGroup // the goroutine that owns the engine
+	fail    context.CancelCauseFunc // ends the present attempt; nil: none is under way
+	tasks   sync.WaitGroup          // the goroutine that owns the engine
 }
 
 // New returns an actor that starts its engine when it is spawned.
@@ -71,6 +72,11 @@ func (a *Actor) Receive(c actor.Context) {
 		if m.attempt == a.attempt {
 			a.ended(c, m.err)
 		}
+	case *Fault:
+		if a.fail != nil {
+			a.cfg.Log.Warn("device fault: the engine is restarted", "fault", m.Reason)
+			a.fail(&faultError{m.Reason})
+		}
 	case *retry:
 		if m.attempt == a.attempt {
 			a.begin(c)
@@ -92,6 +98,8 @@ func (a *Actor) begin(c actor.Context) {
 	a.attempt++
 	a.readyAt = time.Time{}
 	root, self, attempt := c.ActorSystem().Root, c.Self(), a.attempt
+	ctx, fail := context.WithCancelCause(a.ctx)
+	a.fail = fail
 	r := &run{cfg: a.cfg, attempt: attempt, post: func(m any) { root.Send(self, m) }}
 	a.tasks.Go(func() {
 		defer func() {
@@ -100,12 +108,14 @@ func (a *Actor) begin(c actor.Context) {
 				r.post(&ended{attempt, fmt.Errorf("panic: %v", p)})
 			}
 		}()
-		r.run(a.ctx)
+		r.run(ctx)
 	})
 }
 
 // ended judges a crash. The engine of the attempt is gone already.
 func (a *Actor) ended(c actor.Context, err error) {
+	a.fail(nil)
+	a.fail = nil
 	if a.cfg.Crashed != nil {
 		a.cfg.Crashed()
 	}

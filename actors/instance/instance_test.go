@@ -98,6 +98,8 @@ func (p *parent) Receive(c actor.Context) {
 		p.child = c.Spawn(actor.PropsFromProducer(func() actor.Actor { return New(p.cfg) }))
 	case *Changed, *Measured:
 		p.events <- m
+	case *Fault:
+		c.Send(p.child, m)
 	}
 }
 
@@ -113,6 +115,13 @@ func fast() Policy {
 
 // start runs an instance whose engines open makes; stop ends it and waits.
 func start(t *testing.T, p Policy, open func(n int) (engine.Engine, error)) (next func() *Changed, stop func()) {
+	t.Helper()
+	next, stop, _ = launch(t, p, open)
+	return next, stop
+}
+
+// launch is start; send brings the instance a message of its parent.
+func launch(t *testing.T, p Policy, open func(n int) (engine.Engine, error)) (next func() *Changed, stop func(), send func(any)) {
 	t.Helper()
 	opened := 0
 	events := make(chan any, 1000)
@@ -149,7 +158,7 @@ func start(t *testing.T, p Policy, open func(n int) (engine.Engine, error)) (nex
 	var once sync.Once
 	stop = func() { once.Do(func() { _ = s.Root.StopFuture(pid).Wait() }) }
 	t.Cleanup(stop)
-	return next, stop
+	return next, stop, func(m any) { s.Root.Send(pid, m) }
 }
 
 func expectStates(t *testing.T, next func() *Changed, want ...wire.InstanceState) *Changed {

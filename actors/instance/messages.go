@@ -22,6 +22,10 @@ type Measured struct {
 	Load     engine.Load
 }
 
+// Fault has the actor restart its engine: the device has told of an error that the
+// engine's process will not survive, or should not. Without an engine it is ignored.
+type Fault struct{ Reason string }
+
 // Messages to the actor itself. The attempt tells an older engine's from the
 // present one's.
 type (

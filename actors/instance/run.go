@@ -24,6 +24,14 @@ var (
 	errUnhealthy = errors.New("the engine does not answer its probes")
 )
 
+// A faultError ends an attempt for what the device has told.
+type faultError struct{ reason string }
+
+func (e *faultError) Error() string { return "device fault: " + e.reason }
+
+// lost is how long an engine that is past help may take to end before it is killed.
+const lost = 500 * time.Millisecond
+
 // run ends when the engine has ended, whoever ended it.
 func (r *run) run(ctx context.Context) {
 	began := time.Now()
@@ -32,11 +40,18 @@ func (r *run) run(ctx context.Context) {
 		r.cfg.Log.Info("engine serves", "engine", r.cfg.Load.GetEngine(), "slots", e.Slots(), "context", e.Context(), "took", time.Since(began))
 		r.post(&ready{r.attempt, e})
 		err = r.watch(ctx, e)
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Policy.Stop)
+		patience := r.cfg.Policy.Stop
+		if !errors.Is(err, errHalted) {
+			patience = min(patience, lost)
+		}
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		if failed := e.Stop(stopping); failed != nil {
 			r.cfg.Log.Warn("engine was not stopped cleanly", "error", failed)
 		}
 		cancel()
+	}
+	if fault := (*faultError)(nil); errors.As(context.Cause(ctx), &fault) {
+		err = fault // also where it cut the start short
 	}
 	r.post(&ended{r.attempt, err})
 }
