@@ -167,7 +167,7 @@ func (g Ground) catchUp() error {
 }
 
 func (g Ground) command(index, term uint64, c *wire.Command) error {
-	c.Level = max(c.GetLevel(), levelOf(c))
+	c.Level = max(c.GetLevel(), wire.LevelOf(c))
 	raw, err := proto.Marshal(c)
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ type Config struct {
 }
 
 // Level is the feature level up to which this build can apply commands.
-const Level = 2
+const Level = wire.Level
 
 const (
 	defaultHeartbeat = 500 * time.Millisecond

@@ -29,7 +29,7 @@ func stamp(c *wire.Command) ([]byte, error) {
 	if c.AtMs == 0 {
 		c.AtMs = time.Now().UnixMilli()
 	}
-	c.Level = max(c.GetLevel(), levelOf(c))
+	c.Level = max(c.GetLevel(), wire.LevelOf(c))
 	raw, err := proto.Marshal(c)
 	if err != nil {
 		return nil, &spec.Error{Code: spec.CodeInvalidRequest, Message: "The command cannot be encoded.", Err: err}
@@ -38,18 +38,6 @@ func stamp(c *wire.Command) ([]byte, error) {
 		return nil, spec.Errorf(spec.CodeBodyTooLarge, "the command takes %d bytes, over the limit of %d", len(raw), maxCommand)
 	}
 	return raw, nil
-}
-
-// secondLevel is the number of the first body that feature level 2 brought.
-const secondLevel = 30
-
-// levelOf is the feature level that introduced the command's body.
-func levelOf(c *wire.Command) uint32 {
-	m := c.ProtoReflect()
-	if body := m.WhichOneof(m.Descriptor().Oneofs().ByName("body")); body != nil && body.Number() >= secondLevel {
-		return 2
-	}
-	return 1
 }
 
 // Least is the feature level that every member knows, and this build does too: the

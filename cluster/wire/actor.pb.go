@@ -120,7 +120,13 @@ type LoadModel struct {
 	Options       map[string]string      `protobuf:"bytes,8,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Context       uint32                 `protobuf:"varint,9,opt,name=context,proto3" json:"context,omitempty"`
 	Slots         uint32                 `protobuf:"varint,10,opt,name=slots,proto3" json:"slots,omitempty"`
-	MemoryBytes   uint64                 `protobuf:"varint,11,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	MemoryBytes   uint64                 `protobuf:"varint,11,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`   // on each of its devices
+	OnDemand      bool                   `protobuf:"varint,12,opt,name=on_demand,json=onDemand,proto3" json:"on_demand,omitempty"`            // loaded when it is asked for
+	KeepAliveMs   int64                  `protobuf:"varint,13,opt,name=keep_alive_ms,json=keepAliveMs,proto3" json:"keep_alive_ms,omitempty"` // see Residency
+	MinResidentMs int64                  `protobuf:"varint,14,opt,name=min_resident_ms,json=minResidentMs,proto3" json:"min_resident_ms,omitempty"`
+	Devices       []string               `protobuf:"bytes,15,rep,name=devices,proto3" json:"devices,omitempty"` // the others that it spreads over, of this node
+	Adapters      []*ModelFile           `protobuf:"bytes,16,rep,name=adapters,proto3" json:"adapters,omitempty"`
+	Tenant        string                 `protobuf:"bytes,17,opt,name=tenant,proto3" json:"tenant,omitempty"` // the deployment's; empty: every tenant's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -232,6 +238,108 @@ func (x *LoadModel) GetMemoryBytes() uint64 {
 	return 0
 }
 
+func (x *LoadModel) GetOnDemand() bool {
+	if x != nil {
+		return x.OnDemand
+	}
+	return false
+}
+
+func (x *LoadModel) GetKeepAliveMs() int64 {
+	if x != nil {
+		return x.KeepAliveMs
+	}
+	return 0
+}
+
+func (x *LoadModel) GetMinResidentMs() int64 {
+	if x != nil {
+		return x.MinResidentMs
+	}
+	return 0
+}
+
+func (x *LoadModel) GetDevices() []string {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+func (x *LoadModel) GetAdapters() []*ModelFile {
+	if x != nil {
+		return x.Adapters
+	}
+	return nil
+}
+
+func (x *LoadModel) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+type ModelFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Model         string                 `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelFile) Reset() {
+	*x = ModelFile{}
+	mi := &file_cluster_wire_actor_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelFile) ProtoMessage() {}
+
+func (x *ModelFile) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_actor_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelFile.ProtoReflect.Descriptor instead.
+func (*ModelFile) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ModelFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ModelFile) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ModelFile) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
 type UnloadModel struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Instance      string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
@@ -244,7 +352,7 @@ type UnloadModel struct {
 
 func (x *UnloadModel) Reset() {
 	*x = UnloadModel{}
-	mi := &file_cluster_wire_actor_proto_msgTypes[2]
+	mi := &file_cluster_wire_actor_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +364,7 @@ func (x *UnloadModel) String() string {
 func (*UnloadModel) ProtoMessage() {}
 
 func (x *UnloadModel) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_actor_proto_msgTypes[2]
+	mi := &file_cluster_wire_actor_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +377,7 @@ func (x *UnloadModel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnloadModel.ProtoReflect.Descriptor instead.
 func (*UnloadModel) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{2}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *UnloadModel) GetInstance() string {
@@ -309,7 +417,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_cluster_wire_actor_proto_msgTypes[3]
+	mi := &file_cluster_wire_actor_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +429,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_actor_proto_msgTypes[3]
+	mi := &file_cluster_wire_actor_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +442,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{3}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Drain) GetReason() string {
@@ -352,7 +460,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_cluster_wire_actor_proto_msgTypes[4]
+	mi := &file_cluster_wire_actor_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +472,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_actor_proto_msgTypes[4]
+	mi := &file_cluster_wire_actor_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +485,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{4}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{5}
 }
 
 type Describe struct {
@@ -388,7 +496,7 @@ type Describe struct {
 
 func (x *Describe) Reset() {
 	*x = Describe{}
-	mi := &file_cluster_wire_actor_proto_msgTypes[5]
+	mi := &file_cluster_wire_actor_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -400,7 +508,7 @@ func (x *Describe) String() string {
 func (*Describe) ProtoMessage() {}
 
 func (x *Describe) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_actor_proto_msgTypes[5]
+	mi := &file_cluster_wire_actor_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -413,7 +521,7 @@ func (x *Describe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Describe.ProtoReflect.Descriptor instead.
 func (*Describe) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{5}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{6}
 }
 
 // Ack answers a command: code is empty on success. load is always there.
@@ -428,7 +536,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_cluster_wire_actor_proto_msgTypes[6]
+	mi := &file_cluster_wire_actor_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +548,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_actor_proto_msgTypes[6]
+	mi := &file_cluster_wire_actor_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +561,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{6}
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Ack) GetCode() string {
@@ -492,7 +600,7 @@ const file_cluster_wire_actor_proto_rawDesc = "" +
 	"deadlineMs\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x90\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe4\x04\n" +
 	"\tLoadModel\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -507,10 +615,20 @@ const file_cluster_wire_actor_proto_rawDesc = "" +
 	"\acontext\x18\t \x01(\rR\acontext\x12\x14\n" +
 	"\x05slots\x18\n" +
 	" \x01(\rR\x05slots\x12!\n" +
-	"\fmemory_bytes\x18\v \x01(\x04R\vmemoryBytes\x1a:\n" +
+	"\fmemory_bytes\x18\v \x01(\x04R\vmemoryBytes\x12\x1b\n" +
+	"\ton_demand\x18\f \x01(\bR\bonDemand\x12\"\n" +
+	"\rkeep_alive_ms\x18\r \x01(\x03R\vkeepAliveMs\x12&\n" +
+	"\x0fmin_resident_ms\x18\x0e \x01(\x03R\rminResidentMs\x12\x18\n" +
+	"\adevices\x18\x0f \x03(\tR\adevices\x127\n" +
+	"\badapters\x18\x10 \x03(\v2\x1b.lotabots.wire.v1.ModelFileR\badapters\x12\x16\n" +
+	"\x06tenant\x18\x11 \x01(\tR\x06tenant\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"m\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"M\n" +
+	"\tModelFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\"m\n" +
 	"\vUnloadModel\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x16\n" +
@@ -538,28 +656,30 @@ func file_cluster_wire_actor_proto_rawDescGZIP() []byte {
 	return file_cluster_wire_actor_proto_rawDescData
 }
 
-var file_cluster_wire_actor_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_cluster_wire_actor_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_cluster_wire_actor_proto_goTypes = []any{
 	(*Envelope)(nil),    // 0: lotabots.wire.v1.Envelope
 	(*LoadModel)(nil),   // 1: lotabots.wire.v1.LoadModel
-	(*UnloadModel)(nil), // 2: lotabots.wire.v1.UnloadModel
-	(*Drain)(nil),       // 3: lotabots.wire.v1.Drain
-	(*Resume)(nil),      // 4: lotabots.wire.v1.Resume
-	(*Describe)(nil),    // 5: lotabots.wire.v1.Describe
-	(*Ack)(nil),         // 6: lotabots.wire.v1.Ack
-	nil,                 // 7: lotabots.wire.v1.Envelope.HeadersEntry
-	nil,                 // 8: lotabots.wire.v1.LoadModel.OptionsEntry
-	(*DeviceLoad)(nil),  // 9: lotabots.wire.v1.DeviceLoad
+	(*ModelFile)(nil),   // 2: lotabots.wire.v1.ModelFile
+	(*UnloadModel)(nil), // 3: lotabots.wire.v1.UnloadModel
+	(*Drain)(nil),       // 4: lotabots.wire.v1.Drain
+	(*Resume)(nil),      // 5: lotabots.wire.v1.Resume
+	(*Describe)(nil),    // 6: lotabots.wire.v1.Describe
+	(*Ack)(nil),         // 7: lotabots.wire.v1.Ack
+	nil,                 // 8: lotabots.wire.v1.Envelope.HeadersEntry
+	nil,                 // 9: lotabots.wire.v1.LoadModel.OptionsEntry
+	(*DeviceLoad)(nil),  // 10: lotabots.wire.v1.DeviceLoad
 }
 var file_cluster_wire_actor_proto_depIdxs = []int32{
-	7, // 0: lotabots.wire.v1.Envelope.headers:type_name -> lotabots.wire.v1.Envelope.HeadersEntry
-	8, // 1: lotabots.wire.v1.LoadModel.options:type_name -> lotabots.wire.v1.LoadModel.OptionsEntry
-	9, // 2: lotabots.wire.v1.Ack.load:type_name -> lotabots.wire.v1.DeviceLoad
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	8,  // 0: lotabots.wire.v1.Envelope.headers:type_name -> lotabots.wire.v1.Envelope.HeadersEntry
+	9,  // 1: lotabots.wire.v1.LoadModel.options:type_name -> lotabots.wire.v1.LoadModel.OptionsEntry
+	2,  // 2: lotabots.wire.v1.LoadModel.adapters:type_name -> lotabots.wire.v1.ModelFile
+	10, // 3: lotabots.wire.v1.Ack.load:type_name -> lotabots.wire.v1.DeviceLoad
+	4,  // [4:4] is the sub-list for method output_type
+	4,  // [4:4] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_actor_proto_init() }
@@ -574,7 +694,7 @@ func file_cluster_wire_actor_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_actor_proto_rawDesc), len(file_cluster_wire_actor_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

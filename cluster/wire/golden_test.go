@@ -81,6 +81,8 @@ func scalar(f protoreflect.FieldDescriptor) protoreflect.Value {
 		return protoreflect.ValueOfUint64(1<<40 + n)
 	case protoreflect.Int64Kind:
 		return protoreflect.ValueOfInt64(1<<40 + int64(n))
+	case protoreflect.DoubleKind:
+		return protoreflect.ValueOfFloat64(float64(n) + 0.25)
 	case protoreflect.FloatKind:
 		return protoreflect.ValueOfFloat32(float32(n) + 0.5)
 	}

@@ -33,6 +33,7 @@ const (
 	InstanceState_INSTANCE_STATE_FAILED      InstanceState = 4 // given up; reason says why
 	InstanceState_INSTANCE_STATE_RESTARTING  InstanceState = 5
 	InstanceState_INSTANCE_STATE_GONE        InstanceState = 6 // unloaded; sent once more so that routers forget it
+	InstanceState_INSTANCE_STATE_COLD        InstanceState = 7 // placed, not loaded: the first request has it loaded
 )
 
 // Enum value maps for InstanceState.
@@ -45,6 +46,7 @@ var (
 		4: "INSTANCE_STATE_FAILED",
 		5: "INSTANCE_STATE_RESTARTING",
 		6: "INSTANCE_STATE_GONE",
+		7: "INSTANCE_STATE_COLD",
 	}
 	InstanceState_value = map[string]int32{
 		"INSTANCE_STATE_UNSPECIFIED": 0,
@@ -54,6 +56,7 @@ var (
 		"INSTANCE_STATE_FAILED":      4,
 		"INSTANCE_STATE_RESTARTING":  5,
 		"INSTANCE_STATE_GONE":        6,
+		"INSTANCE_STATE_COLD":        7,
 	}
 )
 
@@ -157,6 +160,8 @@ type DeviceLoad struct {
 	Draining      bool                   `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
 	Utilisation   uint32                 `protobuf:"varint,9,opt,name=utilisation,proto3" json:"utilisation,omitempty"` // percent
 	Instances     []*InstanceLoad        `protobuf:"bytes,10,rep,name=instances,proto3" json:"instances,omitempty"`
+	Share         uint32                 `protobuf:"varint,11,opt,name=share,proto3" json:"share,omitempty"` // percent of its usual work that it should get; 0: all
+	Links         []string               `protobuf:"bytes,12,rep,name=links,proto3" json:"links,omitempty"`  // devices of the same node that it reaches fastest
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -261,6 +266,20 @@ func (x *DeviceLoad) GetInstances() []*InstanceLoad {
 	return nil
 }
 
+func (x *DeviceLoad) GetShare() uint32 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *DeviceLoad) GetLinks() []string {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
 type InstanceLoad struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Instance       string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
@@ -277,6 +296,12 @@ type InstanceLoad struct {
 	PrefillTps     float32                `protobuf:"fixed32,12,opt,name=prefill_tps,json=prefillTps,proto3" json:"prefill_tps,omitempty"`             // tokens/s, measured; 0: not known yet
 	DecodeTps      float32                `protobuf:"fixed32,13,opt,name=decode_tps,json=decodeTps,proto3" json:"decode_tps,omitempty"`                // tokens/s of one stream, measured; 0: not known yet
 	Context        uint32                 `protobuf:"varint,14,opt,name=context,proto3" json:"context,omitempty"`                                      // tokens per slot
+	Phase          string                 `protobuf:"bytes,15,opt,name=phase,proto3" json:"phase,omitempty"`                                           // of loading: fetch, launch, load, warm-up
+	Progress       uint32                 `protobuf:"varint,16,opt,name=progress,proto3" json:"progress,omitempty"`                                    // percent of the phase; 0: not told
+	MemoryReserved uint64                 `protobuf:"varint,17,opt,name=memory_reserved,json=memoryReserved,proto3" json:"memory_reserved,omitempty"`  // bytes
+	MemoryMeasured uint64                 `protobuf:"varint,18,opt,name=memory_measured,json=memoryMeasured,proto3" json:"memory_measured,omitempty"`  // bytes; 0: not measured
+	LoadSeconds    float32                `protobuf:"fixed32,19,opt,name=load_seconds,json=loadSeconds,proto3" json:"load_seconds,omitempty"`          // that its load took, or is expected to take; 0: not known
+	Devices        []string               `protobuf:"bytes,20,rep,name=devices,proto3" json:"devices,omitempty"`                                       // the others that it spreads over
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -409,6 +434,48 @@ func (x *InstanceLoad) GetContext() uint32 {
 	return 0
 }
 
+func (x *InstanceLoad) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *InstanceLoad) GetProgress() uint32 {
+	if x != nil {
+		return x.Progress
+	}
+	return 0
+}
+
+func (x *InstanceLoad) GetMemoryReserved() uint64 {
+	if x != nil {
+		return x.MemoryReserved
+	}
+	return 0
+}
+
+func (x *InstanceLoad) GetMemoryMeasured() uint64 {
+	if x != nil {
+		return x.MemoryMeasured
+	}
+	return 0
+}
+
+func (x *InstanceLoad) GetLoadSeconds() float32 {
+	if x != nil {
+		return x.LoadSeconds
+	}
+	return 0
+}
+
+func (x *InstanceLoad) GetDevices() []string {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
 var File_cluster_wire_load_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_load_proto_rawDesc = "" +
@@ -418,7 +485,7 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"LoadDigest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\x04R\x04boot\x126\n" +
-	"\adevices\x18\x03 \x03(\v2\x1c.lotabots.wire.v1.DeviceLoadR\adevices\"\xb6\x02\n" +
+	"\adevices\x18\x03 \x03(\v2\x1c.lotabots.wire.v1.DeviceLoadR\adevices\"\xe2\x02\n" +
 	"\n" +
 	"DeviceLoad\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x10\n" +
@@ -432,7 +499,9 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\bdraining\x18\b \x01(\bR\bdraining\x12 \n" +
 	"\vutilisation\x18\t \x01(\rR\vutilisation\x12<\n" +
 	"\tinstances\x18\n" +
-	" \x03(\v2\x1e.lotabots.wire.v1.InstanceLoadR\tinstances\"\xab\x03\n" +
+	" \x03(\v2\x1e.lotabots.wire.v1.InstanceLoadR\tinstances\x12\x14\n" +
+	"\x05share\x18\v \x01(\rR\x05share\x12\x14\n" +
+	"\x05links\x18\f \x03(\tR\x05links\"\xec\x04\n" +
 	"\fInstanceLoad\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -452,7 +521,13 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"prefillTps\x12\x1d\n" +
 	"\n" +
 	"decode_tps\x18\r \x01(\x02R\tdecodeTps\x12\x18\n" +
-	"\acontext\x18\x0e \x01(\rR\acontext*\xd5\x01\n" +
+	"\acontext\x18\x0e \x01(\rR\acontext\x12\x14\n" +
+	"\x05phase\x18\x0f \x01(\tR\x05phase\x12\x1a\n" +
+	"\bprogress\x18\x10 \x01(\rR\bprogress\x12'\n" +
+	"\x0fmemory_reserved\x18\x11 \x01(\x04R\x0ememoryReserved\x12'\n" +
+	"\x0fmemory_measured\x18\x12 \x01(\x04R\x0ememoryMeasured\x12!\n" +
+	"\fload_seconds\x18\x13 \x01(\x02R\vloadSeconds\x12\x18\n" +
+	"\adevices\x18\x14 \x03(\tR\adevices*\xee\x01\n" +
 	"\rInstanceState\x12\x1e\n" +
 	"\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16INSTANCE_STATE_LOADING\x10\x01\x12\x18\n" +
@@ -460,7 +535,8 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x17INSTANCE_STATE_DRAINING\x10\x03\x12\x19\n" +
 	"\x15INSTANCE_STATE_FAILED\x10\x04\x12\x1d\n" +
 	"\x19INSTANCE_STATE_RESTARTING\x10\x05\x12\x17\n" +
-	"\x13INSTANCE_STATE_GONE\x10\x06B0Z.github.com/lotabots/lotabots/cluster/wire;wireb\x06proto3"
+	"\x13INSTANCE_STATE_GONE\x10\x06\x12\x17\n" +
+	"\x13INSTANCE_STATE_COLD\x10\aB0Z.github.com/lotabots/lotabots/cluster/wire;wireb\x06proto3"
 
 var (
 	file_cluster_wire_load_proto_rawDescOnce sync.Once

@@ -3478,7 +3478,7 @@ type Deployment struct {
 	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`                                                                             // owner; empty: every tenant may use it
 	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`                                                                          // set by apply; rises with each change of what runs
 	Model         string                 `protobuf:"bytes,4,opt,name=model,proto3" json:"model,omitempty"`                                                                               // name of a Model; empty for external engines
-	Engine        string                 `protobuf:"bytes,5,opt,name=engine,proto3" json:"engine,omitempty"`                                                                             // preset: embedded, external, ollama, llama-server
+	Engine        string                 `protobuf:"bytes,5,opt,name=engine,proto3" json:"engine,omitempty"`                                                                             // preset: embedded, external, ollama, ...; or a name of the node's own
 	Options       map[string]string      `protobuf:"bytes,6,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // typed, allow-listed by the preset
 	Replicas      uint32                 `protobuf:"varint,7,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	MinPerRegion  uint32                 `protobuf:"varint,8,opt,name=min_per_region,json=minPerRegion,proto3" json:"min_per_region,omitempty"` // at least so many in each allowed region that has a worker
@@ -3488,6 +3488,9 @@ type Deployment struct {
 	MemoryBytes   uint64                 `protobuf:"varint,12,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`     // reserved per instance; 0: estimated
 	CreatedMs     int64                  `protobuf:"varint,13,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
 	ChangedMs     int64                  `protobuf:"varint,14,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
+	Residency     *Residency             `protobuf:"bytes,15,opt,name=residency,proto3" json:"residency,omitempty"` // absent: always loaded
+	Gpus          uint32                 `protobuf:"varint,16,opt,name=gpus,proto3" json:"gpus,omitempty"`          // devices of one node that an instance spreads over; 0 and 1: one
+	Adapters      []*Adapter             `protobuf:"bytes,17,rep,name=adapters,proto3" json:"adapters,omitempty"`   // LoRA, over the model
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3620,6 +3623,142 @@ func (x *Deployment) GetChangedMs() int64 {
 	return 0
 }
 
+func (x *Deployment) GetResidency() *Residency {
+	if x != nil {
+		return x.Residency
+	}
+	return nil
+}
+
+func (x *Deployment) GetGpus() uint32 {
+	if x != nil {
+		return x.Gpus
+	}
+	return 0
+}
+
+func (x *Deployment) GetAdapters() []*Adapter {
+	if x != nil {
+		return x.Adapters
+	}
+	return nil
+}
+
+// Residency says when an instance is in memory. One that is always loaded has its
+// memory for itself; the others share a device and are loaded when they are asked for.
+type Residency struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OnDemand      bool                   `protobuf:"varint,1,opt,name=on_demand,json=onDemand,proto3" json:"on_demand,omitempty"`                  // loaded by the first request, unloaded for others and when idle
+	KeepAliveMs   int64                  `protobuf:"varint,2,opt,name=keep_alive_ms,json=keepAliveMs,proto3" json:"keep_alive_ms,omitempty"`       // idle for so long, it is unloaded; 0: the default; below 0: only for others
+	MinResidentMs int64                  `protobuf:"varint,3,opt,name=min_resident_ms,json=minResidentMs,proto3" json:"min_resident_ms,omitempty"` // not unloaded for others before it has been loaded for so long; 0: the default
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Residency) Reset() {
+	*x = Residency{}
+	mi := &file_cluster_wire_state_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Residency) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Residency) ProtoMessage() {}
+
+func (x *Residency) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Residency.ProtoReflect.Descriptor instead.
+func (*Residency) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Residency) GetOnDemand() bool {
+	if x != nil {
+		return x.OnDemand
+	}
+	return false
+}
+
+func (x *Residency) GetKeepAliveMs() int64 {
+	if x != nil {
+		return x.KeepAliveMs
+	}
+	return 0
+}
+
+func (x *Residency) GetMinResidentMs() int64 {
+	if x != nil {
+		return x.MinResidentMs
+	}
+	return 0
+}
+
+// Adapter is a LoRA adapter, which clients name as a model of its own.
+type Adapter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`   // what clients put in "model"
+	Model         string                 `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"` // name of a Model: the adapter's file
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Adapter) Reset() {
+	*x = Adapter{}
+	mi := &file_cluster_wire_state_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Adapter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Adapter) ProtoMessage() {}
+
+func (x *Adapter) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Adapter.ProtoReflect.Descriptor instead.
+func (*Adapter) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Adapter) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Adapter) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
 type Placement struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Instance      string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"` // id, unique for ever
@@ -3627,15 +3766,16 @@ type Placement struct {
 	Version       uint64                 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"` // of the deployment
 	Node          string                 `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
 	Device        string                 `protobuf:"bytes,5,opt,name=device,proto3" json:"device,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"` // index of the entry that placed it
-	MemoryBytes   uint64                 `protobuf:"varint,7,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`                                // index of the entry that placed it
+	MemoryBytes   uint64                 `protobuf:"varint,7,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"` // on each of its devices
+	Devices       []string               `protobuf:"bytes,8,rep,name=devices,proto3" json:"devices,omitempty"`                             // the others that it spreads over, of the same node
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_cluster_wire_state_proto_msgTypes[44]
+	mi := &file_cluster_wire_state_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3647,7 +3787,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[44]
+	mi := &file_cluster_wire_state_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3660,7 +3800,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{44}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Placement) GetInstance() string {
@@ -3712,6 +3852,13 @@ func (x *Placement) GetMemoryBytes() uint64 {
 	return 0
 }
 
+func (x *Placement) GetDevices() []string {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
 type Model struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -3722,13 +3869,14 @@ type Model struct {
 	Chunks        [][]byte               `protobuf:"bytes,6,rep,name=chunks,proto3" json:"chunks,omitempty"`                         // SHA-256 of each
 	ImportedMs    int64                  `protobuf:"varint,7,opt,name=imported_ms,json=importedMs,proto3" json:"imported_ms,omitempty"`
 	ImportedOn    string                 `protobuf:"bytes,8,opt,name=imported_on,json=importedOn,proto3" json:"imported_on,omitempty"` // node
+	Shape         *ModelShape            `protobuf:"bytes,9,opt,name=shape,proto3" json:"shape,omitempty"`                             // absent: the file was not understood
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_cluster_wire_state_proto_msgTypes[45]
+	mi := &file_cluster_wire_state_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3740,7 +3888,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[45]
+	mi := &file_cluster_wire_state_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3753,7 +3901,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{45}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Model) GetName() string {
@@ -3812,6 +3960,178 @@ func (x *Model) GetImportedOn() string {
 	return ""
 }
 
+func (x *Model) GetShape() *ModelShape {
+	if x != nil {
+		return x.Shape
+	}
+	return nil
+}
+
+// ModelShape is what a model's file says of it, as far as memory depends on it.
+type ModelShape struct {
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	Architecture        string                 `protobuf:"bytes,1,opt,name=architecture,proto3" json:"architecture,omitempty"` // such as llama
+	Quantisation        string                 `protobuf:"bytes,2,opt,name=quantisation,proto3" json:"quantisation,omitempty"` // such as Q4_K_M
+	Parameters          uint64                 `protobuf:"varint,3,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	WeightBytes         uint64                 `protobuf:"varint,4,opt,name=weight_bytes,json=weightBytes,proto3" json:"weight_bytes,omitempty"` // that a device holds when all layers are on it
+	HostBytes           uint64                 `protobuf:"varint,5,opt,name=host_bytes,json=hostBytes,proto3" json:"host_bytes,omitempty"`       // of weights that stay in the host's memory, such as the token table
+	Layers              uint32                 `protobuf:"varint,6,opt,name=layers,proto3" json:"layers,omitempty"`
+	TrainedContext      uint32                 `protobuf:"varint,7,opt,name=trained_context,json=trainedContext,proto3" json:"trained_context,omitempty"`                      // tokens
+	Embedding           uint32                 `protobuf:"varint,8,opt,name=embedding,proto3" json:"embedding,omitempty"`                                                      // width
+	Vocabulary          uint32                 `protobuf:"varint,9,opt,name=vocabulary,proto3" json:"vocabulary,omitempty"`                                                    // tokens
+	KvBytesPerToken     float64                `protobuf:"fixed64,10,opt,name=kv_bytes_per_token,json=kvBytesPerToken,proto3" json:"kv_bytes_per_token,omitempty"`             // of one sequence, at 16 bits, all layers that attend to everything
+	WindowBytesPerToken float64                `protobuf:"fixed64,11,opt,name=window_bytes_per_token,json=windowBytesPerToken,proto3" json:"window_bytes_per_token,omitempty"` // as above, of layers that attend to a window
+	Window              uint32                 `protobuf:"varint,12,opt,name=window,proto3" json:"window,omitempty"`                                                           // tokens; 0: none
+	StateBytes          uint64                 `protobuf:"varint,13,opt,name=state_bytes,json=stateBytes,proto3" json:"state_bytes,omitempty"`                                 // of one sequence, whatever its length: recurrent layers
+	Chat                bool                   `protobuf:"varint,14,opt,name=chat,proto3" json:"chat,omitempty"`                                                               // has a chat template
+	Embeddings          bool                   `protobuf:"varint,15,opt,name=embeddings,proto3" json:"embeddings,omitempty"`                                                   // pools
+	Rerank              bool                   `protobuf:"varint,16,opt,name=rerank,proto3" json:"rerank,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *ModelShape) Reset() {
+	*x = ModelShape{}
+	mi := &file_cluster_wire_state_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelShape) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelShape) ProtoMessage() {}
+
+func (x *ModelShape) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelShape.ProtoReflect.Descriptor instead.
+func (*ModelShape) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ModelShape) GetArchitecture() string {
+	if x != nil {
+		return x.Architecture
+	}
+	return ""
+}
+
+func (x *ModelShape) GetQuantisation() string {
+	if x != nil {
+		return x.Quantisation
+	}
+	return ""
+}
+
+func (x *ModelShape) GetParameters() uint64 {
+	if x != nil {
+		return x.Parameters
+	}
+	return 0
+}
+
+func (x *ModelShape) GetWeightBytes() uint64 {
+	if x != nil {
+		return x.WeightBytes
+	}
+	return 0
+}
+
+func (x *ModelShape) GetHostBytes() uint64 {
+	if x != nil {
+		return x.HostBytes
+	}
+	return 0
+}
+
+func (x *ModelShape) GetLayers() uint32 {
+	if x != nil {
+		return x.Layers
+	}
+	return 0
+}
+
+func (x *ModelShape) GetTrainedContext() uint32 {
+	if x != nil {
+		return x.TrainedContext
+	}
+	return 0
+}
+
+func (x *ModelShape) GetEmbedding() uint32 {
+	if x != nil {
+		return x.Embedding
+	}
+	return 0
+}
+
+func (x *ModelShape) GetVocabulary() uint32 {
+	if x != nil {
+		return x.Vocabulary
+	}
+	return 0
+}
+
+func (x *ModelShape) GetKvBytesPerToken() float64 {
+	if x != nil {
+		return x.KvBytesPerToken
+	}
+	return 0
+}
+
+func (x *ModelShape) GetWindowBytesPerToken() float64 {
+	if x != nil {
+		return x.WindowBytesPerToken
+	}
+	return 0
+}
+
+func (x *ModelShape) GetWindow() uint32 {
+	if x != nil {
+		return x.Window
+	}
+	return 0
+}
+
+func (x *ModelShape) GetStateBytes() uint64 {
+	if x != nil {
+		return x.StateBytes
+	}
+	return 0
+}
+
+func (x *ModelShape) GetChat() bool {
+	if x != nil {
+		return x.Chat
+	}
+	return false
+}
+
+func (x *ModelShape) GetEmbeddings() bool {
+	if x != nil {
+		return x.Embeddings
+	}
+	return false
+}
+
+func (x *ModelShape) GetRerank() bool {
+	if x != nil {
+		return x.Rerank
+	}
+	return false
+}
+
 type JoinToken struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -3827,7 +4147,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_cluster_wire_state_proto_msgTypes[46]
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3839,7 +4159,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[46]
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3852,7 +4172,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{46}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *JoinToken) GetId() string {
@@ -3920,7 +4240,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_cluster_wire_state_proto_msgTypes[47]
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3932,7 +4252,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[47]
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3945,7 +4265,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{47}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Secret) GetName() string {
@@ -4002,7 +4322,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_cluster_wire_state_proto_msgTypes[48]
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4014,7 +4334,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[48]
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4027,7 +4347,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{48}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WrappedKey) GetNode() string {
@@ -4070,7 +4390,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4082,7 +4402,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4095,7 +4415,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{49}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -4417,7 +4737,7 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x05count\x18\r \x01(\rR\x05count\x12\x18\n" +
 	"\arequest\x18\x0e \x01(\tR\arequest\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\fR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xee\x03\n" +
+	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xf4\x04\n" +
 	"\n" +
 	"Deployment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -4436,10 +4756,20 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\n" +
 	"created_ms\x18\r \x01(\x03R\tcreatedMs\x12\x1d\n" +
 	"\n" +
-	"changed_ms\x18\x0e \x01(\x03R\tchangedMs\x1a:\n" +
+	"changed_ms\x18\x0e \x01(\x03R\tchangedMs\x129\n" +
+	"\tresidency\x18\x0f \x01(\v2\x1b.lotabots.wire.v1.ResidencyR\tresidency\x12\x12\n" +
+	"\x04gpus\x18\x10 \x01(\rR\x04gpus\x125\n" +
+	"\badapters\x18\x11 \x03(\v2\x19.lotabots.wire.v1.AdapterR\badapters\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc6\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"t\n" +
+	"\tResidency\x12\x1b\n" +
+	"\ton_demand\x18\x01 \x01(\bR\bonDemand\x12\"\n" +
+	"\rkeep_alive_ms\x18\x02 \x01(\x03R\vkeepAliveMs\x12&\n" +
+	"\x0fmin_resident_ms\x18\x03 \x01(\x03R\rminResidentMs\"3\n" +
+	"\aAdapter\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\"\xe0\x01\n" +
 	"\tPlacement\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -4449,7 +4779,8 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x04node\x18\x04 \x01(\tR\x04node\x12\x16\n" +
 	"\x06device\x18\x05 \x01(\tR\x06device\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12!\n" +
-	"\fmemory_bytes\x18\a \x01(\x04R\vmemoryBytes\"\xd8\x01\n" +
+	"\fmemory_bytes\x18\a \x01(\x04R\vmemoryBytes\x12\x18\n" +
+	"\adevices\x18\b \x03(\tR\adevices\"\x8c\x02\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06format\x12\x16\n" +
@@ -4461,7 +4792,35 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\vimported_ms\x18\a \x01(\x03R\n" +
 	"importedMs\x12\x1f\n" +
 	"\vimported_on\x18\b \x01(\tR\n" +
-	"importedOn\"\xbd\x01\n" +
+	"importedOn\x122\n" +
+	"\x05shape\x18\t \x01(\v2\x1c.lotabots.wire.v1.ModelShapeR\x05shape\"\x9c\x04\n" +
+	"\n" +
+	"ModelShape\x12\"\n" +
+	"\farchitecture\x18\x01 \x01(\tR\farchitecture\x12\"\n" +
+	"\fquantisation\x18\x02 \x01(\tR\fquantisation\x12\x1e\n" +
+	"\n" +
+	"parameters\x18\x03 \x01(\x04R\n" +
+	"parameters\x12!\n" +
+	"\fweight_bytes\x18\x04 \x01(\x04R\vweightBytes\x12\x1d\n" +
+	"\n" +
+	"host_bytes\x18\x05 \x01(\x04R\thostBytes\x12\x16\n" +
+	"\x06layers\x18\x06 \x01(\rR\x06layers\x12'\n" +
+	"\x0ftrained_context\x18\a \x01(\rR\x0etrainedContext\x12\x1c\n" +
+	"\tembedding\x18\b \x01(\rR\tembedding\x12\x1e\n" +
+	"\n" +
+	"vocabulary\x18\t \x01(\rR\n" +
+	"vocabulary\x12+\n" +
+	"\x12kv_bytes_per_token\x18\n" +
+	" \x01(\x01R\x0fkvBytesPerToken\x123\n" +
+	"\x16window_bytes_per_token\x18\v \x01(\x01R\x13windowBytesPerToken\x12\x16\n" +
+	"\x06window\x18\f \x01(\rR\x06window\x12\x1f\n" +
+	"\vstate_bytes\x18\r \x01(\x04R\n" +
+	"stateBytes\x12\x12\n" +
+	"\x04chat\x18\x0e \x01(\bR\x04chat\x12\x1e\n" +
+	"\n" +
+	"embeddings\x18\x0f \x01(\bR\n" +
+	"embeddings\x12\x16\n" +
+	"\x06rerank\x18\x10 \x01(\bR\x06rerank\"\xbd\x01\n" +
 	"\tJoinToken\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\fR\x04hash\x12\x12\n" +
@@ -4513,7 +4872,7 @@ func file_cluster_wire_state_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_cluster_wire_state_proto_goTypes = []any{
 	(NodeState)(0),           // 0: lotabots.wire.v1.NodeState
 	(*Command)(nil),          // 1: lotabots.wire.v1.Command
@@ -4560,13 +4919,16 @@ var file_cluster_wire_state_proto_goTypes = []any{
 	(*Session)(nil),          // 42: lotabots.wire.v1.Session
 	(*AuditEntry)(nil),       // 43: lotabots.wire.v1.AuditEntry
 	(*Deployment)(nil),       // 44: lotabots.wire.v1.Deployment
-	(*Placement)(nil),        // 45: lotabots.wire.v1.Placement
-	(*Model)(nil),            // 46: lotabots.wire.v1.Model
-	(*JoinToken)(nil),        // 47: lotabots.wire.v1.JoinToken
-	(*Secret)(nil),           // 48: lotabots.wire.v1.Secret
-	(*WrappedKey)(nil),       // 49: lotabots.wire.v1.WrappedKey
-	(*Entry)(nil),            // 50: lotabots.wire.v1.Entry
-	nil,                      // 51: lotabots.wire.v1.Deployment.OptionsEntry
+	(*Residency)(nil),        // 45: lotabots.wire.v1.Residency
+	(*Adapter)(nil),          // 46: lotabots.wire.v1.Adapter
+	(*Placement)(nil),        // 47: lotabots.wire.v1.Placement
+	(*Model)(nil),            // 48: lotabots.wire.v1.Model
+	(*ModelShape)(nil),       // 49: lotabots.wire.v1.ModelShape
+	(*JoinToken)(nil),        // 50: lotabots.wire.v1.JoinToken
+	(*Secret)(nil),           // 51: lotabots.wire.v1.Secret
+	(*WrappedKey)(nil),       // 52: lotabots.wire.v1.WrappedKey
+	(*Entry)(nil),            // 53: lotabots.wire.v1.Entry
+	nil,                      // 54: lotabots.wire.v1.Deployment.OptionsEntry
 }
 var file_cluster_wire_state_proto_depIdxs = []int32{
 	2,  // 0: lotabots.wire.v1.Command.put_node:type_name -> lotabots.wire.v1.PutNode
@@ -4605,10 +4967,10 @@ var file_cluster_wire_state_proto_depIdxs = []int32{
 	36, // 33: lotabots.wire.v1.PutTenant.tenant:type_name -> lotabots.wire.v1.Tenant
 	37, // 34: lotabots.wire.v1.PutKey.key:type_name -> lotabots.wire.v1.APIKey
 	44, // 35: lotabots.wire.v1.PutDeployment.deployment:type_name -> lotabots.wire.v1.Deployment
-	45, // 36: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
-	46, // 37: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
-	47, // 38: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
-	48, // 39: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
+	47, // 36: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
+	48, // 37: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
+	50, // 38: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
+	51, // 39: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
 	38, // 40: lotabots.wire.v1.PutUser.user:type_name -> lotabots.wire.v1.User
 	39, // 41: lotabots.wire.v1.PutRole.role:type_name -> lotabots.wire.v1.AccessRole
 	41, // 42: lotabots.wire.v1.PutBinding.binding:type_name -> lotabots.wire.v1.Binding
@@ -4617,13 +4979,16 @@ var file_cluster_wire_state_proto_depIdxs = []int32{
 	31, // 45: lotabots.wire.v1.TouchKeys.uses:type_name -> lotabots.wire.v1.KeyUse
 	0,  // 46: lotabots.wire.v1.Node.state:type_name -> lotabots.wire.v1.NodeState
 	40, // 47: lotabots.wire.v1.AccessRole.permissions:type_name -> lotabots.wire.v1.Permission
-	51, // 48: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
-	49, // 49: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	54, // 48: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
+	45, // 49: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
+	46, // 50: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
+	49, // 51: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
+	52, // 52: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_state_proto_init() }
@@ -4671,7 +5036,7 @@ func file_cluster_wire_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_state_proto_rawDesc), len(file_cluster_wire_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   51,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

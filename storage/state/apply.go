@@ -122,23 +122,12 @@ func decodeCommand(raw []byte) (*wire.Command, error) {
 // says, and no less than its body came with. It is above Level for a body that
 // this build does not carry out, whatever the proposer says.
 func needs(c *wire.Command) uint32 {
-	m := c.ProtoReflect()
-	body := m.WhichOneof(m.Descriptor().Oneofs().ByName("body"))
-	switch {
-	case body == nil || body.Number() > lastBody:
-		return max(c.GetLevel(), Level+1)
-	case body.Number() >= secondLevel:
-		return max(c.GetLevel(), 2)
+	level := wire.LevelOf(c)
+	if level == 1 { // a level that nobody has stamped is the first one's
+		return c.GetLevel()
 	}
-	return c.GetLevel()
+	return max(c.GetLevel(), level)
 }
-
-// Numbers of the bodies in wire.Command: the first that feature level 2 brought,
-// and the last that this build knows.
-const (
-	secondLevel = 30
-	lastBody    = 44
-)
 
 // skippedLocked answers an entry that the records have already. It needs writing.
 func (s *Store) skippedLocked(e *wire.Entry) (_ *wire.Result, err error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -19,6 +20,14 @@ func (t *tx) putDeployment(c *wire.PutDeployment) *wire.Result {
 	d := given(c.GetDeployment())
 	if bad := checkName("the deployment's name", d.GetName()); bad != nil {
 		return bad
+	}
+	for _, a := range d.GetAdapters() {
+		if bad := checkName("the adapter's name", a.GetName()); bad != nil {
+			return bad
+		}
+		if _, ok := models.get(t.view, a.GetModel()); !ok {
+			return refuse(spec.CodeNotFound, "there is no model %q for the adapter %s", a.GetModel(), a.GetName())
+		}
 	}
 	if d.GetModel() != "" {
 		if _, ok := models.get(t.view, d.GetModel()); !ok {
@@ -51,7 +60,9 @@ func (t *tx) putDeployment(c *wire.PutDeployment) *wire.Result {
 // runsAlike tells whether instances of a may serve for b.
 func runsAlike(a, b *wire.Deployment) bool {
 	return a.GetModel() == b.GetModel() && a.GetEngine() == b.GetEngine() && maps.Equal(a.GetOptions(), b.GetOptions()) &&
-		a.GetContext() == b.GetContext() && a.GetSlots() == b.GetSlots() && a.GetMemoryBytes() == b.GetMemoryBytes()
+		a.GetContext() == b.GetContext() && a.GetSlots() == b.GetSlots() && a.GetMemoryBytes() == b.GetMemoryBytes() &&
+		max(a.GetGpus(), 1) == max(b.GetGpus(), 1) && proto.Equal(a.GetResidency(), b.GetResidency()) &&
+		slices.EqualFunc(a.GetAdapters(), b.GetAdapters(), func(x, y *wire.Adapter) bool { return proto.Equal(x, y) })
 }
 
 // removeDeployment removes a deployment. Its placements stay until the
@@ -133,13 +144,18 @@ func (t *tx) putModel(m *wire.Model) *wire.Result {
 		return done(0)
 	}
 	for _, d := range deploys.all(t.view) {
-		if d.GetModel() == m.GetName() {
+		if uses(d, m.GetName()) {
 			d.Version++
 			d.ChangedMs = t.at
 			deploys.put(t, d, d, true)
 		}
 	}
 	return done(0)
+}
+
+// uses tells whether the deployment runs the model, or has it for an adapter.
+func uses(d *wire.Deployment, model string) bool {
+	return d.GetModel() == model || slices.ContainsFunc(d.GetAdapters(), func(a *wire.Adapter) bool { return a.GetModel() == model })
 }
 
 func checkModel(m *wire.Model) *wire.Result {
@@ -171,7 +187,7 @@ func (t *tx) removeModel(name string) *wire.Result {
 		return refuse(spec.CodeNotFound, "there is no model %q", name)
 	}
 	for _, d := range deploys.all(t.view) {
-		if d.GetModel() == name {
+		if uses(d, name) {
 			return refuse(spec.CodeConflict, "deployment %s runs model %s: remove it first", d.GetName(), name)
 		}
 	}

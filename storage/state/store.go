@@ -10,11 +10,12 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/storage"
 )
 
 // Level is the newest feature level whose commands this build can apply.
-const Level = 2
+const Level = wire.Level
 
 // A Store is the state of one node. Reads may come from any goroutine at any
 // time. Entries and snapshots may come from several goroutines, as they do while a

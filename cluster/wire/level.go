@@ -1,0 +1,34 @@
+package wire
+
+// Level is the newest feature level of this build: it can apply every command up to it.
+const Level = 3
+
+// Numbers of the bodies in Command: the first that level 2 brought, and the last
+// that this build knows.
+const (
+	secondLevel = 30
+	lastBody    = 44
+)
+
+// LevelOf is the feature level that brought the command: that of its body, or of
+// a field in it that an older build would pass over. A body that this build does
+// not know is above Level.
+func LevelOf(c *Command) uint32 {
+	m := c.ProtoReflect()
+	body := m.WhichOneof(m.Descriptor().Oneofs().ByName("body"))
+	switch {
+	case body == nil || body.Number() > lastBody:
+		return Level + 1
+	case thirdLevel(c):
+		return 3
+	case body.Number() >= secondLevel:
+		return 2
+	}
+	return 1
+}
+
+// thirdLevel tells fields that level 3 brought into older bodies.
+func thirdLevel(c *Command) bool {
+	d := c.GetPutDeployment().GetDeployment()
+	return d.GetResidency() != nil || d.GetGpus() > 1 || len(d.GetAdapters()) > 0 || len(c.GetPutPlacement().GetPlacement().GetDevices()) > 0
+}
