@@ -203,6 +203,7 @@ func (l *local) failed(err error, out *output) error {
 		if last := out.last(); last != "" {
 			e.Message += "; its last lines: " + last
 		}
+		out.explain(e)
 	}
 	return e
 }

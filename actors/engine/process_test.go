@@ -148,7 +148,7 @@ func TestStartTellsTheLastLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = e.Start(t.Context())
-	for _, want := range []string{"engine_start_failed", "llama-server", "exit status 1", "unknown model architecture"} {
+	for _, want := range []string{"engine_unavailable", "llama-server", "exit status 1", "its last lines: error: unknown model architecture; so the engine does not know"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, without %q", err, want)
 		}
