@@ -7,7 +7,12 @@ import (
 	"strings"
 
 	"github.com/lotabots/lotabots/actors/llamacpp/openai"
+	"github.com/lotabots/lotabots/cluster/spec"
 )
+
+// cacheSalt is the header by which the node says whose cached beginnings a request may use. It stands
+// over the body's cache_salt: a client cannot choose another tenant's.
+const cacheSalt = "X-LotaBots-Cache-Salt"
 
 // generation answers a chat or a completion, whole or as a stream.
 func (s *Server) generation(kind openai.Kind) handler {
@@ -19,6 +24,12 @@ func (s *Server) generation(kind openai.Kind) handler {
 		request, err := openai.ParseGeneration(kind, body)
 		if err != nil {
 			return err
+		}
+		if salt := r.Header.Get(cacheSalt); salt != "" {
+			if len(salt) > openai.MaxSaltBytes {
+				return &spec.Error{Code: spec.CodeInvalidRequest, Message: "the header " + cacheSalt + " is too long"}
+			}
+			request.Salt = salt
 		}
 		// ends the job however this handler ends
 		ctx, cancel := context.WithCancel(r.Context())

@@ -6,10 +6,47 @@
 // slow client holds nobody up. The libraries may abort the process, which is why the engine runs in
 // lotabots-engine, a process of its own, and why nothing in it is worth keeping.
 //
-// Not there yet: log probabilities, tools, JSON grammar, several answers per request, reranking, reuse
-// of a prompt's beginning between requests, moving a sequence elsewhere. Fields that ask for these are
-// refused by name. llama.cpp picks its CPU variant by CPU flags; no measurement corrects it. GPUs are
-// placed on by --device N, which nobody has tried.
+// # Steps
+//
+// A step decodes one batch: the next token of every running answer, and beside them parts of the prompts
+// still to be read, as many tokens as take about 100 ms at the speed measured last (500 ms where nobody
+// waits for a next token). A cancellation frees its slot before the next step.
+//
+// # What is kept of prompts
+//
+// A slot keeps what it has read. A request gets the idle slot that holds most of its prompt, or a copy of
+// the beginning that another slot holds, a running one included; where another request is just reading
+// that beginning, it waits for it. Nothing is used across salts. The salt is the header
+// X-LotaBots-Cache-Salt, else the body's cache_salt, else empty; each has at most 256 bytes.
+// usage.prompt_tokens_details.cached_tokens tells what was not read again.
+//
+// GET /prefixes?epoch=E&since=N lists what is held, by the names that package prefix defines:
+//
+//	{"epoch":"K3…", "seq":42, "reset":false, "text_block":256, "token_block":64,
+//	 "added":[{"name":"0f3a…","tokens":120}], "removed":["77c1…"]}
+//
+// epoch and seq are to be sent with the next request. reset says that what the reader knew is void and
+// added is everything: at first, after the engine's restart, and for a reader more than 4,096 changes
+// behind. tokens is how many tokens a prompt with this beginning will find, exact but for one or two where
+// the tokens of what follows run into it. A name appears when its prompt has been read (with the answer,
+// when that is there) and goes when it is overwritten.
+//
+// GET /load answers with a Load: exact counts as of the last step.
+//
+// # Seeds
+//
+// The same request with the same seed gives the same text from the same build, threads and device while it
+// runs alone. Beside others, or with another part of its prompt in the cache, the sums of a token are added
+// up in another order, which can tip a choice between two tokens that are almost equally likely.
+//
+// # Continued answers
+//
+// A chat whose last message is the assistant's, with continue_final_message: true, goes on with that
+// message; the answer is what is new. add_generation_prompt: false leaves the beginning of an answer out.
+//
+// Not there yet: log probabilities, tools, JSON grammar, several answers per request, reranking, moving a
+// sequence elsewhere. Fields that ask for these are refused by name. llama.cpp picks its CPU variant by CPU
+// flags; no measurement corrects it. GPUs are placed on by --device N, which nobody has tried.
 //
 // node/cmd/lotabots-engine calls it, and nothing else may: it links libffi, which the node's binary
 // must run without. It imports cluster/spec, its own subpackages and yzma's binding.

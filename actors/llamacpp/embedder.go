@@ -129,7 +129,7 @@ func (e *embedder) step(texts [][]llama.Token) ([][]float32, error) {
 	}
 	vectors := make([][]float32, len(texts))
 	for i := range texts {
-		v, err := llama.GetEmbeddingsSeq(e.ctx, llama.SeqId(i), e.model.width)
+		v, err := llama.GetEmbeddingsSeq(e.ctx, llama.SeqId(i), e.model.length)
 		if err != nil || v == nil {
 			return nil, spec.Errorf(spec.CodeUpstream, "llama.cpp gave no embedding")
 		}

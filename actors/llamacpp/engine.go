@@ -7,6 +7,7 @@ import (
 	"github.com/hybridgroup/yzma/pkg/llama"
 
 	"github.com/lotabots/lotabots/actors/llamacpp/openai"
+	"github.com/lotabots/lotabots/actors/llamacpp/prefix"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -102,6 +103,15 @@ func (e *Engine) Load() Load {
 	return *e.gen.load.Load()
 }
 
+// Prefixes is what has changed in the beginnings of prompts that the engine holds, after a reader's
+// epoch and number.
+func (e *Engine) Prefixes(epoch string, seq uint64) prefix.Changes {
+	if e.gen == nil {
+		return prefix.NewIndex().Since("", 0)
+	}
+	return e.gen.prefixes.Since(epoch, seq)
+}
+
 // Close ends what runs, waits for the loops and frees the model.
 func (e *Engine) Close() {
 	e.cancel()
@@ -126,37 +136,20 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation) (*outbox, e
 	if e.gen == nil {
 		return nil, &spec.Error{Code: spec.CodeUnsupported, Message: "the model makes embeddings only", Hint: "Use /v1/embeddings"}
 	}
-	prompt, err := e.prompt(r)
+	in, err := e.input(r)
 	if err != nil {
 		return nil, err
 	}
-	room := e.context - len(prompt)
+	room := e.context - len(in.prompt)
 	if room < 1 {
-		return nil, tooLong("the prompt", len(prompt), e.context)
+		return nil, tooLong("the prompt", len(in.prompt), e.context)
 	}
 	limit := room
 	if r.MaxTokens > 0 {
 		limit = min(limit, r.MaxTokens)
 	}
 	out := newOutbox()
-	return out, e.gen.send(&job{ctx: ctx, prompt: prompt, max: limit, sampling: r.Sampling, stops: r.Stop, out: out})
-}
-
-func (e *Engine) prompt(r *openai.Generation) ([]llama.Token, error) {
-	var tokens []llama.Token
-	var err error
-	switch {
-	case r.Kind == openai.Chat:
-		tokens, err = e.model.chat(e.format, r.Messages)
-	case r.Tokens != nil:
-		tokens, err = e.model.checked("prompt", r.Tokens)
-	default:
-		tokens = e.model.tokenize(r.Prompt, true, true)
-	}
-	if err == nil && len(tokens) == 0 {
-		err = &spec.Error{Code: spec.CodeInvalidRequest, Param: "prompt", Message: "the prompt has no tokens"}
-	}
-	return tokens, err
+	return out, e.gen.send(&job{ctx: ctx, input: in, salt: r.Salt, max: limit, sampling: r.Sampling, stops: r.Stop, out: out})
 }
 
 // embed gives a vector per input, and how many tokens were read.

@@ -210,7 +210,7 @@ func TestLongPromptBesideAStream(t *testing.T) {
 	_, web := open(t, Config{Slots: 2, Context: 1024})
 	long := question(strings.Repeat("Tell me. ", 250)+"Say the alphabet.", fields{"max_tokens": 20})
 	_, alone := ask(t, web.URL, "/v1/chat/completions", long)
-	if alone.Usage == nil || alone.Usage.Prompt < 2*promptShare {
+	if alone.Usage == nil || alone.Usage.Prompt < 2*firstStep {
 		t.Fatalf("the prompt is too short for this test: %+v", alone)
 	}
 	var wait sync.WaitGroup

@@ -4,18 +4,16 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"github.com/hybridgroup/yzma/pkg/llama"
 
+	"github.com/lotabots/lotabots/actors/llamacpp/prefix"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 const (
 	// maxBatch bounds the tokens of one step.
 	maxBatch = 2048
-	// promptShare bounds the prompt tokens of a step while others wait for their next token.
-	promptShare = 256
 	// maxQueue bounds who waits for a slot; admission before the engine keeps it far from here.
 	maxQueue = 1024
 )
@@ -28,13 +26,16 @@ type generator struct {
 	batch    llama.Batch
 	capacity int // tokens of a batch
 	context  int // tokens of a sequence
-	slots    []*sequence
+	slots    []*slot
 	queue    []*job
+	turn     uint64 // requests that have been given a slot
 	submit   chan *job
 	quit     context.Context
 	done     chan struct{}
 	load     atomic.Pointer[Load]
+	prefixes *prefix.Index
 	rates    rates
+	totals   Totals
 	log      *slog.Logger
 }
 
@@ -58,8 +59,11 @@ func newGenerator(quit context.Context, m *model, contextSize, slots int, thread
 	}
 	g := &generator{
 		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity,
-		context: contextSize, slots: make([]*sequence, slots), submit: make(chan *job), quit: quit,
-		done: make(chan struct{}), log: log,
+		context: contextSize, slots: make([]*slot, slots), submit: make(chan *job), quit: quit,
+		done: make(chan struct{}), log: log, prefixes: prefix.NewIndex(),
+	}
+	for i := range g.slots {
+		g.slots[i] = &slot{id: llama.SeqId(i)}
 	}
 	g.publish()
 	return g, nil
@@ -113,7 +117,7 @@ func (g *generator) enqueue(j *job) {
 // dropCancelled frees the slots of clients that have gone, and takes them out of the queue.
 func (g *generator) dropCancelled() {
 	for _, s := range g.slots {
-		if s != nil && s.ctx.Err() != nil {
+		if s.work != nil && s.work.ctx.Err() != nil {
 			g.release(s)
 		}
 	}
@@ -127,97 +131,74 @@ func (g *generator) dropCancelled() {
 	g.queue = waiting
 }
 
+// fillSlots gives idle slots to who waits, the oldest first, but for those whose prompt another
+// request is just about to read.
 func (g *generator) fillSlots() {
-	for i, s := range g.slots {
-		if s == nil && len(g.queue) > 0 {
-			g.slots[i] = newSequence(g.queue[0], i, g.model)
-			g.queue[0] = nil
-			g.queue = g.queue[1:]
+	waiting := g.queue[:0]
+	for i, j := range g.queue {
+		p, wait := choose(g.slots, j.prompt, j.salt, g.model.whole)
+		if p.slot == nil {
+			waiting = append(waiting, g.queue[i:]...)
+			break
 		}
-	}
-}
-
-// release empties a slot.
-func (g *generator) release(s *sequence) {
-	if _, err := llama.MemorySeqRm(g.memory, s.slot, -1, -1); err != nil {
-		g.log.Error("cannot free a sequence's cache", "slot", s.slot, "error", err)
-	}
-	llama.SamplerFree(s.sampler)
-	g.slots[s.slot] = nil
-}
-
-// step decodes one batch and gives each sequence in it its next token.
-func (g *generator) step() {
-	begin := time.Now()
-	read, chosen := g.fillBatch()
-	if code, err := llama.Decode(g.ctx, g.batch); err != nil || code != 0 {
-		g.fail(code, err)
-		return
-	}
-	for _, s := range g.slots {
-		if s == nil || s.row < 0 {
+		if wait {
+			waiting = append(waiting, j)
 			continue
 		}
-		if s.accept(llama.SamplerSample(s.sampler, g.ctx, s.row), g.model) {
-			g.release(s)
-		}
+		g.settle(p, j)
 	}
-	g.rates.add(read, chosen, time.Since(begin))
+	clear(g.queue[len(waiting):])
+	g.queue = waiting
 }
 
-// fillBatch takes the next token of each sequence that has one, and shares the rest among prompts.
-func (g *generator) fillBatch() (read, chosen int) {
-	g.batch.NTokens = 0
-	readers := 0
-	for _, s := range g.slots {
-		if s == nil {
-			continue
+// settle puts a job into its place. Where llama.cpp cannot keep a part, all is read again.
+func (g *generator) settle(p place, j *job) {
+	s := p.slot
+	if p.from != nil {
+		g.forget(s, 0)
+		if err := llama.MemorySeqCp(g.memory, p.from.id, s.id, -1, -1); err != nil {
+			p.keep = 0
+		} else {
+			s.held = append(s.held, p.from.held...)
 		}
-		s.row = -1
-		if s.reading() {
-			readers++
-			continue
-		}
-		s.row = g.add(s, s.next, s.cached(), true)
-		chosen++
 	}
-	room := g.capacity - chosen
-	if chosen > 0 {
-		room = min(room, promptShare)
-	}
-	for _, s := range g.slots {
-		if s == nil || !s.reading() {
-			continue
-		}
-		n := min(room/readers, len(s.prompt)-s.read)
-		for range n {
-			last := s.read == len(s.prompt)-1
-			row := g.add(s, s.prompt[s.read], s.read, last)
-			if s.read++; last {
-				s.row = row
-			}
-		}
-		room, readers, read = room-n, readers-1, read+n
-	}
-	return read, chosen
+	g.forget(s, p.keep)
+	g.turn++
+	s.salt, s.used, s.work = j.salt, g.turn, newSequence(j, len(s.held), g.model)
+	g.totals.Prompt += uint64(len(j.prompt))
+	g.totals.Cached += uint64(len(s.held))
 }
 
-func (g *generator) add(s *sequence, t llama.Token, at int, logits bool) int32 {
-	row := g.batch.NTokens
-	if err := g.batch.Add(t, llama.Pos(at), []llama.SeqId{s.slot}, logits); err != nil {
-		panic("llamacpp: the batch is smaller than what it was planned for: " + err.Error())
+// forget leaves the first keep tokens of a slot, or none where it cannot.
+func (g *generator) forget(s *slot, keep int) {
+	if keep < len(s.held) && keep > 0 {
+		if ok, err := llama.MemorySeqRm(g.memory, s.id, llama.Pos(keep), -1); err != nil || !ok {
+			keep = 0
+		}
 	}
-	return row
+	if keep == 0 {
+		if _, err := llama.MemorySeqRm(g.memory, s.id, -1, -1); err != nil {
+			g.log.Error("cannot free a sequence's cache", "slot", s.id, "error", err)
+		}
+	}
+	g.prefixes.Remove(s.cut(keep)...)
+}
+
+// release empties a slot of its request; what it has read stays.
+func (g *generator) release(s *slot) {
+	s.work.free()
+	s.work = nil
 }
 
 // fail ends every running request: after a failed decode the state of none is known.
 func (g *generator) fail(code int32, err error) {
 	g.log.Error("llama.cpp failed to decode", "code", code, "tokens", g.batch.NTokens, "error", err)
 	for _, s := range g.slots {
-		if s != nil {
-			s.out.put(event{err: spec.Errorf(spec.CodeUpstream, "llama.cpp failed to decode a batch (%d)", code)})
+		if s.work != nil {
+			s.work.out.put(event{err: spec.Errorf(spec.CodeUpstream, "llama.cpp failed to decode a batch (%d)", code)})
 			g.release(s)
 		}
+		g.forget(s, 0)
 	}
 }
 
@@ -225,8 +206,8 @@ func (g *generator) fail(code int32, err error) {
 func (g *generator) free() {
 	gone := event{err: spec.Errorf(spec.CodeDraining, "the engine is stopping")}
 	for _, s := range g.slots {
-		if s != nil {
-			s.out.put(gone)
+		if s.work != nil {
+			s.work.out.put(gone)
 			g.release(s)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hybridgroup/yzma/pkg/llama"
 
@@ -61,12 +62,15 @@ type model struct {
 	template string
 	tokens   int32 // in the vocabulary
 	trained  int   // context, in tokens
-	width    int32 // of an embedding
+	length   int32 // of an embedding
 	bytes    uint64
 	cpu      bool // alone
 	encoder  bool
 	decoder  bool
-	controls []string // texts of the control tokens, which a user's text must not smuggle in
+	whole    bool // a sequence can be forgotten as a whole only, as recurrent models do
+	begin    llama.Token
+	widths   []atomic.Int32 // bytes of each token's text and one; 0: not asked yet
+	controls []string       // texts of the control tokens, which a user's text must not smuggle in
 }
 
 func openModel(path, device string) (*model, error) {
@@ -85,11 +89,14 @@ func openModel(path, device string) (*model, error) {
 	}
 	m := &model{
 		handle: handle, vocab: llama.ModelGetVocab(handle), template: llama.ModelChatTemplate(handle, ""),
-		trained: int(llama.ModelNCtxTrain(handle)), width: llama.ModelNEmbd(handle), bytes: llama.ModelSize(handle),
+		trained: int(llama.ModelNCtxTrain(handle)), length: llama.ModelNEmbd(handle), bytes: llama.ModelSize(handle),
 		encoder: llama.ModelHasEncoder(handle), decoder: llama.ModelHasDecoder(handle),
 		name: strings.TrimSuffix(filepath.Base(path), ".gguf"), cpu: device == "cpu",
 	}
+	m.whole = llama.ModelIsRecurrent(handle) || llama.ModelIsHybrid(handle)
+	m.begin = llama.VocabBOS(m.vocab)
 	m.tokens = llama.VocabNTokens(m.vocab)
+	m.widths = make([]atomic.Int32, m.tokens)
 	for t := range m.tokens {
 		if text := llama.VocabGetText(m.vocab, llama.Token(t)); text != "" && llama.VocabIsControl(m.vocab, llama.Token(t)) {
 			m.controls = append(m.controls, text)
@@ -157,11 +164,27 @@ func (m *model) piece(t llama.Token) []byte {
 	return b[:max(n, 0)]
 }
 
+// width is how many bytes of a rendered text the token stands for, control tokens included.
+func (m *model) width(t llama.Token) int {
+	if t < 0 || int32(t) >= m.tokens {
+		return 0
+	}
+	if n := m.widths[t].Load(); n > 0 {
+		return int(n - 1)
+	}
+	n := llama.TokenToPiece(m.vocab, t, make([]byte, 64), 0, true)
+	if n < 0 {
+		n = -n
+	}
+	m.widths[t].Store(n + 1)
+	return int(n)
+}
+
 // checked takes tokens from outside; one beyond the vocabulary would abort the process.
 func (m *model) checked(param string, tokens []int32) ([]llama.Token, error) {
 	out := make([]llama.Token, len(tokens))
 	for i, t := range tokens {
-		if t < 0 || t >= m.tokens {
+		if t < 0 || int32(t) >= m.tokens {
 			return nil, &spec.Error{Code: spec.CodeInvalidRequest, Param: param, Message: "token " + strconv.Itoa(int(t)) + " is not in the vocabulary of " + strconv.Itoa(int(m.tokens))}
 		}
 		out[i] = llama.Token(t)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ func NewServer(log *slog.Logger, now func() time.Time) *Server {
 	s := &Server{log: log, now: now, mux: http.NewServeMux()}
 	s.mux.HandleFunc("GET /health", s.health)
 	s.mux.HandleFunc("GET /load", s.ready(s.showLoad))
+	s.mux.HandleFunc("GET /prefixes", s.ready(s.prefixes))
 	s.mux.HandleFunc("GET /v1/models", s.ready(s.models))
 	s.mux.HandleFunc("POST /v1/chat/completions", s.ready(s.generation(openai.Chat)))
 	s.mux.HandleFunc("POST /v1/completions", s.ready(s.generation(openai.Completion)))
@@ -88,6 +90,19 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) showLoad(w http.ResponseWriter, _ *http.Request, e *Engine) error {
 	writeJSON(w, http.StatusOK, e.Load())
+	return nil
+}
+
+// prefixes answers ?epoch=E&since=N.
+func (s *Server) prefixes(w http.ResponseWriter, r *http.Request, e *Engine) error {
+	q, seq := r.URL.Query(), uint64(0)
+	if since := q.Get("since"); since != "" {
+		var err error
+		if seq, err = strconv.ParseUint(since, 10, 64); err != nil {
+			return &spec.Error{Code: spec.CodeInvalidRequest, Param: "since", Message: "since must be the number that the last answer gave", Err: err}
+		}
+	}
+	writeJSON(w, http.StatusOK, e.Prefixes(q.Get("epoch"), seq))
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/hybridgroup/yzma/pkg/llama"
 
 	"github.com/lotabots/lotabots/actors/llamacpp/openai"
+	"github.com/lotabots/lotabots/actors/llamacpp/prefix"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -27,7 +28,7 @@ var marks = []struct{ token, format string }{
 func (m *model) chatFormat() string {
 	probe := []openai.Message{{Role: "user", Content: "x"}}
 	if m.template != "" {
-		if _, err := render(m.template, probe); err == nil {
+		if _, err := render(m.template, probe, true); err == nil {
 			return m.template
 		}
 	}
@@ -41,21 +42,35 @@ func (m *model) chatFormat() string {
 	return ""
 }
 
-// chat turns messages into the prompt's tokens, the beginning of the answer included.
-func (m *model) chat(format string, messages []openai.Message) ([]llama.Token, error) {
+// chat turns messages into the prompt's tokens. The beginning of an answer follows, or, where the last
+// message is to be continued, that message without its end.
+func (m *model) chat(format string, r *openai.Generation) (input, error) {
 	if format == "" {
 		e := spec.Errorf(spec.CodeUnsupported, "the model has no chat template that this engine knows")
 		e.Param, e.Hint = "messages", "Send a prompt to /v1/completions, or use a model with a known template"
-		return nil, e
+		return input{}, e
 	}
-	if !m.smuggles(messages) {
-		text, err := render(format, messages)
-		if err != nil {
-			return nil, err
+	turns, begun := r.Messages, ""
+	if r.Continue {
+		turns, begun = turns[:len(turns)-1], turns[len(turns)-1].Content
+	}
+	in := input{answered: func(answer string) prefix.Chain {
+		chain := prefix.Start(prefix.Chat, r.Salt)
+		for _, t := range turns {
+			chain = chain.Message(t.Role, t.Content)
 		}
-		return m.tokenize(text, true, true), nil
+		return chain.Message("assistant", begun+answer)
+	}}
+	if m.smuggles(r.Messages) {
+		return in, m.chatInParts(format, turns, begun, r, &in)
 	}
-	return m.chatInParts(format, messages)
+	text, err := render(format, turns, r.Answer)
+	if err != nil {
+		return in, err
+	}
+	in.prompt = m.tokenize(text+begun, true, true)
+	in.marks = m.chatMarks(r.Salt, turns, text, in.prompt)
+	return in, nil
 }
 
 // smuggles reports whether a message spells a control token.
@@ -72,30 +87,39 @@ func (m *model) smuggles(messages []openai.Message) bool {
 
 // chatInParts tokenises the messages apart from the template, so that a control token that a message
 // spells stays text and ends no turn.
-func (m *model) chatInParts(format string, messages []openai.Message) ([]llama.Token, error) {
-	standIns := make([]openai.Message, len(messages))
-	for i, message := range messages {
+func (m *model) chatInParts(format string, turns []openai.Message, begun string, r *openai.Generation, in *input) error {
+	standIns := make([]openai.Message, len(turns))
+	for i, message := range turns {
 		standIns[i] = openai.Message{Role: message.Role, Content: fmt.Sprintf("\x01%d\x02", i)}
 	}
-	text, err := render(format, standIns)
+	text, err := render(format, standIns, r.Answer)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	chain := prefix.Start(prefix.Chat, r.Salt)
 	var tokens []llama.Token
-	for i, in := range standIns {
-		before, after, found := strings.Cut(text, in.Content)
+	for i, stand := range standIns {
+		chain = chain.Message(turns[i].Role, turns[i].Content)
+		before, after, found := strings.Cut(text, stand.Content)
 		if !found { // a template may leave a message out
 			continue
 		}
 		tokens = append(tokens, m.tokenize(before, len(tokens) == 0, true)...)
-		tokens = append(tokens, m.tokenize(messages[i].Content, false, false)...)
+		tokens = append(tokens, m.tokenize(turns[i].Content, false, false)...)
+		in.marks = append(in.marks, prefix.Mark{Name: chain.Name(), Tokens: len(tokens)})
 		text = after
 	}
-	return append(tokens, m.tokenize(text, len(tokens) == 0, true)...), nil
+	tokens = append(tokens, m.tokenize(text, len(tokens) == 0, true)...)
+	in.prompt = append(tokens, m.tokenize(begun, false, false)...)
+	return nil
 }
 
-// render applies a format to messages without NUL characters.
-func render(format string, messages []openai.Message) (string, error) {
+// render applies a format to messages without NUL characters. answer: the beginning of the next answer
+// follows them.
+func render(format string, messages []openai.Message, answer bool) (string, error) {
+	if len(messages) == 0 {
+		return "", &spec.Error{Code: spec.CodeInvalidRequest, Param: "messages", Message: "no message comes before the one to be continued"}
+	}
 	turns := make([]llama.ChatMessage, len(messages))
 	size := 512
 	for i, m := range messages {
@@ -103,10 +127,10 @@ func render(format string, messages []openai.Message) (string, error) {
 		size += 2*len(m.Content) + 64
 	}
 	buffer := make([]byte, size)
-	n := llama.ChatApplyTemplate(format, turns, true, buffer)
+	n := llama.ChatApplyTemplate(format, turns, answer, buffer)
 	if int(n) > len(buffer) {
 		buffer = make([]byte, n)
-		n = llama.ChatApplyTemplate(format, turns, true, buffer)
+		n = llama.ChatApplyTemplate(format, turns, answer, buffer)
 	}
 	if n < 0 || int(n) > len(buffer) {
 		return "", spec.Errorf(spec.CodeUnsupported, "llama.cpp does not recognise the model's chat template")

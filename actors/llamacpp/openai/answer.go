@@ -13,9 +13,15 @@ import (
 
 // Usage counts tokens: what the model read, and every token that it chose, the end mark included.
 type Usage struct {
-	Prompt     int `json:"prompt_tokens"`
-	Completion int `json:"completion_tokens"`
-	Total      int `json:"total_tokens"`
+	Prompt     int           `json:"prompt_tokens"`
+	Completion int           `json:"completion_tokens"`
+	Total      int           `json:"total_tokens"`
+	Details    PromptDetails `json:"prompt_tokens_details"`
+}
+
+// PromptDetails says how much of the prompt was not read again.
+type PromptDetails struct {
+	Cached int `json:"cached_tokens"`
 }
 
 // An Answer writes one generation's answer, whole or in events.

@@ -38,6 +38,9 @@ type Generation struct {
 	MaxTokens    int // 0: as many as the context holds
 	Sampling     Sampling
 	Stop         []string
+	Salt         string // whose cached beginnings may be used
+	Answer       bool   // of a chat: the beginning of an answer follows the messages
+	Continue     bool   // of a chat: the last message, an assistant's, is continued
 }
 
 // Sampling is how the next token is chosen.
@@ -57,6 +60,7 @@ const (
 	MaxStopBytes   = 512
 	MaxMessages    = 4096
 	MaxEmbedInputs = 2048
+	MaxSaltBytes   = 256
 )
 
 type generationBody struct {
@@ -75,6 +79,9 @@ type generationBody struct {
 	PresencePenalty     *float64        `json:"presence_penalty"`
 	Seed                *int64          `json:"seed"`
 	Stop                json.RawMessage `json:"stop"`
+	CacheSalt           *string         `json:"cache_salt"`
+	AddPrompt           *bool           `json:"add_generation_prompt"`
+	Continue            *bool           `json:"continue_final_message"`
 	unsupported
 }
 
@@ -97,8 +104,15 @@ func ParseGeneration(kind Kind, body []byte) (*Generation, error) {
 		return nil, invalid("stream_options", "stream_options needs stream: true")
 	}
 	var err error
+	if b.CacheSalt != nil {
+		if g.Salt = *b.CacheSalt; len(g.Salt) > MaxSaltBytes {
+			return nil, invalid("cache_salt", "cache_salt has %d bytes; at most %d", len(g.Salt), MaxSaltBytes)
+		}
+	}
 	if kind == Chat {
-		g.Messages, err = parseMessages(b.Messages)
+		if g.Messages, err = parseMessages(b.Messages); err == nil {
+			err = g.ending(b.AddPrompt, b.Continue)
+		}
 	} else {
 		g.Prompt, g.Tokens, err = parsePrompt(b.Prompt)
 	}
@@ -113,6 +127,23 @@ func ParseGeneration(kind Kind, body []byte) (*Generation, error) {
 	}
 	g.Stop, err = parseStop(b.Stop)
 	return g, err
+}
+
+// ending reads how the messages end: vLLM's fields, by its rules.
+func (g *Generation) ending(add, more *bool) error {
+	g.Continue = more != nil && *more
+	g.Answer = add == nil || *add
+	if !g.Continue {
+		return nil
+	}
+	if add != nil && *add {
+		return invalid("continue_final_message", "continue_final_message and add_generation_prompt exclude each other")
+	}
+	if last := g.Messages[len(g.Messages)-1]; last.Role != "assistant" || len(g.Messages) < 2 {
+		return invalid("continue_final_message", "continue_final_message needs a last message of the assistant, and another before it")
+	}
+	g.Answer = true // the message's own beginning
+	return nil
 }
 
 // maxTokens gives the newer name precedence; a completion without either has OpenAI's 16.
