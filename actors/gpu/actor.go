@@ -75,8 +75,8 @@ func (a *Actor) Receive(c actor.Context) {
 	case *wire.Envelope:
 		a.command(c, m)
 	case *instance.Changed:
-		a.stop(c, a.table.change(m))
-		a.start(c, a.table.startable()...)
+		a.stop(c, a.table.change(m, a.cfg.Now()))
+		a.arrange(c)
 		a.changed(c)
 	case *instance.Measured:
 		if a.table.measure(m) {
@@ -84,7 +84,10 @@ func (a *Actor) Receive(c actor.Context) {
 		}
 	case *Sampled:
 		a.sampled(c, m.Reading)
-	case *Heartbeat, *flush:
+	case *Heartbeat:
+		a.arrange(c)
+		a.publish()
+	case *flush:
 		a.publish()
 	case *actor.Terminated:
 		a.terminated(c, m.Who)
@@ -110,6 +113,10 @@ func (a *Actor) admit(c actor.Context, m *Admit) {
 	m.Reply <- answer
 	if rejected != nil {
 		a.cfg.Metrics.admissions.WithLabelValues(string(a.cfg.Device.ID), rejected.Reason).Inc()
+		if rejected.Reason == spec.RejectLoading {
+			a.arrange(c)
+			a.changed(c)
+		}
 		return
 	}
 	a.cfg.Metrics.admissions.WithLabelValues(string(a.cfg.Device.ID), "admitted").Inc()
@@ -127,7 +134,29 @@ func (a *Actor) release(c actor.Context, m *Release) {
 	if stop {
 		a.stop(c, in)
 	}
+	if in.leases == 0 {
+		a.arrange(c)
+	}
 	a.changed(c)
+}
+
+// arrange starts what has been waiting for memory that is there now, and unloads
+// what has to go for others or has been idle for long.
+func (a *Actor) arrange(c actor.Context) {
+	if a.closing {
+		return
+	}
+	start, evicted := a.table.arrange(a.cfg.Now())
+	for _, v := range evicted {
+		a.cfg.Log.Info("instance is unloaded; the next request has it loaded again", "instance", v.inst.id, "deployment", v.inst.load.GetDeployment(),
+			"cause", v.cause, "for", v.by, "memory_bytes", v.inst.load.GetMemoryBytes())
+		a.cfg.Metrics.evictions.WithLabelValues(string(a.cfg.Device.ID), v.cause).Inc()
+		a.stop(c, v.inst)
+	}
+	a.start(c, start...)
+	if len(evicted) > 0 {
+		a.changed(c)
+	}
 }
 
 func (a *Actor) load(in *inst) spec.Load {
@@ -203,6 +232,7 @@ func (a *Actor) obey(c actor.Context, m proto.Message) error {
 		a.start(c, do.start)
 	}
 	a.stop(c, do.stop)
+	a.arrange(c)
 	a.changed(c)
 	return nil
 }
@@ -238,7 +268,7 @@ func (a *Actor) sampled(c actor.Context, r device.Reading) {
 		a.changed(c)
 	}
 	a.table.reading, a.table.sampled = r, true
-	a.start(c, a.table.startable()...)
+	a.arrange(c)
 }
 
 // terminated takes in that an instance's actor, and so its engine, is gone.
@@ -249,7 +279,8 @@ func (a *Actor) terminated(c actor.Context, who *actor.PID) {
 	}
 	delete(a.children, who.GetId())
 	delete(a.pids, in)
-	a.start(c, a.table.ended(in)...)
+	a.table.ended(in)
+	a.arrange(c)
 	a.changed(c)
 }
 

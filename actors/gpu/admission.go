@@ -19,11 +19,17 @@ func (t *table) admit(m *Admit, now time.Time) (engine.Engine, *inst, *spec.Reje
 	in := t.instances[m.Instance]
 	if reason := t.refuse(in, m); reason != "" {
 		r := &spec.Rejection{Reason: reason}
-		if reason == spec.RejectBusy {
+		switch reason {
+		case spec.RejectBusy:
 			r.RetryAfter = in.retryAfter()
+		case spec.RejectLoading:
+			t.wake(in, now)
+			r.RetryAfter = in.readyIn(now)
 		}
 		return nil, in, r
 	}
+	in.used(now)
+	in.demand.Note(now)
 	in.leases++
 	prompt := max(m.PromptTokens, 0)
 	in.unread += prompt
@@ -40,11 +46,13 @@ func (t *table) refuse(in *inst, m *Admit) string {
 		return spec.RejectDraining
 	case in.state == wire.InstanceState_INSTANCE_STATE_RESTARTING || in.state == wire.InstanceState_INSTANCE_STATE_FAILED:
 		return spec.RejectUnhealthy
-	case in.engine == nil:
+	case in.engine == nil && !in.load.GetOnDemand():
 		return spec.RejectNotLoaded
 	case m.Version != 0 && m.Version != in.load.GetVersion():
 		return spec.RejectStale
-	case in.leases >= in.slots:
+	case in.engine == nil:
+		return spec.RejectLoading
+	case in.leases >= in.slots || in.yielding:
 		return spec.RejectBusy
 	}
 	return ""
@@ -75,6 +83,7 @@ func (t *table) release(m *Release, now time.Time) (in *inst, stop bool) {
 	delete(t.leases, m.Lease)
 	in = l.inst
 	in.leases--
+	in.used(now)
 	in.unread -= l.prompt
 	held := now.Sub(l.began).Seconds()
 	if in.holdTime == 0 {

@@ -44,12 +44,15 @@ func (t *table) add(m *wire.LoadModel, check func(*wire.LoadModel) error) (outco
 	in := &inst{load: m, id: id, run: t.runs, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING,
 		waiting: wait, context: m.GetContext(), slots: int(m.GetSlots())}
 	t.instances[id] = in
+	if m.GetOnDemand() {
+		in.state, in.waiting = wire.InstanceState_INSTANCE_STATE_COLD, false
+	}
 	if !t.fits() {
 		delete(t.instances, id)
 		return outcome{}, spec.Errorf(spec.CodeOutOfMemory, "Device %s runs %d instances; its load digest has no room for another.", t.device.ID, len(t.instances))
 	}
 	delete(t.gone, id)
-	if wait {
+	if in.waiting || m.GetOnDemand() {
 		return outcome{}, nil
 	}
 	return outcome{start: in}, nil
@@ -93,14 +96,18 @@ func (t *table) room(m *wire.LoadModel) (wait bool, err error) {
 		return false, nil
 	}
 	_, leaving := t.reserved()
+	leaving += t.unloadable()
 	switch {
+	case m.GetOnDemand() && need <= free+leaving: // it has room as long as others that are loaded on demand are not
+		return false, nil
+	case m.GetOnDemand():
 	case promised == 0 && need <= free:
 		return false, nil
 	case leaving > 0 && promised+need <= free+leaving:
 		return true, nil
 	}
 	return false, spec.Errorf(spec.CodeOutOfMemory, "Device %s has %d bytes free of %d; instance %s needs %d.",
-		t.device.ID, free-min(free, promised), t.device.MemoryTotal, m.GetInstance(), need)
+		t.device.ID, free+leaving-min(free+leaving, promised), t.device.MemoryTotal, m.GetInstance(), need)
 }
 
 // remove has an instance leave: at once, or when its requests have ended. One that
@@ -117,15 +124,19 @@ func (t *table) remove(m *wire.UnloadModel) (outcome, error) {
 	if in == nil || in.leaving {
 		return outcome{}, nil
 	}
-	if in.waiting || in.unstarted {
+	if !in.sleeping && (in.waiting || in.unstarted || in.state == wire.InstanceState_INSTANCE_STATE_COLD) {
 		delete(t.instances, id)
 		t.bidFarewell(in)
 		return outcome{}, nil
 	}
 	in.state, in.reason = wire.InstanceState_INSTANCE_STATE_DRAINING, clip(m.GetReason(), maxReason)
+	in.waiting = false
 	if m.GetDrain() && in.leases > 0 && in.engine != nil {
 		return outcome{}, nil
 	}
 	in.leaving = true
+	if in.sleeping { // its actor has been told
+		return outcome{}, nil
+	}
 	return outcome{stop: in}, nil
 }

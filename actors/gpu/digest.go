@@ -46,13 +46,23 @@ func (in *inst) backlog() float64 {
 }
 
 func (in *inst) digest() *wire.InstanceLoad {
-	return &wire.InstanceLoad{
+	d := &wire.InstanceLoad{
 		Instance: string(in.id), Deployment: in.load.GetDeployment(), Version: in.load.GetVersion(), Epoch: in.epoch,
 		State: in.state, Reason: in.reason, Slots: uint32(in.slots), Running: uint32(in.leases), Queued: uint32(in.queued()),
 		KvUse: float32(in.busy.KVUse), BacklogSeconds: float32(in.backlog()), PrefillTps: float32(in.prefillTPS()),
-		DecodeTps: float32(in.decode), Context: in.context,
+		DecodeTps: float32(in.decode), Context: in.context, LoadSeconds: float32(in.loadSeconds),
 	}
+	if in.holds() {
+		d.MemoryReserved = in.load.GetMemoryBytes()
+	}
+	if in.waiting {
+		d.Phase = phaseMemory
+	}
+	return d
 }
+
+// phaseMemory is an instance's phase while it waits for memory.
+const phaseMemory = "memory"
 
 // loadOf is the instance's load as it travels with an answer.
 func (t *table) loadOf(in *inst) spec.Load {
@@ -98,6 +108,7 @@ func (t *table) fits() bool {
 	for _, i := range d.Instances { // what they may grow to
 		i.Running, i.Queued, i.Slots, i.Context = 1<<14, 1<<14, 1<<14, 1<<21
 		i.KvUse, i.BacklogSeconds, i.PrefillTps, i.DecodeTps = 1, 1, 1, 1
+		i.MemoryReserved = 1 << 42
 	}
 	return proto.Size(Shrink(d)) <= MaxDevice
 }
@@ -117,7 +128,12 @@ func Shrink(d *wire.DeviceLoad) *wire.DeviceLoad {
 		func() { d.Name, d.Health = clip(d.Name, 20), clip(d.Health, 20) },
 		func() {
 			for _, i := range d.Instances {
-				i.PrefillTps, i.DecodeTps, i.BacklogSeconds, i.KvUse = 0, 0, 0, 0
+				i.Phase, i.Progress, i.MemoryMeasured, i.LoadSeconds = "", 0, 0, 0
+			}
+		},
+		func() {
+			for _, i := range d.Instances {
+				i.PrefillTps, i.DecodeTps, i.BacklogSeconds, i.KvUse, i.MemoryReserved = 0, 0, 0, 0, 0
 			}
 		},
 	}

@@ -10,8 +10,9 @@
 // It imports protoactor, its sister packages under actors, cluster/spec and
 // cluster/wire, and no other room. It never blocks.
 //
-// Not done yet: instances are never evicted for others, since every one of them
-// has a placement; a device holds only as many as its digest has room for in one
-// datagram (13 with names of 20 bytes); pinning; standing reservations; slots that adapt; faults of the
-// device are told in digests and do not end the instances that run on it.
+// An instance is always loaded, or loaded on demand: by its first request, for as
+// long as nobody else has more use for the memory (residency.go, package memory).
+//
+// Not done yet: a device holds only as many instances as its digest has room for in one
+// datagram (12 with names of 20 bytes); standing reservations; slots that adapt.
 package gpu

@@ -13,6 +13,7 @@ type Metrics struct {
 	leases      *prometheus.GaugeVec
 	instances   *prometheus.GaugeVec
 	crashes     *prometheus.CounterVec
+	evictions   *prometheus.CounterVec
 	memoryTotal *prometheus.GaugeVec
 	memoryFree  *prometheus.GaugeVec
 	utilisation *prometheus.GaugeVec
@@ -31,6 +32,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help: "Commands to devices, by kind and the code of their answer."}, []string{"kind", "code"}),
 		crashes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_actor_engine_crashes_total",
 			Help: "Engines that ended unasked or did not start, by deployment."}, []string{"deployment"}),
+		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_actor_evictions_total",
+			Help: "Instances that were unloaded though they are placed, by device and cause: memory (for another), idle."}, []string{"device", "cause"}),
 		leases:      gauge("lotabots_actor_leases", "Requests that hold a place, by device.", "device"),
 		instances:   gauge("lotabots_actor_instances", "Instances, by device and state.", "device", "state"),
 		memoryTotal: gauge("lotabots_device_memory_total_bytes", "Memory of the device.", "device"),
@@ -39,7 +42,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		healthy:     gauge("lotabots_device_healthy_bool", "Whether the device reads healthy.", "device"),
 	}
 	if r != nil {
-		r.MustRegister(m.admissions, m.commands, m.crashes, m.leases, m.instances, m.memoryTotal, m.memoryFree, m.utilisation, m.healthy)
+		r.MustRegister(m.admissions, m.commands, m.crashes, m.evictions, m.leases, m.instances, m.memoryTotal, m.memoryFree, m.utilisation, m.healthy)
 	}
 	return m
 }
@@ -71,4 +74,5 @@ var stateLabels = map[wire.InstanceState]string{
 	wire.InstanceState_INSTANCE_STATE_DRAINING:   "draining",
 	wire.InstanceState_INSTANCE_STATE_FAILED:     "failed",
 	wire.InstanceState_INSTANCE_STATE_RESTARTING: "restarting",
+	wire.InstanceState_INSTANCE_STATE_COLD:       "cold",
 }

@@ -36,9 +36,10 @@ type inst struct {
 	leaving   bool // its actor has been told to stop
 	spent     bool // it has failed: its engine is gone for good
 	unstarted bool // it was refused: it never had an actor
-	engine    engine.Engine
-	slots     int
-	context   uint32
+	residency
+	engine  engine.Engine
+	slots   int
+	context uint32
 
 	leases   int
 	unread   int // prompt tokens of leases whose first byte has not come
@@ -71,9 +72,9 @@ func newTable(d device.Device) *table {
 // change takes in what an instance's actor tells. It returns the instance if its
 // actor is to be stopped now. One that has failed stays so: its memory may have
 // been given to another.
-func (t *table) change(m *instance.Changed) (stop *inst) {
+func (t *table) change(m *instance.Changed, now time.Time) (stop *inst) {
 	in := t.instances[m.Instance]
-	if in == nil || in.run != m.Run || in.leaving || in.spent {
+	if in == nil || in.run != m.Run || in.leaving || in.spent || in.sleeping {
 		return nil
 	}
 	in.engine, in.spent = m.Engine, m.State == wire.InstanceState_INSTANCE_STATE_FAILED
@@ -86,6 +87,9 @@ func (t *table) change(m *instance.Changed) (stop *inst) {
 			return in
 		}
 		return nil
+	}
+	if m.State == wire.InstanceState_INSTANCE_STATE_READY {
+		in.loaded(now)
 	}
 	in.state, in.reason = m.State, m.Reason
 	return nil
@@ -121,15 +125,17 @@ func (t *table) measure(m *instance.Measured) bool {
 	return true
 }
 
-// ended takes the instance away whose actor has stopped, and returns those that
-// may start with the memory it held.
-func (t *table) ended(in *inst) []*inst {
-	if t.instances[in.id] != in {
-		return nil
+// ended takes the instance away whose actor has stopped; one that was only
+// unloaded stays. Others may start with the memory it held: see arrange.
+func (t *table) ended(in *inst) {
+	switch {
+	case t.instances[in.id] != in:
+	case in.sleeping && !in.leaving:
+		in.sleeping = false
+	default:
+		delete(t.instances, in.id)
+		t.bidFarewell(in)
 	}
-	delete(t.instances, in.id)
-	t.bidFarewell(in)
-	return t.startable()
 }
 
 func (t *table) bidFarewell(in *inst) {

@@ -25,6 +25,7 @@ const (
 	failed     = wire.InstanceState_INSTANCE_STATE_FAILED
 	restarting = wire.InstanceState_INSTANCE_STATE_RESTARTING
 	gone       = wire.InstanceState_INSTANCE_STATE_GONE
+	cold       = wire.InstanceState_INSTANCE_STATE_COLD
 )
 
 // stub is an engine that does nothing: the table only hands it on.
@@ -58,7 +59,18 @@ func (t *table) mustAdd(tb testing.TB, m *wire.LoadModel) *inst {
 }
 
 func (t *table) becomes(in *inst, s wire.InstanceState, e engine.Engine) *inst {
-	return t.change(&instance.Changed{Instance: in.id, Run: in.run, State: s, Engine: e})
+	return t.change(changedTo(in, s, e), time.Unix(1_700_000_000, 0))
+}
+
+func changedTo(in *inst, s wire.InstanceState, e engine.Engine) *instance.Changed {
+	return &instance.Changed{Instance: in.id, Run: in.run, State: s, Engine: e}
+}
+
+// buried ends the instance's actor, and returns what may start then.
+func (t *table) buried(in *inst) []*inst {
+	t.ended(in)
+	start, _ := t.arrange(time.Unix(1_700_000_000, 0))
+	return start
 }
 
 func (t *table) mustBeReady(tb testing.TB, m *wire.LoadModel, slots uint32) *inst {
@@ -128,7 +140,7 @@ func TestWaitsForMemoryOnItsWay(t *testing.T) {
 	if in, stop := tab.release(&Release{Lease: 1}, time.Now()); in != old || !stop {
 		t.Fatalf("the last release stops a draining instance: %v %v", in, stop)
 	}
-	if start := tab.ended(old); len(start) != 1 || start[0].id != "new" || start[0].waiting {
+	if start := tab.buried(old); len(start) != 1 || start[0].id != "new" || start[0].waiting {
 		t.Fatalf("to start: %v", start)
 	}
 	if tab.free() != 200 {
@@ -147,7 +159,7 @@ func TestWaitingInstanceMayBeUnloaded(t *testing.T) {
 	if do, err := tab.remove(&wire.UnloadModel{Instance: "new", Epoch: 2}); err != nil || do.stop != nil {
 		t.Fatalf("%+v, %v", do, err)
 	}
-	if start := tab.ended(tab.instances["old"]); len(start) != 0 {
+	if start := tab.buried(tab.instances["old"]); len(start) != 0 {
 		t.Errorf("started %v", start)
 	}
 }
@@ -335,7 +347,7 @@ func TestEarlierRunIsNotHeard(t *testing.T) {
 	if second.state != loading || tab.measure(&instance.Measured{Instance: "a", Run: first.run}) {
 		t.Errorf("the second is %s", second.state)
 	}
-	if tab.ended(first) != nil || tab.instances["a"] != second {
+	if tab.buried(first) != nil || tab.instances["a"] != second {
 		t.Error("the first's end took the second away")
 	}
 }
@@ -400,13 +412,15 @@ func TestTableHoldsItsRules(t *testing.T) {
 			stopped[in] = true
 		}
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			now = now.Add(time.Second)
+			now = now.Add(time.Duration(rapid.SampledFrom([]int{1, 1, 1, 30}).Draw(t, "seconds")) * time.Second)
 			id := rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "id")
 			epoch := rapid.Uint64Range(1, 5).Draw(t, "epoch")
 			in := tab.instances[spec.InstanceID(id)]
 			switch rapid.SampledFrom([]string{"add", "remove", "admit", "release", "change", "ended"}).Draw(t, "step") {
 			case "add":
-				do, _ := tab.add(model(id, epoch, rapid.Uint64Range(0, 700).Draw(t, "memory")), fine)
+				m := model(id, epoch, rapid.Uint64Range(0, 700).Draw(t, "memory"))
+				m.OnDemand, m.KeepAliveMs = rapid.Bool().Draw(t, "on demand"), rapid.SampledFrom([]int64{-1, 0, 5000}).Draw(t, "keep-alive")
+				do, _ := tab.add(m, fine)
 				begin(do.start)
 			case "remove":
 				do, _ := tab.remove(&wire.UnloadModel{Instance: id, Epoch: epoch, Drain: rapid.Bool().Draw(t, "drain")})
@@ -435,13 +449,21 @@ func TestTableHoldsItsRules(t *testing.T) {
 					} else {
 						end(tab.becomes(in, s, nil))
 					}
-					begin(tab.startable()...)
 				}
 			case "ended":
 				if in != nil && stopped[in] {
 					delete(running, in)
-					begin(tab.ended(in)...)
+					delete(stopped, in)
+					tab.ended(in)
 				}
+			}
+			start, evicted := tab.arrange(now)
+			begin(start...)
+			for _, v := range evicted {
+				if v.inst.leases > 0 || !v.inst.load.OnDemand {
+					t.Fatalf("%s was unloaded with %d leases", v.inst.id, v.inst.leases)
+				}
+				end(v.inst)
 			}
 			checkTable(t, tab, held, running)
 		}
@@ -459,8 +481,8 @@ func checkTable(t *rapid.T, tab *table, held map[Lease]bool, running map[*inst]b
 		if in.leases < 0 || in.unread < 0 || in.unread != 100*in.leases {
 			t.Fatalf("%s has %d leases and %d unread tokens", in.id, in.leases, in.unread)
 		}
-		if in.waiting == running[in] {
-			t.Fatalf("%s waits: %v, runs: %v", in.id, in.waiting, running[in])
+		if idle := in.state == cold || in.waiting; !in.sleeping && idle == running[in] || in.sleeping && !running[in] {
+			t.Fatalf("%s is %s, waits: %v, sleeps: %v, runs: %v", in.id, in.state, in.waiting, in.sleeping, running[in])
 		}
 	}
 	if size := proto.Size(Shrink(tab.snapshot())); size > MaxDevice {

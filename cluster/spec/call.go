@@ -80,6 +80,7 @@ const (
 	RejectUnhealthy = "unhealthy"
 	RejectRevoked   = "revoked" // the serving node knows that the key is no longer in force
 	RejectRegion    = "region"  // the serving node is outside the allowed regions
+	RejectLoading   = "loading" // it was not loaded, and is now being loaded because of this call
 	RejectStale     = "stale"   // the serving node does not know the version yet, or no longer
 )
 
