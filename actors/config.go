@@ -70,10 +70,6 @@ type Engines struct {
 	Libraries    string
 	Ollama       string
 	LlamaServer  string
-	VLLM         string
-	SGLang       string
-	Triton       string
-	Models       string   // directory of the node's own models; empty: none
 	ExternalURLs []string // allowed prefixes
 }
 

@@ -228,8 +228,9 @@ func (m *mesh) start(id string, roles []spec.Role, bend ...func(*Config)) *testN
 		RemoteAddr: m.address, Splice: n.port.splice, Digest: n.take,
 		BlobPath: func(context.Context, *wire.LoadModel) (string, error) { return "", errors.New("no model here") },
 		Devices:  Devices{Kind: "simulated", Simulated: 2, MemoryMB: 1000},
-		Policy:   instance.Policy{First: 5 * time.Millisecond, Probe: 50 * time.Millisecond},
-		RunDir:   m.t.TempDir(), Log: testLog(m.t), Registerer: n.metrics,
+		// Stand-ins for engines hold answers back at will: none of them hangs.
+		Policy: instance.Policy{First: 5 * time.Millisecond, Probe: 50 * time.Millisecond, Hang: -1, Canary: -1},
+		RunDir: m.t.TempDir(), Log: testLog(m.t), Registerer: n.metrics,
 	}
 	for _, b := range bend {
 		b(&c)

@@ -91,7 +91,7 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 		f.add("engine", "must be one of "+join(engines))
 	case d.Engine == external && d.Model != "":
 		f.add("model", "must be empty: an external engine has its model already")
-	case d.Engine != external && d.Model == "" && d.Options[weights] == "":
+	case d.Engine != external && d.Model == "":
 		f.add("model", "is missing: name an imported model")
 	}
 	if d.Model != "" && d.Engine != external {
@@ -125,12 +125,8 @@ func (d *deploymentForm) checkEngine(f *form, g *Gateway) {
 	}
 }
 
-// external is the preset of engines that run elsewhere; weights is the option that
-// names a model of the node's own in place of an imported one.
-const (
-	external = "external"
-	weights  = "weights"
-)
+// external is the preset of engines that run elsewhere.
+const external = "external"
 
 func join(list []string) string {
 	out := ""

@@ -111,12 +111,15 @@ type embeddedLoad struct {
 	KVUse      float64 `json:"kv_use"`
 	PrefillTPS float64 `json:"prefill_tps"`
 	DecodeTPS  float64 `json:"decode_tps"`
+	Totals     struct {
+		Steps uint64 `json:"steps"`
+	} `json:"totals"`
 }
 
 func (*embedded) load(ctx context.Context, w *web) (Load, error) {
 	var l embeddedLoad
 	err := w.call(ctx, http.MethodGet, "/load", nil, &l)
-	return Load{Known: err == nil, Running: l.Running, Queued: l.Queued, KVUse: l.KVUse, PrefillTPS: l.PrefillTPS, DecodeTPS: l.DecodeTPS}, err
+	return Load{Known: err == nil, Running: l.Running, Queued: l.Queued, KVUse: l.KVUse, PrefillTPS: l.PrefillTPS, DecodeTPS: l.DecodeTPS, Steps: l.Totals.Steps}, err
 }
 
 // body needs no change: the helper serves one model and repeats the name that was asked for.

@@ -12,15 +12,14 @@ import (
 type Spec struct {
 	Instance    spec.InstanceID
 	Deployment  string
-	Model       string // path of the imported file; empty: external, or the option weights names another
+	Model       string // path of the GGUF; empty: external
 	ModelName   string // for answers
 	Preset      string
 	Options     map[string]string
 	Context     uint32 // tokens per request; 0: the engine's default
 	Slots       uint32 // requests at a time; 0: the engine's default
 	Device      device.Device
-	Others      []device.Device // of this node, that the engine spreads over as well
-	MemoryBytes uint64          // reserved on each device; engines are not held to it
+	MemoryBytes uint64 // reserved on the device; engines are not held to it
 }
 
 // An Engine serves one model. Methods may be called from any goroutine; Start only once.
@@ -64,4 +63,5 @@ type Load struct {
 	KVUse      float64
 	PrefillTPS float64 // tokens/s read, all requests together; 0: not told
 	DecodeTPS  float64 // tokens/s written, all requests together; 0: not told
+	Steps      uint64  // grows with all that it computes, also within one request; 0: not told
 }

@@ -13,16 +13,17 @@ import (
 // Counts of several models or workers are added up, shares averaged.
 var gauges = map[string]map[string]gauge{
 	"vllm": {
-		"vllm:num_requests_running": running, "vllm:num_requests_waiting": queued, "vllm:num_requests_swapped": queued,
+		"vllm:num_requests_running": running, "vllm:num_requests_waiting": queued,
 		"vllm:kv_cache_usage_perc": kvUse, "vllm:gpu_cache_usage_perc": kvUse,
+		"vllm:prompt_tokens_total": steps, "vllm:generation_tokens_total": steps,
 	},
 	"sglang": {"sglang:num_running_reqs": running, "sglang:num_queue_reqs": queued, "sglang:token_usage": kvUse},
 	"llama-server": {
 		"llamacpp:requests_processing": running, "llamacpp:requests_deferred": queued, "llamacpp:kv_cache_usage_ratio": kvUse,
 		"llamacpp:prompt_tokens_seconds": prefill, "llamacpp:predicted_tokens_seconds": decode,
+		"llamacpp:n_decode_total": steps,
 	},
-	"triton": {"nv_inference_pending_request_count": queued},
-	"tgi":    {"tgi_batch_current_size": running, "tgi_queue_size": queued},
+	"tgi": {"tgi_batch_current_size": running, "tgi_queue_size": queued},
 }
 
 type gauge uint8
@@ -33,6 +34,7 @@ const (
 	kvUse
 	prefill
 	decode
+	steps // counters that grow while one request is worked on: those that only grow at its end mislead
 	gaugeCount
 )
 
@@ -52,8 +54,8 @@ func parseGauges(text []byte, names map[string]gauge) Load {
 	}
 	count := func(g gauge) int { return int(min(sum[g], math.MaxInt32)) }
 	return Load{
-		Known: n[running]+n[queued] > 0, Running: count(running), Queued: count(queued), KVUse: share,
-		PrefillTPS: sum[prefill], DecodeTPS: sum[decode],
+		Known: n[running] > 0, Running: count(running), Queued: count(queued), KVUse: share,
+		PrefillTPS: sum[prefill], DecodeTPS: sum[decode], Steps: uint64(sum[steps]),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -124,7 +125,7 @@ func (a *Actor) ended(c actor.Context, err error) {
 		served = time.Since(a.readyAt)
 	}
 	v := a.cfg.Policy.judge(err, served, a.crashes)
-	a.crashes = v.crashes
+	a.crashes, v.wait = v.crashes, jittered(v.wait, rand.Float64())
 	if v.giveUp {
 		a.cfg.Log.Error("instance has failed: its engine is not started again", "crashes", v.crashes, "served", served, "error", err)
 		a.tell(c, wire.InstanceState_INSTANCE_STATE_FAILED, reason(err), nil)

@@ -7,9 +7,14 @@
 // the state; one goroutine at a time owns the engine, and the actor waits for it
 // before it stops: when the actor is gone, so is the engine.
 //
+// Before it is told of as ready, an engine answers one request of the actor's own.
+// From then on its life is judged by what moves: whoever serves leaves traces in the
+// engine's pulse, and a watcher compares how long nothing has come with what the
+// engine's own pace explains (liveness.go). When nobody asks it anything, a canary
+// does. External engines are not ours to judge.
+//
 // It imports protoactor, actors/device, actors/engine, cluster/spec and
 // cluster/wire, and no other room.
 //
-// Not done yet: re-attaching to an engine that outlived its node, warming up by a
-// request, and canaries that notice a wedged engine whose health page answers.
+// Not done yet: re-attaching to an engine that outlived its node.
 package instance

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -48,7 +49,7 @@ func (e *scripted) Err() error {
 	return e.err
 }
 func (e *scripted) Do(context.Context, string, http.Header, []byte) (*http.Response, error) {
-	return nil, errors.New("not asked")
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("{}"))}, nil
 }
 func (e *scripted) Load(context.Context) (engine.Load, error) {
 	return engine.Load{Known: true, Running: 1}, nil
@@ -311,6 +312,14 @@ func TestWaitsGrow(t *testing.T) {
 	}
 	if v := p.judge(errors.New("x"), p.Stable, 50); v.crashes != 1 {
 		t.Errorf("after serving long: %+v", v)
+	}
+}
+
+func TestWaitsDiffer(t *testing.T) {
+	for random, want := range map[float64]time.Duration{0: 800 * time.Millisecond, 0.5: time.Second, 1: 1200 * time.Millisecond} {
+		if got := jittered(time.Second, random); got.Round(time.Millisecond) != want {
+			t.Errorf("%v makes %s of a second, want %s", random, got, want)
+		}
 	}
 }
 

@@ -17,6 +17,15 @@ type Policy struct {
 	Probe     time.Duration // between two probes; 1 s
 	Unhealthy int           // probes in a row that may fail before the engine counts as crashed; 5
 	Stop      time.Duration // limit on stopping, after which the engine is killed; 5 s
+	WarmUp    time.Duration // limit on the first request, which is the actor's; 3 min
+
+	// Hang is how long requests may wait while nothing moves, beyond what the engine's own pace explains,
+	// before it counts as crashed; 1.5 s, so that a hang is found within 2 s. Negative: it never does.
+	Hang time.Duration
+	// Canary is how long an engine may idle before it is asked for one token; 4 s, so that a hang is found
+	// within 10 s with CanaryLimit, the patience for that token; 4 s. Negative: it is never asked.
+	Canary      time.Duration
+	CanaryLimit time.Duration
 }
 
 func (p Policy) withDefaults() Policy {
@@ -31,6 +40,14 @@ func (p Policy) withDefaults() Policy {
 	or(&p.Start, 10*time.Minute)
 	or(&p.Probe, time.Second)
 	or(&p.Stop, 5*time.Second)
+	or(&p.WarmUp, 3*time.Minute)
+	or(&p.CanaryLimit, 4*time.Second)
+	if p.Hang == 0 {
+		p.Hang = 1500 * time.Millisecond
+	}
+	if p.Canary == 0 {
+		p.Canary = 4 * time.Second
+	}
 	if p.GiveUp <= 0 {
 		p.GiveUp = 3
 	}
@@ -60,6 +77,12 @@ func (p Policy) judge(err error, served time.Duration, crashes int) verdict {
 		v.wait = min(2*v.wait, p.Last)
 	}
 	return v
+}
+
+// jittered is d, give or take a fifth: engines that ended together are not to load
+// together. Random is from 0 to 1.
+func jittered(d time.Duration, random float64) time.Duration {
+	return time.Duration(float64(d) * (0.8 + 0.4*random))
 }
 
 // hopeless tells an error that the next start would only repeat.

@@ -30,16 +30,14 @@ type faultError struct{ reason string }
 func (e *faultError) Error() string { return "device fault: " + e.reason }
 
 // lost is how long an engine that is past help may take to end before it is killed.
-const lost = 500 * time.Millisecond
+const lost = 100 * time.Millisecond
 
 // run ends when the engine has ended, whoever ended it.
 func (r *run) run(ctx context.Context) {
 	began := time.Now()
 	e, err := r.start(ctx)
 	if err == nil {
-		r.cfg.Log.Info("engine serves", "engine", r.cfg.Load.GetEngine(), "slots", e.Slots(), "context", e.Context(), "took", time.Since(began))
-		r.post(&ready{r.attempt, e})
-		err = r.watch(ctx, e)
+		err = r.serve(ctx, e, began)
 		patience := r.cfg.Policy.Stop
 		if !errors.Is(err, errHalted) {
 			patience = min(patience, lost)
@@ -54,6 +52,29 @@ func (r *run) run(ctx context.Context) {
 		err = fault // also where it cut the start short
 	}
 	r.post(&ended{r.attempt, err})
+}
+
+// serve warms the engine up and looks after it until it is of no use any more.
+func (r *run) serve(ctx context.Context, started engine.Engine, began time.Time) error {
+	e := &monitored{Engine: started, pulse: newPulse()}
+	w := &watcher{run: r, engine: e, probes: make(chan probed, 1), canaries: make(chan time.Duration, 1)}
+	if preset := r.cfg.Load.GetEngine(); preset != engine.External {
+		warming, cancel := context.WithTimeout(ctx, r.cfg.Policy.WarmUp)
+		trial, err := warmUp(warming, e, r.cfg.Load.GetDeployment())
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return errHalted
+		case err != nil:
+			return cold(e, preset, err)
+		case trial == nil:
+			r.cfg.Log.Warn("the engine refuses every kind of request that it could be warmed up by: it is not tried when idle either")
+		}
+		w.trial = trial
+	}
+	r.cfg.Log.Info("engine serves", "engine", r.cfg.Load.GetEngine(), "slots", e.Slots(), "context", e.Context(), "took", time.Since(began))
+	r.post(&ready{r.attempt, e})
+	return w.watch(ctx)
 }
 
 func (r *run) start(ctx context.Context) (engine.Engine, error) {
@@ -72,44 +93,6 @@ func (r *run) start(ctx context.Context) (engine.Engine, error) {
 		return nil, err
 	}
 	return e, e.Start(ctx)
-}
-
-// watch probes the engine until it ends, stops answering, or ctx ends.
-func (r *run) watch(ctx context.Context, e engine.Engine) error {
-	tick := time.NewTicker(r.cfg.Policy.Probe)
-	defer tick.Stop()
-	for failures := 0; failures < r.cfg.Policy.Unhealthy; {
-		select {
-		case <-ctx.Done():
-			return errHalted
-		case <-e.Done():
-			if err := e.Err(); err != nil {
-				return err
-			}
-			return errors.New("the engine ended by itself")
-		case <-tick.C:
-			if err := r.probe(ctx, e); err != nil {
-				failures++
-				r.cfg.Log.Warn("engine does not answer its probe", "failures", failures, "error", err)
-				continue
-			}
-			failures = 0
-		}
-	}
-	return errUnhealthy
-}
-
-func (r *run) probe(ctx context.Context, e engine.Engine) error {
-	ctx, cancel := context.WithTimeout(ctx, max(3*r.cfg.Policy.Probe, time.Second))
-	defer cancel()
-	if err := e.Healthy(ctx); err != nil {
-		return err
-	}
-	l, err := e.Load(ctx)
-	if err == nil && l.Known {
-		r.post(&measured{r.attempt, l})
-	}
-	return nil // an engine that cannot tell its load may still serve
 }
 
 // maxReason is what a digest has room for.

@@ -1,0 +1,273 @@
+package instance
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lotabots/lotabots/actors/engine"
+)
+
+// A pulse is what requests show of an engine's life: that pieces of answers come,
+// and who waits for one. Whoever serves writes it, without a mailbox; the run that
+// owns the engine reads it.
+type pulse struct {
+	pieces atomic.Uint64 // of answers that have come
+	gap    atomic.Int64  // ns: the longest wait for a piece of late; see fade
+	canary atomic.Pointer[context.CancelFunc]
+	mu     struct {
+		sync.Mutex
+		asked map[*question]struct{} // not ended
+		pace  pace
+	}
+}
+
+// A pace is how an engine has worked of late, told rather too slow.
+type pace struct {
+	bytes float64       // of requests' bodies, read per second; 0: not known
+	token time.Duration // for one token of an answer, shared by the answers under way; 0: not known
+	gap   time.Duration // the longest wait for a piece
+	rough bool          // bytes and token are of the first request alone, which is slower than others
+}
+
+// A question is one request that the engine works on.
+type question struct {
+	began  time.Time
+	size   int  // bytes
+	answer int  // tokens at most; 0: not said
+	stream bool // the answer comes piece by piece
+	canary bool
+	pieces atomic.Int32
+	asks   atomic.Bool // somebody waits for a piece now: no slow reader holds it up
+	first  time.Time   // the reader's own
+}
+
+func newPulse() *pulse {
+	p := &pulse{}
+	p.mu.asked = map[*question]struct{}{}
+	return p
+}
+
+// begin notes a request. One of somebody else's ends the canary's: it must not wait
+// for that.
+func (p *pulse) begin(body []byte, canary bool) *question {
+	q := &question{began: time.Now(), size: len(body), canary: canary, stream: flagOf(body, "stream"),
+		answer: max(numberOf(body, "max_tokens"), numberOf(body, "max_completion_tokens"))}
+	q.asks.Store(true)
+	p.mu.Lock()
+	p.mu.asked[q] = struct{}{}
+	p.mu.Unlock()
+	if !canary {
+		if cancel := p.canary.Swap(nil); cancel != nil {
+			(*cancel)()
+		}
+	}
+	return q
+}
+
+func (p *pulse) end(q *question) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.mu.asked, q)
+}
+
+// readAt is the piece with which the prompt has surely been read: some engines send
+// the first at once.
+const readAt = 2
+
+// enough tokens of an answer tell the pace before its end does.
+const enough = 16
+
+// piece notes that one has come, after a wait for it since then.
+func (p *pulse) piece(q *question, since time.Time) {
+	p.pieces.Add(1)
+	now := time.Now()
+	switch n := q.pieces.Add(1); {
+	case n == readAt:
+		q.first = now
+		if q.stream {
+			p.learnReading(q.size, now.Sub(q.began))
+		}
+	case n > readAt:
+		if n == readAt+enough && q.stream {
+			p.learnTokens(enough, now.Sub(q.first))
+		}
+		wait := int64(now.Sub(since))
+		for old := p.gap.Load(); wait > old && !p.gap.CompareAndSwap(old, wait); old = p.gap.Load() {
+		}
+	}
+}
+
+const (
+	leastSize = 100  // bytes below which a body tells nothing of the speed of reading
+	quicken   = 0.02 // a fast answer may owe it to a cache; a slow one is believed at once
+)
+
+func (p *pulse) learnReading(size int, took time.Duration) {
+	if size < leastSize || took <= 0 {
+		return
+	}
+	speed := float64(size) / took.Seconds()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old := p.mu.pace.bytes; old == 0 || speed < old || p.mu.pace.rough {
+		p.mu.pace.bytes = speed
+	} else {
+		p.mu.pace.bytes += quicken * (speed - old)
+	}
+}
+
+// capReading takes in the engine's own word on the tokens it reads per second: what
+// a cache saved is not in it.
+func (p *pulse) capReading(tokens float64) {
+	const leastBytes = 2 // of a token, in texts that are hard to cut
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if most := leastBytes * tokens; p.mu.pace.bytes > most {
+		p.mu.pace.bytes = most
+	}
+}
+
+// learnTokens takes in that so many tokens took so long.
+func (p *pulse) learnTokens(n int, took time.Duration) {
+	if n <= 0 || took <= 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	each := took / time.Duration(n*max(len(p.mu.asked), 1))
+	if old := p.mu.pace.token; each > old || p.mu.pace.rough {
+		p.mu.pace.token = each
+	} else {
+		p.mu.pace.token -= time.Duration(quicken * float64(old-each))
+	}
+	p.mu.pace.rough = false // the tokens of an answer come after its reading
+}
+
+// learnFirst takes in how long the first request took.
+func (p *pulse) learnFirst(size int, took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.pace = pace{bytes: float64(size) / max(took, time.Microsecond).Seconds(), token: took, rough: true}
+}
+
+// fade forgets half of the longest wait each half, of which d has passed.
+func (p *pulse) fade(d, half time.Duration) {
+	old := p.gap.Load()
+	p.gap.CompareAndSwap(old, old-int64(float64(old)*min(1, float64(d)/float64(half)*0.7)))
+}
+
+// asked is what waits, as the judgement needs it.
+type asked struct {
+	age    time.Duration
+	size   int // 0: its prompt has been read
+	answer int // tokens that come in one piece; 0: not said, or they come one by one
+	whole  bool
+	canary bool
+	asks   bool
+}
+
+func (p *pulse) look(now time.Time) ([]asked, pace) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]asked, 0, len(p.mu.asked))
+	for q := range p.mu.asked {
+		a := asked{age: now.Sub(q.began), size: q.size, canary: q.canary, asks: q.asks.Load(), whole: !q.stream}
+		if a.whole {
+			a.answer = q.answer
+		}
+		if q.pieces.Load() >= readAt {
+			a.size = 0
+		}
+		all = append(all, a)
+	}
+	pace := p.mu.pace
+	pace.gap = time.Duration(p.gap.Load())
+	return all, pace
+}
+
+// A monitored engine is an engine whose requests show in a pulse.
+type monitored struct {
+	engine.Engine
+	pulse *pulse
+}
+
+// Unwrap returns the engine itself, for what not all engines can.
+func (m *monitored) Unwrap() engine.Engine { return m.Engine }
+
+// Do implements engine.Engine.
+func (m *monitored) Do(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error) {
+	return m.do(ctx, path, header, body, false)
+}
+
+func (m *monitored) do(ctx context.Context, path string, header http.Header, body []byte, canary bool) (*http.Response, error) {
+	q := m.pulse.begin(body, canary)
+	resp, err := m.Engine.Do(ctx, path, header, body)
+	q.asks.Store(false)
+	if err != nil {
+		m.pulse.end(q)
+		return nil, err
+	}
+	resp.Body = &answer{ReadCloser: resp.Body, pulse: m.pulse, question: q}
+	return resp, nil
+}
+
+// An answer is a response's body; one goroutine reads it, Close may come from any.
+type answer struct {
+	io.ReadCloser
+	pulse    *pulse
+	question *question
+	once     sync.Once
+}
+
+func (a *answer) Read(b []byte) (int, error) {
+	q, since := a.question, time.Now()
+	q.asks.Store(true)
+	n, err := a.ReadCloser.Read(b)
+	q.asks.Store(false)
+	if n > 0 {
+		a.pulse.piece(q, since)
+	}
+	if err == io.EOF && q.stream && q.pieces.Load() > readAt+enough {
+		a.pulse.learnTokens(int(q.pieces.Load())-readAt, time.Since(q.first))
+	}
+	if err != nil {
+		a.end()
+	}
+	return n, err
+}
+
+func (a *answer) Close() error {
+	a.end()
+	return a.ReadCloser.Close()
+}
+
+func (a *answer) end() { a.once.Do(func() { a.pulse.end(a.question) }) }
+
+// numberOf is the whole number after the first such key in a JSON text, 0 where
+// there is none: a guess that costs nothing, of which only patience hangs.
+func numberOf(b []byte, key string) int {
+	n := 0
+	for _, c := range after(b, key) {
+		if c < '0' || c > '9' || n > 1<<24 {
+			break
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
+}
+
+func flagOf(b []byte, key string) bool { return bytes.HasPrefix(after(b, key), []byte("true")) }
+
+// after is what follows "key": in b. Inside of a string the quotes would be escaped.
+func after(b []byte, key string) []byte {
+	at := bytes.Index(b, []byte(`"`+key+`"`))
+	if at < 0 {
+		return nil
+	}
+	return bytes.TrimLeft(b[at+len(key)+2:], " \t\r\n:")
+}

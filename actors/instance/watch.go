@@ -1,0 +1,203 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/lotabots/lotabots/actors/engine"
+)
+
+// beats is how often the pulse is looked at while Policy.Hang passes.
+const beats = 15
+
+// A watcher looks after an engine that serves. Its goroutine owns all but the pulse;
+// questions to the engine, which may not answer, have goroutines of their own.
+type watcher struct {
+	run    *run
+	engine *monitored
+	trial  *trial // that canaries repeat; nil: there are none
+	tasks  sync.WaitGroup
+
+	still    stillness
+	counted  bool // the engine tells its steps
+	probes   chan probed
+	probing  time.Time // when the probe under way began; zero: none is
+	probedAt time.Time // when the last answered one began
+	failures int       // probes in a row
+
+	canaries  chan time.Duration // what each took that was answered; 0: it was not
+	singing   bool
+	idleSince time.Time
+	lastCost  time.Duration
+}
+
+// probed is what a probe brings back.
+type probed struct {
+	health  error
+	full    bool // health was asked for too
+	load    engine.Load
+	loadErr error
+}
+
+// watch returns why the engine is of no use any more, or errHalted when ctx ends.
+func (w *watcher) watch(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer w.tasks.Wait()
+	defer cancel()
+	p := w.run.cfg.Policy
+	beat := p.Probe
+	if p.Hang > 0 {
+		beat = min(beat, p.Hang/beats)
+	}
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	w.idleSince = time.Now()
+	regular := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return errHalted
+		case <-w.engine.Done():
+			if err := w.engine.Err(); err != nil {
+				return err
+			}
+			return errors.New("the engine ended by itself")
+		case r := <-w.probes:
+			if err := w.probed(r); err != nil {
+				return err
+			}
+		case cost := <-w.canaries:
+			w.singing, w.idleSince = false, time.Now()
+			w.lastCost = max(cost, w.lastCost/2)
+		case now := <-tick.C:
+			if err := w.look(now, 2*beat); err != nil {
+				return err
+			}
+			if w.probing.IsZero() && now.Sub(regular) >= p.Probe {
+				regular = now
+				w.probe(ctx, true)
+			}
+			w.suspect(ctx, now)
+			w.sing(ctx, now)
+		}
+	}
+}
+
+// look judges what the pulse shows.
+func (w *watcher) look(now time.Time, most time.Duration) error {
+	p, pulse := w.run.cfg.Policy, w.engine.pulse
+	if p.Hang < 0 {
+		return nil
+	}
+	all, pace := pulse.look(now)
+	waiting := false
+	for _, q := range all {
+		waiting = waiting || q.asks
+	}
+	if len(all) > 0 || w.singing {
+		w.idleSince = now
+	}
+	w.still.tick(now, pulse.pieces.Load(), waiting, most)
+	pulse.fade(most/2, gapHalf)
+	if w.still.still < p.Hang || !w.heard(now) {
+		return nil
+	}
+	return p.hung(w.still.still, all, pace, w.counted)
+}
+
+// gapHalf is how soon half of a long wait is forgotten.
+const gapHalf = 30 * time.Second
+
+// heard tells whether the engine has had its say since it stands still: what counts
+// its steps was asked for them, and told, or did not answer.
+func (w *watcher) heard(now time.Time) bool {
+	if !w.counted {
+		return true
+	}
+	limit := w.run.cfg.Policy.Hang / 3
+	return w.probedAt.After(now.Add(-w.still.still+limit)) || !w.probing.IsZero() && now.Sub(w.probing) > limit
+}
+
+// suspect asks an engine that stands still for its steps, between its regular probes.
+func (w *watcher) suspect(ctx context.Context, now time.Time) {
+	if p := w.run.cfg.Policy; p.Hang > 0 && w.still.still > p.Hang/2 && w.probing.IsZero() && now.Sub(w.probedAt) > p.Hang/5 {
+		w.probe(ctx, false)
+	}
+}
+
+// probe asks for the load, and for the health too where full.
+func (w *watcher) probe(ctx context.Context, full bool) {
+	w.probing = time.Now()
+	limit := max(3*w.run.cfg.Policy.Probe, time.Second)
+	w.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		r := probed{full: full}
+		if full {
+			r.health = w.engine.Healthy(ctx)
+		}
+		if r.health == nil {
+			r.load, r.loadErr = w.engine.Load(ctx)
+		}
+		w.probes <- r // has room for one
+	})
+}
+
+func (w *watcher) probed(r probed) error {
+	began := w.probing
+	w.probing = time.Time{}
+	if r.health != nil {
+		w.failures++
+		w.run.cfg.Log.Warn("engine does not answer its probe", "failures", w.failures, "error", r.health)
+		if w.failures >= w.run.cfg.Policy.Unhealthy {
+			return errUnhealthy
+		}
+		return nil
+	}
+	if r.full {
+		w.failures = 0
+	}
+	if r.loadErr == nil && r.load.Known { // an engine that cannot tell its load may still serve
+		w.probedAt = began
+		if r.load.Steps > 0 {
+			w.counted = true
+			w.still.step(r.load.Steps)
+		}
+		if r.load.PrefillTPS > 0 {
+			w.engine.pulse.capReading(r.load.PrefillTPS)
+		}
+		if r.full {
+			w.run.post(&measured{w.run.attempt, r.load})
+		}
+	}
+	return nil
+}
+
+// sing has an engine that has been idle for long compute a little. What that costs
+// is bounded: the dearer a canary, the rarer it is.
+func (w *watcher) sing(ctx context.Context, now time.Time) {
+	p := w.run.cfg.Policy
+	if w.trial == nil || p.Canary < 0 || w.singing || now.Sub(w.idleSince) < max(p.Canary, canaryShare*w.lastCost) {
+		return
+	}
+	w.singing = true
+	ctx, cancel := context.WithCancel(ctx)
+	w.engine.pulse.canary.Store(&cancel)
+	w.tasks.Go(func() {
+		defer cancel()
+		err := try(ctx, w.engine, *w.trial)
+		cost := time.Since(now)
+		switch refused := (*refusalError)(nil); {
+		case ctx.Err() != nil: // somebody came
+			cost = 0
+		case err != nil && !errors.As(err, &refused):
+			w.run.cfg.Log.Warn("canary request failed", "error", err)
+		}
+		w.canaries <- cost // has room for one
+	})
+}
+
+// canaryShare is the least ratio between the time that passes and what canaries take of it.
+const canaryShare = 10
