@@ -20,11 +20,13 @@ type modelView struct {
 	Size       uint64 `json:"size"`
 	ImportedMS int64  `json:"imported_ms"`
 	ImportedOn string `json:"imported_on"`
+
+	Shape *shapeView `json:"shape,omitempty"`
 }
 
 func viewModel(m *wire.Model) modelView {
 	return modelView{Name: m.GetName(), Format: m.GetFormat(), Digest: hex.EncodeToString(m.GetDigest()), Size: m.GetSize(),
-		ImportedMS: m.GetImportedMs(), ImportedOn: m.GetImportedOn()}
+		ImportedMS: m.GetImportedMs(), ImportedOn: m.GetImportedOn(), Shape: viewShape(m.GetShape())}
 }
 
 func listModels(r *request) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/gateway/balance"
+	"github.com/lotabots/lotabots/storage/modelfile"
 	"github.com/lotabots/lotabots/storage/state"
 )
 
@@ -89,6 +90,11 @@ func (n *Node) Import(ctx context.Context, name string, r io.Reader) (*wire.Mode
 	m, err := n.blobs.Import(name, r)
 	if err != nil {
 		return nil, err
+	}
+	if path, ok := n.blobs.Path(m.Digest); ok {
+		if m.Shape, err = modelfile.Read(path); err != nil {
+			n.log.Warn("an imported model's memory cannot be estimated from its file", "model", name, "error", err)
+		}
 	}
 	m.ImportedMs, m.ImportedOn = time.Now().UnixMilli(), string(n.id)
 	if err := n.write(ctx, &wire.Command{Body: &wire.Command_PutModel{PutModel: &wire.PutModel{Model: m}}}); err != nil {

@@ -13,19 +13,6 @@ import (
 // what an engine takes is known only once it runs.
 const headroom = 16
 
-// Memory is what one instance of d reserves. An engine outside of the cluster's
-// hands reserves nothing; where the deployment does not say, a quarter is added
-// to the model's file for its context and buffers, and a fixed part.
-func Memory(d *wire.Deployment, m *wire.Model) uint64 {
-	switch {
-	case d.Engine == "external":
-		return 0
-	case d.MemoryBytes > 0 || m == nil:
-		return d.MemoryBytes
-	}
-	return m.Size + m.Size/4 + 64<<20
-}
-
 // fits tells whether the device can promise need bytes and keep its head-room.
 func (d *device) fits(need uint64) bool {
 	if need == 0 {

@@ -24,6 +24,45 @@ type modelRow struct {
 	Digest     string `json:"digest"`
 	Size       uint64 `json:"size"`
 	ImportedOn string `json:"imported_on"`
+	Shape      *shape `json:"shape,omitempty"`
+}
+
+// A shape is what the model's file says of itself.
+type shape struct {
+	Architecture   string  `json:"architecture"`
+	Quantisation   string  `json:"quantisation"`
+	Parameters     uint64  `json:"parameters"`
+	WeightBytes    uint64  `json:"weight_bytes"`
+	HostBytes      uint64  `json:"host_bytes"`
+	Layers         uint32  `json:"layers"`
+	Context        uint32  `json:"context"`
+	Embedding      uint32  `json:"embedding"`
+	Vocabulary     uint32  `json:"vocabulary"`
+	KVPerToken     float64 `json:"kv_bytes_per_token"`
+	WindowPerToken float64 `json:"window_bytes_per_token"`
+	Window         uint32  `json:"window"`
+	StateBytes     uint64  `json:"state_bytes"`
+	Chat           bool    `json:"chat"`
+	Embeddings     bool    `json:"embeddings"`
+	Rerank         bool    `json:"rerank"`
+}
+
+// String tells it in a few words.
+func (s *shape) String() string {
+	uses := []string{s.Architecture, s.Quantisation, fmt.Sprintf("%.3g B parameters", float64(s.Parameters)/1e9)}
+	if s.Context > 0 {
+		uses = append(uses, fmt.Sprintf("context %d", s.Context))
+	}
+	if s.Chat {
+		uses = append(uses, "chat")
+	}
+	if s.Embeddings {
+		uses = append(uses, "embeddings")
+	}
+	if s.Rerank {
+		uses = append(uses, "rerank")
+	}
+	return strings.Join(uses, ", ")
 }
 
 func modelsCommand() *cobra.Command {
@@ -58,6 +97,9 @@ func modelsImportCommand(flags *client.Flags) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "model %s: %s, sha256 %s\n", m.Name, size(m.Size), m.Digest)
+			if m.Shape != nil {
+				fmt.Fprintf(c.OutOrStdout(), "  %s\n", m.Shape)
+			}
 			return nil
 		},
 	}

@@ -1,0 +1,149 @@
+package placement
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// An Estimate is the memory that one instance of a deployment takes, by parts.
+type Estimate struct {
+	Parts []Part
+	// Context and Slots are what the cache was reckoned for; 0: not reckoned.
+	Context, Slots uint32
+}
+
+// A Part is some of an instance's memory and what it is for, in words for people.
+type Part struct {
+	Name  string
+	Bytes uint64
+	Text  string
+}
+
+// Names of parts.
+const (
+	PartStated   = "stated"   // by the deployment
+	PartFile     = "file"     // of a model that says nothing of itself
+	PartWeights  = "weights"  //
+	PartCache    = "cache"    // of keys and values, for all slots
+	PartWindow   = "window"   // the same, in layers that attend to a window
+	PartState    = "state"    // of recurrent layers
+	PartBuffers  = "buffers"  // activations and logits of one batch
+	PartOverhead = "overhead" // of the engine itself
+)
+
+// Bytes is the sum of the parts.
+func (e Estimate) Bytes() (sum uint64) {
+	for _, p := range e.Parts {
+		sum = plus(sum, p.Bytes)
+	}
+	return sum
+}
+
+// String lists the parts in MiB.
+func (e Estimate) String() string {
+	texts := make([]string, len(e.Parts))
+	for i, p := range e.Parts {
+		texts[i] = fmt.Sprintf("%s %d MiB", p.Name, ceilMiB(p.Bytes))
+	}
+	return fmt.Sprintf("%d MiB: %s", ceilMiB(e.Bytes()), strings.Join(texts, ", "))
+}
+
+// Memory is what one instance of d reserves: Estimated's sum.
+func Memory(d *wire.Deployment, m *wire.Model) uint64 { return Estimated(d, m).Bytes() }
+
+// What engines do where a deployment says nothing, as far as their memory depends
+// on it; the presets of llama.cpp and Ollama agree.
+const (
+	defaultContext = 8192 // tokens per slot, at most what the model was trained on
+	defaultSlots   = 4
+	batch          = 512 // tokens that are worked on at a time
+	engineOverhead = 64 << 20
+)
+
+// Estimated reckons the memory of one instance of d, before it has ever run: what
+// the deployment states; nothing for an engine outside of the cluster's hands; else
+// weights, cache for context and slots, buffers and overhead from the model's
+// shape. A model without a shape takes its file, a quarter for cache and buffers,
+// and a fixed part. The token table counts, though some engines keep it in the
+// host's memory: a device may be the host. m is nil where d has no model.
+func Estimated(d *wire.Deployment, m *wire.Model) Estimate {
+	switch s := m.GetShape(); {
+	case d.Engine == "external":
+		return Estimate{}
+	case d.MemoryBytes > 0:
+		return Estimate{Parts: []Part{{PartStated, d.MemoryBytes, "as the deployment states"}}}
+	case m == nil:
+		return Estimate{}
+	case s == nil:
+		return Estimate{Parts: []Part{{PartFile, m.Size, "the model's file, which says nothing of its layers"},
+			{PartBuffers, m.Size / 4, "a quarter of the file, for cache and buffers"}, {PartOverhead, engineOverhead, "the engine itself"}}}
+	default:
+		return shaped(d, s)
+	}
+}
+
+func shaped(d *wire.Deployment, s *wire.ModelShape) Estimate {
+	e := Estimate{Context: contextOf(d, s), Slots: d.Slots}
+	if e.Slots == 0 {
+		e.Slots = defaultSlots
+	}
+	add := func(name string, bytes float64, format string, args ...any) {
+		if bytes >= 1 {
+			e.Parts = append(e.Parts, Part{name, round(bytes), fmt.Sprintf(format, args...)})
+		}
+	}
+	slots, context := float64(e.Slots), float64(e.Context)
+	add(PartWeights, float64(s.WeightBytes)+float64(s.HostBytes), "%s weights, %.3g B parameters", s.Quantisation, float64(s.Parameters)/1e9)
+	add(PartCache, s.KvBytesPerToken*context*slots, "%d slots of %d tokens at %.0f bytes", e.Slots, e.Context, s.KvBytesPerToken)
+	if s.Window > 0 {
+		held := min(context*slots, float64(s.Window)*slots+2048) // an engine keeps a batch beside the windows
+		add(PartWindow, s.WindowBytesPerToken*held, "%d slots with windows of %d tokens at %.0f bytes", e.Slots, s.Window, s.WindowBytesPerToken)
+	} else {
+		add(PartWindow, s.WindowBytesPerToken*context*slots, "%d slots of %d tokens at %.0f bytes", e.Slots, e.Context, s.WindowBytesPerToken)
+	}
+	add(PartState, float64(s.StateBytes)*slots, "recurrent state of %d slots", e.Slots)
+	add(PartBuffers, buffers(s, context*slots), "activations and logits of %d tokens at a time", batch)
+	add(PartOverhead, engineOverhead, "the engine itself")
+	return e
+}
+
+// contextOf is how many tokens each slot holds: no more than the model was trained on.
+func contextOf(d *wire.Deployment, s *wire.ModelShape) uint32 {
+	context := d.Context
+	if context == 0 {
+		context = defaultContext
+	}
+	if s.TrainedContext > 0 {
+		context = min(context, s.TrainedContext)
+	}
+	return context
+}
+
+// buffers are 32-bit rows for each token of a batch: logits over the vocabulary,
+// some rows of the width of activations (a feed-forward layer is some three to
+// five wide and holds three at a time), and a mask over all that is cached.
+func buffers(s *wire.ModelShape, cached float64) float64 {
+	const rows = 16
+	return batch * (4*(float64(s.Vocabulary)+rows*float64(s.Embedding)) + 2*cached)
+}
+
+// round is bytes as a whole number, however large.
+func round(bytes float64) uint64 {
+	if !(bytes < math.MaxInt64) {
+		return math.MaxInt64
+	}
+	return uint64(math.Ceil(bytes))
+}
+
+// plus is a+b, or the greatest number where that is more.
+func plus(a, b uint64) uint64 {
+	if a > math.MaxUint64-b {
+		return math.MaxUint64
+	}
+	return a + b
+}
+
+func ceilMiB(n uint64) uint64 { return n>>20 + min(n&(1<<20-1), 1) }
