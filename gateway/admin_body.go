@@ -101,9 +101,10 @@ func decodeForm(body []byte, v any) (*form, error) {
 	f := &form{}
 	s := reflect.ValueOf(v).Elem()
 	known := map[string]reflect.Value{}
-	for i := range s.NumField() {
-		name, _, _ := strings.Cut(s.Type().Field(i).Tag.Get("json"), ",")
-		known[name] = s.Field(i)
+	for _, field := range reflect.VisibleFields(s.Type()) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" { // an embedded struct has none, its fields have
+			known[name] = s.FieldByIndex(field.Index)
+		}
 	}
 	for _, name := range sortedKeys(fields) {
 		field, ok := known[name]

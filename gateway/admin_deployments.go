@@ -32,14 +32,15 @@ type deploymentView struct {
 	Context      uint32            `json:"context"`
 	Slots        uint32            `json:"slots"`
 	MemoryBytes  uint64            `json:"memory_bytes"`
-	CreatedMS    int64             `json:"created_ms"`
-	ChangedMS    int64             `json:"changed_ms"`
+	residencyView
+	CreatedMS int64 `json:"created_ms"`
+	ChangedMS int64 `json:"changed_ms"`
 }
 
 func viewDeployment(d *wire.Deployment) deploymentView {
 	v := deploymentView{Name: d.GetName(), Tenant: d.GetTenant(), Version: d.GetVersion(), Model: d.GetModel(), Engine: d.GetEngine(),
 		Options: d.GetOptions(), Replicas: d.GetReplicas(), MinPerRegion: d.GetMinPerRegion(), Regions: some(d.GetRegions()),
-		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
+		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
 	if v.Options == nil {
 		v.Options = map[string]string{}
 	}
@@ -77,6 +78,7 @@ type deploymentForm struct {
 	Context      uint32            `json:"context"`
 	Slots        uint32            `json:"slots"`
 	MemoryBytes  uint64            `json:"memory_bytes"`
+	residencyForm
 }
 
 const maxReplicas = 10_000
@@ -102,6 +104,7 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 	f.check(d.MinPerRegion <= maxReplicas, "min_per_region", "must be at most 10000")
 	f.check(len(d.Options) <= 64, "options", "must have at most 64 entries")
 	d.checkEngine(f, g)
+	d.residencyForm.check(f, d.Engine, g)
 	for i, region := range d.Regions {
 		at := "regions[" + strconv.Itoa(i) + "]"
 		f.check(region != "" && len(region) <= 64, at, "must have 1 to 64 bytes")
@@ -160,6 +163,7 @@ func putDeployment(r *request) error {
 	}
 	d := &wire.Deployment{Name: name, Tenant: ask.Tenant, Model: ask.Model, Engine: ask.Engine, Options: ask.Options, Replicas: replicas,
 		MinPerRegion: ask.MinPerRegion, Regions: ask.Regions, Context: ask.Context, Slots: ask.Slots, MemoryBytes: ask.MemoryBytes}
+	ask.residencyForm.put(d)
 	put := &wire.PutDeployment{Deployment: d}
 	if exists && old.GetTenant() != d.GetTenant() {
 		put.Moves, put.From = true, old.GetTenant()

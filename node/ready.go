@@ -73,7 +73,10 @@ func (n *Node) unready() string {
 	settled := map[string]bool{}
 	for _, d := range n.observed.devices() {
 		for _, i := range d.Load.GetInstances() {
-			settled[i.GetInstance()] = i.GetState() == wire.InstanceState_INSTANCE_STATE_READY || i.GetState() == wire.InstanceState_INSTANCE_STATE_FAILED
+			switch i.GetState() {
+			case wire.InstanceState_INSTANCE_STATE_READY, wire.InstanceState_INSTANCE_STATE_FAILED, wire.InstanceState_INSTANCE_STATE_COLD:
+				settled[i.GetInstance()] = true
+			}
 		}
 	}
 	for _, p := range n.state.Placements() {

@@ -47,7 +47,8 @@ func TestParse(t *testing.T) {
 		{"tenant", "acme", map[string]any{"name": "", "auth_max_age_seconds": int64(0)}},
 		{"setting", "colour", map[string]any{"value": "1e3"}},
 		{"deployment", "chat", map[string]any{"tenant": "", "model": "tiny", "engine": "embedded", "options": map[string]string{"batch": "512", "flash": "on"},
-			"replicas": uint64(2), "min_per_region": uint64(0), "regions": []string{"north", "south"}, "context": uint64(0), "slots": uint64(0), "memory_bytes": uint64(1<<64 - 1)}},
+			"replicas": uint64(2), "min_per_region": uint64(0), "regions": []string{"north", "south"}, "context": uint64(0), "slots": uint64(0), "memory_bytes": uint64(1<<64 - 1),
+			"residency": "always", "keep_alive_seconds": int64(0), "min_resident_seconds": int64(0), "gpus": uint64(1), "adapters": map[string]string{}}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -178,6 +179,8 @@ func anyDocument(kind Kind) *rapid.Generator[Document] {
 				d.Fields["engine"], d.Fields["model"] = "embedded", names.Draw(t, "model")
 			}
 			d.Fields["tenant"] = names.Draw(t, "tenant")
+			d.Fields["residency"] = rapid.SampledFrom([]string{"always", "on-demand"}).Draw(t, "residency")
+			d.Fields["gpus"] = rapid.Uint64Range(1, maxGPUs).Draw(t, "gpus")
 		}
 		return d
 	})

@@ -39,6 +39,7 @@ type Kind struct {
 
 const (
 	maxReplicas = 10_000
+	maxGPUs     = 64
 	maxUint32   = 1<<32 - 1
 )
 
@@ -62,7 +63,12 @@ func Kinds() []Kind {
 			{Name: "regions", Default: []string{}, Help: "that requests and copies never leave; empty: any"},
 			{Name: "context", Default: uint64(0), Max: maxUint32, Help: "tokens per request; 0: the preset's default"},
 			{Name: "slots", Default: uint64(0), Max: maxUint32, Help: "requests at a time per copy; 0: the preset's default"},
-			{Name: "memory_bytes", Default: uint64(0), Help: "reserved per copy; 0: estimated"},
+			{Name: "memory_bytes", Default: uint64(0), Help: "reserved per copy and device; 0: estimated"},
+			{Name: "residency", Default: "always", Help: "when copies are in memory: always, or on-demand"},
+			{Name: "keep_alive_seconds", Default: int64(0), Help: "of on-demand: idle for so long, a copy is unloaded; 0: 600; -1: only for others"},
+			{Name: "min_resident_seconds", Default: int64(0), Help: "of on-demand: not unloaded for others before; 0: 30"},
+			{Name: "gpus", Default: uint64(1), Max: maxGPUs, Help: "devices of one node that a copy spreads over"},
+			{Name: "adapters", Default: map[string]string{}, Help: "LoRA adapters: the name that clients use, and the imported model"},
 		}},
 	}
 }
@@ -168,6 +174,18 @@ func checkDeployment(d Document, bad func(field, reason string)) {
 	}
 	if len(d.Fields["options"].(map[string]string)) > maxOptions {
 		bad("options", "must have at most 64 entries")
+	}
+	if r := text(d, "residency"); r != "always" && r != "on-demand" {
+		bad("residency", "must be always or on-demand")
+	}
+	if d.Fields["gpus"].(uint64) == 0 {
+		bad("gpus", "must be from 1 to 64")
+	}
+	if d.Fields["keep_alive_seconds"].(int64) < -1 {
+		bad("keep_alive_seconds", "must be -1, which is for ever, or more")
+	}
+	if d.Fields["min_resident_seconds"].(int64) < 0 {
+		bad("min_resident_seconds", "must not be negative")
 	}
 	regions := d.Fields["regions"].([]string)
 	for i, region := range regions {

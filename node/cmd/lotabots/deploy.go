@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,11 +24,17 @@ type deploymentRow struct {
 	Context      uint32            `json:"context,omitempty"`
 	Slots        uint32            `json:"slots,omitempty"`
 	MemoryBytes  uint64            `json:"memory_bytes,omitempty"`
+	Residency    string            `json:"residency,omitempty"`
+	KeepAlive    int64             `json:"keep_alive_seconds,omitempty"`
+	MinResident  int64             `json:"min_resident_seconds,omitempty"`
+	GPUs         uint32            `json:"gpus,omitempty"`
+	Adapters     map[string]string `json:"adapters,omitempty"`
 }
 
 func deployCommand() *cobra.Command {
 	d := deploymentRow{}
-	memory := 0
+	memory, onDemand := 0, false
+	var keep, least time.Duration
 	c := &cobra.Command{
 		Use:   "deploy NAME",
 		Short: "Say that a model should run, under the name that clients use; repeat to change it",
@@ -44,11 +51,20 @@ func deployCommand() *cobra.Command {
 	f.Uint32Var(&d.Context, "context", 0, "tokens per request; 0: the engine's default")
 	f.Uint32Var(&d.Slots, "slots", 0, "requests at a time per copy; 0: the engine's default")
 	f.IntVar(&memory, "memory-mb", 0, "memory to reserve per copy, MiB; 0: estimated")
+	f.BoolVar(&onDemand, "on-demand", false, "load a copy by its first request and unload it when idle or for others; default: always in memory")
+	f.DurationVar(&keep, "keep-alive", 0, "with --on-demand: idle for so long, a copy is unloaded; 0: 10m; -1s: only for others")
+	f.DurationVar(&least, "min-resident", 0, "with --on-demand: not unloaded for others before it has served for so long; 0: 30s")
+	f.Uint32Var(&d.GPUs, "gpus", 1, "devices of one node that a copy spreads over")
+	f.StringToStringVar(&d.Adapters, "adapter", nil, "LoRA adapter over the model, NAME=IMPORTED-MODEL; clients use NAME")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		api, err := client.Find(*flags)
 		if err != nil {
 			return err
 		}
+		if onDemand {
+			d.Residency = "on-demand"
+		}
+		d.KeepAlive, d.MinResident = int64(keep.Seconds()), int64(least.Seconds())
 		if d.Model == "" && d.Engine != "external" {
 			d.Model = args[0]
 		}
@@ -83,9 +99,9 @@ func deploymentsListCommand(flags *client.Flags) *cobra.Command {
 			return err
 		}
 		return show(c, *format, all, func(w io.Writer) {
-			row(w, "NAME", "VERSION", "MODEL", "ENGINE", "REPLICAS", "REGIONS")
+			row(w, "NAME", "VERSION", "MODEL", "ENGINE", "REPLICAS", "RESIDENCY", "REGIONS")
 			for _, d := range all {
-				row(w, d.Name, d.Version, d.Model, d.Engine, d.Replicas, strings.Join(d.Regions, ","))
+				row(w, d.Name, d.Version, d.Model, d.Engine, d.Replicas, d.Residency, strings.Join(d.Regions, ","))
 			}
 		})
 	}
