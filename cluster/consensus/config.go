@@ -66,7 +66,8 @@ type Config struct {
 
 	// Heartbeat is how long a follower waits for its leader before it looks for
 	// another: shorter finds a dead leader sooner, longer survives slower links
-	// and busier machines. 0: 500 ms, with which a new leader is there within 2 s.
+	// and busier machines. 0: 500 ms, with which another leads within a second. The
+	// way of a message must take less than a fifth.
 	Heartbeat time.Duration
 
 	Log        *slog.Logger

@@ -62,6 +62,8 @@ func Open(c Config) (*Consensus, error) {
 	n.peers = newPeers(transport)
 	var server atomic.Pointer[raft.Raft] // raft's goroutines begin before NewRaft returns
 	n.peers.replicates = func(term uint64, id raft.ServerID) bool { return replicates(server.Load(), term, id) }
+	n.peers.campaigns = func(term uint64) bool { return campaigns(server.Load(), term) }
+	n.peers.again = c.Heartbeat / 2
 	r, err := raft.NewRaft(c.raftConfig(), c.FSM, c.Logs, c.Stable, c.Snapshots, n.peers)
 	if err != nil {
 		n.stop()
@@ -74,6 +76,7 @@ func Open(c Config) (*Consensus, error) {
 	n.duties.Go(n.watch)
 	n.duties.Go(n.chooseVoters)
 	n.duties.Go(n.keepCurrent)
+	n.duties.Go(n.keepVigil)
 	return n, nil
 }
 
@@ -109,6 +112,11 @@ func replicates(r *raft.Raft, term uint64, id raft.ServerID) bool {
 		}
 	}
 	return false
+}
+
+// campaigns tells whether the server still asks whether it may stand in term.
+func campaigns(r *raft.Raft, term uint64) bool {
+	return r != nil && r.State() == raft.Candidate && r.CurrentTerm() < term
 }
 
 // Shutdown ends the server. It lets the proposals under way end first, for a

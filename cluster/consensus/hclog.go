@@ -26,6 +26,7 @@ func newRaftLog(l *slog.Logger) hclog.Logger { return raftLog{to: l, name: "raft
 var repeated = []string{
 	"failed to heartbeat to", "failed to appendEntries to", "failed to contact", "failed to decode incoming command",
 	"failed to make requestVote RPC", "failed to flush response", "unable to get address for server",
+	"rejecting pre-vote request since we have a leader",
 }
 
 func (l raftLog) Log(level hclog.Level, msg string, args ...any) {

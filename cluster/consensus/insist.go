@@ -13,7 +13,7 @@ import (
 const (
 	insistence = 10 * time.Second // of one write or read, where its context allows as much
 	firstPause = 10 * time.Millisecond
-	lastPause  = 200 * time.Millisecond
+	lastPause  = 100 * time.Millisecond
 )
 
 // What an attempt may end with, beside success. Any other error says that

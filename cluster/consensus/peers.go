@@ -9,7 +9,7 @@ import (
 )
 
 // peers is raft's transport, which also knows when each peer last agreed that
-// this node leads. It corrects two things of raft.
+// this node leads. It corrects three things of raft.
 //
 // VerifyLeader may count an answer to a heartbeat that was sent before the read
 // came: after a pause of the whole process such an answer can be older than
@@ -19,10 +19,17 @@ import (
 // though heartbeats have long shown that the peer is back. A failed one is
 // therefore held until a heartbeat gets through, so that a returning peer
 // catches up, and counts for the quorum, at once.
+//
+// A candidate that is refused before the vote waits for up to two election
+// timeouts until it asks again, though a peer that refuses since it has not missed
+// the leader yet may agree a moment later, and need this candidate for the newer
+// log. The question is therefore repeated meanwhile.
 type peers struct {
 	*raft.NetworkTransport
 
 	replicates func(term uint64, id raft.ServerID) bool // this node leads in term, and id is to have the log
+	campaigns  func(term uint64) bool                   // this node asks whether it may stand in term
+	again      time.Duration                            // between two questions whether it may
 	stopped    chan struct{}
 	once       sync.Once
 
@@ -41,7 +48,8 @@ type ack struct {
 }
 
 func newPeers(t *raft.NetworkTransport) *peers {
-	p := &peers{NetworkTransport: t, stopped: make(chan struct{}), replicates: func(uint64, raft.ServerID) bool { return false }}
+	p := &peers{NetworkTransport: t, stopped: make(chan struct{}), replicates: func(uint64, raft.ServerID) bool { return false },
+		campaigns: func(uint64) bool { return false }}
 	p.mu.acks = map[raft.ServerID]ack{}
 	p.mu.changed = make(chan struct{})
 	return p
@@ -58,6 +66,37 @@ func (p *peers) AppendEntries(id raft.ServerID, target raft.ServerAddress, args 
 		p.await(id, args.Term, time.Now())
 	}
 	return err
+}
+
+// RequestPreVote is raft's. A refusal may come late, see peers.
+func (p *peers) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	return p.persist(args.Term, func() (bool, error) {
+		*resp = raft.RequestPreVoteResponse{}
+		err := p.NetworkTransport.RequestPreVote(id, target, args, resp)
+		return err == nil && (resp.Granted || resp.Term > args.Term), err
+	})
+}
+
+// questions is how often a peer is asked at most in one campaign: raft begins the
+// next, which asks anew, after two election timeouts at the latest.
+const questions = 4
+
+// persist asks until the answer is final, or there is no more reason to ask.
+func (p *peers) persist(term uint64, ask func() (final bool, err error)) error {
+	for n := 1; ; n++ {
+		final, err := ask()
+		if final || n == questions {
+			return err
+		}
+		select {
+		case <-time.After(p.again):
+		case <-p.stopped:
+			return err
+		}
+		if !p.campaigns(term) {
+			return err
+		}
+	}
 }
 
 // isHeartbeat is how raft itself tells heartbeats from replication.
