@@ -55,22 +55,32 @@ func (m *machine) must(env []string, arguments ...string) string {
 	return out
 }
 
+// run starts the process, and waits until it is ready.
 func (m *machine) run() {
 	m.t.Helper()
-	m.process = exec.Command(binary(m.t), "node", "run", "--data", m.dir)
-	m.process.Stdout, m.process.Stderr = &m.out, &m.out
-	if err := m.process.Start(); err != nil {
-		m.t.Fatal(err)
+	m.start()
+	within(m.t, 30*time.Second, m.id+" is ready", func() bool { return m.get("/readyz") == http.StatusOK })
+}
+
+// get returns the status; 0: there was no answer.
+func (m *machine) get(path string) int {
+	answer, err := http.Get("http://" + m.api + path)
+	if err != nil {
+		return 0
 	}
+	defer answer.Body.Close()
+	return answer.StatusCode
+}
+
+func (m *machine) start() {
+	process := exec.Command(binary(m.t), "node", "run", "--data", m.dir)
+	process.Stdout, process.Stderr = &m.out, &m.out
+	if err := process.Start(); err != nil {
+		m.t.Error(err)
+		return
+	}
+	m.process = process
 	m.t.Cleanup(m.kill)
-	within(m.t, 30*time.Second, m.id+" is ready", func() bool {
-		answer, err := http.Get("http://" + m.api + "/readyz")
-		if err != nil {
-			return false
-		}
-		defer answer.Body.Close()
-		return answer.StatusCode == http.StatusOK
-	})
 }
 
 // kill is kill -9.
