@@ -70,6 +70,10 @@ type Engines struct {
 	Libraries    string
 	Ollama       string
 	LlamaServer  string
+	VLLM         string
+	SGLang       string
+	Triton       string
+	Models       string   // directory of the node's own models; empty: none
 	ExternalURLs []string // allowed prefixes
 }
 

@@ -93,7 +93,7 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 		f.add("engine", "must be one of "+join(engines))
 	case d.Engine == external && d.Model != "":
 		f.add("model", "must be empty: an external engine has its model already")
-	case d.Engine != external && d.Model == "":
+	case d.Engine != external && d.Model == "" && d.Options[weights] == "":
 		f.add("model", "is missing: name an imported model")
 	}
 	if d.Model != "" && d.Engine != external {
@@ -128,8 +128,12 @@ func (d *deploymentForm) checkEngine(f *form, g *Gateway) {
 	}
 }
 
-// external is the preset of engines that run elsewhere.
-const external = "external"
+// external is the preset of engines that run elsewhere; weights is the option that
+// names a model of the node's own in place of an imported one.
+const (
+	external = "external"
+	weights  = "weights"
+)
 
 func join(list []string) string {
 	out := ""

@@ -70,12 +70,7 @@ func plainURL(text string) (*url.URL, error) {
 
 // plainHost takes letters, digits and what addresses need; a dot at the end would be another spelling.
 func plainHost(host string) bool {
-	for _, c := range []byte(host) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._:", c) >= 0) {
-			return false
-		}
-	}
-	return !strings.HasSuffix(host, ".")
+	return plainBytes(host, "-._:") && !strings.HasSuffix(host, ".")
 }
 
 // plainPath tells whether a path means the same to everybody: segments of harmless characters, none of
@@ -88,10 +83,8 @@ func plainPath(path string) bool {
 		if strings.Trim(segment, ".") == "" && !(i == 0 && segment == "" && len(path) <= 1) {
 			return false
 		}
-		for _, c := range []byte(segment) {
-			if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~:@!$&'()*+,=", c) >= 0) {
-				return false
-			}
+		if !plainBytes(segment, "-._~:@!$&'()*+,=") {
+			return false
 		}
 	}
 	return true

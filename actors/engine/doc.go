@@ -15,9 +15,14 @@
 //	embedded      threads, embeddings (auto, on, off)
 //	ollama        threads, gpu-layers, template (Ollama's, where it does not recognise the model's own)
 //	llama-server  threads, gpu-layers, embeddings (on, off), pooling (none, mean, cls, last, rank)
+//	vllm, sglang  weights (of the node's own), task (generate, embed, rerank), dtype, quantization, kv-cache-dtype,
+//	              prefix-caching (on, off), tool-parser, reasoning-parser
+//	triton        weights
 //	external      url, model (its name there), health (path; default /v1/models), metrics (llama-server, sglang, tgi, vllm)
 //
+// Why an engine did not start is looked for in its whole log (Recognise).
+//
 // Not done: GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;
-// llama-server is tested against a script that records how it was called; external engines get no
-// credentials, so they belong into a network that is trusted.
+// llama-server, vLLM, SGLang and Triton are tested against scripts that record how they were called and
+// answer as those do; external engines get no credentials, so they belong into a network that is trusted.
 package engine

@@ -12,14 +12,15 @@ import (
 type Spec struct {
 	Instance    spec.InstanceID
 	Deployment  string
-	Model       string // path of the GGUF; empty: external
+	Model       string // path of the imported file; empty: external, or the option weights names another
 	ModelName   string // for answers
 	Preset      string
 	Options     map[string]string
 	Context     uint32 // tokens per request; 0: the engine's default
 	Slots       uint32 // requests at a time; 0: the engine's default
 	Device      device.Device
-	MemoryBytes uint64 // reserved on the device; engines are not held to it
+	Others      []device.Device // of this node, that the engine spreads over as well
+	MemoryBytes uint64          // reserved on each device; engines are not held to it
 }
 
 // An Engine serves one model. Methods may be called from any goroutine; Start only once.

@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 		llamaServerMain()
 	case "ollama":
 		ollamaMain()
+	case VLLM, SGLang:
+		pythonMain(os.Getenv("LOTABOTS_ENGINE_TEST"))
+	case Triton:
+		tritonMain()
 	}
 	var err error
 	if built.dir, err = os.MkdirTemp("", "lotabots-engine-test"); err != nil {

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/actors/llamacpp/library"
@@ -49,6 +51,39 @@ func (c Config) llamaServer() (string, error) {
 	return program(c.LlamaServer, "llama-server", "Install llama.cpp's llama-server, or name it by engines.llama-server; the preset embedded does without")
 }
 
+func (c Config) vllm() (string, error) {
+	return program(c.VLLM, VLLM, "Install vLLM, or name it by engines.vllm; the preset embedded does without")
+}
+
+func (c Config) sglang() (string, error) {
+	return program(c.SGLang, SGLang, "Install SGLang, or name it, or a python that has it, by engines.sglang; the preset embedded does without")
+}
+
+func (c Config) triton() (string, error) {
+	return program(c.Triton, "tritonserver", "Install Triton's server, or name it by engines.triton; the preset embedded does without")
+}
+
+// weights is the path of what the engine is to load: the imported model's, or that of the entry of
+// Config.Models which the option weights names.
+func (c Config) weights(s Spec, o options) (string, error) {
+	name := o["weights"]
+	if name == "" {
+		return filepath.Abs(s.Model)
+	}
+	const hint = "Put the model into the directory that the node's engines.models names, or use an imported one"
+	if c.Models == "" {
+		return "", &spec.Error{Code: spec.CodeEngineUnavailable, Param: "options.weights", Message: "this node has no models of its own: its engines.models is not set", Hint: hint}
+	}
+	path, err := filepath.Abs(filepath.Join(c.Models, name))
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		return "", &spec.Error{Code: spec.CodeEngineUnavailable, Param: "options.weights", Message: fmt.Sprintf("this node has no model %q of its own", name), Hint: hint, Err: err}
+	}
+	return path, nil
+}
+
 // program finds an executable: the configured one or nothing, else the one in PATH.
 func program(configured, name, hint string) (string, error) {
 	path := configured
@@ -79,10 +114,26 @@ func executable(path string) error {
 	return nil
 }
 
-// visible lets a program see the one GPU it is for, as its number 0; no GPU on other devices.
-func visible(d device.Device) []string {
-	if d.Kind == device.KindNVIDIA {
-		return []string{"CUDA_DEVICE_ORDER=PCI_BUS_ID", "CUDA_VISIBLE_DEVICES=" + d.UUID}
+// gpus are the GPUs that the engine is for; none on other devices.
+func (s Spec) gpus() (out []device.Device) {
+	for _, d := range append([]device.Device{s.Device}, s.Others...) {
+		if d.Kind == device.KindNVIDIA {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// visible lets a program see the GPUs it is for, counted from 0; none where there are none.
+func visible(gpus ...device.Device) []string {
+	var ids []string
+	for _, d := range gpus {
+		if d.Kind == device.KindNVIDIA {
+			ids = append(ids, d.UUID)
+		}
+	}
+	if len(ids) > 0 {
+		return []string{"CUDA_DEVICE_ORDER=PCI_BUS_ID", "CUDA_VISIBLE_DEVICES=" + strings.Join(ids, ",")}
 	}
 	return []string{"CUDA_VISIBLE_DEVICES=-1", "HIP_VISIBLE_DEVICES=-1", "ROCR_VISIBLE_DEVICES=-1", "GGML_VK_VISIBLE_DEVICES="}
 }

@@ -13,7 +13,7 @@ import (
 // Counts of several models or workers are added up, shares averaged.
 var gauges = map[string]map[string]gauge{
 	"vllm": {
-		"vllm:num_requests_running": running, "vllm:num_requests_waiting": queued,
+		"vllm:num_requests_running": running, "vllm:num_requests_waiting": queued, "vllm:num_requests_swapped": queued,
 		"vllm:kv_cache_usage_perc": kvUse, "vllm:gpu_cache_usage_perc": kvUse,
 		"vllm:prompt_tokens_total": steps, "vllm:generation_tokens_total": steps,
 	},
@@ -23,7 +23,8 @@ var gauges = map[string]map[string]gauge{
 		"llamacpp:prompt_tokens_seconds": prefill, "llamacpp:predicted_tokens_seconds": decode,
 		"llamacpp:n_decode_total": steps,
 	},
-	"tgi": {"tgi_batch_current_size": running, "tgi_queue_size": queued},
+	"triton": {"nv_inference_pending_request_count": queued},
+	"tgi":    {"tgi_batch_current_size": running, "tgi_queue_size": queued},
 }
 
 type gauge uint8
@@ -54,7 +55,7 @@ func parseGauges(text []byte, names map[string]gauge) Load {
 	}
 	count := func(g gauge) int { return int(min(sum[g], math.MaxInt32)) }
 	return Load{
-		Known: n[running] > 0, Running: count(running), Queued: count(queued), KVUse: share,
+		Known: n[running]+n[queued] > 0, Running: count(running), Queued: count(queued), KVUse: share,
 		PrefillTPS: sum[prefill], DecodeTPS: sum[decode], Steps: uint64(sum[steps]),
 	}
 }

@@ -64,10 +64,10 @@ func TestLlamaServer(t *testing.T) {
 
 func TestProgramsAreUnavailable(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	for _, preset := range []string{LlamaServer, Ollama} {
+	for _, preset := range []string{LlamaServer, Ollama, VLLM, SGLang} {
 		s := demoSpec(1)
 		s.Preset = preset
 		expect(t, New(Config{}).Check(s), "engine_unavailable", "engines."+preset)
-		expect(t, New(Config{LlamaServer: "/no/such", Ollama: "/no/such"}).Check(s), "engine_unavailable", "/no/such")
+		expect(t, New(Config{LlamaServer: "/no/such", Ollama: "/no/such", VLLM: "/no/such", SGLang: "/no/such"}).Check(s), "engine_unavailable", "/no/such")
 	}
 }

@@ -35,11 +35,34 @@ var optionsOf = map[string]table{
 		"gpu-layers": whole(0, 10_000),
 		"template":   text(16 << 10),
 	},
+	VLLM: {
+		"weights":          entry,
+		"task":             among("generate", "embed", "rerank"),
+		"dtype":            among("auto", "float16", "bfloat16", "float32"),
+		"quantization":     among("awq", "awq_marlin", "bitsandbytes", "compressed-tensors", "fp8", "gguf", "gptq", "gptq_marlin", "modelopt", "mxfp4"),
+		"kv-cache-dtype":   among("auto", "fp8", "fp8_e4m3", "fp8_e5m2"),
+		"prefix-caching":   among("on", "off"),
+		"tool-parser":      plainWord,
+		"reasoning-parser": plainWord,
+	},
+	SGLang: {
+		"weights":          entry,
+		"task":             among("generate", "embed", "rerank"),
+		"dtype":            among("auto", "float16", "bfloat16", "float32"),
+		"quantization":     among("awq", "awq_marlin", "bitsandbytes", "compressed-tensors", "fp8", "gguf", "gptq", "gptq_marlin", "modelopt", "mxfp4"),
+		"kv-cache-dtype":   among("auto", "fp8_e4m3", "fp8_e5m2"),
+		"prefix-caching":   among("on", "off"),
+		"tool-parser":      plainWord,
+		"reasoning-parser": plainWord,
+	},
+	Triton: {
+		"weights": entry,
+	},
 	External: {
 		"url":     text(2 << 10), // checkURL checks it
 		"model":   text(256),
 		"health":  path,
-		"metrics": among(slices.Sorted(maps.Keys(gauges))...),
+		"metrics": among("llama-server", "sglang", "tgi", "vllm"),
 	},
 }
 
@@ -85,6 +108,32 @@ func text(most int) kind {
 		}
 		return ""
 	}
+}
+
+// plainWord takes the names of what an engine has built in: none of them is a path, a flag or code.
+func plainWord(text string) string {
+	if text == "" || len(text) > 40 || !plainBytes(text, "-_") || text[0] == '-' {
+		return "must be 1 to 40 letters, digits, '-' and '_', not beginning with '-'"
+	}
+	return ""
+}
+
+// entry takes the name of a directory's entry, which cannot lead out of it.
+func entry(text string) string {
+	if text == "" || len(text) > 128 || !plainBytes(text, "-_.") || text[0] == '-' || text[0] == '.' {
+		return "must be 1 to 128 letters, digits, '-', '_' and '.', beginning with none of '-' and '.'"
+	}
+	return ""
+}
+
+// plainBytes tells whether text has nothing but ASCII letters, digits and those of more.
+func plainBytes(text, more string) bool {
+	for _, c := range []byte(text) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(more, c) >= 0) {
+			return false
+		}
+	}
+	return true
 }
 
 func path(text string) string {

@@ -17,7 +17,10 @@ const (
 	Embedded    = "embedded"     // lotabots-engine serves a GGUF by llama.cpp's libraries
 	Ollama      = "ollama"       // an ollama of its own
 	LlamaServer = "llama-server" // llama.cpp's own server
-	External    = "external"     // an engine that somebody else runs
+	VLLM        = "vllm"
+	SGLang      = "sglang"
+	Triton      = "triton"   // NVIDIA's inference server, with a model of the node's own
+	External    = "external" // an engine that somebody else runs
 )
 
 // A Config is what the node's operator allows engines to be.
@@ -26,6 +29,13 @@ type Config struct {
 	Libraries   string // directory of llama.cpp's; empty: LOTABOTS_LLAMA_LIB, then the cache
 	Ollama      string // path; empty: in PATH
 	LlamaServer string // path; empty: in PATH
+	VLLM        string // path; empty: in PATH
+	SGLang      string // path of sglang, or of a python that has it; empty: sglang in PATH
+	Triton      string // path of tritonserver; empty: in PATH
+
+	// Models is a directory of models that cannot be imported, such as those of several files; Triton
+	// takes it for its repository. Deployments name its entries by the option weights. Empty: none.
+	Models string
 
 	// ExternalURLs are the prefixes that URLs of external engines may have; none: there are no such.
 	// A prefix ends at a path's segment: http://h:1/a allows http://h:1/a/b, not http://h:1/ab.
@@ -74,7 +84,9 @@ func (p *Presets) current() Config {
 }
 
 // Names lists the presets in a fixed order, whether this node can run them or not.
-func (*Presets) Names() []string { return []string{Embedded, Ollama, LlamaServer, External} }
+func (*Presets) Names() []string {
+	return []string{Embedded, Ollama, LlamaServer, VLLM, SGLang, Triton, External}
+}
 
 // Check tells why s cannot run here: CodeEngineUnknown, CodeUnsupported for an option,
 // CodeInvalidRequest for a value, CodeEngineUnavailable for what this machine lacks. What only a start
@@ -90,19 +102,16 @@ func (p *Presets) Open(s Spec) (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch s.Preset {
-	case External:
+	if s.Preset == External {
 		return newExternal(s, o, p.current())
-	case Embedded:
-		d, err := newEmbedded(s, o, p.config)
-		return p.local(s, d, err)
-	case Ollama:
-		d, err := newOllama(s, o, p.config)
-		return p.local(s, d, err)
-	default:
-		d, err := newLlamaServer(s, o, p.config)
-		return p.local(s, d, err)
 	}
+	d, err := drivers[s.Preset](s, o, p.config)
+	return p.local(s, d, err)
+}
+
+// drivers make those of the presets that run as processes here.
+var drivers = map[string]func(Spec, options, Config) (driver, error){
+	Embedded: newEmbedded, Ollama: newOllama, LlamaServer: newLlamaServer, VLLM: newVLLM, SGLang: newSGLang, Triton: newTriton,
 }
 
 func (p *Presets) local(s Spec, d driver, err error) (Engine, error) {
@@ -140,6 +149,8 @@ func checkOptions(preset string, given map[string]string, context, slots uint32)
 		return nil, err
 	case context > maxContext:
 		return nil, invalid("context", fmt.Sprintf("context is %d; it must be at most %d", context, maxContext))
+	case preset == Triton && o["weights"] == "":
+		return nil, needsWeights()
 	case slots > maxSlots && preset != External:
 		return nil, invalid("slots", fmt.Sprintf("slots is %d; it must be at most %d", slots, maxSlots))
 	}
@@ -154,8 +165,15 @@ func (p *Presets) check(s Spec) (options, error) {
 		return nil, err
 	case s.Preset == External:
 		return o, p.checkURL(o)
-	case s.Model == "":
+	case s.Model != "" && o["weights"] != "":
+		return nil, invalid("model", "there is the option weights as well: give one of them")
+	case s.Model == "" && o["weights"] == "":
 		return nil, invalid("model", "the preset "+s.Preset+" needs a model")
+	}
+	if o["weights"] != "" {
+		if _, err := p.config.weights(s, o); err != nil {
+			return nil, err
+		}
 	}
 	return o, p.available(s.Preset)
 }
@@ -168,6 +186,12 @@ func (p *Presets) available(preset string) (err error) {
 		_, err = p.config.ollama()
 	case LlamaServer:
 		_, err = p.config.llamaServer()
+	case VLLM:
+		_, err = p.config.vllm()
+	case SGLang:
+		_, err = p.config.sglang()
+	case Triton:
+		_, err = p.config.triton()
 	}
 	return err
 }

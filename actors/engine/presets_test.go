@@ -23,7 +23,7 @@ func TestCheck(t *testing.T) {
 		change     func(*Spec)
 		code, text string
 	}{
-		{func(s *Spec) { s.Preset = "vllm" }, "engine_unknown", "embedded, ollama, llama-server, external"},
+		{func(s *Spec) { s.Preset = "vlm" }, "engine_unknown", "embedded, ollama, llama-server, vllm, sglang, triton, external"},
 		{func(s *Spec) { s.Preset = "" }, "engine_unknown", ""},
 		{func(s *Spec) { s.Model = "" }, "invalid_request", "model"},
 		{func(s *Spec) { s.Slots = 257 }, "invalid_request", "slots"},
@@ -48,7 +48,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s=%q: %v", name, value, err)
 		}
 	}
-	if got := p.Names(); !slices.Equal(got, []string{Embedded, Ollama, LlamaServer, External}) || len(optionsOf) != len(got) {
+	if got := p.Names(); !slices.Equal(got, []string{Embedded, Ollama, LlamaServer, VLLM, SGLang, Triton, External}) || len(optionsOf) != len(got) {
 		t.Errorf("%v", got)
 	}
 }

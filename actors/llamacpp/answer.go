@@ -44,43 +44,67 @@ func (s *Server) generation(kind openai.Kind) handler {
 		}
 		answer := &openai.Answer{
 			Kind: kind, ID: prefix + rand.Text(), Model: orName(request.Model, e), Created: s.now().Unix(),
-			NullUsage: request.IncludeUsage,
+			NullUsage: request.IncludeUsage, Logprobs: request.Logprobs,
 		}
 		if request.Stream {
-			return stream(ctx, w, answer, out, r.Header.Get(requestID), request.IncludeUsage)
+			return stream(ctx, w, answer, &merge{outbox: out, left: request.N}, r.Header.Get(requestID), request.IncludeUsage)
 		}
-		return whole(ctx, w, answer, out)
+		return whole(ctx, w, answer, &merge{outbox: out, left: request.N}, request.N)
 	}
 }
 
-func whole(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, out *outbox) error {
-	var text strings.Builder
+// A merge follows several answers in one outbox.
+type merge struct {
+	*outbox
+	left  int // that have not ended
+	usage openai.Usage
+}
+
+// ended reports whether the event ended the last answer. The prompt counts once.
+func (m *merge) ended(e event) bool {
+	if !e.last() {
+		return false
+	}
+	m.left--
+	if m.usage.Prompt == 0 || e.index == 0 {
+		m.usage.Prompt, m.usage.Details = e.usage.Prompt, e.usage.Details
+	}
+	m.usage.Completion += e.usage.Completion
+	m.usage.Total = m.usage.Prompt + m.usage.Completion
+	return e.err != nil || m.left == 0
+}
+
+func whole(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, out *merge, n int) error {
+	texts, choices := make([]strings.Builder, n), make([]openai.Choice, n)
 	for {
 		events, err := out.take(ctx)
 		if err != nil {
 			return err
 		}
 		for _, e := range events {
-			text.WriteString(e.text)
 			if e.err != nil {
 				return e.err
 			}
-			if e.last() {
-				writeBytes(w, http.StatusOK, answer.Whole(text.String(), e.finish, e.usage))
-				return nil
+			c := &choices[e.index]
+			texts[e.index].WriteString(e.text)
+			c.Index, c.Finish, c.Logprobs = e.index, e.finish, append(c.Logprobs, e.scores...)
+			if !out.ended(e) {
+				continue
 			}
+			for i := range choices {
+				choices[i].Text = texts[i].String()
+			}
+			writeBytes(w, http.StatusOK, answer.Whole(choices, out.usage))
+			return nil
 		}
 	}
 }
 
 // stream writes server-sent events. The status is not sent before the first event is there, so that a
 // request that fails at once is answered with an error's status.
-func stream(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, out *outbox, request string, usage bool) error {
+func stream(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, out *merge, request string, usage bool) error {
 	flush := http.NewResponseController(w).Flush
 	begun := false
-	send := func(data []byte) {
-		_, _ = w.Write(append(append([]byte("data: "), data...), "\n\n"...)) // a client that has gone ends ctx
-	}
 	for {
 		events, gone := out.take(ctx)
 		if gone != nil {
@@ -93,30 +117,35 @@ func stream(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, o
 			begun = true
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.Header().Set("Cache-Control", "no-cache")
-			if role := answer.Role(); role != nil {
-				send(role)
+			for i := range out.left {
+				if role := answer.Role(i); role != nil {
+					sendEvent(w, role)
+				}
 			}
 		}
 		for _, e := range events {
-			switch {
-			case e.err != nil:
+			if e.err != nil {
 				_, body := openai.Error(e.err, request)
-				send(body)
-			case e.finish != "":
-				send(answer.Finish(e.finish))
-				if usage {
-					send(answer.Usage(e.usage))
-				}
-				send([]byte("[DONE]"))
-			default:
-				send(answer.Text(e.text))
-			}
-			if e.last() {
+				sendEvent(w, body)
 				return nil
 			}
+			sendEvent(w, answer.Event(openai.Choice{Index: e.index, Text: e.text, Finish: e.finish, Logprobs: e.scores}))
+			if !out.ended(e) {
+				continue
+			}
+			if usage {
+				sendEvent(w, answer.Usage(out.usage))
+			}
+			sendEvent(w, []byte("[DONE]"))
+			return nil
 		}
 		if flush() != nil {
 			return nil //nolint:nilerr // as above
 		}
 	}
+}
+
+// sendEvent leaves a failed write alone: a client that has gone ends the request's context.
+func sendEvent(w http.ResponseWriter, data []byte) {
+	_, _ = w.Write(append(append([]byte("data: "), data...), "\n\n"...))
 }

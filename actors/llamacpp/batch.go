@@ -34,7 +34,7 @@ func (g *generator) step() {
 		done, err := w.advance(g.ctx, g.model)
 		switch {
 		case err != nil:
-			w.out.put(event{err: err})
+			w.put(event{err: err})
 			g.release(s)
 		case done:
 			g.announceAnswer(s)

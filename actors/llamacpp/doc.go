@@ -44,9 +44,15 @@
 // A chat whose last message is the assistant's, with continue_final_message: true, goes on with that
 // message; the answer is what is new. add_generation_prompt: false leaves the beginning of an answer out.
 //
-// Not there yet: log probabilities, tools, JSON grammar, several answers per request, reranking, moving a
-// sequence elsewhere. Fields that ask for these are refused by name. llama.cpp picks its CPU variant by CPU
-// flags; no measurement corrects it. GPUs are placed on by --device N, which nobody has tried.
+// # JSON and scores
+//
+// response_format json_object and json_schema make the answer keep to a grammar (package grammar). logprobs
+// are the model's own, before temperature, bias and grammar; tokens of a stop string have none.
+//
+// Not there yet: tools (llama.cpp's C interface has none: they are text and templates there), best_of, echo,
+// suffix, reranking, moving a sequence elsewhere. Fields that ask for these are refused by name. llama.cpp
+// picks its CPU variant by CPU flags; no measurement corrects it. GPUs are placed on by --device N, which
+// nobody has tried.
 //
 // node/cmd/lotabots-engine calls it, and nothing else may: it links libffi, which the node's binary
 // must run without. It imports cluster/spec, its own subpackages and yzma's binding.

@@ -131,7 +131,7 @@ func (e *Engine) free() {
 	_ = llama.ModelFree(e.model.handle)
 }
 
-// generate starts an answer; its events come to the outbox until ctx ends.
+// generate starts the answers; their events come to the outbox until ctx ends.
 func (e *Engine) generate(ctx context.Context, r *openai.Generation) (*outbox, error) {
 	if e.gen == nil {
 		return nil, &spec.Error{Code: spec.CodeUnsupported, Message: "the model makes embeddings only", Hint: "Use /v1/embeddings"}
@@ -149,7 +149,36 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation) (*outbox, e
 		limit = min(limit, r.MaxTokens)
 	}
 	out := newOutbox()
-	return out, e.gen.send(&job{ctx: ctx, input: in, salt: r.Salt, max: limit, sampling: r.Sampling, stops: r.Stop, out: out})
+	for i := range max(r.N, 1) {
+		c, err := e.chooser(r, i)
+		if err != nil {
+			return nil, err
+		}
+		j := &job{
+			ctx: ctx, input: in, salt: r.Salt, max: limit, chooser: c, stops: r.Stop, index: i,
+			scores: r.Logprobs, top: min(r.TopLogprobs, int(e.model.tokens)), out: out,
+		}
+		if err := e.gen.send(j); err != nil {
+			j.free()
+			return nil, err // the answers that have begun end with ctx
+		}
+	}
+	return out, nil
+}
+
+// chooser is that of the i-th answer. Answers of one request differ by their seeds.
+func (e *Engine) chooser(r *openai.Generation, i int) (*chooser, error) {
+	p := r.Sampling
+	for _, b := range p.Bias {
+		if _, err := e.model.checked("logit_bias", []int32{b.Token}); err != nil {
+			return nil, err
+		}
+	}
+	if p.Seed != nil {
+		seed := *p.Seed + uint32(i)
+		p.Seed = &seed
+	}
+	return newChooser(p, r.Grammar, e.model)
 }
 
 // embed gives a vector per input, and how many tokens were read.

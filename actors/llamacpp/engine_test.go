@@ -55,6 +55,8 @@ type reply struct {
 	Choices []struct {
 		Message, Delta struct{ Role, Content string }
 		Text           string
+		Index          int
+		Logprobs       *scores
 		Finish         *string `json:"finish_reason"`
 	}
 	Usage *openai.Usage
@@ -62,6 +64,23 @@ type reply struct {
 	Data  []struct {
 		Embedding json.RawMessage
 	}
+}
+
+// scores are a chat's or a completion's.
+type scores struct {
+	Content []struct {
+		Token   string
+		Logprob float64
+		Bytes   []int
+		Top     []struct {
+			Token   string
+			Logprob float64
+		} `json:"top_logprobs"`
+	}
+	Tokens  []string
+	Scores  []float64            `json:"token_logprobs"`
+	Top     []map[string]float64 `json:"top_logprobs"`
+	Offsets []int                `json:"text_offset"`
 }
 
 func (r reply) text() string {

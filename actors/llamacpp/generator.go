@@ -36,6 +36,7 @@ type generator struct {
 	prefixes *prefix.Index
 	rates    rates
 	totals   Totals
+	scratch  []llama.TokenData // one step's candidates for a grammar
 	log      *slog.Logger
 }
 
@@ -60,7 +61,7 @@ func newGenerator(quit context.Context, m *model, contextSize, slots int, thread
 	g := &generator{
 		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity,
 		context: contextSize, slots: make([]*slot, slots), submit: make(chan *job), quit: quit,
-		done: make(chan struct{}), log: log, prefixes: prefix.NewIndex(),
+		done: make(chan struct{}), log: log, prefixes: prefix.NewIndex(), scratch: make([]llama.TokenData, m.tokens),
 	}
 	for i := range g.slots {
 		g.slots[i] = &slot{id: llama.SeqId(i)}
@@ -108,7 +109,7 @@ func (g *generator) take() bool {
 
 func (g *generator) enqueue(j *job) {
 	if len(g.queue) >= maxQueue {
-		j.out.put(event{err: spec.Errorf(spec.CodeBusy, "%d requests wait for one of %d slots", len(g.queue), len(g.slots))})
+		j.refuse(spec.Errorf(spec.CodeBusy, "%d requests wait for one of %d slots", len(g.queue), len(g.slots)))
 		return
 	}
 	g.queue = append(g.queue, j)
@@ -125,6 +126,8 @@ func (g *generator) dropCancelled() {
 	for _, j := range g.queue {
 		if j.ctx.Err() == nil {
 			waiting = append(waiting, j)
+		} else {
+			j.free()
 		}
 	}
 	clear(g.queue[len(waiting):])
@@ -164,7 +167,8 @@ func (g *generator) settle(p place, j *job) {
 	}
 	g.forget(s, p.keep)
 	g.turn++
-	s.salt, s.used, s.work = j.salt, g.turn, newSequence(j, len(s.held), g.model)
+	j.chooser.scratch = g.scratch
+	s.salt, s.used, s.work = j.salt, g.turn, newSequence(j, len(s.held))
 	g.totals.Prompt += uint64(len(j.prompt))
 	g.totals.Cached += uint64(len(s.held))
 }
@@ -195,7 +199,7 @@ func (g *generator) fail(code int32, err error) {
 	g.log.Error("llama.cpp failed to decode", "code", code, "tokens", g.batch.NTokens, "error", err)
 	for _, s := range g.slots {
 		if s.work != nil {
-			s.work.out.put(event{err: spec.Errorf(spec.CodeUpstream, "llama.cpp failed to decode a batch (%d)", code)})
+			s.work.put(event{err: spec.Errorf(spec.CodeUpstream, "llama.cpp failed to decode a batch (%d)", code)})
 			g.release(s)
 		}
 		g.forget(s, 0)
@@ -204,15 +208,15 @@ func (g *generator) fail(code int32, err error) {
 
 // free answers whoever is left and gives the context back.
 func (g *generator) free() {
-	gone := event{err: spec.Errorf(spec.CodeDraining, "the engine is stopping")}
+	gone := spec.Errorf(spec.CodeDraining, "the engine is stopping")
 	for _, s := range g.slots {
 		if s.work != nil {
-			s.work.out.put(gone)
+			s.work.put(event{err: gone})
 			g.release(s)
 		}
 	}
 	for _, j := range g.queue {
-		j.out.put(gone)
+		j.refuse(gone)
 	}
 	g.queue = nil
 	g.publish()

@@ -9,8 +9,10 @@ import (
 
 // An event is a piece of an answer: text, or its end.
 type event struct {
+	index  int // of the answer, where a request has several
 	text   string
-	finish string // "stop" or "length" at the end
+	scores []openai.Logprob // of the tokens that begin in text, where asked for
+	finish string           // "stop" or "length" at the end
 	usage  openai.Usage
 	err    error // the end too
 }

@@ -1,30 +1,113 @@
 package llamacpp
 
 import (
+	"cmp"
+	"math"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 
 	"github.com/hybridgroup/yzma/pkg/llama"
 
 	"github.com/lotabots/lotabots/actors/llamacpp/openai"
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // A chooser picks tokens for one sequence.
 type chooser struct {
-	chain llama.Sampler
+	chain   llama.Sampler
+	grammar llama.Sampler // 0: none
+	vocab   int
+	scratch []llama.TokenData // the generator's, of the vocabulary's length
 }
 
-func newChooser(p openai.Sampling, m *model) *chooser { return &chooser{chain: newChain(p, m)} }
+// newChooser fails where llama.cpp does not take the grammar.
+func newChooser(p openai.Sampling, grammar string, m *model) (*chooser, error) {
+	c := &chooser{chain: newChain(p, m), vocab: int(m.tokens)}
+	if grammar == "" {
+		return c, nil
+	}
+	if c.grammar = llama.SamplerInitGrammar(m.vocab, grammar, "root"); c.grammar == 0 {
+		c.free()
+		return nil, &spec.Error{
+			Code: spec.CodeUnsupported, Param: "response_format", Message: "llama.cpp does not take the grammar of this JSON schema",
+			Hint: "Make the schema simpler: fewer repetitions, less nesting",
+		}
+	}
+	return c, nil
+}
 
-func (c *chooser) free() { llama.SamplerFree(c.chain) }
+func (c *chooser) free() {
+	llama.SamplerFree(c.chain)
+	llama.SamplerFree(c.grammar)
+}
 
 // choose takes the next token by the logits in the batch's row.
-func (c *chooser) choose(ctx llama.Context, row int32) llama.Token {
-	return llama.SamplerSample(c.chain, ctx, row)
+func (c *chooser) choose(ctx llama.Context, row int32) (llama.Token, error) {
+	if c.grammar == 0 {
+		return llama.SamplerSample(c.chain, ctx, row), nil
+	}
+	logits, err := llama.GetLogitsIth(ctx, row, c.vocab)
+	if err != nil || logits == nil {
+		return 0, spec.Errorf(spec.CodeUpstream, "llama.cpp gave no logits")
+	}
+	// what the model wants is mostly allowed, and to ask the grammar of one token is quick
+	chosen := c.pick(c.candidates(logits), false)
+	if one := []llama.TokenData{chosen}; !possible(c.apply(c.grammar, one)[0]) {
+		if chosen = c.pick(c.candidates(logits), true); !possible(chosen) {
+			return 0, spec.Errorf(spec.CodeUpstream, "no token of the vocabulary can go on as the JSON schema wants")
+		}
+	}
+	// a token that the grammar does not allow would end the process here
+	llama.SamplerAccept(c.grammar, chosen.Id)
+	llama.SamplerAccept(c.chain, chosen.Id)
+	return chosen.Id, nil
+}
+
+func possible(d llama.TokenData) bool { return !math.IsInf(float64(d.Logit), -1) }
+
+func (c *chooser) candidates(logits []float32) []llama.TokenData {
+	for i, l := range logits {
+		c.scratch[i] = llama.TokenData{Id: llama.Token(i), Logit: l}
+	}
+	return c.scratch
+}
+
+// pick lets the chain choose among candidates, those that the grammar allows or all.
+func (c *chooser) pick(candidates []llama.TokenData, checked bool) llama.TokenData {
+	if checked {
+		c.apply(c.grammar, candidates)
+	}
+	a := array(candidates)
+	llama.SamplerApply(c.chain, a)
+	runtime.KeepAlive(candidates)
+	if a.Selected < 0 || a.Selected >= int64(a.Size) {
+		return llama.TokenData{Logit: float32(math.Inf(-1))}
+	}
+	return candidates[a.Selected]
+}
+
+func (c *chooser) apply(s llama.Sampler, candidates []llama.TokenData) []llama.TokenData {
+	llama.SamplerApply(s, array(candidates))
+	runtime.KeepAlive(candidates)
+	return candidates
+}
+
+func array(candidates []llama.TokenData) *llama.TokenDataArray {
+	return &llama.TokenDataArray{Data: &candidates[0], Size: uint64(len(candidates)), Selected: -1}
 }
 
 // newChain chains llama.cpp's samplers in its own usual order.
 func newChain(p openai.Sampling, m *model) llama.Sampler {
 	chain := llama.SamplerChainInit(llama.SamplerChainDefaultParams())
+	if len(p.Bias) > 0 {
+		list := make([]llama.LogitBias, len(p.Bias))
+		for i, b := range p.Bias {
+			list[i] = llama.LogitBias{Token: llama.Token(b.Token), Bias: b.Bias}
+		}
+		llama.SamplerChainAdd(chain, llama.SamplerInitLogitBias(m.tokens, int32(len(list)), &list[0])) // copied there
+		runtime.KeepAlive(list)
+	}
 	if p.FrequencyPenalty != 0 || p.PresencePenalty != 0 {
 		// over the whole answer, as OpenAI has it
 		llama.SamplerChainAdd(chain, llama.SamplerInitPenalties(m.tokens, int32(m.trained), 1, p.FrequencyPenalty, p.PresencePenalty))
@@ -52,4 +135,35 @@ func newChain(p openai.Sampling, m *model) llama.Sampler {
 	}
 	llama.SamplerChainAdd(chain, llama.SamplerInitDist(seed))
 	return chain
+}
+
+// scored is the model's own log probability of the chosen token, before temperature, bias and grammar, and
+// those of the likeliest ones.
+func scored(logits []float32, chosen llama.Token, top int, piece func(llama.Token) []byte) openai.Logprob {
+	most := slices.Max(logits)
+	sum := 0.0
+	for _, l := range logits {
+		sum += math.Exp(float64(l - most))
+	}
+	all := float64(most) + math.Log(sum)
+	score := func(t llama.Token) openai.Scored {
+		return openai.Scored{Token: piece(t), Logprob: float64(logits[t]) - all}
+	}
+	out := openai.Logprob{Scored: score(chosen)}
+	best := make([]llama.Token, 0, top+1)
+	for i, l := range logits {
+		if len(best) == top && (top == 0 || l <= logits[best[top-1]]) {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(best, l, func(t llama.Token, l float32) int { return cmp.Compare(l, logits[t]) })
+		for at < len(best) && logits[best[at]] == l { // the lower number first among equals
+			at++
+		}
+		best = slices.Insert(best, at, llama.Token(i))
+		best = best[:min(len(best), top)]
+	}
+	for _, t := range best {
+		out.Top = append(out.Top, score(t))
+	}
+	return out
 }

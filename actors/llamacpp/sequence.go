@@ -10,23 +10,41 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// A job is one request for text on its way through the generator.
+// A job is one answer to a request on its way through the generator.
 type job struct {
 	ctx context.Context // ends when nobody wants the answer
 	input
-	salt     string
-	max      int // tokens to generate at most; the context's rest is within
-	sampling openai.Sampling
-	stops    []string
-	out      *outbox
+	salt    string
+	max     int // tokens to generate at most; the context's rest is within
+	chooser *chooser
+	stops   []string
+	index   int // among the answers of its request
+	scores  bool
+	top     int // with scores: how many alternatives
+	out     *outbox
+}
+
+// free gives the library's memory back, when the job is over or was never begun.
+func (j *job) free() { j.chooser.free() }
+
+func (j *job) put(e event) {
+	e.index = j.index
+	j.out.put(e)
+}
+
+// refuse ends a job that has no slot.
+func (j *job) refuse(err error) {
+	j.put(event{err: err})
+	j.free()
 }
 
 // A sequence is a job in a slot. The generator's goroutine owns it.
 type sequence struct {
 	*job
-	chooser *chooser
 	text    *openai.Text
 	answer  strings.Builder // what was sent
+	pending []pendingScore  // of tokens whose text is not sent yet
+	bytes   int             // of the tokens chosen
 	cached  int             // tokens of the prompt that the slot held already
 	read    int             // tokens of the prompt that are in the cache
 	chosen  int             // tokens generated
@@ -35,11 +53,15 @@ type sequence struct {
 	told    bool            // the prompt's marks are announced
 }
 
-func newSequence(j *job, cached int, m *model) *sequence {
-	return &sequence{job: j, chooser: newChooser(j.sampling, m), text: openai.NewText(j.stops), cached: cached, read: cached, row: -1}
+// pendingScore is a token's score and where in the answer its text begins.
+type pendingScore struct {
+	openai.Logprob
+	at int
 }
 
-func (s *sequence) free() { s.chooser.free() }
+func newSequence(j *job, cached int) *sequence {
+	return &sequence{job: j, text: openai.NewText(j.stops), cached: cached, read: cached, row: -1}
+}
 
 func (s *sequence) reading() bool { return s.read < len(s.prompt) }
 
@@ -52,9 +74,12 @@ func (s *sequence) usage() openai.Usage {
 
 // advance chooses the next token and reports whether it was the last.
 func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
-	t := s.chooser.choose(ctx, s.row)
-	if t < 0 || int32(t) >= m.tokens {
-		return true, spec.Errorf(spec.CodeUpstream, "llama.cpp chose no token")
+	t, err := s.chooser.choose(ctx, s.row)
+	if err == nil && (t < 0 || int32(t) >= m.tokens) {
+		err = spec.Errorf(spec.CodeUpstream, "llama.cpp chose no token")
+	}
+	if err != nil {
+		return true, err
 	}
 	s.chosen++
 	s.next = t
@@ -62,11 +87,20 @@ func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
 		s.end("stop")
 		return true, nil
 	}
-	text, stopped := s.text.Push(m.piece(t))
+	piece := m.piece(t)
+	if s.scores {
+		logits, err := llama.GetLogitsIth(ctx, s.row, int(m.tokens))
+		if err != nil || logits == nil {
+			return true, spec.Errorf(spec.CodeUpstream, "llama.cpp gave no logits")
+		}
+		s.pending = append(s.pending, pendingScore{scored(logits, t, s.top, m.piece), s.bytes})
+	}
+	s.bytes += len(piece)
+	text, stopped := s.text.Push(piece)
 	s.send(text)
 	switch {
 	case stopped:
-		s.out.put(event{finish: "stop", usage: s.usage()})
+		s.put(event{finish: "stop", usage: s.usage()})
 	case s.chosen >= s.max:
 		s.end("length")
 	default:
@@ -75,14 +109,22 @@ func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
 	return true, nil
 }
 
+// send gives a piece of text out, with the scores of the tokens that begin in it. Those of a stop string
+// are never sent.
 func (s *sequence) send(text string) {
-	if text != "" {
-		s.answer.WriteString(text)
-		s.out.put(event{text: text})
+	if text == "" {
+		return
 	}
+	s.answer.WriteString(text)
+	e := event{text: text}
+	for len(s.pending) > 0 && s.pending[0].at < s.answer.Len() {
+		e.scores = append(e.scores, s.pending[0].Logprob)
+		s.pending = s.pending[1:]
+	}
+	s.put(e)
 }
 
 func (s *sequence) end(reason string) {
 	s.send(s.text.Flush())
-	s.out.put(event{finish: reason, usage: s.usage()})
+	s.put(event{finish: reason, usage: s.usage()})
 }

@@ -14,11 +14,16 @@ import (
 const headroom = 16
 
 // fits tells whether the device can promise need bytes and keep its head-room.
-func (d *device) fits(need uint64) bool {
+// What is loaded on demand has to fit beside what is always loaded; and what is
+// always loaded has to leave room for the largest of the others.
+func (d *device) fits(need uint64, onDemand bool) bool {
 	if need == 0 {
 		return true
 	}
 	spare := d.load.MemoryTotal / headroom
+	if !onDemand {
+		spare += d.largest
+	}
 	return d.free >= spare && d.free-spare >= need
 }
 
@@ -35,8 +40,17 @@ type search struct {
 	parted bool       // never beside another replica
 }
 
-// choose returns the best device for one more replica, or why there is none.
-func (p *plan) choose(s search) (*device, refusal) {
+func (s search) onDemand() bool { return s.d.GetResidency().GetOnDemand() }
+
+// devices is how many the replica spreads over.
+func (s search) devices() int { return max(int(s.d.GetGpus()), 1) }
+
+// choose returns the best device for one more replica, or as many as it spreads
+// over, or why there are none.
+func (p *plan) choose(s search) ([]*device, refusal) {
+	if s.devices() > 1 {
+		return p.chooseSet(s)
+	}
 	var best *device
 	var bestRank rank
 	var why refusal
@@ -54,9 +68,88 @@ func (p *plan) choose(s search) (*device, refusal) {
 		}
 	}
 	if best != nil {
-		return best, fine
+		return []*device{best}, fine
 	}
 	return nil, max(why, noDevice)
+}
+
+// chooseSet returns the best devices of one node: those that reach each other
+// fastest, then those that one alone would be placed on. The first of them is the
+// one by which the instance is known.
+func (p *plan) chooseSet(s search) ([]*device, refusal) {
+	by := map[spec.NodeID][]*device{}
+	var why refusal
+	enough := false
+	for _, dev := range p.devices {
+		r := p.refuse(s, dev)
+		if r == fine && s.parted && p.rank(s, dev).here > 0 {
+			continue
+		}
+		if why = max(why, r); r == fine {
+			by[dev.node] = append(by[dev.node], dev)
+		}
+		enough = enough || p.count(dev) >= s.devices()
+	}
+	var best []*device
+	bestLinks := -1
+	for _, dev := range p.devices {
+		set := p.around(s, dev, by[dev.node])
+		if set == nil {
+			continue
+		}
+		if n := links(set); n > bestLinks || n == bestLinks && p.rank(s, set[0]).less(p.rank(s, best[0])) {
+			best, bestLinks = set, n
+		}
+	}
+	switch {
+	case best != nil:
+		return best, fine
+	case !enough:
+		return nil, tooFew
+	}
+	return nil, max(why, noDevice)
+}
+
+// count is how many devices of the device's kind its node has.
+func (p *plan) count(dev *device) (n int) {
+	for _, d := range p.devices {
+		if d.node == dev.node && d.load.Kind == dev.load.Kind {
+			n++
+		}
+	}
+	return n
+}
+
+// around is the set that begins with dev, of those that may take the replica: the
+// ones that dev reaches fastest, then the emptiest. Nil: dev is none of them, or
+// they are too few.
+func (p *plan) around(s search, dev *device, among []*device) []*device {
+	if !slices.Contains(among, dev) || len(among) < s.devices() {
+		return nil
+	}
+	others := slices.DeleteFunc(slices.Clone(among), func(d *device) bool { return d == dev || d.load.Kind != dev.load.Kind })
+	slices.SortStableFunc(others, func(a, b *device) int {
+		if c := cmp.Compare(b2i(linked(dev, b)), b2i(linked(dev, a))); c != 0 {
+			return c
+		}
+		return b2i(p.rank(s, b).less(p.rank(s, a))) - b2i(p.rank(s, a).less(p.rank(s, b)))
+	})
+	if len(others) < s.devices()-1 {
+		return nil
+	}
+	return append([]*device{dev}, others[:s.devices()-1]...)
+}
+
+func linked(a, b *device) bool { return slices.Contains(a.load.Links, string(b.id)) }
+
+// links counts the pairs of the set that reach each other fastest.
+func links(set []*device) (n int) {
+	for i, a := range set {
+		for _, b := range set[i+1:] {
+			n += b2i(linked(a, b))
+		}
+	}
+	return n
 }
 
 // A refusal says how near a device came to taking a replica; the nearest is told.
@@ -65,6 +158,7 @@ type refusal uint8
 const (
 	fine refusal = iota
 	noDevice
+	tooFew
 	tooFull
 	failedThere
 )
@@ -73,7 +167,7 @@ func (p *plan) refuse(s search, dev *device) refusal {
 	switch {
 	case !dev.usable || !allowed(s.d, dev.region) || s.region != "" && dev.region != s.region:
 		return noDevice
-	case !dev.fits(s.need):
+	case !dev.fits(s.need, s.onDemand()):
 		return tooFull
 	case p.o.Failures[FailureKey{s.d.Name, s.d.Version, dev.id}].Until.After(p.o.Now):
 		return failedThere
@@ -94,14 +188,14 @@ type rank struct {
 }
 
 func (p *plan) rank(s search, dev *device) rank {
-	k := rank{id: dev.id, taken: ^dev.free, others: dev.replicas,
+	k := rank{id: dev.id, taken: s.taken(dev), others: dev.replicas,
 		failures: p.o.Failures[FailureKey{s.d.Name, s.d.Version, dev.id}].Count}
 	for _, r := range s.among {
 		n := p.nodes[r.Node]
 		switch {
 		case n.GetRegion() != dev.region:
 			continue
-		case spec.DeviceID(r.Device) == dev.id:
+		case slices.Contains(r.ids(), string(dev.id)):
 			k.here++
 		}
 		k.region++
@@ -112,10 +206,18 @@ func (p *plan) rank(s search, dev *device) rank {
 			k.node++
 		}
 	}
-	if s.need == 0 {
-		k.taken = 0
-	}
 	return k
+}
+
+// taken ranks how full the device is, for this search.
+func (s search) taken(dev *device) uint64 {
+	switch {
+	case s.need == 0:
+		return 0
+	case s.onDemand(): // how often over what they share is promised
+		return uint64(1000 * float64(dev.shared+s.need) / float64(max(dev.free, 1)))
+	}
+	return ^(dev.free - min(dev.free, dev.largest))
 }
 
 func (k rank) less(o rank) bool {
@@ -131,7 +233,12 @@ func (s search) explain(r refusal) string {
 		where = " in region " + s.region
 	}
 	switch r {
+	case tooFew:
+		return fmt.Sprintf("no node%s has %d devices to spread it over", where, s.devices())
 	case tooFull:
+		if n := s.devices(); n > 1 {
+			return fmt.Sprintf("no node%s has %d devices with %d MiB free each beside their head-room", where, n, s.need>>20)
+		}
 		return fmt.Sprintf("no device%s has %d MiB free beside its head-room", where, s.need>>20)
 	case failedThere:
 		return "it failed" + where + " on every device that has room; it is tried again after a while"

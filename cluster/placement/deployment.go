@@ -86,8 +86,8 @@ func (r *roll) part() {
 	for _, x := range r.good {
 		if r.doubled(x) && x.ready() {
 			s := search{d: r.d, need: r.need, region: r.p.nodes[x.Node].GetRegion(), among: r.good, parted: true}
-			if dev, _ := r.p.choose(s); dev != nil {
-				r.put(dev, "another replica shares its device")
+			if devices, _ := r.p.choose(s); devices != nil {
+				r.put(devices, "another replica shares its device")
 			}
 			return
 		}
@@ -96,7 +96,7 @@ func (r *roll) part() {
 
 // doubled tells whether an older good replica is on the same device.
 func (r *roll) doubled(x *replica) bool {
-	return slices.ContainsFunc(r.good, func(y *replica) bool { return y.Device == x.Device && byEpoch(y, x) < 0 })
+	return slices.ContainsFunc(r.good, func(y *replica) bool { return byEpoch(y, x) < 0 && y.shares(x) })
 }
 
 // regions lists the allowed regions that have a worker, where each must have
@@ -125,8 +125,8 @@ func (r *roll) in(region string) (n int) {
 }
 
 func (r *roll) place(s search, reason string) bool {
-	dev, why := r.p.choose(s)
-	if dev == nil {
+	devices, why := r.p.choose(s)
+	if devices == nil {
 		r.tight = r.tight || why == tooFull
 		reason := s.explain(why)
 		if why == tooFull && len(r.old) > 0 {
@@ -135,17 +135,27 @@ func (r *roll) place(s search, reason string) bool {
 		r.unplaced(reason)
 		return false
 	}
-	r.put(dev, reason)
+	r.put(devices, reason)
 	return true
 }
 
-func (r *roll) put(dev *device, reason string) {
-	dev.free -= min(dev.free, r.need)
-	dev.replicas++
-	r.good = append(r.good, &replica{dev: dev, Placement: &wire.Placement{Deployment: r.d.Name, Version: r.d.Version,
-		Node: string(dev.node), Device: string(dev.id), MemoryBytes: r.need, Epoch: ^uint64(0)}})
-	r.p.actions = append(r.p.actions, Action{Kind: Place, Deployment: r.d.Name, Version: r.d.Version,
-		Node: dev.node, Device: dev.id, Memory: r.need, Reason: reason})
+func (r *roll) put(devices []*device, reason string) {
+	onDemand := r.d.GetResidency().GetOnDemand()
+	first, others := devices[0], devices[1:]
+	a := Action{Kind: Place, Deployment: r.d.Name, Version: r.d.Version, Node: first.node, Device: first.id,
+		OnDemand: onDemand, Memory: r.need, Reason: reason}
+	placed := &wire.Placement{Deployment: r.d.Name, Version: r.d.Version, Node: string(first.node), Device: string(first.id),
+		OnDemand: onDemand, MemoryBytes: r.need, Epoch: ^uint64(0)}
+	for _, d := range others {
+		a.Others = append(a.Others, d.id)
+		placed.Devices = append(placed.Devices, string(d.id))
+	}
+	x := &replica{dev: first, others: others, Placement: placed}
+	for _, d := range devices {
+		d.account(x, true)
+	}
+	r.good = append(r.good, x)
+	r.p.actions = append(r.p.actions, a)
 }
 
 func (r *roll) unplaced(reason string) {
@@ -160,7 +170,7 @@ func (r *roll) load() {
 		}
 		r.p.actions = append(r.p.actions, Action{Kind: Load, Deployment: r.d.Name, Version: x.Version,
 			Instance: spec.InstanceID(x.Instance), Epoch: x.Epoch, Node: spec.NodeID(x.Node), Device: spec.DeviceID(x.Device),
-			Memory: x.MemoryBytes, Reason: "its device does not have it"})
+			Memory: x.MemoryBytes, Others: x.beside(), OnDemand: x.OnDemand, Reason: "its device does not have it"})
 	}
 }
 
@@ -232,9 +242,17 @@ func (r *roll) makeRoom(serving []*replica) {
 		return
 	}
 	for _, x := range serving {
-		freed := *x.dev
-		freed.free += x.MemoryBytes
-		if r.p.refuse(search{d: r.d, need: r.need}, &freed) == fine {
+		if x.OnDemand {
+			continue // it makes room by itself
+		}
+		for _, d := range x.all() {
+			d.free += x.MemoryBytes
+		}
+		devices, _ := r.p.choose(search{d: r.d, need: r.need})
+		for _, d := range x.all() {
+			d.free -= x.MemoryBytes
+		}
+		if devices != nil {
 			r.p.retire(x, x.reason+", and has no room beside it", true)
 			return
 		}

@@ -79,8 +79,10 @@ type Action struct {
 	Epoch      uint64
 	Node       spec.NodeID
 	Device     spec.DeviceID
-	Memory     uint64
-	Drain      bool // Unload: requests under way may finish
+	Memory     uint64          // on each device
+	Others     []spec.DeviceID // Place, Load: the devices beside Device that it spreads over
+	OnDemand   bool            // Place, Load: it is loaded on demand
+	Drain      bool            // Unload: requests under way may finish
 	Reason     string
 }
 

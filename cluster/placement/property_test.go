@@ -35,12 +35,19 @@ func drawWish(t *rapid.T, d *wire.Deployment) {
 	d.MemoryBytes = uint64(rapid.IntRange(1, 12).Draw(t, "memory")) * gib
 	d.Regions = rapid.SliceOfDistinct(rapid.SampledFrom(regionNames), func(r string) string { return r }).Draw(t, "regions")
 	d.Engine = rapid.SampledFrom([]string{"embedded", "external"}).Draw(t, "engine")
+	d.Residency, d.Gpus = nil, 0
+	switch rapid.IntRange(0, 5).Draw(t, "residency and spread") {
+	case 0, 1:
+		d.Residency = &wire.Residency{OnDemand: true}
+	case 2:
+		d.Gpus = uint32(rapid.IntRange(2, 3).Draw(t, "gpus"))
+	}
 }
 
 // disturb changes something, as time does.
 func disturb(t *rapid.T, s *sim) {
 	node := rapid.SampledFrom(s.w.Nodes).Draw(t, "node")
-	switch rapid.SampledFrom([]string{"kill", "revive", "drain", "resume", "remove", "version", "wish", "undeploy", "time", "fail"}).Draw(t, "event") {
+	switch rapid.SampledFrom([]string{"kill", "revive", "drain", "resume", "remove", "version", "wish", "undeploy", "time", "fail", "ask", "ask"}).Draw(t, "event") {
 	case "kill":
 		s.o.Alive[spec.NodeID(node.Id)] = false
 	case "revive": // a new process: its instances are gone
@@ -73,6 +80,14 @@ func disturb(t *rapid.T, s *sim) {
 		}
 	case "fail":
 		fail(t, s)
+	case "ask":
+		for _, d := range s.o.Devices {
+			for _, i := range d.Load.Instances {
+				if i.State == wire.InstanceState_INSTANCE_STATE_COLD && rapid.Bool().Draw(t, "ask") {
+					s.wake(i)
+				}
+			}
+		}
 	case "time":
 		s.o.Now = s.o.Now.Add(time.Duration(rapid.IntRange(1, 300).Draw(t, "seconds")) * time.Second)
 	}
@@ -119,34 +134,86 @@ func keep(since map[spec.DeviceID]time.Time, now map[spec.DeviceID]bool, at time
 	}
 }
 
-// check fails on a plan that breaks a rule which holds in any situation.
-func check(t *rapid.T, s *sim, actions []Action) {
-	promised := map[spec.DeviceID]uint64{}
-	for _, p := range s.w.Placements {
-		if !slices.ContainsFunc(s.device(spec.DeviceID(p.Device)).Instances, func(i *wire.InstanceLoad) bool { return i.Instance == p.Instance }) {
-			promised[spec.DeviceID(p.Device)] += p.MemoryBytes
+// A ledger is what one device has promised.
+type ledger struct{ always, largest, held uint64 }
+
+// promises are the ledgers before the plan: of placements that are not loaded yet,
+// of those that are loaded on demand and stay, and of what these hold now.
+func promises(s *sim) map[string]*ledger {
+	out := map[string]*ledger{}
+	for _, d := range s.o.Devices {
+		out[d.Load.Device] = &ledger{}
+		for _, i := range d.Load.Instances {
+			if onDemand[i.Instance] {
+				out[d.Load.Device].held += i.MemoryReserved
+			}
 		}
 	}
+	for _, p := range s.w.Placements {
+		loaded := slices.ContainsFunc(s.device(spec.DeviceID(p.Device)).Instances, func(i *wire.InstanceLoad) bool { return i.Instance == p.Instance })
+		current := slices.ContainsFunc(s.w.Deployments, func(d *wire.Deployment) bool { return d.Name == p.Deployment && d.Version == p.Version })
+		for _, id := range append([]string{p.Device}, p.Devices...) {
+			switch {
+			case p.OnDemand && current:
+				out[id].largest = max(out[id].largest, p.MemoryBytes)
+			case !p.OnDemand && !loaded:
+				out[id].always += p.MemoryBytes
+			}
+		}
+	}
+	return out
+}
+
+// check fails on a plan that breaks a rule which holds in any situation.
+func check(t *rapid.T, s *sim, actions []Action) {
+	promised := promises(s)
 	for _, a := range actions {
 		if a.Kind != Place {
 			continue
 		}
 		d := s.w.Deployments[slices.IndexFunc(s.w.Deployments, func(d *wire.Deployment) bool { return d.Name == a.Deployment })]
-		n := s.w.Nodes[slices.IndexFunc(s.w.Nodes, func(n *wire.Node) bool { return n.Id == string(a.Node) })]
-		dev := s.device(a.Device)
-		promised[a.Device] += a.Memory
-		switch {
-		case !allowed(d, n.Region):
-			t.Fatalf("%+v: outside the allowed regions %v", a, d.Regions)
-		case !s.o.Alive[a.Node] || n.State != wire.NodeState_NODE_STATE_ACTIVE || dev.Draining || dev.Health != "ok":
-			t.Fatalf("%+v: on a node or device that may not take it", a)
-		case a.Memory > 0 && promised[a.Device] > dev.MemoryFree-min(dev.MemoryFree, dev.MemoryTotal/20):
-			t.Fatalf("%+v: %d promised, %d of %d free", a, promised[a.Device], dev.MemoryFree, dev.MemoryTotal)
-		case a.Version != d.Version:
-			t.Fatalf("%+v: not the version %d", a, d.Version)
+		if a.Version != d.Version || a.OnDemand != d.GetResidency().GetOnDemand() || len(a.Others)+1 != max(int(d.Gpus), 1) {
+			t.Fatalf("%+v: not what %v wants", a, d)
+		}
+		for _, id := range append([]spec.DeviceID{a.Device}, a.Others...) {
+			checkPlace(t, s, d, a, id, promised[string(id)])
 		}
 	}
 	serving(t, s, actions)
+}
+
+func checkPlace(t *rapid.T, s *sim, d *wire.Deployment, a Action, id spec.DeviceID, l *ledger) {
+	n := s.w.Nodes[slices.IndexFunc(s.w.Nodes, func(n *wire.Node) bool { return n.Id == string(a.Node) })]
+	at := slices.IndexFunc(s.o.Devices, func(d Device) bool { return d.Load.Device == string(id) && d.Node == a.Node })
+	if at < 0 {
+		t.Fatalf("%+v: %s is on another node", a, id)
+	}
+	dev := s.o.Devices[at].Load
+	if a.OnDemand {
+		l.largest = max(l.largest, a.Memory)
+	} else {
+		l.always += a.Memory
+	}
+	free := min(dev.MemoryFree+l.held, dev.MemoryTotal)
+	switch {
+	case !allowed(d, n.Region):
+		t.Fatalf("%+v: outside the allowed regions %v", a, d.Regions)
+	case !s.o.Alive[a.Node] || n.State != wire.NodeState_NODE_STATE_ACTIVE || dev.Draining || dev.Health != "ok":
+		t.Fatalf("%+v: on a node or device that may not take it", a)
+	case a.Memory > 0 && l.always+l.largest > free-min(free, dev.MemoryTotal/20):
+		t.Fatalf("%+v: %d and %d on demand promised, %d of %d free", a, l.always, l.largest, free, dev.MemoryTotal)
+	}
+}
+
+// serves tells whether the instance answers requests, be it after a load.
+func serves(i *wire.InstanceLoad) bool {
+	switch i.State {
+	case wire.InstanceState_INSTANCE_STATE_READY:
+		return true
+	case wire.InstanceState_INSTANCE_STATE_COLD:
+		return onDemand[i.Instance]
+	}
+	return false
 }
 
 // serving fails where the last ready instance of a wanted deployment is unloaded.
@@ -155,7 +222,7 @@ func serving(t *rapid.T, s *sim, actions []Action) {
 		left, had := 0, 0
 		for _, p := range s.w.Placements {
 			for _, i := range s.device(spec.DeviceID(p.Device)).Instances {
-				if p.Deployment != d.Name || i.Instance != p.Instance || i.State != wire.InstanceState_INSTANCE_STATE_READY || !s.o.Alive[spec.NodeID(p.Node)] {
+				if p.Deployment != d.Name || i.Instance != p.Instance || !serves(i) || !s.o.Alive[spec.NodeID(p.Node)] {
 					continue
 				}
 				n := s.w.Nodes[slices.IndexFunc(s.w.Nodes, func(n *wire.Node) bool { return n.Id == p.Node })]

@@ -57,7 +57,7 @@ func (s *sim) settle() {
 	for _, d := range s.o.Devices {
 		d.Load.Instances = slices.DeleteFunc(d.Load.Instances, func(i *wire.InstanceLoad) bool {
 			if i.State == wire.InstanceState_INSTANCE_STATE_DRAINING && !d.Load.Draining {
-				d.Load.MemoryFree += s.memoryOf(i.Instance)
+				s.take(i, -1)
 				return true
 			}
 			if i.State == wire.InstanceState_INSTANCE_STATE_LOADING {
@@ -68,9 +68,54 @@ func (s *sim) settle() {
 	}
 }
 
-var taken = map[string]uint64{} // by instance: ids are never used twice
+// take has the instance take its memory on each of its devices, or give it back.
+func (s *sim) take(i *wire.InstanceLoad, sign int64) {
+	at := slices.IndexFunc(s.o.Devices, func(d Device) bool {
+		return slices.Contains(d.Load.Instances, i) || slices.Contains(i.Devices, d.Load.Device)
+	})
+	if at < 0 {
+		return
+	}
+	bytes := taken[i.Instance]
+	if onDemand[i.Instance] && sign < 0 {
+		bytes = i.MemoryReserved
+	}
+	for _, d := range s.o.Devices {
+		if slices.Contains(d.Load.Instances, i) || slices.Contains(i.Devices, d.Load.Device) {
+			d.Load.MemoryFree -= uint64(sign) * bytes
+		}
+	}
+	i.MemoryReserved = 0
+	if sign > 0 {
+		i.MemoryReserved = bytes
+	}
+}
 
-func (s *sim) memoryOf(instance string) uint64 { return taken[instance] }
+// wake loads an instance that is loaded on demand, if it finds room.
+func (s *sim) wake(i *wire.InstanceLoad) {
+	for _, d := range s.o.Devices {
+		if slices.Contains(d.Load.Instances, i) && d.Load.MemoryFree >= taken[i.Instance] {
+			i.State = wire.InstanceState_INSTANCE_STATE_READY
+			s.take(i, 1)
+		}
+	}
+}
+
+// evict unloads what is loaded on demand there, as a device does for what is always loaded.
+func (s *sim) evict(d *wire.DeviceLoad) {
+	for _, i := range d.Instances {
+		if onDemand[i.Instance] && i.MemoryReserved > 0 {
+			s.take(i, -1)
+			i.State = wire.InstanceState_INSTANCE_STATE_COLD
+		}
+	}
+}
+
+// By instance: ids are never used twice.
+var (
+	taken    = map[string]uint64{}
+	onDemand = map[string]bool{}
+)
 
 // apply does one action.
 func (s *sim) apply(a Action) {
@@ -78,14 +123,29 @@ func (s *sim) apply(a Action) {
 	case Place:
 		s.epoch++
 		id := fmt.Sprintf("%s-%p-%d", a.Deployment, s, s.epoch)
-		taken[id] = a.Memory
+		taken[id], onDemand[id] = a.Memory, a.OnDemand
+		var others []string
+		for _, d := range a.Others {
+			others = append(others, string(d))
+		}
 		s.w.Placements = append(s.w.Placements, &wire.Placement{Instance: id, Deployment: a.Deployment, Version: a.Version,
-			Node: string(a.Node), Device: string(a.Device), Epoch: s.epoch, MemoryBytes: a.Memory})
+			Node: string(a.Node), Device: string(a.Device), Epoch: s.epoch, MemoryBytes: a.Memory,
+			Devices: others, OnDemand: a.OnDemand})
 	case Load:
 		d := s.device(a.Device)
-		d.MemoryFree -= a.Memory
-		d.Instances = append(d.Instances, &wire.InstanceLoad{Instance: string(a.Instance), Deployment: a.Deployment,
-			Version: a.Version, Epoch: a.Epoch, State: wire.InstanceState_INSTANCE_STATE_LOADING})
+		i := &wire.InstanceLoad{Instance: string(a.Instance), Deployment: a.Deployment,
+			Version: a.Version, Epoch: a.Epoch, State: wire.InstanceState_INSTANCE_STATE_LOADING}
+		d.Instances = append(d.Instances, i)
+		if a.OnDemand {
+			i.State = wire.InstanceState_INSTANCE_STATE_COLD
+			break
+		}
+		for _, o := range a.Others {
+			i.Devices = append(i.Devices, string(o))
+			s.evict(s.device(o))
+		}
+		s.evict(d)
+		s.take(i, 1)
 	case Unload:
 		for _, i := range s.device(a.Device).Instances {
 			if i.Instance == string(a.Instance) {
@@ -144,7 +204,8 @@ func (s *sim) on() map[string]int {
 func (s *sim) ready(deployment string) (n int) {
 	for _, d := range s.o.Devices {
 		for _, i := range d.Load.Instances {
-			if s.o.Alive[d.Node] && i.Deployment == deployment && i.State == wire.InstanceState_INSTANCE_STATE_READY {
+			cold := i.State == wire.InstanceState_INSTANCE_STATE_COLD
+			if s.o.Alive[d.Node] && i.Deployment == deployment && (cold || i.State == wire.InstanceState_INSTANCE_STATE_READY) {
 				n++
 			}
 		}

@@ -93,7 +93,7 @@ func (t *term) write(ctx context.Context, a placement.Action) bool {
 		a.Instance = instanceID(a.Deployment)
 		c.Body = &wire.Command_PutPlacement{PutPlacement: &wire.PutPlacement{Placement: &wire.Placement{
 			Instance: string(a.Instance), Deployment: a.Deployment, Version: a.Version,
-			Node: string(a.Node), Device: string(a.Device), MemoryBytes: a.Memory}}}
+			Node: string(a.Node), Device: string(a.Device), Devices: names(a.Others), OnDemand: a.OnDemand, MemoryBytes: a.Memory}}}
 	} else {
 		c.Body = &wire.Command_RemovePlacement{RemovePlacement: &wire.RemovePlacement{Instance: string(a.Instance), Reason: a.Reason}}
 	}
@@ -154,15 +154,27 @@ func message(w placement.Wanted, a placement.Action) (proto.Message, error) {
 			continue
 		}
 		m := &wire.LoadModel{Instance: string(a.Instance), Deployment: d.Name, Version: d.Version, Epoch: a.Epoch,
-			Model: d.Model, Engine: d.Engine, Options: d.Options, Context: d.Context, Slots: d.Slots, MemoryBytes: a.Memory}
+			Model: d.Model, Engine: d.Engine, Options: d.Options, Context: d.Context, Slots: d.Slots, MemoryBytes: a.Memory,
+			Devices: names(a.Others), OnDemand: a.OnDemand, KeepAliveMs: d.GetResidency().GetKeepAliveMs(),
+			MinResidentMs: d.GetResidency().GetMinResidentMs(), Tenant: d.Tenant}
+		digests := map[string][]byte{}
 		for _, model := range w.Models {
-			if model.Name == d.Model {
-				m.Digest = model.Digest
-			}
+			digests[model.Name] = model.Digest
+		}
+		m.Digest = digests[d.Model]
+		for _, x := range d.Adapters {
+			m.Adapters = append(m.Adapters, &wire.ModelFile{Name: x.Name, Model: x.Model, Digest: digests[x.Model]})
 		}
 		return m, nil
 	}
 	return nil, spec.Errorf(spec.CodeNotFound, "deployment %s is not in the state", a.Deployment)
+}
+
+func names(devices []spec.DeviceID) (out []string) {
+	for _, d := range devices {
+		out = append(out, string(d))
+	}
+	return out
 }
 
 // done counts an action and tells of it, one line each.

@@ -30,5 +30,6 @@ func LevelOf(c *Command) uint32 {
 // thirdLevel tells fields that level 3 brought into older bodies.
 func thirdLevel(c *Command) bool {
 	d := c.GetPutDeployment().GetDeployment()
-	return d.GetResidency() != nil || d.GetGpus() > 1 || len(d.GetAdapters()) > 0 || len(c.GetPutPlacement().GetPlacement().GetDevices()) > 0
+	p := c.GetPutPlacement().GetPlacement()
+	return d.GetResidency() != nil || d.GetGpus() > 1 || len(d.GetAdapters()) > 0 || len(p.GetDevices()) > 0 || p.GetOnDemand()
 }

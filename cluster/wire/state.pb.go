@@ -3769,6 +3769,7 @@ type Placement struct {
 	Epoch         uint64                 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`                                // index of the entry that placed it
 	MemoryBytes   uint64                 `protobuf:"varint,7,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"` // on each of its devices
 	Devices       []string               `protobuf:"bytes,8,rep,name=devices,proto3" json:"devices,omitempty"`                             // the others that it spreads over, of the same node
+	OnDemand      bool                   `protobuf:"varint,9,opt,name=on_demand,json=onDemand,proto3" json:"on_demand,omitempty"`          // shares its memory with others; see Residency
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3857,6 +3858,13 @@ func (x *Placement) GetDevices() []string {
 		return x.Devices
 	}
 	return nil
+}
+
+func (x *Placement) GetOnDemand() bool {
+	if x != nil {
+		return x.OnDemand
+	}
+	return false
 }
 
 type Model struct {
@@ -4769,7 +4777,7 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x0fmin_resident_ms\x18\x03 \x01(\x03R\rminResidentMs\"3\n" +
 	"\aAdapter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05model\x18\x02 \x01(\tR\x05model\"\xe0\x01\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\"\xfd\x01\n" +
 	"\tPlacement\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -4780,7 +4788,8 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x06device\x18\x05 \x01(\tR\x06device\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12!\n" +
 	"\fmemory_bytes\x18\a \x01(\x04R\vmemoryBytes\x12\x18\n" +
-	"\adevices\x18\b \x03(\tR\adevices\"\x8c\x02\n" +
+	"\adevices\x18\b \x03(\tR\adevices\x12\x1b\n" +
+	"\ton_demand\x18\t \x01(\bR\bonDemand\"\x8c\x02\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06format\x12\x16\n" +

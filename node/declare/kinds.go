@@ -169,7 +169,7 @@ func checkDeployment(d Document, bad func(field, reason string)) {
 		bad("engine", "must not be empty")
 	case engine == "external" && model != "":
 		bad("model", "must be empty: an external engine has its model already")
-	case engine != "external" && model == "":
+	case engine != "external" && model == "" && d.Fields["options"].(map[string]string)["weights"] == "":
 		bad("model", "is missing: name an imported model")
 	}
 	if len(d.Fields["options"].(map[string]string)) > maxOptions {

@@ -32,16 +32,26 @@ type Answer struct {
 	Created int64
 	// NullUsage puts "usage": null into every event but the last, as include_usage asks.
 	NullUsage bool
+	// Logprobs: the request asked for them.
+	Logprobs bool
+	offsets  map[int]int // characters of each choice's text that are written
+}
+
+// A Choice is one of the texts of an answer, or a piece of one.
+type Choice struct {
+	Index    int
+	Text     string
+	Finish   string // why it ended; empty: it has not
+	Logprobs []Logprob
 }
 
 type choice struct {
-	Index   int     `json:"index"`
-	Delta   *delta  `json:"delta,omitempty"`
-	Message *delta  `json:"message,omitempty"`
-	Text    *string `json:"text,omitempty"`
-	// Logprobs is always null; some clients want the key.
-	Logprobs *struct{} `json:"logprobs"`
-	Finish   *string   `json:"finish_reason"`
+	Index    int     `json:"index"`
+	Delta    *delta  `json:"delta,omitempty"`
+	Message  *delta  `json:"message,omitempty"`
+	Text     *string `json:"text,omitempty"`
+	Logprobs any     `json:"logprobs"` // null unless asked for; some clients want the key
+	Finish   *string `json:"finish_reason"`
 }
 
 type delta struct {
@@ -58,30 +68,27 @@ type envelope struct {
 	Usage   json.RawMessage `json:"usage,omitempty"`
 }
 
-// Role is the first event of a chat's stream; a completion's has none (nil).
-func (a *Answer) Role() []byte {
+// Role is the first event of each of a chat's choices; a completion's have none (nil).
+func (a *Answer) Role(index int) []byte {
 	if a.Kind != Chat {
 		return nil
 	}
 	empty := ""
-	return a.event(choice{Delta: &delta{Role: "assistant", Content: &empty}})
+	return a.event(choice{Index: index, Delta: &delta{Role: "assistant", Content: &empty}})
 }
 
-// Text is an event with more of the text.
-func (a *Answer) Text(text string) []byte {
-	if a.Kind == Chat {
-		return a.event(choice{Delta: &delta{Content: &text}})
+// Event is a piece of a choice's text, or its end.
+func (a *Answer) Event(c Choice) []byte {
+	out := a.choice(c)
+	switch {
+	case a.Kind != Chat:
+		out.Text = &c.Text
+	case c.Text != "":
+		out.Delta = &delta{Content: &c.Text}
+	default:
+		out.Delta = &delta{}
 	}
-	return a.event(choice{Text: &text})
-}
-
-// Finish is the event that says why the text ended.
-func (a *Answer) Finish(reason string) []byte {
-	if a.Kind == Chat {
-		return a.event(choice{Delta: &delta{}, Finish: &reason})
-	}
-	empty := ""
-	return a.event(choice{Text: &empty, Finish: &reason})
+	return a.event(out)
 }
 
 // Usage is the last event where the client asked for it; it has no choices.
@@ -92,18 +99,33 @@ func (a *Answer) Usage(u Usage) []byte {
 }
 
 // Whole is the body of an answer that is not streamed.
-func (a *Answer) Whole(text, reason string, u Usage) []byte {
-	c := choice{Finish: &reason}
-	object := "text_completion"
+func (a *Answer) Whole(choices []Choice, u Usage) []byte {
+	object, out := "text_completion", make([]choice, len(choices))
+	for i, c := range choices {
+		out[i] = a.choice(c)
+		if a.Kind == Chat {
+			out[i].Message = &delta{Role: "assistant", Content: &choices[i].Text}
+		} else {
+			out[i].Text = &choices[i].Text
+		}
+	}
 	if a.Kind == Chat {
 		object = "chat.completion"
-		c.Message = &delta{Role: "assistant", Content: &text}
-	} else {
-		c.Text = &text
 	}
-	e := a.envelope(object, []choice{c})
+	e := a.envelope(object, out)
 	e.Usage = marshal(u)
 	return marshal(e)
+}
+
+func (a *Answer) choice(c Choice) choice {
+	out := choice{Index: c.Index}
+	if c.Finish != "" {
+		out.Finish = &c.Finish
+	}
+	if a.Logprobs && (len(c.Logprobs) > 0 || c.Finish == "") {
+		out.Logprobs = a.logprobs(c)
+	}
+	return out
 }
 
 func (a *Answer) event(c choice) []byte {
@@ -159,7 +181,7 @@ func sentence(s string) string {
 	return string(unicode.ToUpper(first)) + strings.TrimSuffix(s[size:], ".") + "."
 }
 
-// marshal cannot fail: it is given structs of strings and numbers only.
+// marshal cannot fail: it is given structs of strings and finite numbers only.
 func marshal(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -11,41 +11,25 @@ import (
 // unsupported has the fields that would change the answer, so leaving them aside in silence would be
 // a lie. What only informs (user, metadata, store) is ignored.
 type unsupported struct {
-	N              *int            `json:"n"`
-	BestOf         *int            `json:"best_of"`
-	Logprobs       json.RawMessage `json:"logprobs"`
-	TopLogprobs    *int            `json:"top_logprobs"`
-	LogitBias      json.RawMessage `json:"logit_bias"`
-	Tools          json.RawMessage `json:"tools"`
-	ToolChoice     json.RawMessage `json:"tool_choice"`
-	Functions      json.RawMessage `json:"functions"`
-	ResponseFormat json.RawMessage `json:"response_format"`
-	Echo           *bool           `json:"echo"`
-	Suffix         *string         `json:"suffix"`
-	Audio          json.RawMessage `json:"audio"`
-	Modalities     []string        `json:"modalities"`
+	BestOf     *int            `json:"best_of"`
+	Tools      json.RawMessage `json:"tools"`
+	ToolChoice json.RawMessage `json:"tool_choice"`
+	Functions  json.RawMessage `json:"functions"`
+	Echo       *bool           `json:"echo"`
+	Suffix     *string         `json:"suffix"`
+	Audio      json.RawMessage `json:"audio"`
+	Modalities []string        `json:"modalities"`
 }
 
 func (u *unsupported) check() error {
-	if u.N != nil && *u.N != 1 {
-		return refuse("n", "n is %d; the embedded engine gives one answer per request", *u.N)
-	}
 	if u.BestOf != nil && *u.BestOf != 1 {
-		return refuse("best_of", "best_of is %d; the embedded engine gives one answer per request", *u.BestOf)
-	}
-	if u.TopLogprobs != nil && *u.TopLogprobs != 0 {
-		return refuse("top_logprobs", "the embedded engine gives no log probabilities")
+		return refuse("best_of", "best_of is %d; the embedded engine chooses among no answers", *u.BestOf)
 	}
 	if u.Echo != nil && *u.Echo {
 		return refuse("echo", "the embedded engine does not repeat the prompt")
 	}
 	if u.Suffix != nil && *u.Suffix != "" {
 		return refuse("suffix", "the embedded engine does not insert before a suffix")
-	}
-	if format := (struct{ Type string }{}); !isNull(u.ResponseFormat) {
-		if json.Unmarshal(u.ResponseFormat, &format) != nil || format.Type != "text" {
-			return refuse("response_format", "the embedded engine answers with text only")
-		}
 	}
 	for _, m := range u.Modalities {
 		if m != "text" {
@@ -57,8 +41,6 @@ func (u *unsupported) check() error {
 		raw     json.RawMessage
 		without []string // values that ask for nothing
 	}{
-		{"logprobs", u.Logprobs, []string{"false"}},
-		{"logit_bias", u.LogitBias, []string{"{}"}},
 		{"tools", u.Tools, []string{"[]"}},
 		{"tool_choice", u.ToolChoice, []string{`"none"`, `"auto"`}},
 		{"functions", u.Functions, []string{"[]"}},

@@ -41,6 +41,10 @@ type Generation struct {
 	Salt         string // whose cached beginnings may be used
 	Answer       bool   // of a chat: the beginning of an answer follows the messages
 	Continue     bool   // of a chat: the last message, an assistant's, is continued
+	N            int    // answers
+	Grammar      string // in GBNF, which the answer must keep to; empty: none
+	Logprobs     bool
+	TopLogprobs  int // alternatives to each token
 }
 
 // Sampling is how the next token is chosen.
@@ -52,6 +56,13 @@ type Sampling struct {
 	FrequencyPenalty float32
 	PresencePenalty  float32
 	Seed             *uint32 // nil: a random one
+	Bias             []Bias
+}
+
+// A Bias is added to the logit of a token.
+type Bias struct {
+	Token int32
+	Bias  float32
 }
 
 // Bounds of what one request may hold.
@@ -61,6 +72,9 @@ const (
 	MaxMessages    = 4096
 	MaxEmbedInputs = 2048
 	MaxSaltBytes   = 256
+	MaxAnswers     = 16
+	MaxTopLogprobs = 20
+	MaxBias        = 1024
 )
 
 type generationBody struct {
@@ -82,6 +96,11 @@ type generationBody struct {
 	CacheSalt           *string         `json:"cache_salt"`
 	AddPrompt           *bool           `json:"add_generation_prompt"`
 	Continue            *bool           `json:"continue_final_message"`
+	N                   *int            `json:"n"`
+	Logprobs            json.RawMessage `json:"logprobs"`
+	TopLogprobs         *int            `json:"top_logprobs"`
+	LogitBias           json.RawMessage `json:"logit_bias"`
+	ResponseFormat      json.RawMessage `json:"response_format"`
 	unsupported
 }
 
@@ -125,8 +144,10 @@ func ParseGeneration(kind Kind, body []byte) (*Generation, error) {
 	if g.Sampling, err = b.sampling(); err != nil {
 		return nil, err
 	}
-	g.Stop, err = parseStop(b.Stop)
-	return g, err
+	if g.Stop, err = parseStop(b.Stop); err != nil {
+		return nil, err
+	}
+	return g, g.output(&b)
 }
 
 // ending reads how the messages end: vLLM's fields, by its rules.

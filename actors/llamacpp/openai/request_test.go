@@ -32,7 +32,7 @@ func TestChatIsRead(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	chat, err := ParseGeneration(Chat, []byte(`{"messages":[{"role":"user","content":"x"}],"temperature":null,"stop":null}`))
-	if err != nil || chat.MaxTokens != 0 || chat.Sampling != (Sampling{Temperature: 1, TopP: 1}) || chat.Stream {
+	if err != nil || chat.MaxTokens != 0 || !reflect.DeepEqual(chat.Sampling, Sampling{Temperature: 1, TopP: 1}) || chat.N != 1 || !chat.Answer || chat.Grammar != "" || chat.Stream {
 		t.Errorf("chat: %+v, %v", chat, err)
 	}
 	text, err := ParseGeneration(Completion, []byte(`{"prompt":[1,2],"stop":"x"}`))
@@ -58,11 +58,19 @@ func TestRefusals(t *testing.T) {
 		{Chat, `{"messages":[{"role":"robot","content":"x"}]}`, spec.CodeInvalidRequest, "messages.0.role", "robot"},
 		{Chat, `{"messages":[{"role":"user","content":"a\u0000b"}]}`, spec.CodeInvalidRequest, "messages.0.content", "NUL"},
 		{Chat, `{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}`, spec.CodeUnsupported, "messages.0.content", "image_url"},
-		{Chat, `{` + m + `,"n":2}`, spec.CodeUnsupported, "n", "one answer"},
-		{Chat, `{` + m + `,"logprobs":true}`, spec.CodeUnsupported, "logprobs", "logprobs"},
-		{Completion, `{"prompt":"x","logprobs":1}`, spec.CodeUnsupported, "logprobs", "logprobs"},
+		{Chat, `{` + m + `,"n":0}`, spec.CodeInvalidRequest, "n", "between 1 and 16"},
+		{Chat, `{` + m + `,"best_of":2}`, spec.CodeUnsupported, "best_of", "best_of"},
+		{Chat, `{` + m + `,"logprobs":1}`, spec.CodeInvalidRequest, "logprobs", "true or false"},
+		{Chat, `{` + m + `,"logprobs":true,"top_logprobs":21}`, spec.CodeInvalidRequest, "top_logprobs", "between 0 and 20"},
+		{Chat, `{` + m + `,"top_logprobs":2}`, spec.CodeInvalidRequest, "top_logprobs", "needs logprobs"},
+		{Completion, `{"prompt":"x","logprobs":true}`, spec.CodeInvalidRequest, "logprobs", "whole number"},
+		{Completion, `{"prompt":"x","logprobs":99}`, spec.CodeInvalidRequest, "logprobs", "between"},
+		{Chat, `{` + m + `,"logit_bias":{"x":1}}`, spec.CodeInvalidRequest, "logit_bias", "token's number"},
+		{Chat, `{` + m + `,"logit_bias":{"7":101}}`, spec.CodeInvalidRequest, "logit_bias", "between -100 and 100"},
 		{Chat, `{` + m + `,"tools":[{"type":"function"}]}`, spec.CodeUnsupported, "tools", "tools"},
-		{Chat, `{` + m + `,"response_format":{"type":"json_object"}}`, spec.CodeUnsupported, "response_format", "text"},
+		{Chat, `{` + m + `,"response_format":{"type":"xml"}}`, spec.CodeUnsupported, "response_format", "json_schema"},
+		{Chat, `{` + m + `,"response_format":{"type":"json_schema"}}`, spec.CodeInvalidRequest, "response_format", "missing"},
+		{Chat, `{` + m + `,"response_format":{"type":"json_schema","json_schema":{"schema":{"not":{}}}}}`, spec.CodeUnsupported, "response_format", "\"not\""},
 		{Chat, `{` + m + `,"temperature":3}`, spec.CodeInvalidRequest, "temperature", "between 0 and 2"},
 		{Chat, `{` + m + `,"temperature":"hot"}`, spec.CodeInvalidRequest, "temperature", "string"},
 		{Chat, `{` + m + `,"max_tokens":0}`, spec.CodeInvalidRequest, "max_tokens", "at least 1"},
@@ -126,6 +134,7 @@ func TestErrorShape(t *testing.T) {
 func FuzzGeneration(f *testing.F) {
 	f.Add(true, []byte(`{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]}],"stop":["a"],"seed":1,"top_k":3}`))
 	f.Add(false, []byte(`{"prompt":[1,2,3],"stop":"\n","stream":true,"stream_options":{"include_usage":true}}`))
+	f.Add(true, []byte(`{"messages":[{"role":"user"},{"role":"assistant","content":"x"}],"continue_final_message":true,"cache_salt":"s","n":2,"logprobs":true,"top_logprobs":3,"logit_bias":{"5":-1},"response_format":{"type":"json_schema","json_schema":{"schema":{"type":"object"}}}}`))
 	f.Add(true, []byte(`{"messages":null,"logit_bias":{},"response_format":{"type":"text"}}`))
 	f.Fuzz(func(t *testing.T, chat bool, body []byte) {
 		kind := Completion
@@ -147,7 +156,7 @@ func FuzzGeneration(f *testing.F) {
 				t.Errorf("token %d got through", token)
 			}
 		}
-		if chat && len(g.Messages) == 0 || g.MaxTokens < 0 || len(g.Stop) > MaxStops || strings.ContainsRune(g.Prompt, 0) {
+		if chat && len(g.Messages) == 0 || g.MaxTokens < 0 || len(g.Stop) > MaxStops || g.N < 1 || g.N > MaxAnswers || len(g.Salt) > MaxSaltBytes || strings.ContainsRune(g.Prompt, 0) {
 			t.Errorf("%s gave %+v", body, g)
 		}
 	})

@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/lotabots/lotabots/actors/device"
+)
+
+// A python is what the drivers of vLLM and SGLang have in common.
+type python struct {
+	spec    Spec
+	options options
+	path    string // of the program
+	model   string // file or directory
+	version version
+	told    atomic.Pointer[string] // version by the running program's own account
+}
+
+// batchSlots is what engines that batch many requests serve at a time, where the deployment does not say.
+const batchSlots = 32
+
+func newPython(s Spec, o options, c Config, path, name string) (*python, error) {
+	model, err := c.weights(s, o)
+	if s.Slots == 0 {
+		s.Slots = batchSlots
+	}
+	return &python{spec: s, options: o, path: path, model: model, version: packageVersion(path, name)}, err
+}
+
+// name is what the engine calls the model.
+func (p *python) name() string {
+	if p.spec.ModelName != "" {
+		return p.spec.ModelName
+	}
+	return "model"
+}
+
+// share is the part of a GPU's memory that was reserved, as a fraction; empty: none was.
+func (p *python) share() string {
+	d := p.spec.Device
+	if d.Kind != device.KindNVIDIA || d.MemoryTotal == 0 || p.spec.MemoryBytes == 0 {
+		return ""
+	}
+	part := float64(p.spec.MemoryBytes) / float64(d.MemoryTotal)
+	return strconv.FormatFloat(min(0.98, max(0.02, part)), 'f', 3, 64)
+}
+
+// cache is where the program keeps what it compiles, beside the rooms.
+func (*python) cache(r *room, preset string) string {
+	return filepath.Join(filepath.Dir(r.dir), preset+".cache")
+}
+
+// environment keeps the program from the network and from the home of whoever runs the node.
+func (p *python) environment(r *room, preset string) ([]string, error) {
+	cache := p.cache(r, preset)
+	if err := os.MkdirAll(cache, 0o700); err != nil {
+		return nil, err
+	}
+	return append(visible(p.spec.gpus()...),
+		"HOME="+cache, "XDG_CACHE_HOME="+cache, "TRITON_CACHE_DIR="+filepath.Join(cache, "triton"), "TORCHINDUCTOR_CACHE_DIR="+filepath.Join(cache, "inductor"),
+		"HF_HUB_OFFLINE=1", "TRANSFORMERS_OFFLINE=1", "HF_HUB_DISABLE_TELEMETRY=1", "DO_NOT_TRACK=1", "PYTHONUNBUFFERED=1"), nil
+}
+
+// up is well once the model is loaded: both programs listen only then, or answer 503.
+func (*python) up(ctx context.Context, w *web) error {
+	_, err := w.ask(ctx, http.MethodGet, "/health", nil)
+	return err
+}
+
+// settle takes the context that the program has chosen.
+func (p *python) settle(ctx context.Context, w *web, _ *room) (facts, error) {
+	var models struct {
+		Data []struct {
+			MaxModelLen uint32 `json:"max_model_len"`
+		} `json:"data"`
+	}
+	if err := w.call(ctx, http.MethodGet, "/v1/models", nil, &models); err != nil {
+		return facts{}, fmt.Errorf("it does not tell its model: %w", err)
+	}
+	f := facts{slots: p.spec.Slots, context: p.spec.Context}
+	if len(models.Data) > 0 && models.Data[0].MaxModelLen > 0 {
+		f.context = models.Data[0].MaxModelLen
+	}
+	return f, nil
+}
+
+// askVersion keeps the version that the program tells at one of the paths; it serves without one as well.
+func (p *python) askVersion(ctx context.Context, w *web, paths ...string) {
+	for _, path := range paths {
+		var answer struct {
+			Version string `json:"version"`
+		}
+		if w.call(ctx, http.MethodGet, path, nil, &answer) == nil && answer.Version != "" {
+			p.told.Store(&answer.Version)
+			return
+		}
+	}
+}
+
+// body has the model's name as the program knows it; a deployment's own name is that already.
+func (p *python) body(body []byte) ([]byte, error) {
+	if p.spec.ModelName != "" {
+		return body, nil
+	}
+	return withModel(body, p.name())
+}
