@@ -108,7 +108,7 @@ func (n *Node) takeOver(r config.Reloadable) {
 	n.live.level.Set(r.LogLevel)
 	n.live.share.set(r.Sample)
 	if g := n.routing.Load(); g != nil {
-		g.SetPatience(gateway.Patience{Queue: r.QueueTimeout, FirstByte: r.FirstToken, Between: r.NextToken})
+		g.SetPatience(gateway.Patience{Queue: r.QueueTimeout, Load: r.LoadTimeout, FirstByte: r.FirstToken, Between: r.NextToken})
 	}
 	if a := n.workers.Load(); a != nil {
 		a.AllowExternal(r.ExternalURL)

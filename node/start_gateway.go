@@ -34,7 +34,7 @@ func (n *Node) startGateway(context.Context) error {
 		Proxies: proxies(n.config.API.Proxies), PublicURL: n.config.API.PublicURL,
 		Registerer: n.metrics, Gatherer: n.metrics, Log: n.log,
 		MaxBody: n.config.API.MaxBody, FirstByte: n.config.API.FirstToken, Between: n.config.API.NextToken,
-		Balance: balance.Config{QueueTimeout: n.config.API.QueueTimeout},
+		Balance: balance.Config{QueueTimeout: n.config.API.QueueTimeout, LoadTimeout: n.config.API.LoadTimeout},
 	}
 	var err error
 	if n.gateway, err = gateway.New(c); err != nil {

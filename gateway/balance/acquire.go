@@ -54,7 +54,7 @@ func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 	t.mu.waiting++
 	t.serveLocked(p) // those before it may wait for what it can do without
 	t.mu.Unlock()
-	return t.await(ctx, w, wait)
+	return t.await(ctx, w, standing)
 }
 
 // waitFor is how long it is worth waiting.
@@ -62,6 +62,8 @@ func (t *Table) waitFor(s Standing, q *Query) time.Duration {
 	switch {
 	case s == Full:
 		return time.Duration(t.queue.Load())
+	case s == Warming:
+		return time.Duration(t.load.Load())
 	case s == Exhausted:
 		return 0
 	case s == NotReady || q.Expected:
@@ -71,9 +73,12 @@ func (t *Table) waitFor(s Standing, q *Query) time.Duration {
 	}
 }
 
-func (t *Table) await(ctx context.Context, w *waiter, wait time.Duration) (Grant, error) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
+// await waits for w's grant as long as that is worth it: how long that is, is
+// reckoned anew from when the standing last changed.
+func (t *Table) await(ctx context.Context, w *waiter, s Standing) (Grant, error) {
+	since := time.Now()
+	look := time.NewTimer(min(t.waitFor(s, w.q), t.cfg.ReadyTimeout))
+	defer look.Stop()
 	for {
 		select {
 		case <-w.ch:
@@ -85,17 +90,37 @@ func (t *Table) await(ctx context.Context, w *waiter, wait time.Duration) (Grant
 				return Grant{}, context.Cause(ctx)
 			}
 			return w.grant, nil // it was granted in between; the caller gives it back
-		case <-timer.C:
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			p := t.mu.pools[w.q.Deployment]
-			if !t.leaveLocked(w) {
+		case <-look.C:
+			again, err := t.look(w, &s, &since)
+			if err != nil {
+				return Grant{}, err
+			}
+			if again == 0 {
 				return w.grant, nil
 			}
-			_, standing := servable(p.list, w.q)
-			return Grant{}, t.refusalLocked(p, w.q, standing)
+			look.Reset(again)
 		}
 	}
+}
+
+// look tells how long w is to wait until the next look; 0: it has its grant. The
+// error says that waiting is not worth it any more.
+func (t *Table) look(w *waiter, s *Standing, since *time.Time) (time.Duration, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.mu.pools[w.q.Deployment]
+	if p == nil || !slices.Contains(p.waiters, w) {
+		return 0, nil
+	}
+	_, now := servable(p.list, w.q)
+	if now != *s {
+		*s, *since = now, time.Now()
+	}
+	if left := t.waitFor(now, w.q) - time.Since(*since); left > 0 {
+		return min(left, t.cfg.ReadyTimeout), nil
+	}
+	t.leaveLocked(w)
+	return 0, t.refusalLocked(p, w.q, now)
 }
 
 // leaveLocked takes w out of the queue; false: it has its grant already.
@@ -117,6 +142,11 @@ func (t *Table) leaveLocked(w *waiter) bool {
 func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 	now := t.cfg.Now()
 	in, standing := Pick(p.list, q, now, t.stale(), random)
+	if standing == Warming {
+		if in = rouse(p.list, q, now); in != nil {
+			in.waking, standing = now, Picked
+		}
+	}
 	if standing != Picked {
 		return Grant{}, standing
 	}
@@ -130,6 +160,10 @@ func (t *Table) refusalLocked(p *pool, q *Query, s Standing) error {
 	if s == Full {
 		return &Refusal{RetryAfter: p.retryAfter(), Err: spec.Errorf(spec.CodeBusy,
 			"Every instance of %q is full and %d requests wait.", q.Deployment, len(p.waiters))}
+	}
+	if s == Warming {
+		return &Refusal{RetryAfter: p.loadedIn(), Err: spec.Errorf(spec.CodeNotReady,
+			"The model of %q is being loaded and was not ready in time.", q.Deployment)}
 	}
 	if s == Exhausted {
 		return &Refusal{RetryAfter: time.Second, Err: spec.Errorf(spec.CodeUpstream,
@@ -147,6 +181,17 @@ func (p *pool) retryAfter() time.Duration {
 	}
 	s := math.Ceil(float64(len(p.waiters)+1) * max(p.hold, 0.5) / float64(max(slots, 1)))
 	return time.Duration(min(max(s, 1), 60)) * time.Second
+}
+
+// loadedIn reckons when a load will have ended.
+func (p *pool) loadedIn() time.Duration {
+	soonest := 0.0
+	for _, in := range p.list {
+		if s := in.loadSeconds; s > 0 && (soonest == 0 || s < soonest) {
+			soonest = s
+		}
+	}
+	return time.Duration(min(max(math.Ceil(soonest), 5), 60)) * time.Second
 }
 
 // MinRetry is the least that a client is told to wait.

@@ -149,7 +149,7 @@ func TestQueueIsBounded(t *testing.T) {
 }
 
 func TestWaitForWhat(t *testing.T) {
-	const ready, queue = 2 * time.Second, 5 * time.Second
+	const ready, queue, load = 2 * time.Second, 5 * time.Second, time.Minute
 	loads := func(d *wire.DeviceLoad) { d.Instances[0].State = loading }
 	for _, c := range []struct {
 		name string
@@ -160,13 +160,17 @@ func TestWaitForWhat(t *testing.T) {
 	}{
 		{"nobody", func(*field) {}, ask(), spec.CodeNotReady, 0},
 		{"nobody, but the state places one", func(*field) {}, ask(func(q *Query) { q.Expected = true }), spec.CodeNotReady, ready},
-		{"one loads", func(f *field) { f.tell("a", "north", 1, 0, loads) }, ask(), spec.CodeNotReady, ready},
+		{"one loads", func(f *field) { f.tell("a", "north", 1, 0, loads) }, ask(), spec.CodeNotReady, load},
+		{"one that loads fails", func(f *field) {
+			f.tell("a", "north", 1, 0, loads)
+			time.AfterFunc(10*time.Second, func() { f.tell("a", "north", 1, 0, func(d *wire.DeviceLoad) { d.Instances[0].State = failed }) })
+		}, ask(), spec.CodeNotReady, 10 * time.Second},
 		{"full", func(f *field) { f.tell("a", "north", 1, 1) }, ask(), spec.CodeBusy, queue},
 		{"all tried", func(f *field) { f.tell("a", "north", 1, 0) }, ask(func(q *Query) { q.Exclude = []spec.InstanceID{"i-a"} }), spec.CodeUpstream, 0},
 		{"elsewhere alone", func(f *field) { f.tell("a", "north", 1, 0) }, ask(func(q *Query) { q.Regions = []string{"south"} }), spec.CodeNotReady, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			f := newField(Config{ReadyTimeout: ready, QueueTimeout: queue, DigestInterval: time.Minute})
+			f := newField(Config{ReadyTimeout: ready, QueueTimeout: queue, LoadTimeout: load, DigestInterval: time.Minute})
 			c.set(f)
 			began := time.Now()
 			_, err := f.Acquire(t.Context(), c.q)

@@ -49,7 +49,12 @@ func (g *Grant) Rejected(r *spec.Rejection) {
 	if r.Load != nil && g.in.learnAnswer(*r.Load, t.cfg.Now()) {
 		g.in.since++ // that load is without this request, which backLocked takes off
 	}
-	if r.Reason != spec.RejectBusy {
+	switch r.Reason {
+	case spec.RejectBusy:
+	case spec.RejectLoading: // because of this request; it counts as loading until its digest says so
+		g.in.waking = t.cfg.Now()
+		return
+	default:
 		g.in.shunned = true
 		return
 	}

@@ -24,6 +24,9 @@ type Instance struct {
 	PrefillTPS float64
 	DecodeTPS  float64
 
+	loadSeconds float64   // that its load takes; 0: not known
+	waking      time.Time // when a request of this gateway's last asked it to load
+
 	own      int // requests of this gateway that are under way on it
 	since    int // its requests begun less those ended since it was last heard of
 	pending  int // their prompt tokens
@@ -68,7 +71,8 @@ type Standing uint8
 const (
 	Picked    Standing = iota
 	Full               // somebody is ready, nobody has room
-	NotReady           // somebody is there or loading, nobody is ready
+	Warming            // nobody is ready; somebody is being loaded, or is when asked
+	NotReady           // somebody is there, nobody is ready
 	Absent             // nobody is there
 	Exhausted          // whoever is ready has been tried
 )
@@ -128,8 +132,8 @@ func servable(list []*Instance, q *Query) (version uint64, s Standing) {
 		case excluded(in, q):
 			tried = tried || in.ready(q)
 		case !in.ready(q):
-			if s == Absent && in.coming(q) {
-				s = NotReady
+			if s == NotReady || s == Absent {
+				s = in.hope(q, s)
 			}
 		case in.Version == q.Version:
 			return q.Version, Full
@@ -158,6 +162,17 @@ func (in *Instance) place(q *Query) int {
 		rank += 2
 	}
 	return rank
+}
+
+// hope is how far an instance that is not ready betters s.
+func (in *Instance) hope(q *Query, s Standing) Standing {
+	switch {
+	case in.warming(q):
+		return Warming
+	case in.coming(q):
+		return NotReady
+	}
+	return s
 }
 
 // coming tells whether the instance may yet become ready.

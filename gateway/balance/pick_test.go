@@ -69,7 +69,7 @@ func TestPick(t *testing.T) {
 		{"full", []*Instance{inst("a", running(2)), inst("b", func(in *Instance) { in.Queued = 3 })}, q(), "", Full},
 		{"not heard of", []*Instance{inst("a", heardAgo(stale+1))}, q(), "", Full},
 		{"heard of just in time", []*Instance{inst("a", heardAgo(stale))}, q(), "a", Picked},
-		{"loading", []*Instance{inst("a", func(in *Instance) { in.State = loading })}, q(), "", NotReady},
+		{"loading", []*Instance{inst("a", func(in *Instance) { in.State = loading })}, q(), "", Warming},
 		{"failed", []*Instance{inst("a", func(in *Instance) { in.State = failed })}, q(), "", Absent},
 		{"device drains", []*Instance{inst("a", func(in *Instance) { in.draining = true })}, q(), "", NotReady},
 		{"node drains", []*Instance{inst("a", func(in *Instance) { in.node.Draining = true })}, q(), "", NotReady},

@@ -15,6 +15,7 @@ type Config struct {
 	DigestInterval time.Duration // of the heartbeat; 0: 1 s. After three without one an instance counts as full.
 	QueueTimeout   time.Duration // how long a request waits for room; 0: 10 s
 	ReadyTimeout   time.Duration // how long it waits for a first instance; 0: 5 s
+	LoadTimeout    time.Duration // how long it waits for one that is being loaded; 0: 5 min
 	QueueLength    int           // waiting requests per deployment; 0: 256
 	Now            func() time.Time
 }
@@ -23,7 +24,8 @@ type Config struct {
 // any time from anywhere; none blocks but Acquire.
 type Table struct {
 	cfg   Config
-	queue atomic.Int64 // Config.QueueTimeout, which may change
+	queue atomic.Int64 // Config.QueueTimeout and Config.LoadTimeout, which may change
+	load  atomic.Int64
 	mu    struct {
 		sync.Mutex
 		members   map[spec.NodeID]*member
@@ -55,6 +57,9 @@ func NewTable(cfg Config) *Table {
 	if cfg.ReadyTimeout == 0 {
 		cfg.ReadyTimeout = 5 * time.Second
 	}
+	if cfg.LoadTimeout == 0 {
+		cfg.LoadTimeout = 5 * time.Minute
+	}
 	if cfg.QueueLength == 0 {
 		cfg.QueueLength = 256
 	}
@@ -63,6 +68,7 @@ func NewTable(cfg Config) *Table {
 	}
 	t := &Table{cfg: cfg}
 	t.queue.Store(int64(cfg.QueueTimeout))
+	t.load.Store(int64(cfg.LoadTimeout))
 	t.mu.members = make(map[spec.NodeID]*member)
 	t.mu.instances = make(map[spec.InstanceID]*Instance)
 	t.mu.pools = make(map[string]*pool)
@@ -72,6 +78,12 @@ func NewTable(cfg Config) *Table {
 
 // SetQueueTimeout changes how long requests that come from now on wait for room.
 func (t *Table) SetQueueTimeout(d time.Duration) { t.queue.Store(int64(d)) }
+
+// SetLoadTimeout changes how long requests wait for an instance that is being loaded.
+func (t *Table) SetLoadTimeout(d time.Duration) { t.load.Store(int64(d)) }
+
+// LoadTimeout is how long that is now.
+func (t *Table) LoadTimeout() time.Duration { return time.Duration(t.load.Load()) }
 
 func (t *Table) stale() time.Duration { return 3 * t.cfg.DigestInterval }
 
@@ -158,6 +170,7 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 			KVUse: float64(il.GetKvUse()), BacklogSeconds: float64(il.GetBacklogSeconds()),
 			PrefillTPS: float64(il.GetPrefillTps()), DecodeTPS: float64(il.GetDecodeTps()), Seq: dev.GetSeq(),
 		}, now)
+		in.loadSeconds = float64(il.GetLoadSeconds())
 		in.shunned = false
 	}
 	for iid, in := range t.mu.instances {

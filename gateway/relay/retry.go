@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/balance"
@@ -71,6 +72,9 @@ func (x *Exchange) judge(err error) error {
 }
 
 func (x *Exchange) refused(r *spec.Rejection) error {
+	if r.Reason == spec.RejectLoading { // nobody's refusal: the place waits for it
+		return x.loading(r)
+	}
 	x.refusals++
 	x.r.metrics.retries.WithLabelValues(r.Reason).Inc()
 	switch r.Reason {
@@ -88,6 +92,19 @@ func (x *Exchange) refused(r *spec.Rejection) error {
 			Err: spec.Errorf(spec.CodeBusy, "%d instances in turn refused the request, the last one as %s.", x.refusals, r.Reason)}
 	}
 	return nil
+}
+
+// loading has the request wait for the instance that is being loaded for it. Where
+// that is unloaded each time before the request comes, it ends like any other wait.
+func (x *Exchange) loading(r *spec.Rejection) error {
+	x.r.metrics.retries.WithLabelValues(r.Reason).Inc()
+	x.grant.Rejected(r)
+	x.drop()
+	if time.Since(x.began) < x.r.cfg.Table.LoadTimeout() {
+		return nil
+	}
+	return &balance.Refusal{RetryAfter: max(r.RetryAfter, balance.MinRetry),
+		Err: spec.Errorf(spec.CodeNotReady, "The model of %q is being loaded and was not ready in time.", x.Call.Deployment)}
 }
 
 // explain turns an internal error into what the client is told.

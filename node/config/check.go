@@ -176,7 +176,7 @@ func checkNumbers(c Config, bad func(key, reason string)) {
 		key   string
 		value time.Duration
 	}{
-		{"cluster.rejoin", c.Cluster.Rejoin}, {"api.queue-timeout", c.API.QueueTimeout}, {"api.first-token-timeout", c.API.FirstToken},
+		{"cluster.rejoin", c.Cluster.Rejoin}, {"api.queue-timeout", c.API.QueueTimeout}, {"api.load-timeout", c.API.LoadTimeout}, {"api.first-token-timeout", c.API.FirstToken},
 		{"api.next-token-timeout", c.API.NextToken}, {"api.shutdown-timeout", c.API.ShutdownIn},
 		{"placement.dead-grace", c.Placement.DeadGrace}, {"placement.drain-grace", c.Placement.DrainGrace},
 	} {

@@ -42,6 +42,7 @@ type API struct {
 	Proxies      []string      `koanf:"trusted-proxies" help:"address ranges of proxies whose X-Forwarded-For tells the client's address; empty: none" example:"[10.0.0.0/24]"`
 	MaxBody      int           `koanf:"max-body" help:"largest request body, bytes" example:"33554432"`
 	QueueTimeout time.Duration `koanf:"queue-timeout" reload:"yes" help:"how long a request may wait for a free slot" example:"10s"`
+	LoadTimeout  time.Duration `koanf:"load-timeout" reload:"yes" help:"how long a request may wait for a model that is being loaded" example:"5m"`
 	FirstToken   time.Duration `koanf:"first-token-timeout" reload:"yes" help:"how long an engine may take to its first byte" example:"60s"`
 	NextToken    time.Duration `koanf:"next-token-timeout" reload:"yes" help:"how long a stream may stand still before it counts as broken" example:"30s"`
 	ShutdownIn   time.Duration `koanf:"shutdown-timeout" reload:"yes" help:"how long running requests may take to finish at SIGTERM" example:"30s"`
@@ -104,7 +105,7 @@ func Default() Config {
 	return Config{
 		Node:      Node{Region: "local", Zone: "a", Roles: []string{"voter", "worker", "gateway"}, Data: "data"},
 		Cluster:   Cluster{Listen: "127.0.0.1:7946", Rejoin: 15 * time.Second},
-		API:       API{Listen: "127.0.0.1:8080", MaxBody: 32 << 20, QueueTimeout: 10 * time.Second, FirstToken: 60 * time.Second, NextToken: 30 * time.Second, ShutdownIn: 30 * time.Second},
+		API:       API{Listen: "127.0.0.1:8080", MaxBody: 32 << 20, QueueTimeout: 10 * time.Second, LoadTimeout: 5 * time.Minute, FirstToken: 60 * time.Second, NextToken: 30 * time.Second, ShutdownIn: 30 * time.Second},
 		Devices:   Devices{Kind: "auto"},
 		Placement: Placement{DeadGrace: 30 * time.Second, DrainGrace: 10 * time.Minute},
 		Backup:    Backup{Every: 24 * time.Hour, Keep: 14},

@@ -13,6 +13,7 @@ import (
 type Reloadable struct {
 	LogLevel     slog.Level
 	QueueTimeout time.Duration
+	LoadTimeout  time.Duration
 	FirstToken   time.Duration
 	NextToken    time.Duration
 	ShutdownIn   time.Duration
@@ -26,7 +27,7 @@ type Reloadable struct {
 // Reloadable picks the part of a checked configuration that may change.
 func (c Config) Reloadable() Reloadable {
 	r := Reloadable{
-		QueueTimeout: c.API.QueueTimeout, FirstToken: c.API.FirstToken, NextToken: c.API.NextToken, ShutdownIn: c.API.ShutdownIn,
+		QueueTimeout: c.API.QueueTimeout, LoadTimeout: c.API.LoadTimeout, FirstToken: c.API.FirstToken, NextToken: c.API.NextToken, ShutdownIn: c.API.ShutdownIn,
 		DeadGrace: c.Placement.DeadGrace, DrainGrace: c.Placement.DrainGrace,
 		ExternalURL: slices.Clone(c.Engines.ExternalURL), Sample: c.Telemetry.Sample, ChaosAllow: c.Chaos.Allow,
 	}
