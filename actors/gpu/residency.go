@@ -180,9 +180,9 @@ func (t *table) waiting(now time.Time) (queue []*inst) {
 // them run out of requests where that is due.
 func (t *table) makeRoom(first *inst, missing uint64, now time.Time) (stop []evicted) {
 	always := !first.load.GetOnDemand()
-	victims, refusal := memory.Evict(t.candidates(now, false, always), missing, now, memory.DefaultPolicy)
+	victims, refusal := t.evict(t.candidates(now, false, always), missing, now, memory.DefaultPolicy)
 	if refusal != nil && (always || now.Sub(first.wanted) >= patience) {
-		victims, refusal = memory.Evict(t.candidates(now, true, always), missing, now, memory.DefaultPolicy)
+		victims, refusal = t.evict(t.candidates(now, true, always), missing, now, memory.DefaultPolicy)
 	}
 	if refusal != nil {
 		first.reason = clip(refusal.Error(), maxReason)

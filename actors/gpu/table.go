@@ -6,6 +6,7 @@ import (
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/instance"
+	"github.com/lotabots/lotabots/actors/memory"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -22,7 +23,11 @@ type table struct {
 	leases    map[Lease]*lease
 	seen      epochs
 	gone      map[spec.InstanceID]*farewell
+	evict     evict // memory.Evict, but where a test compares it with others
 }
+
+// An evict chooses who goes so that so many bytes come back.
+type evict func(candidates []memory.Candidate, need uint64, now time.Time, p memory.Policy) ([]memory.Candidate, *memory.Refusal)
 
 // An inst is one instance that the device holds.
 type inst struct {
@@ -66,7 +71,7 @@ const farewells = 4
 
 func newTable(d device.Device) *table {
 	return &table{device: d, instances: map[spec.InstanceID]*inst{}, leases: map[Lease]*lease{},
-		seen: newEpochs(maxEpochs), gone: map[spec.InstanceID]*farewell{}}
+		seen: newEpochs(maxEpochs), gone: map[spec.InstanceID]*farewell{}, evict: memory.Evict}
 }
 
 // change takes in what an instance's actor tells. It returns the instance if its

@@ -3,7 +3,8 @@
 // (Demand) and what it costs to load it again.
 //
 // The actor of a device (package gpu) calls it with what its table holds and does
-// what it says; node/bench/eviction measures the choice against others. It has no
+// what it says; a simulation there measures the choice
+// against others (make bench-eviction). It has no
 // goroutine and reads no clock.
 //
 // It imports cluster/spec and nothing else of the project.

@@ -64,14 +64,14 @@ func TestEvictRefusesWithReasons(t *testing.T) {
 	pinned := with(idle("pinned", 8), func(c *Candidate) { c.Pinned = true })
 	leased := with(idle("leased", 4), func(c *Candidate) { c.Leases = 1 })
 	starting := with(idle("starting", 2), func(c *Candidate) { c.Ready = time.Time{} })
-	young := with(idle("young", 2), func(c *Candidate) { c.Ready = t0.Add(-10 * time.Second) })
+	young := with(idle("young", 2), func(c *Candidate) { c.Ready = t0.Add(-4 * time.Second) })
 	all := []Candidate{pinned, leased, starting, young, idle("free", 1)}
 	for name, c := range map[string]struct {
 		gib   uint64
 		later bool
 		at    time.Time
 	}{
-		"fits when the youngest has served": {3, true, t0.Add(20 * time.Second)},
+		"fits when the youngest has served": {3, true, t0.Add(6 * time.Second)},
 		"fits when requests end":            {9, true, time.Time{}},
 		"never fits":                        {10, false, time.Time{}},
 	} {
