@@ -1,10 +1,13 @@
 package llamacpp
 
 import (
+	"context"
 	"log/slog"
-	"runtime"
+	"os"
 	"strconv"
+	"strings"
 
+	"github.com/lotabots/lotabots/actors/llamacpp/tuning"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -15,10 +18,15 @@ type Config struct {
 	Name       string // default model name in answers; empty: the file's name
 	Context    int    // tokens per request; 0: the model's, at most defaultContext
 	Slots      int    // requests at a time; 0: defaultSlots
-	Threads    int    // 0: by the model's size and the cores
+	Threads    int    // 0: as measured, or by the model's size and the cores
+	Variant    string // of the libraries for the CPU; empty: as measured, or llama.cpp's choice
 	Device     string // "cpu", or the number of a GPU
 	Embeddings string // "auto" and "on": on demand, "off"
 	Log        *slog.Logger
+	// Measure finds out which variant and how many threads are fastest, where that is not known; nil: nobody does.
+	Measure tuning.Measurer
+
+	batchThreads int // 0: Threads
 }
 
 const (
@@ -44,6 +52,9 @@ func (c *Config) check() error {
 	if c.Device == "" {
 		c.Device = "cpu"
 	}
+	if strings.ContainsAny(c.Variant, "/\\\x00") {
+		return bad("variant", "variant is %q; it must be what stands between libggml-cpu- and .so", c.Variant)
+	}
 	if n, err := strconv.Atoi(c.Device); c.Device != "cpu" && (err != nil || n < 0) {
 		return bad("device", "device is %q; it must be cpu or the number of a GPU", c.Device)
 	}
@@ -57,17 +68,42 @@ func (c *Config) check() error {
 	return nil
 }
 
-// threads never exceeds the cores: llama.cpp's threads spin at barriers, so one too many costs a
-// hundredfold. A tiny model is done before a second thread has woken up.
-func threads(wanted int, modelBytes uint64) int32 {
-	cores := runtime.NumCPU()
+// tune fills in what was left to a measurement. A GPU leaves the processor little to do.
+func (c *Config) tune(ctx context.Context) {
+	if c.Measure == nil || c.Device != "cpu" || c.Variant != "" && c.Threads > 0 {
+		return
+	}
+	info, err := os.Stat(c.Model)
+	if err != nil {
+		return // Open says it better
+	}
+	choice, ok := tuning.For(ctx, c.Libraries, info.Size(), c.Measure, c.Log)
+	if !ok {
+		return
+	}
+	if c.Variant == "" {
+		c.Variant = choice.Variant
+	}
+	if c.Threads == 0 {
+		c.Threads, c.batchThreads = choice.Threads, choice.BatchThreads
+	}
+}
+
+// threads never exceed the cores: llama.cpp's threads spin at barriers, so one too many costs a
+// hundredfold. Unmeasured, a tiny model is done before a second thread has woken up.
+func (c *Config) threads(modelBytes uint64) (one, batch int32) {
+	cores, wanted := tuning.Cores(), c.Threads
 	if wanted == 0 {
 		wanted = cores
 		if modelBytes < tinyModel {
 			wanted = 1
 		}
 	}
-	return int32(min(wanted, cores))
+	more := wanted
+	if c.batchThreads > 0 {
+		more = c.batchThreads
+	}
+	return int32(min(wanted, cores)), int32(min(more, cores))
 }
 
 func bad(param, format string, args ...any) error {

@@ -33,6 +33,11 @@
 //
 // GET /load answers with a Load: exact counts as of the last step.
 //
+// # Threads
+//
+// Which of the libraries' variants for the CPU and how many threads is measured at a first start, about 4 s,
+// and kept (package tuning). What a machine at work measured is measured again by a start that finds it calm.
+//
 // # Seeds
 //
 // The same request with the same seed gives the same text from the same build, threads and device while it
@@ -50,9 +55,8 @@
 // are the model's own, before temperature, bias and grammar; tokens of a stop string have none.
 //
 // Not there yet: tools (llama.cpp's C interface has none: they are text and templates there), best_of, echo,
-// suffix, reranking, moving a sequence elsewhere. Fields that ask for these are refused by name. llama.cpp
-// picks its CPU variant by CPU flags; no measurement corrects it. GPUs are placed on by --device N, which
-// nobody has tried.
+// suffix, reranking, moving a sequence elsewhere. Fields that ask for these are refused by name. GPUs are
+// placed on by --device N, which nobody has tried.
 //
 // node/cmd/lotabots-engine calls it, and nothing else may: it links libffi, which the node's binary
 // must run without. It imports cluster/spec, its own subpackages and yzma's binding.

@@ -18,7 +18,8 @@ type Engine struct {
 	format  string // of chats
 	context int    // tokens of one request
 	gen     *generator
-	threads int32
+	// threads for one token at a time, and for more
+	threads, batchThreads int32
 
 	quit   context.Context
 	cancel context.CancelFunc
@@ -32,7 +33,7 @@ func Open(c Config) (*Engine, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if err := loadLibraries(c.Libraries); err != nil {
+	if err := loadLibraries(c.Libraries, c.Variant); err != nil {
 		return nil, err
 	}
 	m, err := openModel(c.Model, c.Device)
@@ -42,7 +43,8 @@ func Open(c Config) (*Engine, error) {
 	if c.Name != "" {
 		m.name = c.Name
 	}
-	e := &Engine{config: c, model: m, format: m.chatFormat(), threads: threads(c.Threads, m.bytes)}
+	e := &Engine{config: c, model: m, format: m.chatFormat()}
+	e.threads, e.batchThreads = c.threads(m.bytes)
 	e.context = c.Context
 	if e.context == 0 {
 		e.context = min(m.trained, defaultContext)
@@ -57,7 +59,7 @@ func Open(c Config) (*Engine, error) {
 		return nil, spec.Errorf(spec.CodeEngineStart, "the model is an encoder with a decoder, which this engine does not serve")
 	}
 	if m.decoder {
-		if e.gen, err = newGenerator(e.quit, m, e.context, c.Slots, e.threads, c.Log); err != nil {
+		if e.gen, err = newGenerator(e.quit, m, e.context, c.Slots, e.threads, e.batchThreads, c.Log); err != nil {
 			e.free()
 			return nil, err
 		}
@@ -69,7 +71,7 @@ func Open(c Config) (*Engine, error) {
 			return nil, err
 		}
 	}
-	c.Log.Info("model loaded", "model", m.name, "context", e.context, "slots", c.Slots, "threads", e.threads, "device", c.Device, "chat", e.format != "", "bytes", m.bytes)
+	c.Log.Info("model loaded", "model", m.name, "context", e.context, "slots", c.Slots, "threads", e.threads, "batch_threads", e.batchThreads, "variant", c.Variant, "device", c.Device, "chat", e.format != "", "bytes", m.bytes)
 	return e, nil
 }
 
@@ -86,7 +88,7 @@ func (e *Engine) embedder() (*embedder, error) {
 	if e.quit.Err() != nil {
 		return nil, spec.Errorf(spec.CodeDraining, "the engine is stopping")
 	}
-	emb, err := newEmbedder(e.quit, e.model, e.context, e.threads, e.config.Log)
+	emb, err := newEmbedder(e.quit, e.model, e.context, e.batchThreads, e.config.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -40,12 +40,12 @@ type generator struct {
 	log      *slog.Logger
 }
 
-func newGenerator(quit context.Context, m *model, contextSize, slots int, threads int32, log *slog.Logger) (*generator, error) {
+func newGenerator(quit context.Context, m *model, contextSize, slots int, threads, batchThreads int32, log *slog.Logger) (*generator, error) {
 	capacity := max(min(maxBatch, contextSize), slots)
 	p := m.contextParams()
 	p.NCtx, p.NSeqMax = uint32(contextSize*slots), uint32(slots)
 	p.NBatch, p.NUbatch = uint32(capacity), uint32(min(capacity, 512))
-	p.NThreads, p.NThreadsBatch = threads, threads
+	p.NThreads, p.NThreadsBatch = threads, batchThreads
 	p.KVUnified, p.NoPerf = 0, 1 // each slot has its own share, so an admitted request never lacks room
 	ctx, err := llama.InitFromModel(m.handle, p)
 	if err != nil {

@@ -12,24 +12,34 @@ import (
 	"github.com/hybridgroup/yzma/pkg/llama"
 
 	"github.com/lotabots/lotabots/actors/llamacpp/library"
+	"github.com/lotabots/lotabots/actors/llamacpp/tuning"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // loading guards the process-wide state of the libraries: one build per process.
 var loading struct {
 	sync.Mutex
-	dir string
+	dir, variant string
 }
 
-// loadLibraries opens the libraries in dir once.
-func loadLibraries(dir string) error {
+// loadLibraries opens the libraries in dir once, of those for the CPU the variant, or llama.cpp's choice.
+func loadLibraries(dir, variant string) error {
 	loading.Lock()
 	defer loading.Unlock()
-	if loading.dir == dir {
+	if loading.dir == dir && loading.variant == variant {
 		return nil
 	}
 	if loading.dir != "" {
-		return spec.Errorf(spec.CodeEngineStart, "the libraries of %s are in use in this process", loading.dir)
+		return spec.Errorf(spec.CodeEngineStart, "the libraries of %s %s are in use in this process", loading.dir, loading.variant)
+	}
+	backends := dir
+	if variant != "" {
+		only, err := tuning.Isolate(dir, variant)
+		if err != nil {
+			return &spec.Error{Code: spec.CodeEngineUnavailable, Message: "there is no variant " + variant + " of llama.cpp's libraries", Err: err, Hint: "Leave --variant away"}
+		}
+		defer func() { _ = os.RemoveAll(only) }()
+		backends = only
 	}
 	// without this a failed assertion starts a debugger, which can hang
 	if err := os.Setenv("GGML_NO_BACKTRACE", "1"); err != nil {
@@ -43,14 +53,17 @@ func loadLibraries(dir string) error {
 		}
 	}
 	llama.LogSet(llama.LogSilent())
-	llama.Init()
+	llama.BackendInit()
+	if err := llama.GGMLBackendLoadAllFromPath(backends); err != nil {
+		return err
+	}
 	if llama.GGMLBackendDeviceCount() == 0 {
 		return &spec.Error{
-			Code: spec.CodeEngineUnavailable, Message: "none of llama.cpp's CPU variants in " + dir + " runs on this machine",
+			Code: spec.CodeEngineUnavailable, Message: "none of llama.cpp's CPU variants in " + backends + " runs on this machine",
 			Hint: "Copy every libggml-cpu-*.so of the build into that directory",
 		}
 	}
-	loading.dir = dir
+	loading.dir, loading.variant = dir, variant
 	return nil
 }
 

@@ -33,6 +33,7 @@ func Run(ctx context.Context, socket string, c Config, grace time.Duration) erro
 	var engine *Engine
 	go func() {
 		var err error
+		c.tune(ctx)
 		if engine, err = Open(c); err == nil {
 			server.Serve(engine)
 		}

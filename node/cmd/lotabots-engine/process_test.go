@@ -65,7 +65,7 @@ func serve(t *testing.T, more ...string) *process {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "s")
-	p := start(t, append([]string{"serve", "--socket", socket, "--model", "../../demo/lota-tiny.gguf", "--slots", "2"}, more...)...)
+	p := start(t, append([]string{"serve", "--socket", socket, "--model", "../../demo/lota-tiny.gguf", "--slots", "2", "--measure=false"}, more...)...)
 	p.socket = socket
 	p.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
@@ -176,7 +176,7 @@ func TestCrashHangsNothing(t *testing.T) {
 
 func TestSocketIsTakenOver(t *testing.T) {
 	p := serve(t)
-	twice := start(t, "serve", "--socket", p.socket, "--model", "../../demo/lota-tiny.gguf")
+	twice := start(t, "serve", "--socket", p.socket, "--model", "../../demo/lota-tiny.gguf", "--measure=false")
 	if err := twice.exit(t, 5*time.Second); err == nil || !strings.Contains(twice.stderr.String(), "another process serves there") {
 		t.Errorf("a second engine on the socket: %v, %s", err, twice.stderr.String())
 	}
@@ -184,7 +184,7 @@ func TestSocketIsTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = p.exit(t, 2*time.Second)
-	again := start(t, "serve", "--socket", p.socket, "--model", "../../demo/lota-tiny.gguf")
+	again := start(t, "serve", "--socket", p.socket, "--model", "../../demo/lota-tiny.gguf", "--measure=false")
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if r, err := p.client.Get("http://engine/health"); err == nil {
 			r.Body.Close()
@@ -234,7 +234,7 @@ func TestTermWhileLoading(t *testing.T) {
 		t.Skipf("llama.cpp's libraries are not here: %v", err)
 	}
 	socket := filepath.Join(t.TempDir(), "s")
-	p := start(t, "serve", "--socket", socket, "--model", "../../demo/lota-tiny.gguf")
+	p := start(t, "serve", "--socket", socket, "--model", "../../demo/lota-tiny.gguf", "--measure=false")
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		if _, err := os.Stat(socket); err == nil {
 			break

@@ -16,7 +16,7 @@ import (
 func serveCommand() *cobra.Command {
 	var config llamacpp.Config
 	var socket, libraries string
-	var withParent bool
+	var withParent, measure bool
 	var grace time.Duration
 	c := &cobra.Command{
 		Use: "serve --socket PATH --model FILE", Short: "Serve one model in OpenAI's shape on a Unix socket", Args: cobra.NoArgs,
@@ -30,6 +30,9 @@ func serveCommand() *cobra.Command {
 				return err
 			}
 			config.Libraries = dir
+			if measure {
+				config.Measure = measurer(config.Model, dir)
+			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
 			return llamacpp.Run(ctx, socket, config, grace)
@@ -41,7 +44,9 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&config.Name, "name", "", "model name in answers to requests without one; default: the file's")
 	f.IntVar(&config.Context, "context", 0, "tokens per request; 0: the model's, at most 8192")
 	f.IntVar(&config.Slots, "slots", 0, "requests at a time; 0: 4")
-	f.IntVar(&config.Threads, "threads", 0, "threads; 0: the cores, or 1 for a tiny model; never more than the cores")
+	f.IntVar(&config.Threads, "threads", 0, "threads; 0: as measured, else the cores, or 1 for a tiny model; never more than the cores")
+	f.StringVar(&config.Variant, "variant", "", "of the libraries for the CPU, such as haswell; default: as measured, else llama.cpp's choice")
+	f.BoolVar(&measure, "measure", true, "at a first start, measure which variant and how many threads are fastest, and keep it")
 	f.StringVar(&config.Device, "device", "cpu", "cpu, or the number of a GPU")
 	f.StringVar(&config.Embeddings, "embeddings", "auto", "auto (from the first request on), on or off")
 	f.StringVar(&libraries, "libraries", "", "directory of llama.cpp's libraries; default: "+library.EnvDir+", then the cache")
