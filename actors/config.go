@@ -62,6 +62,7 @@ type Devices struct {
 	Simulated int    // number of simulated devices
 	MemoryMB  int    // of a simulated device, or at most of the CPU; 0: as much as there is
 	Faults    *device.Faults
+	FaultFile string // JSON that makes simulated devices ill; empty: none
 }
 
 // Engines says which engines the node may run. Empty paths are looked up.

@@ -73,7 +73,7 @@ func Start(c Config) (*System, error) {
 	s.tasks.Go(func() { s.herald.run(s.work) })
 	s.tasks.Go(func() { s.streams.watch(s.work) })
 	if len(s.devices) > 0 {
-		s.tasks.Go(func() { device.Watch(s.work, s.deviceConfig(), s.devices, s.sampled) })
+		s.tasks.Go(func() { device.Watch(s.work, s.deviceConfig(), s.devices, s.sampled, s.happened) })
 	}
 	return s, nil
 }
@@ -93,7 +93,7 @@ func (s *System) deviceConfig() device.Config {
 	if err != nil { // no GPU can be seen then; the engines that need it say so themselves
 		helper = ""
 	}
-	return device.Config{Node: s.cfg.Node, Kind: d.Kind, Simulated: d.Simulated, MemoryMB: d.MemoryMB, Faults: d.Faults,
+	return device.Config{Node: s.cfg.Node, Kind: d.Kind, Simulated: d.Simulated, MemoryMB: d.MemoryMB, Faults: d.Faults, FaultFile: d.FaultFile,
 		Helper: helper, Log: s.cfg.Log}
 }
 
@@ -141,6 +141,12 @@ func (s *System) tellAll(m any) {
 func (s *System) sampled(id spec.DeviceID, r device.Reading) {
 	if pid := s.pids[id]; pid != nil {
 		s.system.Root.Send(pid, &gpu.Sampled{Reading: r})
+	}
+}
+
+func (s *System) happened(e device.Event) {
+	if pid := s.pids[e.Device]; pid != nil {
+		s.system.Root.Send(pid, &gpu.Faulted{Event: e})
 	}
 }
 

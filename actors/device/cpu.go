@@ -55,7 +55,7 @@ func (m *cpuMeter) read(ctx context.Context, d Device) Reading {
 		return Reading{Health: "its memory cannot be read: " + err.Error()}
 	}
 	free := min(memory.Available, readLimits(os.DirFS("/")).free, d.MemoryTotal)
-	return Reading{MemoryFree: free, Utilisation: m.utilisation(ctx), Health: Healthy}
+	return Reading{MemoryFree: free, MemoryUsed: d.MemoryTotal - free, Utilisation: m.utilisation(ctx), Health: Healthy}
 }
 
 // utilisation is of the whole machine, others' work included; 0 at the first reading.

@@ -22,19 +22,26 @@ type Device struct {
 	Kind        string // KindNVIDIA, KindCPU or KindSimulated
 	Name        string // for people
 	MemoryTotal uint64 // bytes that may be promised to engines
-	Index       int    // GPU's number, as the driver counts; -1: not a GPU
-	UUID        string // GPU's; empty: not a GPU
+	Index       int    // GPU's or slice's number, as the driver counts; -1: not a GPU
+	UUID        string // GPU's or MIG slice's, as CUDA_VISIBLE_DEVICES takes it; empty: not a GPU
+	Parent      string // of a MIG slice: the UUID of the GPU that it is a part of
+	Links       []Link // how it reaches other devices of this machine; of a slice: its GPU's
+	Driver      string // version of the driver; empty: not a GPU
+	CUDA        string // the newest version of CUDA that the driver serves
 }
 
-// Healthy is a Reading's Health when nothing is wrong.
-const Healthy = "ok"
-
-// A Reading is a device's state at one moment.
-type Reading struct {
-	MemoryFree  uint64 // bytes, whoever uses the rest
-	Utilisation uint32 // percent
-	Health      string // Healthy, or why it should get no work
+// A Link is the shortest way between two GPUs of one machine.
+type Link struct {
+	To spec.DeviceID
+	By string // LinkNVLink, LinkPCIe or LinkNUMA
 }
+
+// What a Link goes by, the fastest first.
+const (
+	LinkNVLink = "nvlink"
+	LinkPCIe   = "pcie" // no host bridge between them
+	LinkNUMA   = "numa" // the memory of one processor
+)
 
 // A Config says which devices to look for and how.
 type Config struct {
@@ -47,6 +54,8 @@ type Config struct {
 	MemoryMB int
 	// Faults, if set, makes simulated devices ill.
 	Faults *Faults
+	// FaultFile, if set, names a file that does so too: see faultFile.
+	FaultFile string
 
 	Helper   string        // path of lotabots-engine; empty: no GPU can be seen
 	Interval time.Duration // between two readings; 0: a second

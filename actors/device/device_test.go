@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,6 +51,9 @@ func TestDiscoverSimulated(t *testing.T) {
 	for _, d := range got {
 		if !strings.HasPrefix(d.Name, "SIMULATED ") || d.MemoryTotal != 8<<20 || d.Kind != KindSimulated || d.Index != -1 {
 			t.Errorf("%+v", d)
+		}
+		if len(d.Links) != 1 || d.Links[0].By != LinkNVLink || d.Links[0].To == d.ID {
+			t.Errorf("%+v", d.Links)
 		}
 	}
 }
@@ -110,11 +114,12 @@ func TestDiscoverRefuses(t *testing.T) {
 	}
 }
 
-// A told collects readings.
+// A told collects readings and events.
 type told struct {
 	sync.Mutex
-	last  map[spec.DeviceID]Reading
-	count map[spec.DeviceID]int
+	last   map[spec.DeviceID]Reading
+	count  map[spec.DeviceID]int
+	events []Event
 }
 
 // watch runs Watch until the test ends.
@@ -130,6 +135,10 @@ func watch(t *testing.T, c Config, devices []Device) *told {
 			defer seen.Unlock()
 			seen.last[id] = r
 			seen.count[id]++
+		}, func(e Event) {
+			seen.Lock()
+			defer seen.Unlock()
+			seen.events = append(seen.events, e)
 		})
 	}()
 	t.Cleanup(func() { stop(); <-done })
@@ -148,6 +157,22 @@ func (s *told) until(t *testing.T, id spec.DeviceID, what string, ok func(r Read
 		}
 		if time.Now().After(end) {
 			t.Fatalf("%s: last of %d readings of %s: %+v", what, n, id, r)
+		}
+	}
+}
+
+// happened waits for n events and returns them.
+func (s *told) happened(t *testing.T, n int) []Event {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		s.Lock()
+		events := slices.Clone(s.events)
+		s.Unlock()
+		if len(events) >= n {
+			return events
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d events: %+v, want %d", len(events), events, n)
 		}
 	}
 }

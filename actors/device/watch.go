@@ -12,21 +12,27 @@ import (
 )
 
 // Watch reads the devices that Discover found for the same c, and tells about each at every interval,
-// until ctx ends. Calls to told come from one goroutine, one at a time; the first come at once.
-func Watch(ctx context.Context, c Config, devices []Device, told func(spec.DeviceID, Reading)) {
+// until ctx ends. It tells of events as they come. Calls to told and happened come from one goroutine,
+// one at a time; the first come at once.
+func Watch(ctx context.Context, c Config, devices []Device, told func(spec.DeviceID, Reading), happened func(Event)) {
 	c = c.withDefaults()
 	if len(devices) > 0 && devices[0].Kind == KindNVIDIA { // Discover never mixes kinds
-		w := &gpuWatch{c: c, devices: devices, told: told}
+		w := &gpuWatch{c: c, devices: devices, told: told, happened: happened, shares: map[spec.DeviceID]float64{}}
 		w.run(ctx)
 		return
 	}
-	var meter cpuMeter
+	meter, pretend := cpuMeter{}, newPretender(c)
 	tick := time.NewTicker(c.Interval)
 	defer tick.Stop()
 	for {
+		pretend.look()
 		for _, d := range devices {
 			if d.Kind == KindSimulated {
-				told(d.ID, c.Faults.read(d))
+				r, events := pretend.read(d)
+				told(d.ID, r)
+				for _, e := range events {
+					happened(e)
+				}
 			} else {
 				told(d.ID, meter.read(ctx, d))
 			}
@@ -42,10 +48,12 @@ func Watch(ctx context.Context, c Config, devices []Device, told func(spec.Devic
 // A gpuWatch keeps a helper running that reads the GPUs. GPUs whose helper is lost, or that the helper
 // no longer shows, are told as ill: work must not go where nobody sees what happens.
 type gpuWatch struct {
-	c       Config
-	devices []Device
-	told    func(spec.DeviceID, Reading)
-	seen    map[string]time.Time // by UUID, in the running session
+	c        Config
+	devices  []Device
+	told     func(spec.DeviceID, Reading)
+	happened func(Event)
+	seen     map[string]time.Time      // by UUID, in the running session
+	shares   map[spec.DeviceID]float64 // of the last readings
 }
 
 const (
@@ -138,10 +146,36 @@ func (w *gpuWatch) tell(raw []byte) {
 		w.c.Log.Warn("a line of the helper's is left aside", "error", err)
 		return
 	}
+	switch {
+	case l.Event != nil:
+		w.tellEvent(*l.Event)
+		return
+	case l.Watching != nil && l.Watching.Why != "":
+		w.c.Log.Warn("faults of some GPUs are not told by the driver", "told", len(l.Watching.UUIDs), "reason", fmt.Sprintf("%.300s", l.Watching.Why))
+		return
+	case l.Watching != nil:
+		w.c.Log.Info("the driver tells faults of GPUs", "gpus", len(l.Watching.UUIDs))
+		return
+	}
 	for _, d := range w.devices {
-		if d.UUID == l.UUID {
+		// what is left of a GPU that is lost does not list its slices
+		if l.UUID != "" && (d.UUID == l.UUID || d.Parent == l.UUID && l.Health != Healthy) {
 			w.seen[d.UUID] = time.Now()
-			w.told(d.ID, l.reading())
+			r := l.reading()
+			w.shares[d.ID] = nextShare(w.shares[d.ID], r)
+			r.Share = stepped(w.shares[d.ID])
+			w.told(d.ID, r)
+		}
+	}
+}
+
+// tellEvent tells what happened to the device, or to the GPU that devices are slices of.
+func (w *gpuWatch) tellEvent(l lineEvent) {
+	for _, d := range w.devices {
+		if d.UUID == l.UUID || d.Parent == l.UUID {
+			e := XidEvent(int(l.Xid), int(l.PID))
+			e.Device = d.ID
+			w.happened(e)
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package device
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +47,52 @@ func TestWatchMissesAGPU(t *testing.T) {
 	seen := watch(t, Config{Kind: KindNVIDIA, Helper: helper, Interval: 50 * time.Millisecond}, twoGPUs)
 	seen.until(t, "gpu/GPU-b", "the loss", func(r Reading, _ int) bool { return strings.Contains(r.Health, "does not show it") })
 	seen.until(t, "gpu/GPU-a", "the other", func(r Reading, n int) bool { return n > 3 && r.Health == Healthy })
+}
+
+// Xids come between the readings: of a GPU, or of the GPU that devices are slices of.
+func TestWatchTellsEvents(t *testing.T) {
+	helper := script(t, `echo '{"watching":{"uuids":["GPU-a","GPU-m"]}}'
+echo '{"event":{"uuid":"GPU-a","xid":31,"pid":77}}'
+echo '{"event":{"uuid":"GPU-m","xid":79}}'
+echo '{"event":{"uuid":"GPU-of-another","xid":79}}'
+echo '{"event":{"uuid":"GPU-a","xid":63}}'
+exec sleep 100`)
+	devices := append(twoGPUs[:1:1], Device{ID: "gpu/MIG-1", Kind: KindNVIDIA, UUID: "MIG-1", Parent: "GPU-m"},
+		Device{ID: "gpu/MIG-2", Kind: KindNVIDIA, UUID: "MIG-2", Parent: "GPU-m"})
+	var got []string
+	for _, e := range watch(t, Config{Kind: KindNVIDIA, Helper: helper}, devices).happened(t, 4) {
+		got = append(got, fmt.Sprintf("%s %s %d %d", e.Device, e.Kind, e.Xid, e.PID))
+	}
+	want := []string{"gpu/GPU-a app_fault 31 77", "gpu/MIG-1 gone 79 0", "gpu/MIG-2 gone 79 0", "gpu/GPU-a notice 63 0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A slice is lost with its GPU, which lists no slices any more.
+func TestWatchLosesAGPUOfSlices(t *testing.T) {
+	helper := script(t, `while :; do echo '{"uuid":"GPU-m","utilisation":-1,"health":"lost"}'; sleep 0.05; done`)
+	slice := []Device{{ID: "gpu/MIG-1", Kind: KindNVIDIA, UUID: "MIG-1", Parent: "GPU-m"}}
+	seen := watch(t, Config{Kind: KindNVIDIA, Helper: helper, Interval: 50 * time.Millisecond}, slice)
+	seen.until(t, "gpu/MIG-1", "the loss", func(r Reading, _ int) bool { return r.Gone })
+}
+
+// Heat lowers the share step by step; it comes back as slowly.
+func TestWatchLowersTheShare(t *testing.T) {
+	hot := filepath.Join(t.TempDir(), "hot")
+	helper := script(t, `while :; do
+if [ -e `+hot+` ]; then echo '{"uuid":"GPU-a","health":"ok","throttle":["thermal"],"clock_mhz":600,"clock_max_mhz":1200}'
+else echo '{"uuid":"GPU-a","health":"ok","throttle":["power"],"clock_mhz":900,"clock_max_mhz":1200}'; fi; sleep 0.01; done`)
+	seen := watch(t, Config{Kind: KindNVIDIA, Helper: helper, Interval: 10 * time.Millisecond}, twoGPUs[:1])
+	seen.until(t, "gpu/GPU-a", "all of it", func(r Reading, n int) bool { return n > 3 && r.Share == 1 })
+	if err := os.WriteFile(hot, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seen.until(t, "gpu/GPU-a", "half of it", func(r Reading, _ int) bool { return r.Share == 0.5 })
+	if err := os.Remove(hot); err != nil {
+		t.Fatal(err)
+	}
+	seen.until(t, "gpu/GPU-a", "all of it again", func(r Reading, _ int) bool { return r.Share == 1 })
 }
 
 // A helper that floods its errors is not kept in memory.

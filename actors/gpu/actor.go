@@ -84,6 +84,8 @@ func (a *Actor) Receive(c actor.Context) {
 		}
 	case *Sampled:
 		a.sampled(c, m.Reading)
+	case *Faulted:
+		a.faulted(c, m.Event)
 	case *Heartbeat:
 		a.arrange(c)
 		a.publish()
@@ -219,6 +221,7 @@ func (a *Actor) obey(c actor.Context, m proto.Message) error {
 		a.cfg.Log.Info("device drains", "reason", m.Reason)
 	case *wire.Resume:
 		a.table.draining = false
+		a.resumed(c)
 	case *wire.Describe:
 		return nil
 	default:
@@ -267,7 +270,18 @@ func (a *Actor) sampled(c actor.Context, r device.Reading) {
 		a.cfg.Log.Warn("device's health", "health", r.Health, "before", a.table.reading.Health)
 		a.changed(c)
 	}
+	if len(r.Processes) > 0 {
+		r.MemoryOthers = r.Foreign(a.table.owns)
+	}
+	if r.Share != a.table.reading.Share {
+		a.changed(c)
+	}
+	a.cfg.Metrics.device.count(a.cfg.Device.ID, a.table.reading.ECC, r.ECC)
 	a.table.reading, a.table.sampled = r, true
+	a.cfg.Metrics.device.show(a.cfg.Device.ID, r)
+	if e, wrong := device.Judge(a.table.accepted, r); wrong {
+		a.faulted(c, e)
+	}
 	a.arrange(c)
 }
 

@@ -44,7 +44,7 @@ func (t *table) refuse(in *inst, m *Admit) string {
 		return spec.RejectNotLoaded
 	case t.draining || in.state == wire.InstanceState_INSTANCE_STATE_DRAINING:
 		return spec.RejectDraining
-	case in.state == wire.InstanceState_INSTANCE_STATE_RESTARTING || in.state == wire.InstanceState_INSTANCE_STATE_FAILED:
+	case t.quarantined() || in.state == wire.InstanceState_INSTANCE_STATE_RESTARTING || in.state == wire.InstanceState_INSTANCE_STATE_FAILED:
 		return spec.RejectUnhealthy
 	case in.engine == nil && !in.load.GetOnDemand():
 		return spec.RejectNotLoaded
@@ -52,7 +52,7 @@ func (t *table) refuse(in *inst, m *Admit) string {
 		return spec.RejectStale
 	case in.engine == nil:
 		return spec.RejectLoading
-	case in.leases >= in.slots || in.yielding:
+	case in.leases >= t.slots(in) || in.yielding:
 		return spec.RejectBusy
 	}
 	return ""

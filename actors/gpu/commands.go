@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -31,6 +32,10 @@ func (t *table) add(m *wire.LoadModel, check func(*wire.LoadModel) error) (outco
 	}
 	if t.draining {
 		return outcome{}, spec.Errorf(spec.CodeDraining, "Device %s is draining.", t.device.ID)
+	}
+	if t.quarantined() {
+		return outcome{}, &spec.Error{Code: spec.CodeEngineUnavailable, Message: fmt.Sprintf("Device %s takes no instances: %s.", t.device.ID, t.fault.Text),
+			Hint: "See OPERATIONS.md, \"A device in quarantine\""}
 	}
 	if err := check(m); err != nil {
 		t.keepRefused(m, err)

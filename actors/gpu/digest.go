@@ -45,10 +45,10 @@ func (in *inst) backlog() float64 {
 	return 0
 }
 
-func (in *inst) digest() *wire.InstanceLoad {
+func (t *table) digest(in *inst) *wire.InstanceLoad {
 	d := &wire.InstanceLoad{
 		Instance: string(in.id), Deployment: in.load.GetDeployment(), Version: in.load.GetVersion(), Epoch: in.epoch,
-		State: in.state, Reason: in.reason, Slots: uint32(in.slots), Running: uint32(in.leases), Queued: uint32(in.queued()),
+		State: in.state, Reason: in.reason, Slots: uint32(t.slots(in)), Running: uint32(in.leases), Queued: uint32(in.queued()),
 		KvUse: float32(in.busy.KVUse), BacklogSeconds: float32(in.backlog()), PrefillTps: float32(in.prefillTPS()),
 		DecodeTps: float32(in.decode), Context: in.context, LoadSeconds: float32(in.loadSeconds),
 	}
@@ -67,8 +67,8 @@ const phaseMemory = "memory"
 // loadOf is the instance's load as it travels with an answer.
 func (t *table) loadOf(in *inst) spec.Load {
 	return spec.Load{
-		Instance: in.id, Ready: in.state == wire.InstanceState_INSTANCE_STATE_READY && !t.draining,
-		Slots: in.slots, Running: in.leases, Queued: in.queued(), KVUse: in.busy.KVUse, BacklogSeconds: in.backlog(),
+		Instance: in.id, Ready: in.state == wire.InstanceState_INSTANCE_STATE_READY && !t.draining && !t.quarantined(),
+		Slots: t.slots(in), Running: in.leases, Queued: in.queued(), KVUse: in.busy.KVUse, BacklogSeconds: in.backlog(),
 		PrefillTPS: in.prefillTPS(), DecodeTPS: float64(in.decode),
 	}
 }
@@ -82,8 +82,11 @@ func (t *table) snapshot() *wire.DeviceLoad {
 	if t.sampled {
 		d.Health, d.Utilisation = clip(t.reading.Health, maxHealth), t.reading.Utilisation
 	}
+	if t.quarantined() {
+		d.Health = clip(t.fault.Text, maxHealth)
+	}
 	for _, in := range t.instances {
-		d.Instances = append(d.Instances, in.digest())
+		d.Instances = append(d.Instances, t.digest(in))
 	}
 	for _, f := range t.gone {
 		d.Instances = append(d.Instances, proto.CloneOf(f.load))

@@ -13,6 +13,10 @@
 // An instance is always loaded, or loaded on demand: by its first request, for as
 // long as nobody else has more use for the memory (residency.go, package memory).
 //
+// A fault of the device (faults.go) restarts the engine that had it, or keeps work
+// away until an operator resumes the device, or ends all that ran there. Heat
+// lowers the slots of its instances.
+//
 // Not done yet: a device holds only as many instances as its digest has room for in one
 // datagram (12 with names of 20 bytes); standing reservations; slots that adapt.
 package gpu

@@ -48,6 +48,9 @@ type Release struct {
 // Sampled brings a reading of the device.
 type Sampled struct{ Reading device.Reading }
 
+// Faulted brings what has happened to the device.
+type Faulted struct{ Event device.Event }
+
 // Heartbeat has the actor tell its digest though nothing has changed.
 type Heartbeat struct{}
 

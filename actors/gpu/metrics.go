@@ -18,6 +18,7 @@ type Metrics struct {
 	memoryFree  *prometheus.GaugeVec
 	utilisation *prometheus.GaugeVec
 	healthy     *prometheus.GaugeVec
+	device      *deviceMetrics
 }
 
 // NewMetrics registers the metrics with r; nil: with nobody.
@@ -40,6 +41,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		memoryFree:  gauge("lotabots_device_memory_free_bytes", "Memory of the device that no instance has reserved and nobody else uses.", "device"),
 		utilisation: gauge("lotabots_device_utilisation_ratio", "How busy the device is, 0 to 1.", "device"),
 		healthy:     gauge("lotabots_device_healthy_bool", "Whether the device reads healthy.", "device"),
+		device:      newDeviceMetrics(r),
 	}
 	if r != nil {
 		r.MustRegister(m.admissions, m.commands, m.crashes, m.evictions, m.leases, m.instances, m.memoryTotal, m.memoryFree, m.utilisation, m.healthy)

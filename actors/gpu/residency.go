@@ -87,6 +87,9 @@ type evicted struct {
 // run out of requests after a while, at once for an instance that is always
 // loaded. The rest wait behind it, so that nobody starves.
 func (t *table) arrange(now time.Time) (start []*inst, stop []evicted) {
+	if t.quarantined() {
+		return nil, t.idle(now)
+	}
 	queue := t.waiting(now)
 	stop = append(t.idle(now), t.yielded(len(queue) > 0)...)
 	for len(queue) > 0 && !queue[0].sleeping && queue[0].load.GetMemoryBytes() <= t.free() {

@@ -154,8 +154,8 @@ func TestNothingGoesInVain(t *testing.T) {
 	started, stopped := s.turn()
 	want(t, "started", started)
 	want(t, "stopped", stopped)
-	if in := s.instances["c"]; in.digest().Phase != phaseMemory || in.reason == "" {
-		t.Errorf("c is in phase %q: %s", in.digest().Phase, in.reason)
+	if in := s.instances["c"]; s.digest(in).Phase != phaseMemory || in.reason == "" {
+		t.Errorf("c is in phase %q: %s", s.digest(in).Phase, in.reason)
 	}
 }
 

@@ -16,7 +16,9 @@ import (
 type table struct {
 	device    device.Device
 	reading   device.Reading
-	sampled   bool // reading has been read
+	sampled   bool            // reading has been read
+	fault     device.Event    // that keeps work away; no Kind: none
+	accepted  device.Baseline // what an operator has resumed the device with
 	draining  bool
 	runs      uint64
 	instances map[spec.InstanceID]*inst
@@ -144,7 +146,7 @@ func (t *table) ended(in *inst) {
 }
 
 func (t *table) bidFarewell(in *inst) {
-	last := in.digest()
+	last := t.digest(in)
 	last.State, last.Running, last.Queued = wire.InstanceState_INSTANCE_STATE_GONE, 0, 0
 	t.gone[in.id] = &farewell{load: last, left: farewells}
 }

@@ -11,4 +11,7 @@ import (
 const Compiled = false
 
 // List cannot see GPUs in this build.
-func List(context.Context, bool, time.Duration, func(Device) error) error { return ErrNotCompiled }
+func List(func(Device) error) error { return ErrNotCompiled }
+
+// Watch cannot see GPUs in this build.
+func Watch(context.Context, time.Duration, Told) error { return ErrNotCompiled }

@@ -1,0 +1,15 @@
+package engine
+
+import "syscall"
+
+// Owns tells whether the process is the engine's or one that it started: both are of its session.
+func (l *local) Owns(pid int) bool {
+	l.mu.Lock()
+	p := l.mu.process
+	l.mu.Unlock()
+	if p == nil || pid <= 0 {
+		return false
+	}
+	session, _, failed := syscall.RawSyscall(syscall.SYS_GETSID, uintptr(pid), 0, 0)
+	return failed == 0 && int(session) == p.cmd.Process.Pid
+}
