@@ -51,9 +51,9 @@ func TestVigilIsDue(t *testing.T) {
 	start := time.Now()
 	after := func(d time.Duration) time.Time { return start.Add(d) }
 	v := vigil{heartbeat: 500 * time.Millisecond}
-	for rank, want := range []time.Duration{600, 700, 800, 900} {
-		if got := v.due(start, rank).Sub(start); got != want*time.Millisecond {
-			t.Errorf("rank %d waits %v, want %v ms", rank, got, want)
+	for rank, want := range []int64{600, 700, 800, 900} {
+		if got := v.due(start, rank).Sub(start).Milliseconds(); got != want {
+			t.Errorf("rank %d waits %d ms, want %d", rank, got, want)
 		}
 	}
 	v.woke(after(time.Second), 90*time.Millisecond)
