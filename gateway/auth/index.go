@@ -1,6 +1,9 @@
 package auth
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"unsafe"
+)
 
 const (
 	fanBits = 6
@@ -65,6 +68,33 @@ func (x *index[T]) get(id string) *T {
 		return &s.entry
 	}
 	return nil
+}
+
+// prefetch asks memory for where looking for a hash begins, and waits for nothing.
+// The leaf may be nil.
+func (l *leaf[T]) prefetch(h uint64) {
+	if l == nil || len(l.slots) == 0 {
+		return
+	}
+	at, _ := l.first(h)
+	prefetch(unsafe.Pointer(&l.slots[at]))
+}
+
+// probable finds the entry whose id has that hash. The hash has 64 bits and a seed
+// of this process; what is found is still to be proven, by a key's secret. So the
+// id's text, which is elsewhere in memory, is not read. The leaf may be nil.
+func (l *leaf[T]) probable(h uint64) *T {
+	if l == nil || len(l.slots) == 0 {
+		return nil
+	}
+	for i, mask := l.first(h); ; i = (i + 1) & mask {
+		switch at := &l.slots[i]; at.hash {
+		case h:
+			return &at.entry
+		case 0:
+			return nil
+		}
+	}
 }
 
 // find returns the slot of that id, or the free one where it would be.

@@ -55,19 +55,26 @@ func Hash(secret []byte) [sha256.Size]byte { return sha256.Sum256(secret) }
 // Parse splits a key's text. ok is false if it is no key or its check
 // characters do not fit. It allocates nothing.
 func Parse(text []byte) (t Text, ok bool) {
-	if len(text) < len(prefix)+minID+1+secretLen+checkLen || !hasPrefix(text) {
+	t, ok = split(text)
+	return t, ok && t.sound(text)
+}
+
+// split says where id and secret stand in what has a key's shape, whatever its
+// characters are.
+func split(text []byte) (t Text, ok bool) {
+	const around = len(prefix) + 1 + secretLen + checkLen
+	if n := len(text) - around; n < minID || n > maxID || !hasPrefix(text) {
 		return Text{}, false
 	}
+	secret := len(text) - checkLen - secretLen
+	return Text{ID: text[len(prefix) : secret-1], Secret: text[secret : secret+secretLen]}, text[secret-1] == '-'
+}
+
+// sound tells whether text, of which t is the split, has no foreign character and
+// the check characters that fit.
+func (t Text) sound(text []byte) bool {
 	body, check := text[:len(text)-checkLen], text[len(text)-checkLen:]
-	secret := body[len(body)-secretLen:]
-	id := body[len(prefix) : len(body)-secretLen-1]
-	if body[len(body)-secretLen-1] != '-' || len(id) < minID || len(id) > maxID {
-		return Text{}, false
-	}
-	if !plain(id) || !plain(secret) || !fits(body, check) {
-		return Text{}, false
-	}
-	return Text{ID: id, Secret: secret}, true
+	return plain(t.ID) && plain(t.Secret) && fits(body, check)
 }
 
 func hasPrefix(text []byte) bool {
