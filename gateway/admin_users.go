@@ -217,7 +217,7 @@ func removeUser(r *request) error {
 }
 
 // setPassword sets a user's password and ends the sessions that were opened
-// before. Who sets the own one tells the one in force, too: an access token that
+// before, in one write: there is no moment in which they outlive the password. Who sets the own one tells the one in force, too: an access token that
 // was stolen must not become the user.
 func setPassword(r *request) error {
 	var ask struct {
@@ -248,14 +248,24 @@ func setPassword(r *request) error {
 	}
 	changed := proto.CloneOf(u)
 	changed.Password, changed.ChangedMs = fresh, time.Now().UnixMilli()
-	if _, err := r.propose(&wire.Command{Body: &wire.Command_PutUser{PutUser: &wire.PutUser{User: changed, ExpectVersion: u.GetVersion()}}}); err != nil {
+	res, err := r.propose(&wire.Command{Body: &wire.Command_PutUser{PutUser: &wire.PutUser{
+		User: changed, ExpectVersion: u.GetVersion(), EndSessions: "password changed"}}})
+	if err != nil {
 		if shown != "" {
-			_, ended := r.propose(&wire.Command{Body: &wire.Command_RevokeSession{RevokeSession: &wire.RevokeSession{Id: shown, Reason: "password not changed"}}})
-			err = errors.Join(err, ended)
+			err = errors.Join(err, r.closeAgain(shown, "password not changed"))
 		}
 		return err
 	}
-	return r.endAll(u.GetId(), "password changed")
+	return r.json(200, r.revoked(u.GetId(), u.GetTenant(), res))
+}
+
+// closeAgain ends a session that this request itself has opened. Nobody needs to be
+// allowed to, so nothing that somebody has lost meanwhile may keep it open.
+func (r *request) closeAgain(session, reason string) error {
+	defer func(decided uint64) { r.decided = decided }(r.decided)
+	r.decided = 0
+	_, err := r.propose(&wire.Command{Body: &wire.Command_RevokeSession{RevokeSession: &wire.RevokeSession{Id: session, Reason: reason}}})
+	return err
 }
 
 // proven tells what the state keeps of a new password that the caller may set.

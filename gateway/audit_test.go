@@ -177,6 +177,12 @@ func TestATenantsAuditorSeesWhatWasTried(t *testing.T) {
 	r.do(auth.Format("infxxxx", strings.Repeat("b", 32)), "GET", "/v1/models", "")
 	r.do(far, "GET", "/v1/models", "")
 	r.do(chat, "GET", "/v1/models", "")
+	ended := r.enter("u1")
+	r.do(ended, "POST", "/auth/v1/logout", "")
+	r.do(ended, "GET", "/v1/models", "")
+	r.do("", "POST", "/auth/v1/refresh", `{"refresh_token":"lbr-s1-secret"}`)
+	r.do("", "POST", "/auth/v1/refresh", `{"refresh_token":"lbr-s1-guessed-secret"}`)
+	r.do("eyJ"+ended[3:len(ended)-4]+"AAAA", "GET", "/v1/models", "")
 	if err := r.g.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -184,9 +190,15 @@ func TestATenantsAuditorSeesWhatWasTried(t *testing.T) {
 	for _, e := range r.state.audit {
 		got[e.Action+" "+e.Target+" "+e.Outcome] = e.Tenant
 	}
-	for _, want := range []string{"sessions.login user:u1 login_failed", "access.identify key:infxxxx invalid_api_key", "keys.use key:farxxxx address_not_allowed", "keys.use key:chaxxxx endpoint_not_allowed"} {
+	for _, want := range []string{"sessions.login user:u1 login_failed", "access.identify key:infxxxx invalid_api_key", "keys.use key:farxxxx address_not_allowed", "keys.use key:chaxxxx endpoint_not_allowed",
+		"access.identify session:s1 session_ended", "sessions.refresh session:s1 session_ended"} {
 		if got[want] != "t1" {
 			t.Errorf("%s is not of t1: %v", want, got)
+		}
+	}
+	for _, want := range []string{"access.identify session:? invalid_access_token", "sessions.refresh session:? invalid_refresh_token"} { // whoever says so is nobody's
+		if tenant, noted := got[want]; !noted || tenant != "" {
+			t.Errorf("%s is of %q: %v", want, tenant, got)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (r *request) identify() error {
 		who, code = r.awaitSession(text)
 	}
 	if code != "" {
-		return r.refuse(text, code)
+		return r.refuse(text, who, code)
 	}
 	if r.g.cfg.State.Age() > who.MaxAge() {
 		return &spec.Error{Code: spec.CodeStaleState, Message: "This gateway has been cut off from the cluster's state for longer than the tenant allows."}
@@ -68,11 +68,16 @@ func (r *request) awaitSession(text []byte) (who *auth.Principal, code spec.Code
 }
 
 // refuse answers a credential that does not let in. One that does not fit counts
-// against the address and the id in a key; what fits is never held back.
-func (r *request) refuse(text []byte, code spec.Code) error {
+// against the address and the id in a key; what fits is never held back. who is whose
+// it is, where it has proven that; else nil.
+func (r *request) refuse(text []byte, who *auth.Principal, code spec.Code) error {
 	e := &spec.Error{Code: code, Message: code.Lookup().Title}
 	subjects, target, tenant := []string{guard.Address(r.addr())}, "session:?", ""
-	if !auth.IsToken(text) {
+	if auth.IsToken(text) {
+		if who != nil {
+			target, tenant = "session:"+who.Session, who.Tenant
+		}
+	} else {
 		target = "key:?"
 		if parsed, ok := auth.Parse(text); ok {
 			target = "key:" + string(parsed.ID)

@@ -135,7 +135,7 @@ func refresh(r *request) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	return r.presented("sessions.refresh", func(ctx context.Context, s Sessions) (*spec.Granted, error) {
+	return r.presented("sessions.refresh", ask.Token, func(ctx context.Context, s Sessions) (*spec.Granted, error) {
 		return s.Refresh(ctx, spec.Refresh{Token: ask.Token, From: r.from(), Agent: r.agent()})
 	})
 }
@@ -156,13 +156,14 @@ func exchange(r *request) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	return r.presented("sessions.exchange", func(ctx context.Context, s Sessions) (*spec.Granted, error) {
+	return r.presented("sessions.exchange", "", func(ctx context.Context, s Sessions) (*spec.Granted, error) {
 		return s.Exchange(ctx, spec.Exchange{Code: ask.Code, Verifier: ask.Verifier, From: r.from(), Agent: r.agent()})
 	})
 }
 
-// presented grants what a secret that nobody can guess is presented for.
-func (r *request) presented(action string, ask func(context.Context, Sessions) (*spec.Granted, error)) error {
+// presented grants what a secret that nobody can guess is presented for: a refresh
+// token, or a code, which names nobody.
+func (r *request) presented(action, refresh string, ask func(context.Context, Sessions) (*spec.Granted, error)) error {
 	s, err := r.sessions()
 	if err != nil {
 		return err
@@ -174,12 +175,25 @@ func (r *request) presented(action string, ask func(context.Context, Sessions) (
 		return r.grant(granted)
 	}
 	if code := spec.CodeOf(err); code.Lookup().Status == fasthttp.StatusUnauthorized {
-		r.failed(action, "session:?", "", code)
+		target, tenant := "session:?", ""
+		if id, user, ok := r.g.refreshed(refresh); ok && code != spec.CodeInvalidRefresh { // the text is the session's
+			target, tenant = "session:"+id, r.g.tenantOf(user)
+		}
+		r.failed(action, target, tenant, code)
 		if held := r.g.guard.Failed(guard.Address(r.addr())); held > 0 {
 			return r.tooMany(held)
 		}
 	}
 	return err
+}
+
+// refreshed is the session that a refresh token names, and whose it is; not ok: this
+// node knows none such. The name is no secret, and proves nothing.
+func (g *Gateway) refreshed(token string) (id, user string, ok bool) {
+	rest, isRefresh := strings.CutPrefix(token, "lbr-")
+	id, _, _ = strings.Cut(rest, "-")
+	s, ok := g.cfg.State.Session(id)
+	return id, s.GetUser(), ok && isRefresh
 }
 
 // logout ends the caller's session, or all that its user has.

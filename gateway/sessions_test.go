@@ -103,6 +103,9 @@ func (d *doors) Refresh(_ context.Context, ask spec.Refresh) (*spec.Granted, err
 	if !ok || !known {
 		return nil, spec.Errorf(spec.CodeInvalidRefresh, "There is no such token.")
 	}
+	if in.RevokedMs != 0 {
+		return nil, spec.Errorf(spec.CodeSessionEnded, "The session has ended.")
+	}
 	return &spec.Granted{AccessToken: d.token(id, in.User, time.Now().Add(10*time.Minute)), RefreshToken: ask.Token, Session: id, User: in.User, Index: d.state.Index()}, nil
 }
 

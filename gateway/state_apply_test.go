@@ -109,6 +109,9 @@ func (s *state) applyAccessLocked(c *wire.Command, res *wire.Result) []gateway.R
 		u := b.PutUser.User
 		if u.Version = expected(res, s.users[u.Id].GetVersion(), b.PutUser.ExpectVersion); u.Version > 0 {
 			s.users[u.Id] = u
+			if why := b.PutUser.EndSessions; why != "" {
+				return append(s.endLocked(&wire.RevokeSession{User: u.Id, Reason: why}, c.AtMs, res), ref(gateway.KindUser, u.Id)...)
+			}
 		}
 		return ref(gateway.KindUser, u.Id)
 	case *wire.Command_RemoveUser:

@@ -32,9 +32,9 @@ import (
 	"github.com/lotabots/lotabots/storage/state"
 )
 
-// FeatureLevel is what this build can apply. It rises when a command is added
-// that an older build could not apply.
-const FeatureLevel = 2
+// FeatureLevel is what this build can apply. It rises when a command, or a field of
+// one, is added that an older build could not apply.
+const FeatureLevel = 3
 
 // A Node is one running process of the cluster. Its parts are set once, by
 // Start, in the order in which the fields stand; a role that the node lacks

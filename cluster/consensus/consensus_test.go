@@ -278,6 +278,10 @@ func TestCommandsAreOfTheLevelThatAllKnow(t *testing.T) {
 	if _, err := stamp(user); err != nil || user.GetLevel() != 2 {
 		t.Errorf("a command of level 2 is stamped %d, %v", user.GetLevel(), err)
 	}
+	user = &wire.Command{Body: &wire.Command_PutUser{PutUser: &wire.PutUser{EndSessions: "password changed"}}}
+	if _, err := stamp(user); err != nil || user.GetLevel() != 3 {
+		t.Errorf("a command with a field of level 3 is stamped %d, %v", user.GetLevel(), err)
+	}
 }
 
 func TestStampKeepsWhatIsThere(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -151,6 +153,46 @@ func TestCostsAreRaisedAtLogin(t *testing.T) {
 	if u, _ := w.state.User("id-ada"); !strings.Contains(u.Password, "m=128,t=2,p=1") || u.Version != 2 {
 		t.Errorf("the user is %v", u)
 	}
+}
+
+// TestNoSessionByAPasswordThatWasSetMeanwhile: it was checked before, and the session
+// would come after those that ended with it.
+func TestNoSessionByAPasswordThatWasSetMeanwhile(t *testing.T) {
+	for what, c := range map[string]struct {
+		change func(u *wire.User)
+		want   spec.Code
+	}{
+		"the password": {func(u *wire.User) { u.Password = asKept("another "+secretWord, 1) }, spec.CodeLoginFailed},
+		"the email":    {func(u *wire.User) { u.Email = "ada@example.org" }, ""},
+		"its hash":     {func(u *wire.User) { u.Password = asKept(secretWord, 2) }, ""},
+	} {
+		w := newWorld(t, "n1")
+		s := w.server("n1")
+		s.passwords.costs = costs{memory: 64, passes: 1, threads: 1}
+		w.local("ada", asKept(secretWord, 1))
+		done := false
+		w.state.before = func(cmd *wire.Command) error {
+			if cmd.GetPutSession() != nil && !done {
+				done = true
+				u, _ := w.state.User("id-ada")
+				u = proto.CloneOf(u)
+				c.change(u)
+				w.state.apply(&wire.Command{RequestId: "meanwhile", Body: &wire.Command_PutUser{PutUser: &wire.PutUser{User: u, ExpectVersion: u.Version}}})
+			}
+			return nil
+		}
+		granted, err := s.Login(t.Context(), spec.Login{Name: "ada", Password: secretWord})
+		refused := c.want != ""
+		if refused != (err != nil) || refused && spec.CodeOf(err) != c.want || len(w.state.sessions) != map[bool]int{true: 0, false: 1}[refused] {
+			t.Errorf("%s was set: %v, %v, want %q; %d sessions", what, granted, err, c.want, len(w.state.sessions))
+		}
+	}
+}
+
+// asKept is what the state keeps of a password, at a low cost.
+func asKept(password string, passes uint32) string {
+	c, salt := costs{memory: 64, passes: passes, threads: 1}, []byte("0123456789abcdef")
+	return phc{c, salt, c.key(password, salt, 32)}.text()
 }
 
 func TestWeakPasswords(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 // State is what the server reads of the agreed state. Records are read only.
 type State interface {
+	Index() uint64 // up to which the rest has everything, at least
 	Secret(name string) (*wire.Secret, bool)
 	Setting(name string) (string, bool)
 	Nodes() []*wire.Node

@@ -36,6 +36,7 @@ type agreed struct {
 	secrets  map[string]*wire.Secret
 	settings map[string]string
 	tenants  []string
+	lost     map[string]uint64 // user -> index of the last write of the user's record
 	nodes    map[string]*wire.Node
 	answers  map[string]*wire.Result
 	applied  []*wire.Command
@@ -45,7 +46,7 @@ type agreed struct {
 
 func newAgreed() *agreed {
 	return &agreed{users: map[string]*wire.User{}, sessions: map[string]*wire.Session{}, secrets: map[string]*wire.Secret{},
-		settings: map[string]string{}, nodes: map[string]*wire.Node{}, answers: map[string]*wire.Result{}}
+		settings: map[string]string{}, lost: map[string]uint64{}, nodes: map[string]*wire.Node{}, answers: map[string]*wire.Result{}}
 }
 
 func get[V any](a *agreed, from map[string]V, key string) (V, bool) {
@@ -54,6 +55,8 @@ func get[V any](a *agreed, from map[string]V, key string) (V, bool) {
 	v, ok := from[key]
 	return v, ok
 }
+
+func (a *agreed) Index() uint64 { a.mu.Lock(); defer a.mu.Unlock(); return a.index }
 
 func (a *agreed) Secret(name string) (*wire.Secret, bool) { return get(a, a.secrets, name) }
 func (a *agreed) Setting(name string) (string, bool)      { return get(a, a.settings, name) }
@@ -118,6 +121,9 @@ func (a *agreed) apply(c *wire.Command) *wire.Result {
 		again.Replayed = true
 		return again
 	}
+	if in := c.GetPutSession().GetSession(); c.GetSeen() != 0 && a.lost[in.GetUser()] > c.GetSeen() {
+		return &wire.Result{Index: a.index, Code: string(spec.CodeStaleState)}
+	}
 	a.index++
 	a.applied = append(a.applied, c)
 	r := &wire.Result{Index: a.index}
@@ -161,6 +167,7 @@ func (a *agreed) putUser(p *wire.PutUser) spec.Code {
 	}
 	p.User.Version = p.ExpectVersion + 1
 	a.users[p.User.Id] = p.User
+	a.lost[p.User.Id] = a.index
 	return ""
 }
 

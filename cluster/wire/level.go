@@ -31,5 +31,6 @@ func LevelOf(c *Command) uint32 {
 func thirdLevel(c *Command) bool {
 	d := c.GetPutDeployment().GetDeployment()
 	p := c.GetPutPlacement().GetPlacement()
-	return d.GetResidency() != nil || d.GetGpus() > 1 || len(d.GetAdapters()) > 0 || len(p.GetDevices()) > 0 || p.GetOnDemand()
+	return d.GetResidency() != nil || d.GetGpus() > 1 || len(d.GetAdapters()) > 0 || len(p.GetDevices()) > 0 || p.GetOnDemand() ||
+		c.GetPutUser().GetEndSessions() != ""
 }

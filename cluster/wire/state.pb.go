@@ -1435,10 +1435,14 @@ func (x *PutSetting) GetValue() string {
 	return ""
 }
 
+// PutUser is a compare-and-set on version; 0 creates: already_exists on a known id,
+// name or (issuer, subject). end_sessions says why the sessions that are open end with
+// the same write, as for another password; empty: they go on. It needs level 3.
 type PutUser struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	ExpectVersion uint64                 `protobuf:"varint,2,opt,name=expect_version,json=expectVersion,proto3" json:"expect_version,omitempty"`
+	EndSessions   string                 `protobuf:"bytes,3,opt,name=end_sessions,json=endSessions,proto3" json:"end_sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1485,6 +1489,13 @@ func (x *PutUser) GetExpectVersion() uint64 {
 		return x.ExpectVersion
 	}
 	return 0
+}
+
+func (x *PutUser) GetEndSessions() string {
+	if x != nil {
+		return x.EndSessions
+	}
+	return ""
 }
 
 type RemoveUser struct {
@@ -4546,10 +4557,11 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\n" +
 	"PutSetting\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\\\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x7f\n" +
 	"\aPutUser\x12*\n" +
 	"\x04user\x18\x01 \x01(\v2\x16.lotabots.wire.v1.UserR\x04user\x12%\n" +
-	"\x0eexpect_version\x18\x02 \x01(\x04R\rexpectVersion\"\x1c\n" +
+	"\x0eexpect_version\x18\x02 \x01(\x04R\rexpectVersion\x12!\n" +
+	"\fend_sessions\x18\x03 \x01(\tR\vendSessions\"\x1c\n" +
 	"\n" +
 	"RemoveUser\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"b\n" +

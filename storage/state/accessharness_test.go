@@ -24,6 +24,12 @@ func putUser(u *wire.User, expect uint64) *wire.Command {
 	})
 }
 
+// ending has a write of a user end the sessions, too.
+func ending(c *wire.Command, why string) *wire.Command {
+	c.GetPutUser().EndSessions = why
+	return c
+}
+
 func removeUser(id string) *wire.Command {
 	return command(func(c *wire.Command) { c.Body = &wire.Command_RemoveUser{RemoveUser: &wire.RemoveUser{Id: id}} })
 }

@@ -85,7 +85,7 @@ func randomAccess(t *rapid.T) *wire.Command {
 		if u.Subject = pick("subject", "", "1", "2"); u.Subject != "" {
 			u.Issuer = "https://sso"
 		}
-		return putUser(u, uint64(number("expect", 2)))
+		return ending(putUser(u, uint64(number("expect", 2))), pick("end", "", "password changed"))
 	case "remove user":
 		return removeUser(user())
 	case "role":

@@ -33,7 +33,7 @@ func (p *plain) carryOutAccess(c *wire.Command) (code spec.Code, version uint64)
 	at := c.AtMs
 	switch b := proto.CloneOf(c).GetBody().(type) {
 	case *wire.Command_PutUser:
-		return p.putUser(b.PutUser.User, b.PutUser.ExpectVersion, at)
+		return p.putUser(b.PutUser.User, b.PutUser.ExpectVersion, b.PutUser.EndSessions, at)
 	case *wire.Command_RemoveUser:
 		return p.removeUser(b.RemoveUser.Id, at), 0
 	case *wire.Command_PutRole:
@@ -102,7 +102,7 @@ func drop[T any](p *plain, from map[string]T, kind Kind, id string) spec.Code {
 	return ""
 }
 
-func (p *plain) putUser(u *wire.User, expect uint64, at int64) (spec.Code, uint64) {
+func (p *plain) putUser(u *wire.User, expect uint64, end string, at int64) (spec.Code, uint64) {
 	old := p.users[u.Id]
 	switch {
 	case u.Tenant != "" && p.tenants[u.Tenant] == nil:
@@ -125,8 +125,11 @@ func (p *plain) putUser(u *wire.User, expect uint64, at int64) (spec.Code, uint6
 	}
 	p.users[u.Id] = u
 	p.touch(KindUser, u.Id)
-	if u.DisabledMs != 0 {
+	switch {
+	case u.DisabledMs != 0:
 		p.endSessions(u.Id, "the user was disabled", at)
+	case end != "":
+		p.endSessions(u.Id, end, at)
 	}
 	return "", u.Version
 }

@@ -157,7 +157,7 @@ func (t *tx) dispatch() *wire.Result {
 func (t *tx) dispatchAccess() *wire.Result {
 	switch b := t.command.GetBody().(type) {
 	case *wire.Command_PutUser:
-		return t.putUser(given(b.PutUser.GetUser()), b.PutUser.GetExpectVersion())
+		return t.putUser(given(b.PutUser.GetUser()), b.PutUser.GetExpectVersion(), b.PutUser.GetEndSessions())
 	case *wire.Command_RemoveUser:
 		return t.removeUser(b.RemoveUser.GetId())
 	case *wire.Command_PutRole:

@@ -12,9 +12,13 @@ import (
 const maxText = 1 << 10 // bytes of a text that names nothing
 
 // putUser creates a user, or changes one whose version is still the expected one.
-// Who is disabled has no session from then on.
-func (t *tx) putUser(u *wire.User, expect uint64) *wire.Result {
+// Who is disabled has no session from then on; end says why else they end, empty: they
+// do not.
+func (t *tx) putUser(u *wire.User, expect uint64, end string) *wire.Result {
 	if bad := t.checkUser(u); bad != nil {
+		return bad
+	}
+	if bad := checkText("the reason", end); bad != nil {
 		return bad
 	}
 	old, exists := users.get(t.view, u.GetId())
@@ -46,8 +50,14 @@ func (t *tx) putUser(u *wire.User, expect uint64) *wire.Result {
 	if exists {
 		t.takes("user:" + u.GetId())
 	}
+	if end != "" {
+		t.tallies = append(t.tallies, end)
+	}
 	if u.GetDisabledMs() != 0 {
-		t.tally("sessions ended", t.endSessions(u.GetId(), "the user was disabled"))
+		end = "the user was disabled"
+	}
+	if end != "" {
+		t.tally("sessions ended", t.endSessions(u.GetId(), end))
 	}
 	return done(u.Version)
 }

@@ -86,6 +86,60 @@ func TestDisablingAUser(t *testing.T) {
 	r.ok(t, changeKey(ka))
 }
 
+// TestANewPasswordEndsSessions with the write that sets it, and no other write of a
+// user does.
+func TestANewPasswordEndsSessions(t *testing.T) {
+	r := staffed(t)
+	ann, _ := r.User("ann")
+	ann.Password = "$argon2id$at higher costs"
+	r.ok(t, at(4000, putUser(proto.CloneOf(ann), 1)))
+	if s, _ := r.Session("s1"); s.GetRevokedMs() != 0 {
+		t.Error("a password that is kept at other costs has ended a session")
+	}
+	ann.Password = "$argon2id$another"
+	r.denied(t, spec.CodeConflict, ending(putUser(proto.CloneOf(ann), 1), "password changed"))
+	r.denied(t, spec.CodeInvalidRequest, ending(putUser(proto.CloneOf(ann), 2), strings.Repeat("x", maxText+1)))
+	if s, _ := r.Session("s1"); s.GetRevokedMs() != 0 {
+		t.Error("a write that was refused has ended a session")
+	}
+	var told []Ref
+	r.Subscribe(func(c Change) { told = c.Records })
+	r.ok(t, at(5000, ending(putUser(proto.CloneOf(ann), 2), "password changed")))
+	if want := []Ref{{KindUser, "ann"}, {KindSession, "s1"}, {KindSession, "s2"}}; !slices.Equal(told, want) {
+		t.Errorf("subscribers were told %v, want %v", told, want)
+	}
+	for id, ended := range map[string]int64{"s1": 5000, "s2": 5000, "s3": 0} {
+		if s, _ := r.Session(id); s.GetRevokedMs() != ended || ended != 0 && s.GetReason() != "password changed" {
+			t.Errorf("session %s: %v", id, s)
+		}
+	}
+	list, _ := r.Audit(AuditFilter{Newest: true}, "", 1)
+	if e := list[0]; e.GetAction() != "users.change" || e.GetTarget() != "user:ann" || e.GetMessage() != "password changed; sessions ended: 2" {
+		t.Errorf("the audit log says %v", e)
+	}
+}
+
+// TestEndingSessionsNeedsItsLevel, whatever its proposer says: a build of level 2 would
+// set the password and let the sessions live.
+func TestEndingSessionsNeedsItsLevel(t *testing.T) {
+	plain := putUser(&wire.User{Id: "new", Name: "new"}, 0)
+	if n := needs(plain); n != 2 {
+		t.Errorf("a user needs level %d", n)
+	}
+	for said, want := range map[uint32]uint32{0: 3, 2: 3, 3: 3, 4: 4} {
+		c := ending(putUser(&wire.User{Id: "new", Name: "new"}, 0), "password changed")
+		if c.Level = said; needs(c) != want {
+			t.Errorf("said to be of level %d it needs %d, want %d", said, needs(c), want)
+		}
+	}
+	r := staffed(t)
+	before := r.Needs()
+	r.ok(t, ending(putUser(&wire.User{Id: "new", Name: "new"}, 0), "password changed"))
+	if before != 2 || r.Needs() != 3 {
+		t.Errorf("the state needs level %d, and %d before", r.Needs(), before)
+	}
+}
+
 func TestRemovingAUser(t *testing.T) {
 	r := staffed(t)
 	r.ok(t, at(1500, revokeKey("kb")))
