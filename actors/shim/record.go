@@ -1,0 +1,85 @@
+package shim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+const (
+	recordName = "engine.json" // in the room
+	socketName = "shim"        // in the room
+)
+
+// A record names what runs, for whoever finds the room without its shim.
+type record struct {
+	Boot   string `json:"boot"` // the machine's
+	PID    int    `json:"pid"`  // 0: not started yet
+	Start  uint64 `json:"start"`
+	Cgroup string `json:"cgroup,omitempty"` // directory
+}
+
+func (r record) write(room string) error {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(room, recordName)
+	if err := os.WriteFile(name+".new", raw, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
+}
+
+// Sweep ends what a shim that is gone has left running, and waits until it is gone. Whoever calls it holds
+// the room's lock and removes the room. It tells what it has ended; empty: nothing was left.
+func Sweep(room string) (ended string, err error) {
+	raw, err := os.ReadFile(filepath.Join(room, recordName))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var r record
+	if json.Unmarshal(raw, &r) != nil || r.Boot != bootID() {
+		return "", nil // damaged, or from before a restart of the machine
+	}
+	if g := openCgroup(r.Cgroup); g != nil {
+		g.kill()
+		defer g.remove()
+	}
+	for end := time.Now().Add(childWait); ; time.Sleep(2 * time.Millisecond) {
+		left := leftOf(r, processes())
+		if len(left) == 0 {
+			return ended, nil
+		}
+		if ended == "" {
+			ended = fmt.Sprintf("processes %d", left)
+		}
+		if time.Now().After(end) {
+			return ended, fmt.Errorf("processes %d do not end, though they were killed", left)
+		}
+		for _, pid := range left {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// leftOf finds the living processes of the recorded one's group and session. Its number stays theirs while
+// one of them lives; where another process has it now, they are all gone.
+func leftOf(r record, all map[int]stat) (left []int) {
+	if leader, ok := all[r.PID]; r.PID <= 1 || ok && leader.start != r.Start {
+		return nil
+	}
+	for pid, s := range all {
+		if (s.session == r.PID || s.group == r.PID) && s.state != 'Z' {
+			left = append(left, pid)
+		}
+	}
+	return left
+}
