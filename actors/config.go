@@ -75,6 +75,7 @@ type Engines struct {
 	SGLang       string
 	Triton       string
 	Models       string   // directory of the node's own models; empty: none
+	Shim         []string // starts what holds an engine's process, as in engine.Config
 	ExternalURLs []string // allowed prefixes
 }
 

@@ -24,12 +24,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lotabots/lotabots/actors/instance"
+	"github.com/lotabots/lotabots/actors/shim"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-// The test binary is also an engine, for tests that need a process to kill.
+// The test binary is also a shim, and an engine for tests that need a process to kill.
 func TestMain(m *testing.M) {
+	shim.IfAsked()
 	if os.Getenv("LOTABOTS_ACTORS_TEST") == "llama-server" {
 		os.Exit(llamaServerMain(os.Args[1:]))
 	}
@@ -228,6 +230,7 @@ func (m *mesh) start(id string, roles []spec.Role, bend ...func(*Config)) *testN
 		RemoteAddr: m.address, Splice: n.port.splice, Digest: n.take,
 		BlobPath: func(context.Context, *wire.LoadModel) (string, error) { return "", errors.New("no model here") },
 		Devices:  Devices{Kind: "simulated", Simulated: 2, MemoryMB: 1000},
+		Engines:  Engines{Shim: []string{os.Args[0]}},
 		// Stand-ins for engines hold answers back at will: none of them hangs.
 		Policy: instance.Policy{First: 5 * time.Millisecond, Probe: 50 * time.Millisecond, Hang: -1, Canary: -1},
 		RunDir: m.t.TempDir(), Log: testLog(m.t), Registerer: n.metrics,

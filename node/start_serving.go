@@ -23,6 +23,9 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
+// ShimCommand is the command of this executable that holds an engine; see actors/shim.
+const ShimCommand = "engine-shim"
+
 // startActors runs what the node has to run models on. A voter without devices
 // has actors too: as the leader it commands those of others.
 func (n *Node) startActors(context.Context) error {
@@ -38,7 +41,10 @@ func (n *Node) startActors(context.Context) error {
 	if n.has(spec.RoleWorker) {
 		devices = actors.Devices{Kind: n.config.Devices.Kind, Simulated: n.config.Devices.Simulated, MemoryMB: n.config.Devices.MemoryMB}
 	}
-	var err error
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	n.actors, err = actors.Start(actors.Config{
 		Node: n.id, Region: n.config.Node.Region, Boot: n.boot, Address: n.port.Addr(),
 		ServerTLS: n.port.ServerTLS("actor"), ClientTLS: func() *tls.Config { return n.port.ClientTLS("actor", "") },
@@ -48,6 +54,7 @@ func (n *Node) startActors(context.Context) error {
 			Helper: n.config.Engines.Helper, Libraries: n.config.Engines.Libraries, Ollama: n.config.Engines.Ollama,
 			VLLM: n.config.Engines.VLLM, SGLang: n.config.Engines.SGLang, Triton: n.config.Engines.Triton, Models: n.config.Engines.Models,
 			LlamaServer: n.config.Engines.LlamaServer, ExternalURLs: n.config.Engines.ExternalURL,
+			Shim: []string{self, ShimCommand},
 		},
 		RunDir: n.layout.engines(), Log: n.log, Registerer: n.metrics,
 	})

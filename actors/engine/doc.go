@@ -6,9 +6,9 @@
 // whoever deploys a model chooses a preset and its typed options, never a command line. It may import
 // no other room, and neither yzma nor go-nvml: those are linked by the helper lotabots-engine only.
 //
-// Every process is the leader of a session of its own and dies with the node, however the node dies.
-// Its output goes to a file of bounded size in RunDir, beside a directory of its own that is gone
-// after it has stopped.
+// Every process is the leader of a session of its own, in the hands of a shim (package shim), which ends
+// it when no process of the node claims it any more. Its output goes to a file of bounded size in RunDir,
+// beside a directory of its own, the room, that is gone after it has stopped.
 //
 // Presets and their options:
 //

@@ -100,7 +100,7 @@ func tritonMain() {
 // fakeConfig is a node's with stand-ins for all three, and a directory of models with the entry "m".
 func fakeConfig(t *testing.T, mode string) (c Config, record map[string]string) {
 	t.Helper()
-	c, record = Config{RunDir: t.TempDir(), Models: t.TempDir()}, map[string]string{}
+	c, record = Config{Shim: testShim, RunDir: t.TempDir(), Models: t.TempDir()}, map[string]string{}
 	if err := os.Mkdir(c.Models+"/m", 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -2,16 +2,14 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/shim"
 )
 
 // embedded drives lotabots-engine serve, which loads the GGUF before its health is well. Its
@@ -33,10 +31,7 @@ func newEmbedded(s Spec, o options, c Config) (driver, error) {
 	return &embedded{spec: s, options: o, helper: helper, libraries: libraries, grace: c.Grace.String()}, err
 }
 
-const (
-	socketName = "s"
-	maxSocket  = 100 // bytes of a socket's path; the kernel takes 107
-)
+const socketName = "s"
 
 func (e *embedded) launch(r *room) (command, *web, error) {
 	where := "cpu"
@@ -56,25 +51,25 @@ func (e *embedded) launch(r *room) (command, *web, error) {
 			args = append(args, "--"+name, v)
 		}
 	}
-	dial, err := socketDial(r)
+	w, err := socketWeb(r, socketName)
 	if err != nil {
 		return command{}, nil, err
 	}
-	return command{path: e.helper, args: args, env: visible(e.spec.Device), dir: r.dir}, newWeb(&url.URL{Scheme: "http", Host: "engine"}, dial), nil
+	return command{path: e.helper, args: args, env: visible(e.spec.Device), dir: r.dir}, w, nil
 }
 
-// socketDial reaches the socket in the room. A data directory may lie deeper than a socket's path may
-// be long: then the way leads through the room's open directory.
-func socketDial(r *room) (func(context.Context, string, string) (net.Conn, error), error) {
-	path := filepath.Join(r.dir, socketName)
-	if len(path) > maxSocket {
-		if runtime.GOOS != "linux" {
-			return nil, fmt.Errorf("the path of the engine's socket has more than %d bytes: choose a shorter data directory than %s", maxSocket, r.dir)
-		}
-		path = filepath.Join("/proc", strconv.Itoa(os.Getpid()), "fd", strconv.FormatUint(uint64(r.lock.Fd()), 10), socketName)
+// socketWeb calls the engine that listens on a socket in its room.
+func socketWeb(r *room, name string) (*web, error) {
+	path, err := shim.SocketPath(r.here, name)
+	if err != nil {
+		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout}
-	return func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", path) }, nil
+	w := newWeb(&url.URL{Scheme: "http", Host: "engine"}, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "unix", path)
+	})
+	w.socket = name
+	return w, nil
 }
 
 func (*embedded) up(ctx context.Context, w *web) error {

@@ -91,7 +91,7 @@ func TestKillIsNoticed(t *testing.T) {
 	p := presets(t, false, 0)
 	e := start(t, p, demoSpec(1))
 	body := busy(t.Context(), t, e)
-	if err := syscall.Kill(e.mu.process.cmd.Process.Pid, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(e.mu.process.pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if rest, err := io.ReadAll(body); err == nil {
@@ -126,7 +126,7 @@ func TestStopHasAGrace(t *testing.T) {
 	p := presets(t, false, time.Hour)
 	hasty := start(t, p, demoSpec(1))
 	_ = busy(t.Context(), t, hasty)
-	if err := syscall.Kill(hasty.mu.process.cmd.Process.Pid, syscall.SIGSTOP); err != nil { // it cannot finish
+	if err := syscall.Kill(hasty.mu.process.pid, syscall.SIGSTOP); err != nil { // it cannot finish
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

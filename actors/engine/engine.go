@@ -11,6 +11,7 @@ import (
 // A Spec says what one engine is to serve and on what.
 type Spec struct {
 	Instance    spec.InstanceID
+	Epoch       uint64 // of its placement
 	Deployment  string
 	Model       string // path of the imported file; empty: external, or the option weights names another
 	ModelName   string // for answers

@@ -17,10 +17,15 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lotabots/lotabots/actors/llamacpp/library"
+	"github.com/lotabots/lotabots/actors/shim"
 )
 
-// The test binary is also a node that can be killed, and programs that the presets start.
+// testShim has the test binary hold engines.
+var testShim = []string{os.Args[0]}
+
+// The test binary is also a shim, a node that can be killed, and programs that the presets start.
 func TestMain(m *testing.M) {
+	shim.IfAsked()
 	switch os.Getenv("LOTABOTS_ENGINE_TEST") {
 	case "node":
 		nodeMain()
@@ -84,7 +89,7 @@ func presets(t *testing.T, deep bool, grace time.Duration) *Presets {
 			t.Fatal(err)
 		}
 	}
-	return New(Config{Helper: helper(t), RunDir: dir, Grace: grace})
+	return New(Config{Shim: testShim, Helper: helper(t), RunDir: dir, Grace: grace})
 }
 
 func demoSpec(slots uint32) Spec {
@@ -189,7 +194,7 @@ func group(leader int) (pids []string) {
 // gone checks that nothing of the engine but its log is left.
 func gone(t *testing.T, p *Presets, e *local) {
 	t.Helper()
-	leader := e.mu.process.cmd.Process.Pid
+	leader := e.mu.process.pid
 	until(t, time.Second, "the kernel ends what was killed", func() bool { return len(group(leader)) == 0 })
 	entries, err := os.ReadDir(p.config.RunDir)
 	if err != nil {

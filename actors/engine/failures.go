@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"io"
-	"os"
 	"strings"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -125,12 +123,9 @@ func around(line, lower string, f Failure) string {
 // killed is how a process ends that the kernel has ended for want of memory, or a person by hand.
 const killed = "signal: killed"
 
-// tailRead is how much of a log a failure is looked for in: a cause is often told long before the end.
-const tailRead = 256 << 10
-
-// explain adds to e, of an engine that did not start, what is recognised in its output or in e's cause.
-func (o *output) explain(e *spec.Error) {
-	text := o.text()
+// explain adds to e, of an engine that did not start, what is recognised in the text, which is the end of
+// its output, or in e's cause.
+func explain(e *spec.Error, text string) {
 	if e.Err != nil {
 		text += "\n" + e.Err.Error()
 	}
@@ -153,24 +148,4 @@ func (o *output) explain(e *spec.Error) {
 	if f.Line != "" {
 		e.Message += " (" + f.Line + ")"
 	}
-}
-
-// text is the end of the log, as far as it can be read, else what memory has of it.
-func (o *output) text() string {
-	o.mu.Lock()
-	tail := string(o.mu.tail)
-	o.mu.Unlock()
-	file, err := os.Open(o.path)
-	if err != nil {
-		return tail
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err == nil && info.Size() > tailRead {
-		_, _ = file.Seek(-tailRead, io.SeekEnd)
-	}
-	raw, err := io.ReadAll(io.LimitReader(file, tailRead))
-	if err != nil || len(raw) < len(tail) {
-		return tail
-	}
-	return string(raw)
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,31 +96,31 @@ func TestHealthyOutputIsNoFailure(t *testing.T) {
 
 // The cause may stand long before the end: what follows it does not hide it.
 func TestFailureIsFoundFarFromTheEnd(t *testing.T) {
-	o, err := newOutput(filepath.Join(t.TempDir(), "log"))
+	log := filepath.Join(t.TempDir(), "log")
+	o, err := os.Create(log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer o.close()
+	defer o.Close()
 	fmt.Fprintln(o, "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB")
 	for i := range 2000 {
 		fmt.Fprintf(o, "  File \"core.py\", line %d, in run\n", i)
 	}
 	e := &spec.Error{Code: spec.CodeEngineStart, Message: "the engine vllm did not start"}
-	o.explain(e)
+	explain(e, (&process{log: log}).said())
 	if e.Code != spec.CodeOutOfMemory || !strings.Contains(e.Message, "Tried to allocate") || !strings.Contains(e.Hint, "context") {
 		t.Errorf("%+v", e)
 	}
 }
 
 func TestKilledEngineIsExplained(t *testing.T) {
-	o := &output{path: filepath.Join(t.TempDir(), "none")}
 	e := &spec.Error{Code: spec.CodeEngineStart, Message: "m", Err: fmt.Errorf("its process ended: %s", killed)}
-	o.explain(e)
+	explain(e, "")
 	if e.Code != spec.CodeEngineStart || !strings.Contains(e.Message, "killed") || e.Hint == "" {
 		t.Errorf("%+v", e)
 	}
 	known := &spec.Error{Code: spec.CodeDeadline, Message: "m", Err: fmt.Errorf("its process ended: %s", killed)}
-	o.explain(known)
+	explain(known, "")
 	if known.Message != "m" || known.Code != spec.CodeDeadline {
 		t.Errorf("what was known is written over: %+v", known)
 	}

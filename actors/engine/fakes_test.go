@@ -172,7 +172,7 @@ func ollamaMain() {
 // nodeMain starts engines as a node does, says their processes' numbers and waits to be killed. Its
 // arguments are the run directory, then presets and the programs for them.
 func nodeMain() {
-	c := Config{RunDir: os.Args[1]}
+	c := Config{RunDir: os.Args[1], Shim: testShim}
 	for rest := os.Args[2:]; len(rest) > 1; rest = rest[2:] {
 		switch rest[0] {
 		case Embedded:
@@ -192,7 +192,7 @@ func nodeMain() {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		fmt.Println(e.(*local).mu.process.cmd.Process.Pid)
+		fmt.Println(e.(*local).mu.process.pid)
 	}
 	select {}
 }

@@ -104,7 +104,7 @@ func (l *local) Start(ctx context.Context) error {
 	case stopped:
 		return l.failed(errStopped, nil)
 	}
-	out, err := l.run(ctx)
+	err := l.run(ctx)
 	if err == nil {
 		return nil
 	}
@@ -113,56 +113,56 @@ func (l *local) Start(ctx context.Context) error {
 	l.mu.Unlock()
 	if p == nil {
 		close(l.done)
-	} else {
-		if ended := l.Err(); ended != nil {
-			err = ended
-		}
-		err = errors.Join(err, p.stop(ctx, 0)) // what could not start has nothing to finish
+		return l.failed(ifAsked(asked, err), nil)
 	}
-	if asked {
-		err = errStopped
+	if ended := l.Err(); ended != nil {
+		err = ended
 	}
-	return l.failed(err, out)
+	err = errors.Join(err, p.stop(ctx, 0)) // what could not start has nothing to finish
+	return l.failed(ifAsked(asked, err), p)
 }
 
-// run starts the process and returns once it serves. out may be there with an error as well.
-func (l *local) run(ctx context.Context) (*output, error) {
-	r, out, err := l.presets.take(l.spec.Instance)
+func ifAsked(asked bool, err error) error {
+	if asked {
+		return errStopped
+	}
+	return err
+}
+
+// run starts the process and returns once it serves.
+func (l *local) run(ctx context.Context) error {
+	r, err := l.presets.take(l.spec.Instance)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c, w, err := l.driver.launch(r)
 	if err != nil {
-		out.close()
 		r.leave()
-		return nil, err
+		return err
 	}
-	p, err := startProcess(c, out, func() {
+	p, err := l.presets.startProcess(ctx, c, l.spec, r, nil, func() {
 		w.close()
-		out.close()
-		r.leave()
+		r.close()
 		close(l.done)
 	})
 	if err != nil {
-		out.close()
-		r.leave()
-		return nil, err
+		return err
 	}
 	l.mu.Lock()
 	l.mu.process, l.mu.web = p, w
 	l.mu.Unlock()
-	l.presets.config.Log.Info("engine process started", "instance", l.spec.Instance, "preset", l.spec.Preset, "pid", p.cmd.Process.Pid, "log", out.path)
+	l.presets.config.Log.Info("engine process started", "instance", l.spec.Instance, "preset", l.spec.Preset, "pid", p.pid, "log", r.logPath)
 	if err := l.await(ctx, p, w); err != nil {
-		return out, err
+		return err
 	}
 	f, err := l.driver.settle(ctx, w, r)
 	if err != nil {
-		return out, err
+		return err
 	}
 	l.mu.Lock()
 	l.mu.facts = f
 	l.mu.Unlock()
-	return out, nil
+	return nil
 }
 
 // Between two looks whether a process is up.
@@ -192,18 +192,18 @@ func (l *local) await(ctx context.Context, p *process, w *web) error {
 	}
 }
 
-// failed is Start's answer.
-func (l *local) failed(err error, out *output) error {
+// failed is Start's answer. p may be nil.
+func (l *local) failed(err error, p *process) error {
 	e := &spec.Error{Code: spec.CodeEngineStart, Err: err}
 	if known := (*spec.Error)(nil); errors.As(err, &known) && known.Code != spec.CodeUpstream {
 		e.Code, e.Hint, e.Param = known.Code, known.Hint, known.Param
 	}
 	e.Message = fmt.Sprintf("the engine %s did not start: %v", l.spec.Preset, err)
-	if out != nil {
-		if last := out.last(); last != "" {
+	if p != nil {
+		if last := p.link.Tail(); last != "" {
 			e.Message += "; its last lines: " + last
 		}
-		out.explain(e)
+		explain(e, p.said())
 	}
 	return e
 }

@@ -37,7 +37,7 @@ func TestOllamaCalls(t *testing.T) {
 		}},
 	} {
 		path, record := fake(t, Ollama, c.mode)
-		p := New(Config{Ollama: path, RunDir: t.TempDir()})
+		p := New(Config{Shim: testShim, Ollama: path, RunDir: t.TempDir()})
 		s := demoSpec(3)
 		s.Preset = Ollama
 		c.change(&s)
@@ -84,7 +84,7 @@ func TestRealOllama(t *testing.T) {
 	if path == "" {
 		t.Skip("LOTABOTS_TEST_OLLAMA does not name an ollama; make e2e builds one and serves through it")
 	}
-	p := New(Config{Ollama: path, RunDir: t.TempDir()})
+	p := New(Config{Shim: testShim, Ollama: path, RunDir: t.TempDir()})
 	s := demoSpec(2)
 	s.Preset = Ollama
 	e := start(t, p, s)

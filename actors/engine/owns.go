@@ -11,5 +11,5 @@ func (l *local) Owns(pid int) bool {
 		return false
 	}
 	session, _, failed := syscall.RawSyscall(syscall.SYS_GETSID, uintptr(pid), 0, 0)
-	return failed == 0 && int(session) == p.cmd.Process.Pid
+	return failed == 0 && int(session) == p.pid
 }

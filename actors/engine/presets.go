@@ -41,6 +41,13 @@ type Config struct {
 	// A prefix ends at a path's segment: http://h:1/a allows http://h:1/a/b, not http://h:1/ab.
 	ExternalURLs []string
 
+	// Shim starts the program that holds an engine (see package shim), such as lotabots engine-shim. Engines
+	// that run as processes need it.
+	Shim   []string
+	Node   string        // this node's id
+	Boot   uint64        // tells this process from the node's earlier ones, which had lower ones
+	Linger time.Duration // how long an engine waits for the next process of the node; 0: it ends with this one
+
 	RunDir string        // of logs and of what engines need while they run; must exist, nobody else's
 	Grace  time.Duration // how long a stopping engine may finish what it does; 0: 10 s
 	Log    *slog.Logger  // nil: none
@@ -62,6 +69,9 @@ func New(c Config) *Presets {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Node == "" {
+		c.Node = "local"
 	}
 	p := &Presets{config: c}
 	p.AllowExternal(c.ExternalURLs)

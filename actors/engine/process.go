@@ -2,15 +2,14 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
-	"runtime"
-	"strings"
+	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/lotabots/lotabots/actors/shim"
 )
 
 // A command is a program to run.
@@ -18,161 +17,125 @@ type command struct {
 	path string
 	args []string
 	env  []string // beside what inherited lets through
-	dir  string
+	dir  string   // the room's
 
-	// leash makes the program die with the node though it starts others, or knows nothing of us: a shell
-	// beside it waits for the node's end and kills the whole group. Without, stdin is a pipe that ends
-	// with the node, which the program has to watch itself.
+	// leash makes the program die with its shim though it starts others, or knows nothing of us; see
+	// shim.Command. Without, stdin is a pipe that ends with the shim, which the program has to watch itself.
 	leash bool
 }
 
-// leashScript runs in the program's group. Its watcher reads a pipe that only the node holds open.
-const leashScript = `(cat >/dev/null; kill -KILL 0) <&3 3<&- & exec 3<&-; exec "$@"`
-
-// A process is a program in a session of its own. Whatever it starts belongs to its group and ends with it.
+// A process is an engine's program, held by a shim.
 type process struct {
-	cmd  *exec.Cmd
-	hold *os.File      // the pipe's end that the node holds
-	done chan struct{} // closed when the process and its group are gone
+	link *shim.Link
+	log  string // file of what it says
+	pid  int
+	done chan struct{} // closed when the process and its group are gone, or were left to the next node
 
 	mu struct {
 		sync.Mutex
 		stopping bool
-		reaped   bool // from here on its number may be another process's
-		err      error
 	}
 }
 
-// startProcess starts c; out gets what it says, and after is called once it is gone.
-func startProcess(c command, out *output, after func()) (*process, error) {
-	read, write, err := os.Pipe()
+// startProcess starts a shim in the room, and c in its hands. after is called once it is gone. The room
+// and its log are the process's from then on, also after an error.
+func (p *Presets) startProcess(ctx context.Context, c command, s Spec, r *room, note []byte, after func()) (*process, error) {
+	link, err := shim.Start(shim.Options{Program: p.config.Shim, Room: r.dir, Lock: r.lock, Log: r.log, Env: inherited(os.Environ())})
 	if err != nil {
+		_ = os.RemoveAll(r.dir)
+		r.close()
 		return nil, err
 	}
-	defer read.Close()
-	p := &process{hold: write, done: make(chan struct{})}
-	if c.leash {
-		p.cmd = exec.Command("/bin/sh", append([]string{"-c", leashScript, "sh", c.path}, c.args...)...)
-		p.cmd.ExtraFiles = []*os.File{read}
-	} else {
-		p.cmd = exec.Command(c.path, c.args...)
-		p.cmd.Stdin = read
+	if _, err = link.Claim(ctx, p.claim(s)); err == nil {
+		var d *shim.Description
+		env := append(inherited(os.Environ()), c.env...)
+		if d, err = link.Launch(ctx, shim.Command{Path: c.path, Args: c.args, Env: env, Log: r.logPath, Leash: c.leash}, note); err == nil {
+			return newProcess(link, r.logPath, d.PID, after), nil
+		}
 	}
-	p.cmd.Dir, p.cmd.Env = c.dir, append(inherited(os.Environ()), c.env...)
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.SysProcAttr = apart()
-	p.cmd.WaitDelay = 2 * time.Second // should somebody outside of the group hold its output open
-	started := make(chan error)
-	go p.attend(started, after)
-	if err := <-started; err != nil {
-		_ = write.Close()
-		return nil, err
-	}
-	return p, nil
+	_ = link.Stop(ctx, 0)
+	r.close()
+	return nil, fmt.Errorf("its shim, whose log is %s: %w", r.logPath, err)
 }
 
-// attend starts the process and waits for its end on one thread that lives as long: the kernel takes
-// the end of the thread that started a child for the parent's.
-func (p *process) attend(started chan<- error, after func()) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := p.cmd.Start()
-	started <- err
-	if err != nil {
-		return
-	}
-	early := awaitExit(p.cmd.Process.Pid)
-	if early {
-		p.endGroup() // what it leaves behind, before its number is free again
-	}
-	err = p.cmd.Wait()
-	if !early {
-		p.endGroup()
-	}
-	_ = p.hold.Close()
-	p.mu.Lock()
-	switch {
-	case p.mu.stopping:
-	case p.cmd.ProcessState == nil:
-		p.mu.err = fmt.Errorf("its process was lost: %w", err)
-	default:
-		p.mu.err = fmt.Errorf("its process ended: %s", p.cmd.ProcessState)
-	}
-	p.mu.Unlock()
-	after()
-	close(p.done)
+func newProcess(link *shim.Link, log string, pid int, after func()) *process {
+	p := &process{link: link, log: log, pid: pid, done: make(chan struct{})}
+	go func() {
+		<-link.Done()
+		after()
+		close(p.done)
+	}()
+	return p
 }
 
-// endGroup kills what is left of the group, once.
-func (p *process) endGroup() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_ = p.killLocked() // mostly there is nothing left
-	p.mu.reaped = true
-}
-
-func (p *process) killLocked() error {
-	if p.mu.reaped {
-		return nil
-	}
-	return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+// claim is this node's on the engine of s.
+func (p *Presets) claim(s Spec) shim.Claim {
+	return shim.Claim{Node: p.config.Node, Boot: p.config.Boot, Instance: string(s.Instance), Epoch: s.Epoch,
+		Linger: p.config.Linger.Milliseconds(), Grace: p.config.Grace.Milliseconds()}
 }
 
 // err is how the process ended, once done is closed; nil: it was asked to.
 func (p *process) err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.mu.err
+	if p.mu.stopping {
+		return nil
+	}
+	e := p.link.Ending()
+	if e.Why != "" {
+		return fmt.Errorf("%s, since %s", e.How, e.Why)
+	}
+	return fmt.Errorf("%s", e.How)
 }
 
-// killWait bounds how long a killed process may stay: one stuck in a driver cannot be ended by anybody.
-const killWait = 10 * time.Second
+func (p *process) setStopping() {
+	p.mu.Lock()
+	p.mu.stopping = true
+	p.mu.Unlock()
+}
 
 // stop asks the process to end, kills its group after the grace or when ctx is over, and waits.
 func (p *process) stop(ctx context.Context, grace time.Duration) error {
-	p.mu.Lock()
-	p.mu.stopping = true
-	if !p.mu.reaped {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM) // its leader alone: whatever it started is its own to end
+	p.setStopping()
+	if err := p.link.Stop(ctx, grace); err != nil {
+		return err
 	}
-	p.mu.Unlock()
-	limit := time.NewTimer(grace)
-	defer limit.Stop()
-	select {
-	case <-p.done:
-		return nil
-	case <-ctx.Done():
-	case <-limit.C:
-	}
-	p.mu.Lock()
-	err := p.killLocked()
-	p.mu.Unlock()
-	limit.Reset(killWait)
-	select {
-	case <-p.done:
-		return nil
-	case <-limit.C:
-		return errors.Join(fmt.Errorf("process %d does not end, though it was killed", p.cmd.Process.Pid), err)
-	}
+	<-p.done
+	return nil
 }
 
-// inherited lets through what programs need of the node's environment. The rest stays here: it may hold
-// keys, and proxies or preloads that were meant for the node.
-func inherited(environment []string) []string {
-	var out []string
-	for _, entry := range environment {
-		name, _, _ := strings.Cut(entry, "=")
-		switch name {
-		case "PATH", "HOME", "LANG", "TZ", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH":
-			out = append(out, entry)
-			continue
-		}
-		for _, prefix := range []string{"LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "HSA_", "GGML_", "OMP_", "GODEBUG", "GOCOVERDIR"} {
-			if strings.HasPrefix(name, prefix) {
-				out = append(out, entry)
-				break
-			}
-		}
-	}
-	return out
+// release leaves the process to the next node.
+func (p *process) release() {
+	p.setStopping()
+	p.link.Release()
+	<-p.done
 }
+
+// tailRead is how much of a log a failure is looked for in: a cause is often told long before the end.
+const tailRead = 256 << 10
+
+// said is the end of what the process has said: of its log, as far as that can be read, else what its shim
+// remembers.
+func (p *process) said() string {
+	raw, err := endOf(p.log, tailRead)
+	if err != nil || raw == "" {
+		return p.link.Tail()
+	}
+	return raw
+}
+
+func endOf(path string, most int64) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err == nil && info.Size() > most {
+		_, _ = file.Seek(-most, io.SeekEnd)
+	}
+	raw, err := io.ReadAll(io.LimitReader(file, most))
+	return string(raw), err
+}
+
+// logOf is the path of an instance's log in the run directory.
+func logOf(run, name string) string { return filepath.Join(run, name+logEnd) }

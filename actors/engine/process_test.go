@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,7 +27,7 @@ func serverSpec() Spec {
 func fakeServer(t *testing.T, mode string, grace time.Duration) (p *Presets, record string) {
 	t.Helper()
 	path, record := fake(t, LlamaServer, mode)
-	return New(Config{LlamaServer: path, RunDir: t.TempDir(), Grace: grace}), record
+	return New(Config{Shim: testShim, LlamaServer: path, RunDir: t.TempDir(), Grace: grace}), record
 }
 
 // node runs the test binary as a node that starts these presets and programs, waits until they serve
@@ -94,7 +96,7 @@ func TestCrashKillsTheGroup(t *testing.T) {
 	p, record := fakeServer(t, "", 0)
 	e := start(t, p, serverSpec())
 	child := noted(t, record)[0].Child
-	if err := e.mu.process.cmd.Process.Kill(); err != nil {
+	if err := syscall.Kill(e.mu.process.pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	<-e.Done()
@@ -203,5 +205,30 @@ func TestInstanceRunsOnce(t *testing.T) {
 	}
 	if err := e.Start(t.Context()); spec.CodeOf(err) != spec.CodeEngineStart || !closed(e.Done()) {
 		t.Errorf("a second engine of the instance: %v", err)
+	}
+}
+
+// A real process's flood is bounded as well, and does not block it.
+func TestFlood(t *testing.T) {
+	p, _ := fakeServer(t, "", 0)
+	e := start(t, p, serverSpec())
+	r, err := e.Do(t.Context(), "/flood", nil, []byte("{}"))
+	if err != nil || r.StatusCode != http.StatusOK {
+		t.Fatalf("%v, %v", r, err)
+	}
+	r.Body.Close()
+	until(t, 5*time.Second, "the last line is kept", func() bool { return e.mu.process.link.Tail() != "" })
+	entries, err := os.ReadDir(p.config.RunDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total int64
+	for _, f := range entries {
+		if info, err := f.Info(); err == nil && info.Mode().IsRegular() {
+			total += info.Size()
+		}
+	}
+	if total < 1<<20 || total > 2<<20 {
+		t.Errorf("%d bytes of logs", total)
 	}
 }

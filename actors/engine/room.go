@@ -6,16 +6,19 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
+	"github.com/lotabots/lotabots/actors/shim"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// A room is one engine's directory, RUNDIR/INSTANCE.d: its socket, or what its program keeps. It is
-// locked while the engine runs, so that the next engine finds and removes what a killed node left.
+// A room is one engine's directory, RUNDIR/INSTANCE.d: its socket, its shim's, or what its program keeps.
+// The shim has it locked while the engine runs, and removes it: one that nobody has locked is left over.
 type room struct {
-	dir  string
-	lock *os.File
+	dir     string
+	here    *os.File // the directory, open
+	lock    *os.File // until a shim has it; nil in a room that was found
+	log     *os.File // until a shim has it; nil in a room that was found
+	logPath string
 }
 
 const (
@@ -36,53 +39,49 @@ func fileName(id spec.InstanceID) string {
 }
 
 // take tidies the run directory and makes the room of an instance, and its log.
-func (p *Presets) take(id spec.InstanceID) (*room, *output, error) {
+func (p *Presets) take(id spec.InstanceID) (*room, error) {
 	p.rooms.Lock()
 	defer p.rooms.Unlock()
 	name := fileName(id)
 	if name == "" {
-		return nil, nil, fmt.Errorf("the instance has no name")
+		return nil, fmt.Errorf("the instance has no name")
 	}
 	run, err := filepath.Abs(p.config.RunDir)
 	if err != nil {
-		return nil, nil, err
-	}
-	tidy(run)
-	r := &room{dir: filepath.Join(run, name+roomEnd)}
-	if err := os.Mkdir(r.dir, 0o700); err != nil { // one that exists is locked: another engine of the instance runs
-		return nil, nil, err
-	}
-	if r.lock, err = lock(r.dir); err != nil {
-		return nil, nil, err
-	}
-	out, err := newOutput(filepath.Join(run, name+logEnd))
-	if err != nil {
-		r.leave()
-		return nil, nil, err
-	}
-	return r, out, nil
-}
-
-func (r *room) leave() {
-	_ = os.RemoveAll(r.dir) // what remains, tidy removes
-	_ = r.lock.Close()
-}
-
-// lock takes an exclusive lock on a directory, which ends with the process at the latest.
-func lock(dir string) (*os.File, error) {
-	f, err := os.Open(dir)
-	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	p.tidy(run)
+	r := &room{dir: filepath.Join(run, name+roomEnd), logPath: logOf(run, name)}
+	if err := os.Mkdir(r.dir, 0o700); err != nil { // one that exists is locked: another engine of the instance runs
+		return nil, err
 	}
-	return f, nil
+	if r.lock, err = shim.Lock(r.dir); err == nil {
+		if r.here, err = os.Open(r.dir); err == nil {
+			r.log, err = shim.NewLog(r.logPath)
+		}
+	}
+	if err != nil {
+		r.leave()
+		return nil, err
+	}
+	return r, nil
 }
 
-// tidy removes rooms that nobody holds, and all but the latest logs.
-func tidy(run string) {
+// leave gives up a room in which nothing has been started.
+func (r *room) leave() {
+	_ = os.RemoveAll(r.dir) // what remains, tidy removes
+	for _, f := range []*os.File{r.log, r.lock, r.here} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+}
+
+// close lets go of a room that a shim has.
+func (r *room) close() { _ = r.here.Close() }
+
+// tidy removes rooms that nobody holds, with what runs there still, and all but the latest logs.
+func (p *Presets) tidy(run string) {
 	entries, err := os.ReadDir(run)
 	if err != nil {
 		return // whoever makes a room in it will say so
@@ -97,8 +96,8 @@ func tidy(run string) {
 		switch info, err := e.Info(); {
 		case err != nil:
 		case info.IsDir() && strings.HasSuffix(path, roomEnd):
-			if f, err := lock(path); err == nil {
-				_ = os.RemoveAll(path)
+			if f, err := shim.Lock(path); err == nil {
+				p.clear(path)
 				_ = f.Close()
 			}
 		case info.Mode().IsRegular() && strings.HasSuffix(path, logEnd):
@@ -112,4 +111,13 @@ func tidy(run string) {
 			_ = os.Remove(l.path + ".1")
 		}
 	}
+}
+
+// clear ends what runs in a room that nobody holds, and removes it. The caller has its lock.
+func (p *Presets) clear(room string) {
+	ended, err := shim.Sweep(room)
+	if ended != "" || err != nil {
+		p.config.Log.Warn("an engine was left without its shim, and was ended", "room", room, "ended", ended, "error", err)
+	}
+	_ = os.RemoveAll(room)
 }

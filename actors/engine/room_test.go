@@ -14,12 +14,11 @@ import (
 // What a killed node leaves is gone after the next start; what runs is not touched.
 func TestTidy(t *testing.T) {
 	p := New(Config{RunDir: t.TempDir()})
-	running, out, err := p.take("running")
+	running, err := p.take("running")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer running.leave()
-	defer out.close()
 	left := filepath.Join(p.config.RunDir, "left.d", "models")
 	if err := os.MkdirAll(left, 0o700); err != nil {
 		t.Fatal(err)
@@ -34,12 +33,11 @@ func TestTidy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	next, log, err := p.take("next")
+	next, err := p.take("next")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer next.leave()
-	defer log.close()
 	for name, want := range map[string]bool{"left.d": false, "running.d": true, "next.d": true, "running.log": true, "old-00.log": false, "old-44.log": true} {
 		if _, err := os.Stat(filepath.Join(p.config.RunDir, name)); (err == nil) != want {
 			t.Errorf("%s is there: %t", name, err == nil)
@@ -58,7 +56,7 @@ func TestFileName(t *testing.T) {
 			t.Errorf("%q becomes %q, want %q", id, got, want)
 		}
 	}
-	if _, _, err := New(Config{RunDir: t.TempDir()}).take(".."); err == nil {
+	if _, err := New(Config{RunDir: t.TempDir()}).take(".."); err == nil {
 		t.Error("a room without a name")
 	}
 }

@@ -53,8 +53,8 @@ func (e *vllm) launch(r *room) (command, *web, error) {
 // address chooses where it listens.
 func (e *vllm) address(r *room) (args []string, w *web, err error) {
 	if !e.version.before(vllmSocket) {
-		dial, err := socketDial(r)
-		return []string{"--uds", socketName}, newWeb(&url.URL{Scheme: "http", Host: "engine"}, dial), err
+		w, err := socketWeb(r, socketName)
+		return []string{"--uds", socketName}, w, err
 	}
 	address, err := freeAddress()
 	if err != nil {

@@ -20,6 +20,7 @@ type web struct {
 	base   *url.URL
 	reach  reach       // nil: anything below base
 	always http.Header // goes with each request
+	socket string      // name of the engine's socket in its room; empty: base says where it is
 }
 
 const (

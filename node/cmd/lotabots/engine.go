@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lotabots/lotabots/actors/shim"
+	"github.com/lotabots/lotabots/node"
 )
 
 func engineCommand() *cobra.Command {
@@ -27,6 +30,14 @@ func engineCommand() *cobra.Command {
 		},
 	})
 	return c
+}
+
+// shimCommand holds an engine's process. Nodes start it; it is of no use to people.
+func shimCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: node.ShimCommand + " NAME", Short: "Hold an engine's process, so that it can outlive the node's", Hidden: true, Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, _ []string) error { return shim.Run(c.Context()) },
+	}
 }
 
 // helperPath is lotabots-engine beside this executable, or on the PATH.

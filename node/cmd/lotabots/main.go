@@ -59,7 +59,7 @@ func rootCommand() *cobra.Command {
 		c.GroupID = "access"
 		root.AddCommand(c)
 	}
-	root.AddCommand(versionCommand())
+	root.AddCommand(versionCommand(), shimCommand())
 	explainUsage(root)
 	return root
 }
