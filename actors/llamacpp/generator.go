@@ -30,6 +30,7 @@ type generator struct {
 	queue    []*job
 	turn     uint64 // requests that have been given a slot
 	submit   chan *job
+	canaries chan chan<- error // each answered once
 	quit     context.Context
 	done     chan struct{}
 	load     atomic.Pointer[Load]
@@ -60,7 +61,7 @@ func newGenerator(quit context.Context, m *model, contextSize, slots int, thread
 	}
 	g := &generator{
 		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity,
-		context: contextSize, slots: make([]*slot, slots), submit: make(chan *job), quit: quit,
+		context: contextSize, slots: make([]*slot, slots), submit: make(chan *job), canaries: make(chan chan<- error), quit: quit,
 		done: make(chan struct{}), log: log, prefixes: prefix.NewIndex(), scratch: make([]llama.TokenData, m.tokens),
 	}
 	for i := range g.slots {
@@ -91,6 +92,8 @@ func (g *generator) take() bool {
 		select {
 		case j := <-g.submit:
 			g.enqueue(j)
+		case answer := <-g.canaries:
+			answer <- g.sing()
 		case <-g.quit.Done():
 			return false
 		}
@@ -99,6 +102,8 @@ func (g *generator) take() bool {
 		select {
 		case j := <-g.submit:
 			g.enqueue(j)
+		case answer := <-g.canaries:
+			answer <- g.sing()
 		case <-g.quit.Done():
 			return false
 		default:

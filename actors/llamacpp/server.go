@@ -42,6 +42,7 @@ func NewServer(log *slog.Logger, now func() time.Time) *Server {
 	s.mux.HandleFunc("POST /v1/chat/completions", s.ready(s.generation(openai.Chat)))
 	s.mux.HandleFunc("POST /v1/completions", s.ready(s.generation(openai.Completion)))
 	s.mux.HandleFunc("POST /v1/embeddings", s.ready(s.embeddings))
+	s.mux.HandleFunc("POST /canary", s.ready(s.canary))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, spec.Errorf(spec.CodeNotFound, "%s %s is not served here", r.Method, r.URL.Path))
 	})
