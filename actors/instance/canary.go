@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -33,6 +34,20 @@ func trials(model string) []trial {
 		{"/v1/rerank", body(map[string]any{"query": "Hello", "documents": []string{"Hello"}})},
 	}
 }
+
+// canaryOf is what is asked of an idle engine of a preset that was warmed up by t.
+// Ours has a question that leaves its slots as they are.
+func canaryOf(ctx context.Context, e *monitored, preset string, t *trial) *trial {
+	own := &trial{"/canary", []byte("{}")}
+	if preset == engine.Embedded && try(ctx, e, *own) == nil {
+		return own
+	}
+	return t
+}
+
+// crowded tells that the preset keeps conversations in so few slots that a canary
+// takes one from somebody who may go on.
+func crowded(preset string) bool { return preset == engine.Ollama || preset == engine.LlamaServer }
 
 // A refusalError is an answer of 400 or more.
 type refusalError struct {

@@ -121,11 +121,16 @@ type ward struct {
 // watched runs body with e watched by the default policy, as after its warm-up.
 func watched(t *testing.T, e *paced, body func(*ward)) {
 	t.Helper()
+	watchedAs(t, engine.VLLM, e, body)
+}
+
+func watchedAs(t *testing.T, preset string, e *paced, body func(*ward)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w := &ward{t: t, engine: e, ctx: ctx, end: make(chan error, 1)}
 		e.wedged, e.done, e.work = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1) // of this bubble
-		r := &run{cfg: Config{Load: &wire.LoadModel{Deployment: "d", Engine: engine.Embedded}, Policy: Policy{}.withDefaults(), Log: slog.New(slog.DiscardHandler)},
+		r := &run{cfg: Config{Load: &wire.LoadModel{Deployment: "d", Engine: preset}, Policy: Policy{}.withDefaults(), Log: slog.New(slog.DiscardHandler)},
 			post: func(m any) {
 				if r, ok := m.(*ready); ok {
 					w.serve = r.engine.(*monitored)
@@ -274,6 +279,21 @@ func TestHangWhenIdle(t *testing.T) {
 		if n := w.engine.asked.Load() - before; n < 700 || n > 900 {
 			t.Errorf("%d canaries in an hour, want one each 4 s", n)
 		}
+		w.wedge(10 * time.Second)
+	})
+}
+
+// TestCanariesSpareConversations: an engine with few slots is left alone while
+// somebody may go on, and is tried as any other afterwards.
+func TestCanariesSpareConversations(t *testing.T) {
+	watchedAs(t, engine.Ollama, newPaced(5000, 20*time.Millisecond, false), func(w *ward) {
+		<-w.ask(100, 1, true)
+		before := w.engine.asked.Load()
+		w.mustLive(110 * time.Second)
+		if n := w.engine.asked.Load() - before; n != 0 {
+			t.Errorf("%d canaries soon after a request", n)
+		}
+		w.mustLive(30 * time.Second)
 		w.wedge(10 * time.Second)
 	})
 }

@@ -26,6 +26,9 @@ type Policy struct {
 	// within 10 s with CanaryLimit, the patience for that token; 4 s. Negative: it is never asked.
 	Canary      time.Duration
 	CanaryLimit time.Duration
+	// Rest is how long after the last request canaries begin at engines in which they would push out what is
+	// kept of conversations; 2 min.
+	Rest time.Duration
 }
 
 func (p Policy) withDefaults() Policy {
@@ -42,6 +45,7 @@ func (p Policy) withDefaults() Policy {
 	or(&p.Stop, 5*time.Second)
 	or(&p.WarmUp, 3*time.Minute)
 	or(&p.CanaryLimit, 4*time.Second)
+	or(&p.Rest, 2*time.Minute)
 	if p.Hang == 0 {
 		p.Hang = 1500 * time.Millisecond
 	}

@@ -61,6 +61,9 @@ func (r *run) serve(ctx context.Context, started engine.Engine, began time.Time)
 	if preset := r.cfg.Load.GetEngine(); preset != engine.External {
 		warming, cancel := context.WithTimeout(ctx, r.cfg.Policy.WarmUp)
 		trial, err := warmUp(warming, e, r.cfg.Load.GetDeployment())
+		if err == nil && trial != nil {
+			trial = canaryOf(warming, e, preset, trial)
+		}
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -70,7 +73,7 @@ func (r *run) serve(ctx context.Context, started engine.Engine, began time.Time)
 		case trial == nil:
 			r.cfg.Log.Warn("the engine refuses every kind of request that it could be warmed up by: it is not tried when idle either")
 		}
-		w.trial = trial
+		w.trial, w.crowded = trial, crowded(preset)
 	}
 	r.cfg.Log.Info("engine serves", "engine", r.cfg.Load.GetEngine(), "slots", e.Slots(), "context", e.Context(), "took", time.Since(began))
 	r.post(&ready{r.attempt, e})

@@ -30,6 +30,8 @@ type watcher struct {
 	canaries  chan time.Duration // what each took that was answered; 0: it was not
 	singing   bool
 	idleSince time.Time
+	askedAt   time.Time // when somebody's request was last seen; zero: never
+	crowded   bool
 	lastCost  time.Duration
 }
 
@@ -95,6 +97,9 @@ func (w *watcher) look(now time.Time, most time.Duration) error {
 	waiting := false
 	for _, q := range all {
 		waiting = waiting || q.asks
+		if !q.canary {
+			w.askedAt = now
+		}
 	}
 	if len(all) > 0 || w.singing {
 		w.idleSince = now
@@ -179,6 +184,9 @@ func (w *watcher) probed(r probed) error {
 // is bounded: the dearer a canary, the rarer it is.
 func (w *watcher) sing(ctx context.Context, now time.Time) {
 	p := w.run.cfg.Policy
+	if w.crowded && !w.askedAt.IsZero() && now.Sub(w.askedAt) < p.Rest {
+		return
+	}
 	if w.trial == nil || p.Canary < 0 || w.singing || now.Sub(w.idleSince) < max(p.Canary, canaryShare*w.lastCost) {
 		return
 	}
