@@ -89,11 +89,11 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 	switch engines := g.cfg.Engines; {
 	case d.Engine == "":
 		f.add("engine", "is missing")
-	case len(engines) > 0 && !slices.Contains(engines, d.Engine):
+	case len(engines) > 0 && !slices.Contains(engines, d.Engine) && g.cfg.CheckEngine == nil:
 		f.add("engine", "must be one of "+join(engines))
 	case d.Engine == external && d.Model != "":
 		f.add("model", "must be empty: an external engine has its model already")
-	case d.Engine != external && d.Model == "" && d.Options[weights] == "":
+	case d.Engine != external && d.Model == "" && d.Options[weights] == "" && (len(engines) == 0 || slices.Contains(engines, d.Engine)):
 		f.add("model", "is missing: name an imported model")
 	}
 	if d.Model != "" && d.Engine != external {
@@ -115,7 +115,7 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 // checkEngine adds what no node could run: the client is told now, not by a
 // replica that never becomes ready.
 func (d *deploymentForm) checkEngine(f *form, g *Gateway) {
-	if g.cfg.CheckEngine == nil || !slices.Contains(g.cfg.Engines, d.Engine) {
+	if g.cfg.CheckEngine == nil || d.Engine == "" {
 		return
 	}
 	err := g.cfg.CheckEngine(&wire.Deployment{Engine: d.Engine, Options: d.Options, Context: d.Context, Slots: d.Slots})

@@ -30,9 +30,10 @@ type Config struct {
 	Cluster   Cluster     // nil: no operations on nodes
 	Barrier   Barrier     // nil: no linearizable reads
 	Backups   Backups     // nil: none
-	Engines   []string    // presets that deployments may name; nil: any
-	// CheckEngine tells what no node could run of a deployment whose preset is one of
-	// Engines; its Param names the field. nil: nothing is checked.
+	Engines   []string    // presets that every node knows; nil: not told
+	// CheckEngine tells what no node could run of a deployment; its Param names the
+	// field. It knows the form alone of presets that some node may have beside Engines.
+	// nil: nothing is checked, and there are no others.
 	CheckEngine func(d *wire.Deployment) error
 	Usage       UsageSink // nil: counted in metrics only
 

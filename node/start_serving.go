@@ -52,7 +52,7 @@ func (n *Node) startActors(context.Context) error {
 		BlobPath: n.modelPath, Revoked: n.revoked, Digest: n.spread, Devices: devices,
 		Engines: actors.Engines{
 			Helper: n.config.Engines.Helper, Libraries: n.config.Engines.Libraries, Ollama: n.config.Engines.Ollama,
-			VLLM: n.config.Engines.VLLM, SGLang: n.config.Engines.SGLang, Triton: n.config.Engines.Triton, Models: n.config.Engines.Models,
+			VLLM: n.config.Engines.VLLM, SGLang: n.config.Engines.SGLang, Triton: n.config.Engines.Triton, Models: n.config.Engines.Models, Presets: n.config.Engines.Presets,
 			LlamaServer: n.config.Engines.LlamaServer, ExternalURLs: n.config.Engines.ExternalURL,
 			Shim: []string{self, ShimCommand},
 		},

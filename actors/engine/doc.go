@@ -20,6 +20,8 @@
 //	triton        weights
 //	external      url, model (its name there), health (path; default /v1/models), metrics (llama-server, sglang, tgi, vllm)
 //
+// Beside them stand the presets that the node's file describes (package custom).
+//
 // Why an engine did not start is looked for in its whole log (Recognise).
 //
 // Not done: GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -62,7 +63,7 @@ var optionsOf = map[string]table{
 		"url":     text(2 << 10), // checkURL checks it
 		"model":   text(256),
 		"health":  path,
-		"metrics": among("llama-server", "sglang", "tgi", "vllm"),
+		"metrics": among(custom.Loads...),
 	},
 }
 

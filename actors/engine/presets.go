@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -36,6 +37,9 @@ type Config struct {
 	// Models is a directory of models that cannot be imported, such as those of several files; Triton
 	// takes it for its repository. Deployments name its entries by the option weights. Empty: none.
 	Models string
+
+	// Presets are those of the node's own, which custom.Check has passed.
+	Presets []custom.Preset
 
 	// ExternalURLs are the prefixes that URLs of external engines may have; none: there are no such.
 	// A prefix ends at a path's segment: http://h:1/a allows http://h:1/a/b, not http://h:1/ab.
@@ -93,9 +97,14 @@ func (p *Presets) current() Config {
 	return c
 }
 
-// Names lists the presets in a fixed order, whether this node can run them or not.
-func (*Presets) Names() []string {
-	return []string{Embedded, Ollama, LlamaServer, VLLM, SGLang, Triton, External}
+// Names lists the presets, whether this node can run them or not: those that every node knows, in a
+// fixed order, then the node's own.
+func (p *Presets) Names() []string {
+	names := slices.Clone(custom.BuiltIn)
+	for _, preset := range p.config.Presets {
+		names = append(names, preset.Name)
+	}
+	return names
 }
 
 // Check tells why s cannot run here: CodeEngineUnknown, CodeUnsupported for an option,
@@ -114,6 +123,10 @@ func (p *Presets) Open(s Spec) (Engine, error) {
 	}
 	if s.Preset == External {
 		return newExternal(s, o, p.current())
+	}
+	if preset, ok := p.named(s.Preset); ok {
+		d, err := p.openNamed(preset, s, o)
+		return p.local(s, d, err)
 	}
 	d, err := drivers[s.Preset](s, o, p.config)
 	return p.local(s, d, err)
@@ -139,7 +152,8 @@ const (
 
 // CheckDeployment tells what no node could run of a deployment: an unknown preset
 // or option, a value out of its bounds. What one node has and another has not, it
-// does not ask. Its errors are Check's.
+// does not ask; so of presets that are some node's own it knows the form alone.
+// Its errors are Check's.
 func CheckDeployment(preset string, given map[string]string, context, slots uint32) error {
 	o, err := checkOptions(preset, given, context, slots)
 	if err == nil && preset == External {
@@ -149,11 +163,12 @@ func CheckDeployment(preset string, given map[string]string, context, slots uint
 }
 
 func checkOptions(preset string, given map[string]string, context, slots uint32) (options, error) {
-	known, ok := optionsOf[preset]
-	if !ok {
-		return nil, spec.Errorf(spec.CodeEngineUnknown, "there is no engine preset %.60q; there are %s", preset, strings.Join((*Presets)(nil).Names(), ", "))
+	known, builtIn := optionsOf[preset]
+	read := plausible
+	if builtIn {
+		read = known.read
 	}
-	o, err := known.read(preset, given)
+	o, err := read(preset, given)
 	switch {
 	case err != nil:
 		return nil, err
@@ -175,6 +190,16 @@ func (p *Presets) check(s Spec) (options, error) {
 		return nil, err
 	case s.Preset == External:
 		return o, p.checkURL(o)
+	case s.Preset != Ollama && s.ModelName != "" && (!plainBytes(s.ModelName, "._:-") || !plainBytes(s.ModelName[:1], "")):
+		return nil, invalid("name", fmt.Sprintf("the deployment's name is %.60q; an engine's argument has letters, digits, '.', '_', ':' and '-', the first a letter or digit", s.ModelName))
+	case drivers[s.Preset] == nil:
+		preset, ok := p.named(s.Preset)
+		if !ok {
+			return nil, &spec.Error{Code: spec.CodeEngineUnavailable, Param: "engine",
+				Message: fmt.Sprintf("this node has no engine preset %q; it has %s", s.Preset, strings.Join(p.Names(), ", ")),
+				Hint:    "Describe it in the node's engines.presets, or use another"}
+		}
+		return o, p.checkNamed(preset, s, o)
 	case s.Model != "" && o["weights"] != "":
 		return nil, invalid("model", "there is the option weights as well: give one of them")
 	case s.Model == "" && o["weights"] == "":

@@ -48,7 +48,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s=%q: %v", name, value, err)
 		}
 	}
-	if got := p.Names(); !slices.Equal(got, []string{Embedded, Ollama, LlamaServer, VLLM, SGLang, Triton, External}) || len(optionsOf) != len(got) {
+	if got := p.Names(); !slices.Equal(got, []string{Embedded, Ollama, LlamaServer, VLLM, SGLang, Triton, External}) || len(optionsOf) != len(got) || len(drivers) != len(got)-1 {
 		t.Errorf("%v", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -85,7 +86,7 @@ func (p *Problems) check(c Config, origin map[string]string) {
 	}
 	bad := func(key, reason string) {
 		if !unread[key] { // else its value is not the one that was given
-			p.add(Problem{Key: key, Value: fmt.Sprint(public(values[key])), Source: origin[key], Reason: reason, Example: examples[key]})
+			p.add(Problem{Key: key, Value: shown(values[key]), Source: origin[key], Reason: reason, Example: examples[key]})
 		}
 	}
 	if err := spec.NodeID(c.Node.ID).Valid(); err != nil {
@@ -107,6 +108,9 @@ func (p *Problems) check(c Config, origin map[string]string) {
 	}
 	checkAddresses(c, bad)
 	checkNumbers(c, bad)
+	for _, problem := range custom.Check(c.Engines.Presets) {
+		bad("engines.presets", problem)
+	}
 	checkBackup(c.Backup, bad)
 	p.oneOf(bad, "devices.kind", c.Devices.Kind, "auto", "nvidia", "cpu", "simulated")
 	p.oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")

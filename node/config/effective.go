@@ -3,6 +3,8 @@ package config
 import (
 	"net/url"
 	"strings"
+
+	"github.com/lotabots/lotabots/actors/engine/custom"
 )
 
 // A Value is one key of a configuration as it is in force.
@@ -39,6 +41,8 @@ func public(v any) any {
 			out[i] = publicText(v[i])
 		}
 		return out
+	case []custom.Preset:
+		return custom.Public(v)
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {

@@ -102,6 +102,10 @@ func (p *Problems) unread(err error, k *koanf.Koanf, known map[string]Field, ori
 		p.add(Problem{Key: key, Reason: err.Error(), Unread: true})
 		return
 	}
+	if f.Type == presetsType { // its text may have secrets in it, and is long
+		p.add(Problem{Key: key, Source: origin[key], Example: f.Example, Unread: true, Reason: key + ": " + at.Unwrap().Error()})
+		return
+	}
 	p.add(Problem{Key: key, Value: fmt.Sprint(public(k.Get(key))), Source: origin[key], Example: f.Example, Unread: true,
 		Reason: fmt.Sprintf("%s = %q: want a value of the type %s", key, fmt.Sprint(public(k.Get(key))), f.Kind())})
 }
@@ -138,7 +142,7 @@ func isSection(key string, known map[string]Field) bool {
 
 func set(k *koanf.Koanf, f Field, v string) {
 	var value any = v
-	if f.Type.Kind() == sliceKind {
+	if f.Type.Kind() == sliceKind && f.Type != presetsType {
 		value = splitList(v)
 	}
 	_ = k.Set(f.Key, value) // fails only on an empty key
@@ -162,7 +166,7 @@ func decode(k *koanf.Koanf, c *Config) error {
 		Result:           c,
 		TagName:          "koanf",
 		WeaklyTypedInput: true,
-		DecodeHook:       mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), stringToList),
+		DecodeHook:       mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), toPresets, stringToList),
 	}})
 }
 

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/lotabots/lotabots/actors/engine/custom"
 )
 
 // Reloadable is what a running node can change without harm: no socket, no
@@ -65,6 +67,9 @@ func Changes(from, to Config) (taken, restart []Change) {
 func sameValue(a, b any) bool {
 	if x, ok := a.([]string); ok {
 		return slices.Equal(x, b.([]string))
+	}
+	if x, ok := a.([]custom.Preset); ok && len(x) == 0 {
+		return len(b.([]custom.Preset)) == 0
 	}
 	return reflect.DeepEqual(a, b)
 }

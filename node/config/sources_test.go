@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/lotabots/lotabots/actors/engine/custom"
 	"pgregory.net/rapid"
 )
 
@@ -22,9 +24,11 @@ func others(t *testing.T, f Field) [3]string {
 		"backup.recipient":      {"[age1a]", "[age1b, age1c]", "[age1d]"},
 		"cluster.seeds":         {"[h1:1]", "[h2:2, h3:3]", "[[::1]:7946]"},
 		"engines.external-urls": {"[http://a/]", "[https://b/x, http://c]", "[http://[::1]:80/]"},
-		"api.public-url":        {"http://a", "http://b", "https://c"},
-		"api.trusted-proxies":   {"[10.0.0.0/8]", "[10.1.0.0/16, ::1/128]", "[fd00::/8]"},
-		"telemetry.otlp":        {"http://a", "http://b", "https://c"}, "chaos.allow": {"true", "true", "true"},
+		"engines.presets": {`[{name: one-engine, command: [p, '{port}']}]`, `[{name: two-engine, command: [p, "{socket}"], env: {A: b}}]`,
+			`[{"name":"three-engine","command":["p","{port}"],"options":{"a":{"type":"int","max":2,"flag":"-a"}}}]`},
+		"api.public-url":      {"http://a", "http://b", "https://c"},
+		"api.trusted-proxies": {"[10.0.0.0/8]", "[10.1.0.0/16, ::1/128]", "[fd00::/8]"},
+		"telemetry.otlp":      {"http://a", "http://b", "https://c"}, "chaos.allow": {"true", "true", "true"},
 	}[f.Key]; ok {
 		return v
 	}
@@ -73,6 +77,10 @@ func TestEachKeyFromEachSource(t *testing.T) {
 }
 
 func sameList(got any, want string) bool {
+	if presets, ok := got.([]custom.Preset); ok {
+		read, err := custom.Parse([]byte(want))
+		return err == nil && reflect.DeepEqual(presets, read)
+	}
 	list, ok := got.([]string)
 	return ok && reflect.DeepEqual(list, splitList(want))
 }
@@ -174,6 +182,12 @@ func TestAnyConfigurationSurvivesItsFile(t *testing.T) {
 					f.SetString(text.Draw(t, name))
 				case []string:
 					f.Set(reflect.ValueOf(rapid.SliceOfN(text, 0, 3).Draw(t, name)))
+				case []custom.Preset:
+					for range rapid.IntRange(0, 2).Draw(t, name) {
+						p := custom.Preset{Name: text.Draw(t, "name"), Command: rapid.SliceOfN(text, 1, 3).Draw(t, "command"), Env: map[string]string{text.Draw(t, "variable"): text.Draw(t, "value")},
+							Options: map[string]custom.Option{text.Draw(t, "option"): {Type: text.Draw(t, "type"), Max: rapid.Float64Range(0, 1e300).Draw(t, "max"), Flag: text.Draw(t, "flag")}}}
+						f.Set(reflect.Append(f, reflect.ValueOf(p)))
+					}
 				case bool:
 					f.SetBool(rapid.Bool().Draw(t, name))
 				case float64:

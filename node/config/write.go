@@ -9,6 +9,8 @@ import (
 	"unicode"
 
 	goyaml "gopkg.in/yaml.v3"
+
+	"github.com/lotabots/lotabots/actors/engine/custom"
 )
 
 // Write saves c as a commented file at path with mode 0600.
@@ -51,6 +53,8 @@ func onOneLine(v any) (string, error) {
 		if strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			return strconv.QuoteToASCII(v), nil // Go's escapes are YAML's as well
 		}
+	case []custom.Preset:
+		return custom.Text(v), nil
 	case []string:
 		parts := make([]string, len(v))
 		for i, part := range v {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -169,7 +170,7 @@ func checkDeployment(d Document, bad func(field, reason string)) {
 		bad("engine", "must not be empty")
 	case engine == "external" && model != "":
 		bad("model", "must be empty: an external engine has its model already")
-	case engine != "external" && model == "" && d.Fields["options"].(map[string]string)["weights"] == "":
+	case engine != "external" && model == "" && d.Fields["options"].(map[string]string)["weights"] == "" && slices.Contains(custom.BuiltIn, engine):
 		bad("model", "is missing: name an imported model")
 	}
 	if len(d.Fields["options"].(map[string]string)) > maxOptions {

@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/node/client"
 )
 
@@ -43,7 +45,7 @@ func deployCommand() *cobra.Command {
 	flags := where(c)
 	f := c.Flags()
 	f.StringVar(&d.Model, "model", "", "imported model; default: NAME, but for external engines")
-	f.StringVar(&d.Engine, "engine", "embedded", "engine preset: embedded, ollama, llama-server, vllm, sglang, triton, external")
+	f.StringVar(&d.Engine, "engine", "embedded", "engine preset: embedded, ollama, llama-server, vllm, sglang, triton, external, or a name of the nodes' own")
 	f.StringToStringVar(&d.Options, "option", nil, "option of the preset, KEY=VALUE, such as url=http://HOST:PORT for external")
 	f.Uint32Var(&d.Replicas, "replicas", 1, "copies to run")
 	f.Uint32Var(&d.MinPerRegion, "min-per-region", 0, "copies to have in each allowed region at least")
@@ -65,7 +67,7 @@ func deployCommand() *cobra.Command {
 			d.Residency = "on-demand"
 		}
 		d.KeepAlive, d.MinResident = int64(keep.Seconds()), int64(least.Seconds())
-		if d.Model == "" && d.Engine != "external" && d.Options["weights"] == "" {
+		if builtIn := slices.Contains(custom.BuiltIn, d.Engine); d.Model == "" && builtIn && d.Engine != "external" && d.Options["weights"] == "" {
 			d.Model = args[0]
 		}
 		d.MemoryBytes = uint64(memory) << 20
