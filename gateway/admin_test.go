@@ -179,6 +179,9 @@ func TestForms(t *testing.T) {
 	r := newRig(t, func(c *gateway.Config) {
 		c.Engines = []string{"embedded", "external"}
 		c.CheckEngine = func(d *wire.Deployment) error {
+			if d.GetEngine() == "other" {
+				return &spec.Error{Code: spec.CodeEngineUnknown, Param: "engine", Message: "there is none of that name"}
+			}
 			if d.GetOptions()["threads"] != "" {
 				return &spec.Error{Code: spec.CodeInvalidRequest, Param: "options.threads", Message: "it is not a number"}
 			}
@@ -194,6 +197,7 @@ func TestForms(t *testing.T) {
 		{"PUT", "/admin/v1/deployments/-bad", `{"engine":"other","replicas":100000,"regions":["a","a",""]}`,
 			[]string{"name", "engine", "replicas", "regions[1]", "regions[2]"}},
 		{"PUT", "/admin/v1/deployments/d", `{"engine":"external","model":"m"}`, []string{"model"}},
+		{"PUT", "/admin/v1/deployments/d", `{"engine":"embedded"}`, []string{"model"}},
 		{"PUT", "/admin/v1/deployments/d", `{"engine":"embedded","options":{"threads":"1;id"}}`, []string{"model", "options.threads"}},
 		{"PUT", "/admin/v1/deployments/d", `{"engine":"embedded","model":"nowhere"}`, []string{"model"}},
 		{"PUT", "/admin/v1/models/.bad", `GGUF`, []string{"name"}},
