@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race bench bench-gateway bench-storage bench-failover bench-revocation bench-feed bench-auth bench-eviction e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race bench bench-gateway bench-storage bench-failover bench-revocation bench-feed bench-auth bench-engine bench-eviction e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -67,6 +67,9 @@ bench-revocation: build ## how soon every node of five refuses a revoked key, ne
 
 bench-auth: ## what it takes to check one of 1,000,000 API keys, a token, a permission (2 GB of memory)
 	@go run ./node/bench/auth
+
+bench-engine: helper ## tokens per second of the embedded engine next to llama-server (go run ./node/bench/engine -install builds it)
+	@go run ./node/bench/engine
 
 bench-feed: ## how long after its acknowledgement a write is applied by 1,000 followers (14 GB of memory)
 	@go run ./node/bench/feed

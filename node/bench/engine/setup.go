@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/lotabots/lotabots/actors/llamacpp/library"
+	"github.com/lotabots/lotabots/actors/llamacpp/tuning"
+)
+
+const (
+	slots      = 8
+	perRequest = 1024 // tokens of one request
+)
+
+// A setup is what both servers have in common.
+type setup struct {
+	helper, server, model, libraries, variant string
+	threads                                   int
+}
+
+// complete fills in what was left open.
+func (s *setup) complete(ctx context.Context) (err error) {
+	if s.libraries, err = library.Find(""); err != nil {
+		return err
+	}
+	if s.server, err = findServer(s.server); err != nil {
+		return err
+	}
+	if s.model, err = filepath.Abs(s.model); err != nil {
+		return err
+	}
+	if s.variant == "" || s.threads == 0 {
+		c, err := s.measured(ctx)
+		if err != nil {
+			return err
+		}
+		if s.variant == "" {
+			s.variant = c.Variant
+		}
+		if s.threads == 0 {
+			s.threads = c.Threads
+		}
+	}
+	return nil
+}
+
+// measured is what the engine has kept of this machine; a start makes it measure.
+func (s *setup) measured(ctx context.Context) (tuning.Choice, error) {
+	info, err := os.Stat(s.model)
+	if err != nil {
+		return tuning.Choice{}, err
+	}
+	file, err := tuning.File()
+	if err != nil {
+		return tuning.Choice{}, err
+	}
+	key, err := tuning.Key(s.libraries, info.Size())
+	if err != nil {
+		return tuning.Choice{}, err
+	}
+	c, ok := tuning.Known(file, key)
+	if !ok {
+		p, err := s.start(ctx, s.helper, "", []string{"serve", "--libraries", s.libraries, "--model", s.model, "--socket"}, nil)
+		if err != nil {
+			return c, err
+		}
+		p.stop()
+		if c, ok = tuning.Known(file, key); !ok {
+			return c, errors.New("the engine has not measured this machine: name -variant and -threads")
+		}
+	}
+	return c, nil
+}
+
+func (s *setup) startOurs(ctx context.Context) (*process, error) {
+	return s.start(ctx, s.helper, "", []string{
+		"serve", "--libraries", s.libraries, "--model", s.model, "--variant", s.variant, "--threads", strconv.Itoa(s.threads),
+		"--context", strconv.Itoa(perRequest), "--slots", strconv.Itoa(slots), "--embeddings", "off", "--socket",
+	}, nil)
+}
+
+// startTheirs lets llama-server find, in its working directory, the library for the CPU that ours uses.
+// Flash attention is off in both: on a CPU it is slower.
+func (s *setup) startTheirs(ctx context.Context) (*process, error) {
+	only, err := tuning.Isolate(s.libraries, s.variant)
+	if err != nil {
+		return nil, err
+	}
+	threads := strconv.Itoa(s.threads)
+	return s.start(ctx, s.server, only, []string{
+		"-m", s.model, "-t", threads, "-tb", threads, "-c", strconv.Itoa(slots * perRequest), "-np", strconv.Itoa(slots),
+		"-fa", "off", "-ngl", "0", "--no-webui", "--host",
+	}, []string{only})
+}
+
+// A process is a server on a Unix socket.
+type process struct {
+	command *exec.Cmd
+	client  *http.Client
+	remove  []string
+	done    chan error
+}
+
+// start runs a server whose last argument is its socket's path, and waits until it is well.
+func (s *setup) start(ctx context.Context, program, dir string, args, remove []string) (*process, error) {
+	room, err := os.MkdirTemp("", "lb")
+	if err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(room, "e.sock")
+	p := &process{
+		command: exec.CommandContext(ctx, program, append(args, socket)...), done: make(chan error, 1), remove: append(remove, room),
+		client: &http.Client{Transport: &http.Transport{
+			MaxIdleConnsPerHost: 2 * slots,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+			},
+		}},
+	}
+	p.command.Dir = dir
+	log, err := os.Create(filepath.Join(room, "log"))
+	if err != nil {
+		return nil, err
+	}
+	p.command.Stdout, p.command.Stderr = log, log
+	err = p.command.Start()
+	_ = log.Close()
+	if err != nil {
+		return nil, err
+	}
+	go func() { p.done <- p.command.Wait() }()
+	for end := time.Now().Add(time.Minute); ; {
+		select {
+		case err := <-p.done:
+			said, _ := os.ReadFile(log.Name())
+			p.done <- err
+			return nil, fmt.Errorf("%s ended at its start (%w): %s", filepath.Base(program), err, tail(said))
+		case <-time.After(50 * time.Millisecond):
+		}
+		if p.healthy(ctx) {
+			return p, nil
+		}
+		if time.Now().After(end) {
+			p.stop()
+			return nil, fmt.Errorf("%s is not ready after a minute", filepath.Base(program))
+		}
+	}
+}
+
+func tail(said []byte) []byte { return said[max(0, len(said)-2000):] }
+
+func (p *process) healthy(ctx context.Context) bool {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/health", nil)
+	if err != nil {
+		return false
+	}
+	response, err := p.client.Do(r)
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	var body struct{ Status string }
+	return response.StatusCode == http.StatusOK && json.NewDecoder(response.Body).Decode(&body) == nil
+}
+
+func (p *process) stop() {
+	p.client.CloseIdleConnections()
+	_ = p.command.Process.Kill()
+	<-p.done
+	for _, r := range p.remove {
+		_ = os.RemoveAll(r)
+	}
+}
