@@ -22,7 +22,9 @@ type Config struct {
 	Variant    string // of the libraries for the CPU; empty: as measured, or llama.cpp's choice
 	Device     string // "cpu", or the number of a GPU
 	Embeddings string // "auto" and "on": on demand, "off"
-	Log        *slog.Logger
+	// ChatTemplate is the name of one of llama.cpp's; empty: the model's.
+	ChatTemplate string
+	Log          *slog.Logger
 	// Measure finds out which variant and how many threads are fastest, where that is not known; nil: nobody does.
 	Measure tuning.Measurer
 

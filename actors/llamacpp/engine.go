@@ -43,7 +43,7 @@ func Open(c Config) (*Engine, error) {
 	if c.Name != "" {
 		m.name = c.Name
 	}
-	e := &Engine{config: c, model: m, format: m.chatFormat()}
+	e := &Engine{config: c, model: m}
 	e.threads, e.batchThreads = c.threads(m.bytes)
 	e.context = c.Context
 	if e.context == 0 {
@@ -54,6 +54,10 @@ func Open(c Config) (*Engine, error) {
 		e.context = m.trained
 	}
 	e.quit, e.cancel = context.WithCancel(context.Background())
+	if e.format, err = m.chatFormat(c.ChatTemplate); err != nil {
+		e.free()
+		return nil, err
+	}
 	if m.encoder && m.decoder {
 		e.free()
 		return nil, spec.Errorf(spec.CodeEngineStart, "the model is an encoder with a decoder, which this engine does not serve")

@@ -2,6 +2,7 @@ package llamacpp
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hybridgroup/yzma/pkg/llama"
@@ -11,32 +12,50 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// marks tell a family of chat formats by a control token, for a model whose template llama.cpp does
-// not recognise or that has none. The names are llama.cpp's.
-var marks = []struct{ token, format string }{
-	{"<|im_start|>", "chatml"},
-	{"<|start_header_id|>", "llama3"},
-	{"<start_of_turn>", "gemma"},
-	{"<|START_OF_TURN_TOKEN|>", "command-r"},
-	{"[INST]", "mistral-v7"},
-	{"<|assistant|>", "zephyr"},
+// marks tell a family of chat formats by control tokens, for a model whose template llama.cpp does
+// not recognise or that has none. The names are llama.cpp's. The first whose tokens are all there is taken.
+var marks = []struct {
+	format string
+	tokens []string
+}{
+	{"phi4", []string{"<|im_start|>", "<|im_sep|>"}},
+	{"chatml", []string{"<|im_start|>"}},
+	{"llama3", []string{"<|start_header_id|>"}},
+	{"llama4", []string{"<|header_start|>"}},
+	{"gemma", []string{"<start_of_turn>"}},
+	{"command-r", []string{"<|START_OF_TURN_TOKEN|>"}},
+	{"deepseek3", []string{"<｜Assistant｜>"}},
+	{"granite", []string{"<|start_of_role|>"}},
+	{"gpt-oss", []string{"<|start|>", "<|channel|>"}},
+	{"mistral-v7", []string{"[INST]", "[SYSTEM_PROMPT]"}},
+	{"mistral-v3", []string{"[INST]"}},
+	{"phi3", []string{"<|assistant|>", "<|end|>"}},
+	{"zephyr", []string{"<|assistant|>"}},
 }
 
-// chatFormat is what llama.cpp shall apply: the model's own template if it is one that llama.cpp
-// recognises (it knows formats, it does not run Jinja), or else the format of a known control token;
-// empty: none.
-func (m *model) chatFormat() string {
+// chatFormat is what llama.cpp shall apply: the one that was asked for, the model's own template if it is
+// one that llama.cpp recognises (it knows formats, it does not run Jinja), or else the format of known
+// control tokens; empty: none.
+func (m *model) chatFormat(asked string) (string, error) {
+	if asked != "" {
+		if known := llama.ChatBuiltinTemplates(); !slices.Contains(known, asked) {
+			return "", bad("chat-template", "the chat template %q is not one of llama.cpp's: %s", asked, strings.Join(known, ", "))
+		}
+		return asked, nil
+	}
 	probe := []openai.Message{{Role: "user", Content: "x"}}
 	if m.template != "" {
 		if _, err := render(m.template, probe, true); err == nil {
-			return m.template
+			return m.template, nil
 		}
 	}
+	return formatOf(m.controls), nil
+}
+
+func formatOf(controls []string) string {
 	for _, k := range marks {
-		for _, c := range m.controls {
-			if c == k.token {
-				return k.format
-			}
+		if !slices.ContainsFunc(k.tokens, func(t string) bool { return !slices.Contains(controls, t) }) {
+			return k.format
 		}
 	}
 	return ""
@@ -47,7 +66,7 @@ func (m *model) chatFormat() string {
 func (m *model) chat(format string, r *openai.Generation) (input, error) {
 	if format == "" {
 		e := spec.Errorf(spec.CodeUnsupported, "the model has no chat template that this engine knows")
-		e.Param, e.Hint = "messages", "Send a prompt to /v1/completions, or use a model with a known template"
+		e.Param, e.Hint = "messages", "Name one of llama.cpp's by --chat-template, send a prompt to /v1/completions, or use a model with a known template"
 		return input{}, e
 	}
 	turns, begun := r.Messages, ""

@@ -48,6 +48,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&config.Variant, "variant", "", "of the libraries for the CPU, such as haswell; default: as measured, else llama.cpp's choice")
 	f.BoolVar(&measure, "measure", true, "at a first start, measure which variant and how many threads are fastest, and keep it")
 	f.StringVar(&config.Device, "device", "cpu", "cpu, or the number of a GPU")
+	f.StringVar(&config.ChatTemplate, "chat-template", "", "name of one of llama.cpp's chat templates, such as chatml; default: the model's")
 	f.StringVar(&config.Embeddings, "embeddings", "auto", "auto (from the first request on), on or off")
 	f.StringVar(&libraries, "libraries", "", "directory of llama.cpp's libraries; default: "+library.EnvDir+", then the cache")
 	f.BoolVar(&withParent, "exit-with-parent", false, "exit when stdin ends")
