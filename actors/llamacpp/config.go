@@ -22,6 +22,7 @@ type Config struct {
 	Variant    string // of the libraries for the CPU; empty: as measured, or llama.cpp's choice
 	Device     string // "cpu", or the number of a GPU
 	Embeddings string // "auto" and "on": on demand, "off"
+	Pooling    string // of embeddings: mean, cls, last, rank; empty: the model's, or mean
 	// ChatTemplate is the name of one of llama.cpp's; empty: the model's.
 	ChatTemplate string
 	Log          *slog.Logger
@@ -59,6 +60,9 @@ func (c *Config) check() error {
 	}
 	if n, err := strconv.Atoi(c.Device); c.Device != "cpu" && (err != nil || n < 0) {
 		return bad("device", "device is %q; it must be cpu or the number of a GPU", c.Device)
+	}
+	if _, ok := poolings[c.Pooling]; !ok {
+		return bad("pooling", "pooling is %q; it must be mean, cls, last or rank", c.Pooling)
 	}
 	switch c.Embeddings {
 	case "":

@@ -54,8 +54,14 @@
 // response_format json_object and json_schema make the answer keep to a grammar (package grammar). logprobs
 // are the model's own, before temperature, bias and grammar; tokens of a stop string have none.
 //
+// # Chats, vectors, ranks
+//
+// llama.cpp applies the model's chat template where it recognises its format (it runs no Jinja); else the
+// format is told by control tokens, or by --chat-template. /v1/embeddings pools as the GGUF says, or
+// --pooling. /v1/rerank needs a model with the pooling type rank; scores lie between 0 and 1.
+//
 // Not there yet: tools (llama.cpp's C interface has none: they are text and templates there), best_of, echo,
-// suffix, reranking, moving a sequence elsewhere. Fields that ask for these are refused by name. GPUs are
+// suffix, moving a sequence elsewhere. Fields that ask for these are refused by name. GPUs are
 // placed on by --device N, which nobody has tried.
 //
 // node/cmd/lotabots-engine calls it, and nothing else may: it links libffi, which the node's binary

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"slices"
 
 	"github.com/hybridgroup/yzma/pkg/llama"
 
@@ -17,13 +18,21 @@ const (
 	embedSequences = 16
 )
 
+// poolings are the names of what --pooling takes; the model's own is used unless told otherwise.
+var poolings = map[string]llama.PoolingType{
+	"": llama.PoolingTypeUnspecified, "mean": llama.PoolingTypeMean, "cls": llama.PoolingTypeCLS,
+	"last": llama.PoolingTypeLast, "rank": llama.PoolingTypeRank,
+}
+
 // An embedder owns a context that pools: its loop alone decodes. It keeps nothing between steps.
 type embedder struct {
 	model    *model
 	ctx      llama.Context
 	memory   llama.Memory
 	batch    llama.Batch
-	capacity int // tokens of a batch, and of a text
+	capacity int   // tokens of a batch, and of a text
+	ranks    bool  // the vectors are scores
+	length   int32 // of a vector
 	submit   chan *embedJob
 	quit     context.Context
 	done     chan struct{}
@@ -39,12 +48,13 @@ type embedJob struct {
 	ready   chan struct{}
 }
 
-func newEmbedder(quit context.Context, m *model, contextSize int, threads int32, log *slog.Logger) (*embedder, error) {
+func newEmbedder(quit context.Context, m *model, contextSize int, threads int32, pooling string, log *slog.Logger) (*embedder, error) {
 	capacity := min(max(embedBatch, contextSize), m.trained)
 	p := m.contextParams()
 	p.NCtx, p.NBatch, p.NUbatch = uint32(capacity), uint32(capacity), uint32(capacity)
 	p.NSeqMax, p.KVUnified, p.Embeddings, p.NoPerf = embedSequences, 1, 1, 1
 	p.NThreads, p.NThreadsBatch = threads, threads
+	p.PoolingType = poolings[pooling]
 	ctx, err := llama.InitFromModel(m.handle, p)
 	if err == nil && llama.GetPoolingType(ctx) == llama.PoolingTypeNone {
 		_ = llama.Free(ctx)
@@ -54,16 +64,16 @@ func newEmbedder(quit context.Context, m *model, contextSize int, threads int32,
 	if err != nil {
 		return nil, &spec.Error{Code: spec.CodeOutOfMemory, Message: "llama.cpp cannot make a context for embeddings", Err: err}
 	}
-	if llama.GetPoolingType(ctx) == llama.PoolingTypeRank {
-		_ = llama.Free(ctx)
-		return nil, &spec.Error{Code: spec.CodeUnsupported, Message: "the model ranks texts; it makes no embeddings", Hint: "Use an embedding model"}
+	ranks, length := llama.GetPoolingType(ctx) == llama.PoolingTypeRank, m.length
+	if ranks {
+		length = max(int32(llama.ModelNClsOut(m.handle)), 1)
 	}
 	memory, err := llama.GetMemory(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &embedder{
-		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity,
+		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity, ranks: ranks, length: length,
 		submit: make(chan *embedJob), quit: quit, done: make(chan struct{}), log: log,
 	}, nil
 }
@@ -129,11 +139,13 @@ func (e *embedder) step(texts [][]llama.Token) ([][]float32, error) {
 	}
 	vectors := make([][]float32, len(texts))
 	for i := range texts {
-		v, err := llama.GetEmbeddingsSeq(e.ctx, llama.SeqId(i), e.model.length)
+		v, err := llama.GetEmbeddingsSeq(e.ctx, llama.SeqId(i), e.length)
 		if err != nil || v == nil {
 			return nil, spec.Errorf(spec.CodeUpstream, "llama.cpp gave no embedding")
 		}
-		vectors[i] = normalised(v)
+		if vectors[i] = normalised(v); e.ranks {
+			vectors[i] = slices.Clone(v)
+		}
 	}
 	return vectors, nil
 }

@@ -92,7 +92,7 @@ func (e *Engine) embedder() (*embedder, error) {
 	if e.quit.Err() != nil {
 		return nil, spec.Errorf(spec.CodeDraining, "the engine is stopping")
 	}
-	emb, err := newEmbedder(e.quit, e.model, e.context, e.batchThreads, e.config.Log)
+	emb, err := newEmbedder(e.quit, e.model, e.context, e.batchThreads, e.config.Pooling, e.config.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -192,6 +192,9 @@ func (e *Engine) embed(ctx context.Context, r *openai.Embedding) ([][]float32, i
 	emb, err := e.embedder()
 	if err != nil {
 		return nil, 0, err
+	}
+	if emb.ranks {
+		return nil, 0, &spec.Error{Code: spec.CodeUnsupported, Message: "the model ranks texts; it makes no embeddings", Hint: "Use /v1/rerank, or an embedding model"}
 	}
 	texts, total := make([][]llama.Token, len(r.Inputs)), 0
 	for i, in := range r.Inputs {

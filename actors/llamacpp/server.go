@@ -43,6 +43,7 @@ func NewServer(log *slog.Logger, now func() time.Time) *Server {
 	s.mux.HandleFunc("POST /v1/completions", s.ready(s.generation(openai.Completion)))
 	s.mux.HandleFunc("POST /v1/embeddings", s.ready(s.embeddings))
 	s.mux.HandleFunc("POST /canary", s.ready(s.canary))
+	s.mux.HandleFunc("POST /v1/rerank", s.ready(s.rerank))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, spec.Errorf(spec.CodeNotFound, "%s %s is not served here", r.Method, r.URL.Path))
 	})
@@ -130,6 +131,22 @@ func (s *Server) embeddings(w http.ResponseWriter, r *http.Request, e *Engine) e
 	answer, err := openai.EmbeddingAnswer(orName(request.Model, e), vectors, request.Base64, tokens)
 	if err == nil {
 		writeBytes(w, http.StatusOK, answer)
+	}
+	return err
+}
+
+func (s *Server) rerank(w http.ResponseWriter, r *http.Request, e *Engine) error {
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	request, err := openai.ParseRerank(body)
+	if err != nil {
+		return err
+	}
+	scores, tokens, err := e.rerank(r.Context(), request)
+	if err == nil {
+		writeBytes(w, http.StatusOK, openai.RerankAnswer(request, orName(request.Model, e), scores, tokens))
 	}
 	return err
 }

@@ -57,9 +57,9 @@ cd "$1"
 pip download --quiet --no-deps --no-binary :all: "$2" -d sdist
 rm -rf source && mkdir source && tar xzf sdist/*.tar.gz -C source --strip-components 1
 cmake -S source/vendor/llama.cpp -B build -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_BACKEND_DL=ON \
-  -DGGML_NATIVE=OFF -DGGML_CPU=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_UI=OFF \
+  -DGGML_NATIVE=OFF -DGGML_OPENMP=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_UI=OFF \
   -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_APP=OFF
-cmake --build build --target llama-server -j "$(nproc)"
+cmake --build build --target ggml-cpu llama-server -j "$(nproc)"
 rm -rf source sdist`
 	c := exec.CommandContext(ctx, "sh", "-c", script, "install", dir, sources)
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr

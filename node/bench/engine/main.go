@@ -16,7 +16,7 @@ func main() {
 	flag.StringVar(&s.helper, "helper", "bin/lotabots-engine", "the engine")
 	flag.StringVar(&s.server, "llama-server", "", "llama.cpp's server; default: the one that -install built, then the PATH's")
 	flag.StringVar(&s.model, "model", "node/demo/lota-tiny.gguf", "the GGUF that both serve")
-	flag.StringVar(&s.variant, "variant", "", "build of the CPU's code; default: what lotabots-engine has measured here")
+	flag.StringVar(&s.variant, "variant", "haswell", "build of the engine's code for the CPU; llama-server's has AVX2, as this one has")
 	flag.IntVar(&s.threads, "threads", 0, "threads; 0: what lotabots-engine has measured here")
 	rounds := flag.Int("rounds", 7, "rounds of each measurement")
 	tokens := flag.Int("tokens", 300, "tokens of each answer")

@@ -39,17 +39,12 @@ func (s *setup) complete(ctx context.Context) (err error) {
 	if s.model, err = filepath.Abs(s.model); err != nil {
 		return err
 	}
-	if s.variant == "" || s.threads == 0 {
+	if s.threads == 0 {
 		c, err := s.measured(ctx)
 		if err != nil {
 			return err
 		}
-		if s.variant == "" {
-			s.variant = c.Variant
-		}
-		if s.threads == 0 {
-			s.threads = c.Threads
-		}
+		s.threads = c.Threads
 	}
 	return nil
 }
@@ -70,56 +65,51 @@ func (s *setup) measured(ctx context.Context) (tuning.Choice, error) {
 	}
 	c, ok := tuning.Known(file, key)
 	if !ok {
-		p, err := s.start(ctx, s.helper, "", []string{"serve", "--libraries", s.libraries, "--model", s.model, "--socket"}, nil)
+		p, err := s.start(ctx, s.helper, []string{"serve", "--libraries", s.libraries, "--model", s.model, "--socket"})
 		if err != nil {
 			return c, err
 		}
 		p.stop()
 		if c, ok = tuning.Known(file, key); !ok {
-			return c, errors.New("the engine has not measured this machine: name -variant and -threads")
+			return c, errors.New("the engine has not measured this machine: name -threads")
 		}
 	}
 	return c, nil
 }
 
 func (s *setup) startOurs(ctx context.Context) (*process, error) {
-	return s.start(ctx, s.helper, "", []string{
+	return s.start(ctx, s.helper, []string{
 		"serve", "--libraries", s.libraries, "--model", s.model, "--variant", s.variant, "--threads", strconv.Itoa(s.threads),
 		"--context", strconv.Itoa(perRequest), "--slots", strconv.Itoa(slots), "--embeddings", "off", "--socket",
-	}, nil)
+	})
 }
 
-// startTheirs lets llama-server find, in its working directory, the library for the CPU that ours uses.
-// Flash attention is off in both: on a CPU it is slower.
+// startTheirs has flash attention off, as ours on a CPU: it is slower there.
 func (s *setup) startTheirs(ctx context.Context) (*process, error) {
-	only, err := tuning.Isolate(s.libraries, s.variant)
-	if err != nil {
-		return nil, err
-	}
 	threads := strconv.Itoa(s.threads)
-	return s.start(ctx, s.server, only, []string{
+	return s.start(ctx, s.server, []string{
 		"-m", s.model, "-t", threads, "-tb", threads, "-c", strconv.Itoa(slots * perRequest), "-np", strconv.Itoa(slots),
 		"-fa", "off", "-ngl", "0", "--no-webui", "--host",
-	}, []string{only})
+	})
 }
 
 // A process is a server on a Unix socket.
 type process struct {
 	command *exec.Cmd
 	client  *http.Client
-	remove  []string
+	room    string // removed at the end
 	done    chan error
 }
 
 // start runs a server whose last argument is its socket's path, and waits until it is well.
-func (s *setup) start(ctx context.Context, program, dir string, args, remove []string) (*process, error) {
+func (s *setup) start(ctx context.Context, program string, args []string) (*process, error) {
 	room, err := os.MkdirTemp("", "lb")
 	if err != nil {
 		return nil, err
 	}
 	socket := filepath.Join(room, "e.sock")
 	p := &process{
-		command: exec.CommandContext(ctx, program, append(args, socket)...), done: make(chan error, 1), remove: append(remove, room),
+		command: exec.CommandContext(ctx, program, append(args, socket)...), done: make(chan error, 1), room: room,
 		client: &http.Client{Transport: &http.Transport{
 			MaxIdleConnsPerHost: 2 * slots,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -127,7 +117,6 @@ func (s *setup) start(ctx context.Context, program, dir string, args, remove []s
 			},
 		}},
 	}
-	p.command.Dir = dir
 	log, err := os.Create(filepath.Join(room, "log"))
 	if err != nil {
 		return nil, err
@@ -177,7 +166,5 @@ func (p *process) stop() {
 	p.client.CloseIdleConnections()
 	_ = p.command.Process.Kill()
 	<-p.done
-	for _, r := range p.remove {
-		_ = os.RemoveAll(r)
-	}
+	_ = os.RemoveAll(p.room)
 }

@@ -50,6 +50,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&config.Device, "device", "cpu", "cpu, or the number of a GPU")
 	f.StringVar(&config.ChatTemplate, "chat-template", "", "name of one of llama.cpp's chat templates, such as chatml; default: the model's")
 	f.StringVar(&config.Embeddings, "embeddings", "auto", "auto (from the first request on), on or off")
+	f.StringVar(&config.Pooling, "pooling", "", "of embeddings: mean, cls, last or rank; default: the model's, or mean")
 	f.StringVar(&libraries, "libraries", "", "directory of llama.cpp's libraries; default: "+library.EnvDir+", then the cache")
 	f.BoolVar(&withParent, "exit-with-parent", false, "exit when stdin ends")
 	f.DurationVar(&grace, "grace", 10*time.Second, "how long running requests may take to finish after SIGTERM")

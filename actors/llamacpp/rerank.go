@@ -1,0 +1,83 @@
+package llamacpp
+
+import (
+	"context"
+	"math"
+	"strings"
+
+	"github.com/hybridgroup/yzma/pkg/llama"
+
+	"github.com/lotabots/lotabots/actors/llamacpp/openai"
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// rerank gives each document's relevance, and how many tokens were read. A model with one output gives a
+// logit, of which the logistic function makes a number from 0 to 1; one with several has made
+// probabilities of them itself, and the first one counts.
+func (e *Engine) rerank(ctx context.Context, r *openai.Rerank) ([]float64, int, error) {
+	emb, err := e.embedder()
+	if err != nil {
+		return nil, 0, err
+	}
+	if !emb.ranks {
+		return nil, 0, &spec.Error{Code: spec.CodeUnsupported, Message: "the model does not rank texts", Hint: "Use a reranking model: its GGUF has the pooling type rank"}
+	}
+	texts, total := make([][]llama.Token, len(r.Documents)), 0
+	for i, d := range r.Documents {
+		if texts[i] = e.model.pair(r.Query, d); len(texts[i]) > emb.capacity {
+			return nil, 0, tooLong("the query with a document", len(texts[i]), emb.capacity)
+		}
+		total += len(texts[i])
+	}
+	vectors, err := emb.embed(ctx, texts)
+	if err != nil {
+		return nil, 0, err
+	}
+	scores := make([]float64, len(vectors))
+	for i, v := range vectors {
+		if scores[i] = float64(v[0]); len(v) == 1 {
+			scores[i] = 1 / (1 + math.Exp(-scores[i]))
+		}
+		if math.IsNaN(scores[i]) {
+			return nil, 0, spec.Errorf(spec.CodeUpstream, "llama.cpp gave no score")
+		}
+	}
+	return scores, total, nil
+}
+
+// pair is what a reranker reads: by the model's own template where it has one, else query and document
+// between the marks that its vocabulary asks for. Neither text can spell a control token.
+func (m *model) pair(query, document string) (tokens []llama.Token) {
+	if template := llama.ModelChatTemplate(m.handle, "rerank"); strings.Contains(template, "{query}") {
+		parts := map[string]string{"{query}": query, "{document}": document}
+		for template != "" {
+			at, name := len(template), ""
+			for p := range parts {
+				if i := strings.Index(template, p); i >= 0 && i < at {
+					at, name = i, p
+				}
+			}
+			tokens = append(tokens, m.tokenize(template[:at], false, true)...)
+			if template = template[at+len(name):]; name != "" {
+				tokens = append(tokens, m.tokenize(parts[name], false, false)...)
+			}
+		}
+		return tokens
+	}
+	end := llama.VocabEOS(m.vocab)
+	if end == llama.TokenNull {
+		end = llama.VocabSEP(m.vocab)
+	}
+	mark := func(wanted bool, t llama.Token) {
+		if wanted && t != llama.TokenNull {
+			tokens = append(tokens, t)
+		}
+	}
+	mark(llama.VocabGetAddBOS(m.vocab), m.begin)
+	tokens = append(tokens, m.tokenize(query, false, false)...)
+	mark(llama.VocabGetAddEOS(m.vocab), end)
+	mark(llama.VocabGetAddSEP(m.vocab), llama.VocabSEP(m.vocab))
+	tokens = append(tokens, m.tokenize(document, false, false)...)
+	mark(llama.VocabGetAddEOS(m.vocab), end)
+	return tokens
+}
