@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -119,6 +121,20 @@ func TestDeviceFaultIsTold(t *testing.T) {
 		}
 		return false
 	})
+}
+
+func TestFaultFileIsRead(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "faults.json")
+	n := newMesh(t).start("a", everything, func(c *Config) { c.Devices.FaultFile = path })
+	id := deviceOf(n, 0)
+	if err := os.WriteFile(path, []byte(`{"`+string(id)+`": {"xid": 95}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the fault is told", func() bool { return n.healthOf(id) == "xid 95: uncontained memory error" })
+	if health := n.healthOf(deviceOf(n, 1)); health != "ok" {
+		t.Errorf("the other device reads %q", health)
+	}
 }
 
 func TestUsage(t *testing.T) {

@@ -39,7 +39,8 @@ func (n *Node) startActors(context.Context) error {
 	}
 	devices := actors.Devices{Kind: "none"}
 	if n.has(spec.RoleWorker) {
-		devices = actors.Devices{Kind: n.config.Devices.Kind, Simulated: n.config.Devices.Simulated, MemoryMB: n.config.Devices.MemoryMB}
+		d := n.config.Devices
+		devices = actors.Devices{Kind: d.Kind, Simulated: d.Simulated, MemoryMB: d.MemoryMB, FaultFile: d.FaultFile}
 	}
 	self, err := os.Executable()
 	if err != nil {

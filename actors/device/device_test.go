@@ -104,7 +104,7 @@ func TestDiscoverWithoutGPU(t *testing.T) {
 }
 
 func TestDiscoverRefuses(t *testing.T) {
-	for _, c := range []Config{{Kind: "tpu"}, {Kind: KindSimulated}, {Kind: KindSimulated, Simulated: 1}} {
+	for _, c := range []Config{{Kind: "tpu"}, {Kind: KindSimulated}, {Kind: KindSimulated, Simulated: 1}, {FaultFile: "f"}, {Kind: KindCPU, FaultFile: "f"}} {
 		if got, err := Discover(t.Context(), c); spec.CodeOf(err) != spec.CodeInvalidRequest {
 			t.Errorf("%+v gives %v, %v", c, got, err)
 		}

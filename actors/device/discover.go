@@ -11,6 +11,9 @@ import (
 // KindNVIDIA finds at least one GPU or says what is missing.
 func Discover(ctx context.Context, c Config) ([]Device, error) {
 	c = c.withDefaults()
+	if c.FaultFile != "" && c.Kind != KindSimulated {
+		return nil, spec.Errorf(spec.CodeInvalidRequest, "devices of kind %s have faults of their own: devices.fault-file needs devices.kind simulated", c.Kind)
+	}
 	switch c.Kind {
 	case KindNone:
 		return nil, nil

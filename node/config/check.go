@@ -111,6 +111,7 @@ func (p *Problems) check(c Config, origin map[string]string) {
 	for _, problem := range custom.Check(c.Engines.Presets) {
 		bad("engines.presets", problem)
 	}
+	checkDevices(c.Devices, bad)
 	checkBackup(c.Backup, bad)
 	p.oneOf(bad, "devices.kind", c.Devices.Kind, "auto", "nvidia", "cpu", "simulated")
 	p.oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
@@ -154,6 +155,18 @@ func checkAddresses(c Config, bad func(key, reason string)) {
 	}
 }
 
+func checkDevices(d Devices, bad func(key, reason string)) {
+	if d.Kind == "simulated" && (d.Simulated < 1 || d.MemoryMB < 1) {
+		bad("devices.simulated", "simulated devices need a number and devices.memory-mb above zero")
+	}
+	if d.Simulated < 0 {
+		bad("devices.simulated", "must not be negative")
+	}
+	if d.MemoryMB < 0 {
+		bad("devices.memory-mb", "must not be negative")
+	}
+}
+
 // checkBackup leaves it to the node's start to say that a directory needs a
 // recipient: each key by itself is fine.
 func checkBackup(b Backup, bad func(key, reason string)) {
@@ -187,15 +200,6 @@ func checkNumbers(c Config, bad func(key, reason string)) {
 		if d.value <= 0 {
 			bad(d.key, "want a duration above zero")
 		}
-	}
-	if c.Devices.Kind == "simulated" && (c.Devices.Simulated < 1 || c.Devices.MemoryMB < 1) {
-		bad("devices.simulated", "simulated devices need a number and devices.memory-mb above zero")
-	}
-	if c.Devices.Simulated < 0 {
-		bad("devices.simulated", "must not be negative")
-	}
-	if c.Devices.MemoryMB < 0 {
-		bad("devices.memory-mb", "must not be negative")
 	}
 	if !(c.Telemetry.Sample >= 0 && c.Telemetry.Sample <= 1) { // NaN is neither
 		bad("telemetry.sample", "want 0 to 1")

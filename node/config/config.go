@@ -57,6 +57,7 @@ type Devices struct {
 	Kind      string `koanf:"kind" help:"auto (NVIDIA GPUs, else the CPU), nvidia, cpu, simulated" example:"auto"`
 	Simulated int    `koanf:"simulated" help:"number of simulated devices, for kind simulated" example:"4"`
 	MemoryMB  int    `koanf:"memory-mb" help:"memory of each simulated device, or a cap on the CPU device's, MiB; 0: what the machine has" example:"24576"`
+	FaultFile string `koanf:"fault-file" help:"JSON file, read every second, that makes simulated devices ill (kind simulated alone)" example:"/run/lotabots/faults.json"`
 }
 
 // Engines names the programs that this node may start. Only this file can:
