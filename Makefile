@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race bench bench-gateway bench-storage bench-failover bench-revocation bench-feed bench-auth bench-engine bench-eviction e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race bench bench-gateway bench-storage bench-failover bench-revocation bench-feed bench-auth bench-engine bench-eviction check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -76,6 +76,9 @@ bench-feed: ## how long after its acknowledgement a write is applied by 1,000 fo
 
 bench-eviction: ## what loading models in turn costs on 8 simulated GPUs, next to who knows the future and to least recently used
 	@go test -count=1 -v -run TestEvictionTrace ./actors/gpu -eviction-hours 4
+
+check-gpu: build ## what LotaBots sees of this machine's NVIDIA GPUs, held against nvidia-smi (ends well where there are none)
+	@go run ./node/bench/gpu
 
 # The other stores are in a module of their own, so that the program does not depend on them.
 bench-storage: ## applies per second of Raft on our store, next to raft-boltdb and raft-wal

@@ -19,7 +19,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(serveCommand(), measureCommand(), installCommand(), devicesCommand(), versionCommand())
+	root.AddCommand(serveCommand(), measureCommand(), installCommand(), devicesCommand(), holdCommand(), versionCommand())
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "lotabots-engine:", spec.Explain(err))
 		os.Exit(1)
