@@ -121,7 +121,7 @@ func (s *System) spawn() error {
 	measured := gpu.NewMetrics(s.cfg.Registerer)
 	for _, d := range s.devices {
 		c := gpu.Config{
-			Node: s.cfg.Node, Device: d, Engines: s.presets, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
+			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
 			Seq: new(atomic.Uint64), Publish: s.herald.put, Metrics: measured, Log: s.cfg.Log,
 		}
 		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {

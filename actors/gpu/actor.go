@@ -27,6 +27,7 @@ type Engines interface {
 type Config struct {
 	Node    spec.NodeID
 	Device  device.Device
+	Devices []device.Device // all of the node's
 	Engines Engines
 	Path    func(ctx context.Context, load *wire.LoadModel) (string, error)
 	Policy  instance.Policy
@@ -49,8 +50,9 @@ type Actor struct {
 	table    *table
 	children map[string]*inst // by the PID of the instance's actor
 	pids     map[*inst]*actor.PID
-	flushing *time.Timer // nil: nothing has changed since the last digest
-	closing  bool        // nothing is started any more: the actor's own end waits for its children's
+	spreads  map[spec.InstanceID]*inst // for which other devices have been asked for memory
+	flushing *time.Timer               // nil: nothing has changed since the last digest
+	closing  bool                      // nothing is started any more: the actor's own end waits for its children's
 }
 
 // New returns the actor of c.Device, which holds nothing yet.
@@ -59,11 +61,18 @@ func New(c Config) *Actor {
 		c.Now = time.Now
 	}
 	c.Log = c.Log.With("device", c.Device.ID)
-	return &Actor{cfg: c, table: newTable(c.Device), children: map[string]*inst{}, pids: map[*inst]*actor.PID{}}
+	return &Actor{cfg: c, table: newTable(c.Device), children: map[string]*inst{}, pids: map[*inst]*actor.PID{}, spreads: map[spec.InstanceID]*inst{}}
 }
 
 // Receive is the actor's one entry.
 func (a *Actor) Receive(c actor.Context) {
+	a.receive(c)
+	if len(a.spreads) > 0 && !a.closing {
+		a.mind(c)
+	}
+}
+
+func (a *Actor) receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case *Admit:
 		a.admit(c, m)
@@ -86,7 +95,10 @@ func (a *Actor) Receive(c actor.Context) {
 		a.sampled(c, m.Reading)
 	case *Faulted:
 		a.faulted(c, m.Event)
+	case *Reserve, *Reserved, *Free, *Settled, *Withdrawn:
+		a.share(c, m)
 	case *Heartbeat:
+		a.table.overdue(a.cfg.Now())
 		a.arrange(c)
 		a.publish()
 	case *flush:
@@ -97,6 +109,7 @@ func (a *Actor) Receive(c actor.Context) {
 		a.publish()
 	case *actor.Stopping, *actor.Restarting:
 		a.closing, a.table.draining = true, true
+		a.leaveOthers(c)
 		if a.flushing != nil {
 			a.flushing.Stop()
 		}
@@ -206,7 +219,7 @@ func (a *Actor) obey(c actor.Context, m proto.Message) error {
 	var err error
 	switch m := m.(type) {
 	case *wire.LoadModel:
-		do, err = a.table.add(m, func(m *wire.LoadModel) error { return a.cfg.Engines.Check(instance.Spec(m, a.cfg.Device)) })
+		do, err = a.table.add(m, a.check)
 		if err == nil {
 			a.cfg.Log.Info("instance is to be loaded", "instance", m.Instance, "deployment", m.Deployment, "version", m.Version,
 				"epoch", m.Epoch, "memory_bytes", m.MemoryBytes, "waits", do.start == nil)
@@ -240,15 +253,31 @@ func (a *Actor) obey(c actor.Context, m proto.Message) error {
 	return nil
 }
 
-// start spawns the actors of instances.
+// check tells why what m asks for cannot run here.
+func (a *Actor) check(m *wire.LoadModel) error {
+	if err := a.checkSpread(m); err != nil {
+		return err
+	}
+	return a.cfg.Engines.Check(instance.Spec(m, a.cfg.Device, a.others(m)...))
+}
+
+// start spawns the actors of instances whose memory is there. What is held for
+// another device's instance is told to its owner.
 func (a *Actor) start(c actor.Context, instances ...*inst) {
 	if a.closing {
 		return
 	}
 	for _, in := range instances {
+		if in.guest != nil {
+			c.Send(in.guest.owner, &Reserved{Instance: in.id, Epoch: in.epoch, Device: a.cfg.Device.ID})
+			continue
+		}
+		if !a.gather(c, in) {
+			continue
+		}
 		deployment := in.load.GetDeployment()
 		cfg := instance.Config{
-			Load: in.load, Run: in.run, Device: a.cfg.Device, Path: a.cfg.Path, Open: a.cfg.Engines.Open, Policy: a.cfg.Policy,
+			Load: in.load, Run: in.run, Device: a.cfg.Device, Others: a.others(in.load), Path: a.cfg.Path, Open: a.cfg.Engines.Open, Policy: a.cfg.Policy,
 			Crashed: func() { a.cfg.Metrics.crashes.WithLabelValues(deployment).Inc() }, Log: a.cfg.Log,
 		}
 		pid := c.Spawn(actor.PropsFromProducer(func() actor.Actor { return instance.New(cfg) }))

@@ -49,6 +49,9 @@ func (t *table) add(m *wire.LoadModel, check func(*wire.LoadModel) error) (outco
 	in := &inst{load: m, id: id, run: t.runs, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING,
 		waiting: wait, context: m.GetContext(), slots: int(m.GetSlots())}
 	t.instances[id] = in
+	if len(m.GetDevices()) > 0 { // it takes its memory here when its turn comes
+		in.spread, in.waiting = newSpread(t.device.ID, m), false
+	}
 	if m.GetOnDemand() {
 		in.state, in.waiting = wire.InstanceState_INSTANCE_STATE_COLD, false
 	}
@@ -129,7 +132,7 @@ func (t *table) remove(m *wire.UnloadModel) (outcome, error) {
 	if in == nil || in.leaving {
 		return outcome{}, nil
 	}
-	if !in.sleeping && (in.waiting || in.unstarted || in.state == wire.InstanceState_INSTANCE_STATE_COLD) {
+	if !in.sleeping && (in.waiting || in.unstarted || in.gathers() || in.state == wire.InstanceState_INSTANCE_STATE_COLD) {
 		delete(t.instances, id)
 		t.bidFarewell(in)
 		return outcome{}, nil

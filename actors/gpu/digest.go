@@ -51,11 +51,12 @@ func (t *table) digest(in *inst) *wire.InstanceLoad {
 		State: in.state, Reason: in.reason, Slots: uint32(t.slots(in)), Running: uint32(in.leases), Queued: uint32(in.queued()),
 		KvUse: float32(in.busy.KVUse), BacklogSeconds: float32(in.backlog()), PrefillTps: float32(in.prefillTPS()),
 		DecodeTps: float32(in.decode), Context: in.context, LoadSeconds: float32(in.loadSeconds),
+		Devices: in.load.GetDevices(),
 	}
 	if in.holds() {
 		d.MemoryReserved = in.load.GetMemoryBytes()
 	}
-	if in.waiting {
+	if in.waiting || in.gathers() && !in.spent {
 		d.Phase = phaseMemory
 	}
 	return d

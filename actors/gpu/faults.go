@@ -88,7 +88,7 @@ func (t *table) leaveAll(reason string) (stop []*inst) {
 	for id, in := range t.instances {
 		switch {
 		case in.leaving:
-		case !in.sleeping && (in.waiting || in.unstarted || in.state == wire.InstanceState_INSTANCE_STATE_COLD):
+		case !in.sleeping && (in.waiting || in.unstarted || in.gathers() || in.state == wire.InstanceState_INSTANCE_STATE_COLD):
 			delete(t.instances, id)
 			t.bidFarewell(in)
 		default:

@@ -8,6 +8,9 @@ import (
 // holds tells whether the instance has memory reserved: from before it starts
 // until its engine is gone.
 func (in *inst) holds() bool {
+	if in.spread != nil && !in.spread.own {
+		return false
+	}
 	return in.sleeping || !in.waiting && !in.spent && in.state != wire.InstanceState_INSTANCE_STATE_COLD
 }
 
@@ -19,7 +22,7 @@ func (in *inst) leaves() bool {
 // reserved is the memory of all instances, and the part of it that will be free
 // once those which are on their way out are gone.
 func (t *table) reserved() (all, leaving uint64) {
-	for _, in := range t.instances {
+	for in := range t.every() {
 		if !in.holds() {
 			continue
 		}
@@ -40,8 +43,8 @@ func (t *table) free() uint64 {
 		return free
 	}
 	var coming uint64
-	for _, in := range t.instances {
-		if in.holds() && in.engine == nil && !in.leaves() {
+	for in := range t.every() {
+		if in.holds() && in.engine == nil && !in.leaves() && (in.guest == nil || !in.guest.settled) {
 			coming += in.load.GetMemoryBytes()
 		}
 	}
@@ -51,7 +54,7 @@ func (t *table) free() uint64 {
 // promised is what waiting instances that are always loaded will take of what
 // becomes free.
 func (t *table) promised() (bytes uint64) {
-	for _, in := range t.instances {
+	for in := range t.every() {
 		if in.waiting && !in.load.GetOnDemand() {
 			bytes += in.load.GetMemoryBytes()
 		}

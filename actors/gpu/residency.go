@@ -96,6 +96,10 @@ func (t *table) arrange(now time.Time) (start []*inst, stop []evicted) {
 		in := queue[0]
 		queue = queue[1:]
 		in.waiting, in.wanted = false, time.Time{}
+		if in.gathers() {
+			in.spread.own = true
+			in.spread.at++
+		}
 		if in.load.GetOnDemand() {
 			t.runs++
 			in.run, in.began = t.runs, now
@@ -153,7 +157,7 @@ func (in *inst) unloadable() bool {
 // unloadable is the memory that instances hold which others may have, beside that
 // of those which leave anyway.
 func (t *table) unloadable() (bytes uint64) {
-	for _, in := range t.instances {
+	for in := range t.every() {
 		if in.load.GetOnDemand() && in.holds() && !in.leaves() {
 			bytes += in.load.GetMemoryBytes()
 		}
@@ -240,10 +244,7 @@ func (in *inst) ripe(young bool) time.Time {
 
 // sorted lists the instances by id, so that decisions do not hang on chance.
 func (t *table) sorted() []*inst {
-	out := make([]*inst, 0, len(t.instances))
-	for _, in := range t.instances {
-		out = append(out, in)
-	}
+	out := slices.Collect(t.every())
 	slices.SortFunc(out, func(a, b *inst) int { return cmp.Compare(a.id, b.id) })
 	return out
 }

@@ -22,6 +22,7 @@ type table struct {
 	draining  bool
 	runs      uint64
 	instances map[spec.InstanceID]*inst
+	guests    map[spec.InstanceID]*inst
 	leases    map[Lease]*lease
 	seen      epochs
 	gone      map[spec.InstanceID]*farewell
@@ -44,6 +45,8 @@ type inst struct {
 	spent     bool // it has failed: its engine is gone for good
 	unstarted bool // it was refused: it never had an actor
 	residency
+	spread  *spread // of an instance over several devices; nil: over this one alone
+	guest   *guest  // of memory that is held for another device's instance
 	engine  engine.Engine
 	slots   int
 	context uint32
@@ -72,7 +75,7 @@ type farewell struct {
 const farewells = 4
 
 func newTable(d device.Device) *table {
-	return &table{device: d, instances: map[spec.InstanceID]*inst{}, leases: map[Lease]*lease{},
+	return &table{device: d, instances: map[spec.InstanceID]*inst{}, guests: map[spec.InstanceID]*inst{}, leases: map[Lease]*lease{},
 		seen: newEpochs(maxEpochs), gone: map[spec.InstanceID]*farewell{}, evict: memory.Evict}
 }
 

@@ -22,6 +22,7 @@ type Config struct {
 	Load    *wire.LoadModel // never changed
 	Run     uint64          // repeated in every message to the parent
 	Device  device.Device
+	Others  []device.Device                                                 // that it spreads over as well
 	Path    func(ctx context.Context, load *wire.LoadModel) (string, error) // of the model's file
 	Open    func(engine.Spec) (engine.Engine, error)
 	Policy  Policy

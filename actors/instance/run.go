@@ -83,7 +83,7 @@ func (r *run) serve(ctx context.Context, started engine.Engine, began time.Time)
 func (r *run) start(ctx context.Context) (engine.Engine, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Policy.Start)
 	defer cancel()
-	s := Spec(r.cfg.Load, r.cfg.Device)
+	s := Spec(r.cfg.Load, r.cfg.Device, r.cfg.Others...)
 	if s.Model != "" && s.Preset != engine.External {
 		path, err := r.cfg.Path(ctx, r.cfg.Load)
 		if err != nil {

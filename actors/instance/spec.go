@@ -9,10 +9,10 @@ import (
 
 // Spec is what the engine of load is to be. The model's name stands in for the
 // path of its file, which is not known before it has been brought.
-func Spec(load *wire.LoadModel, d device.Device) engine.Spec {
+func Spec(load *wire.LoadModel, d device.Device, others ...device.Device) engine.Spec {
 	return engine.Spec{
 		Instance: spec.InstanceID(load.GetInstance()), Deployment: load.GetDeployment(), ModelName: load.GetDeployment(),
 		Model: load.GetModel(), Preset: load.GetEngine(), Options: load.GetOptions(), Context: load.GetContext(), Slots: load.GetSlots(),
-		Device: d, MemoryBytes: load.GetMemoryBytes(),
+		Device: d, Others: others, MemoryBytes: load.GetMemoryBytes(),
 	}
 }
