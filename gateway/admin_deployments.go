@@ -93,12 +93,6 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 		f.add("engine", "must be one of "+join(engines))
 	case d.Engine == external && d.Model != "":
 		f.add("model", "must be empty: an external engine has its model already")
-	case d.Engine != external && d.Model == "" && d.Options[weights] == "" && (len(engines) == 0 || slices.Contains(engines, d.Engine)):
-		f.add("model", "is missing: name an imported model")
-	}
-	if d.Model != "" && d.Engine != external {
-		_, ok := g.cfg.State.Model(d.Model)
-		f.check(ok, "model", "is not imported: import it first")
 	}
 	f.check(d.Replicas == nil || *d.Replicas <= maxReplicas, "replicas", "must be at most 10000")
 	f.check(d.MinPerRegion <= maxReplicas, "min_per_region", "must be at most 10000")
@@ -110,6 +104,29 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 		f.check(region != "" && len(region) <= 64, at, "must have 1 to 64 bytes")
 		f.check(!slices.Contains(d.Regions[:i], region), at, "is given twice")
 	}
+}
+
+// checkModel adds what is wrong with the model that is named.
+func (d *deploymentForm) checkModel(f *form, g *Gateway) {
+	switch known := len(g.cfg.Engines) == 0 || slices.Contains(g.cfg.Engines, d.Engine); {
+	case d.Engine == external:
+	case d.Model != "":
+		_, ok := g.cfg.State.Model(d.Model)
+		f.check(ok, "model", "is not imported: import it first")
+	case known && d.Engine != "" && d.Options[weights] == "":
+		f.add("model", "is missing: name an imported model")
+	}
+}
+
+// deployment is the record that it asks for.
+func (d *deploymentForm) deployment(name string) *wire.Deployment {
+	out := &wire.Deployment{Name: name, Tenant: d.Tenant, Model: d.Model, Engine: d.Engine, Options: d.Options, Replicas: 1,
+		MinPerRegion: d.MinPerRegion, Regions: d.Regions, Context: d.Context, Slots: d.Slots, MemoryBytes: d.MemoryBytes}
+	if d.Replicas != nil {
+		out.Replicas = *d.Replicas
+	}
+	d.residencyForm.put(out)
+	return out
 }
 
 // checkEngine adds what no node could run: the client is told now, not by a
@@ -153,6 +170,7 @@ func putDeployment(r *request) error {
 		return err
 	}
 	ask.check(f, name, r.g)
+	ask.checkModel(f, r.g)
 	if err := f.err(); err != nil {
 		return err
 	}
@@ -161,13 +179,7 @@ func putDeployment(r *request) error {
 	if err := r.mayDeploy(name, ask.Tenant); err != nil {
 		return err
 	}
-	replicas := uint32(1)
-	if ask.Replicas != nil {
-		replicas = *ask.Replicas
-	}
-	d := &wire.Deployment{Name: name, Tenant: ask.Tenant, Model: ask.Model, Engine: ask.Engine, Options: ask.Options, Replicas: replicas,
-		MinPerRegion: ask.MinPerRegion, Regions: ask.Regions, Context: ask.Context, Slots: ask.Slots, MemoryBytes: ask.MemoryBytes}
-	ask.residencyForm.put(d)
+	d := ask.deployment(name)
 	put := &wire.PutDeployment{Deployment: d}
 	if exists && old.GetTenant() != d.GetTenant() {
 		put.Moves, put.From = true, old.GetTenant()

@@ -70,6 +70,7 @@ var asks = map[string]struct{ path, body string }{
 	"listDeployments":      {"/admin/v1/deployments", ""},
 	"putDeployment":        {"/admin/v1/deployments/own", `{"tenant":"t1","engine":"embedded","model":"g"}`},
 	"removeDeployment":     {"/admin/v1/deployments/own", ""},
+	"plan":                 {"/admin/v1/plan", `{"name":"own","deployment":{"engine":"embedded","model":"g"}}`},
 	"listPlacements":       {"/admin/v1/placements", ""},
 	"listTenants":          {"/admin/v1/tenants", ""},
 	"putTenant":            {"/admin/v1/tenants/t1", `{"name":"T1"}`},

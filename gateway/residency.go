@@ -54,7 +54,7 @@ type residencyForm struct {
 func (r *residencyForm) check(f *form, engine string, g *Gateway) {
 	f.check(slices.Contains([]string{"", always, onDemand}, r.Residency), "residency", "must be always or on-demand")
 	f.check(r.KeepAliveSeconds >= -1 && r.KeepAliveSeconds <= maxKeep, "keep_alive_seconds", "must be from -1, which is for ever, to a year; 0 is the default of 10 minutes")
-	f.check(r.MinResidentSeconds >= 0 && r.MinResidentSeconds <= maxKeep, "min_resident_seconds", "must be from 0, which is the default of 30 seconds, to a year")
+	f.check(r.MinResidentSeconds >= 0 && r.MinResidentSeconds <= maxKeep, "min_resident_seconds", "must be from 0, which is the default of 10 seconds, to a year")
 	shared := r.Residency == onDemand
 	f.check(shared || r.KeepAliveSeconds == 0, "keep_alive_seconds", "is for the residency on-demand alone")
 	f.check(shared || r.MinResidentSeconds == 0, "min_resident_seconds", "is for the residency on-demand alone")

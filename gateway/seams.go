@@ -91,6 +91,8 @@ type Cluster interface {
 	Drain(ctx context.Context, node spec.NodeID) error
 	Resume(ctx context.Context, node spec.NodeID) error
 	TransferLeadership(ctx context.Context) error
+	// Plan tells what would become of d; m is its model where that is not imported.
+	Plan(ctx context.Context, d *wire.Deployment, m *wire.Model) (*Plan, error)
 	Reload(ctx context.Context, node spec.NodeID) (*Reloaded, error) // of its configuration
 }
 

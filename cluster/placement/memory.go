@@ -96,7 +96,7 @@ func shaped(d *wire.Deployment, s *wire.ModelShape) Estimate {
 		}
 	}
 	slots, context := float64(e.Slots), float64(e.Context)
-	add(PartWeights, float64(s.WeightBytes)+float64(s.HostBytes), "%s weights, %.3g B parameters", s.Quantisation, float64(s.Parameters)/1e9)
+	add(PartWeights, float64(s.WeightBytes)+float64(s.HostBytes), "%s weights, %s parameters", s.Quantisation, counted(s.Parameters))
 	add(PartCache, s.KvBytesPerToken*context*slots, "%d slots of %d tokens at %.0f bytes", e.Slots, e.Context, s.KvBytesPerToken)
 	if s.Window > 0 {
 		held := min(context*slots, float64(s.Window)*slots+2048) // an engine keeps a batch beside the windows
@@ -128,6 +128,14 @@ func contextOf(d *wire.Deployment, s *wire.ModelShape) uint32 {
 func buffers(s *wire.ModelShape, cached float64) float64 {
 	const rows = 16
 	return batch * (4*(float64(s.Vocabulary)+rows*float64(s.Embedding)) + 2*cached)
+}
+
+// counted is n as people say it.
+func counted(n uint64) string {
+	if n >= 1e9 {
+		return fmt.Sprintf("%.3g billion", float64(n)/1e9)
+	}
+	return fmt.Sprintf("%.3g million", float64(n)/1e6)
 }
 
 // round is bytes as a whole number, however large.

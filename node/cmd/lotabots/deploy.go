@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/node/client"
@@ -33,44 +34,61 @@ type deploymentRow struct {
 	Adapters     map[string]string `json:"adapters,omitempty"`
 }
 
+// A wish is a deployment as flags describe it.
+type wish struct {
+	row         deploymentRow
+	memory      int // MiB
+	onDemand    bool
+	keep, least time.Duration
+}
+
+// flags adds those of all fields but the model.
+func (w *wish) flags(f *pflag.FlagSet) {
+	f.StringVar(&w.row.Engine, "engine", "embedded", "engine preset: embedded, ollama, llama-server, vllm, sglang, triton, external, or a name of the nodes' own")
+	f.StringToStringVar(&w.row.Options, "option", nil, "option of the preset, KEY=VALUE, such as url=http://HOST:PORT for external")
+	f.Uint32Var(&w.row.Replicas, "replicas", 1, "copies to run")
+	f.Uint32Var(&w.row.MinPerRegion, "min-per-region", 0, "copies to have in each allowed region at least")
+	f.StringSliceVar(&w.row.Regions, "allowed-regions", nil, "regions that requests and copies never leave; empty: any")
+	f.Uint32Var(&w.row.Context, "context", 0, "tokens per request; 0: the engine's default")
+	f.Uint32Var(&w.row.Slots, "slots", 0, "requests at a time per copy; 0: the engine's default")
+	f.IntVar(&w.memory, "memory-mb", 0, "memory to reserve per copy, MiB; 0: estimated")
+	f.BoolVar(&w.onDemand, "on-demand", false, "load a copy by its first request and unload it when idle or for others; default: always in memory")
+	f.DurationVar(&w.keep, "keep-alive", 0, "with --on-demand: idle for so long, a copy is unloaded; 0: 10m; -1s: only for others")
+	f.DurationVar(&w.least, "min-resident", 0, "with --on-demand: not unloaded for others before it has served for so long; 0: 10s")
+	f.Uint32Var(&w.row.GPUs, "gpus", 1, "devices of one node that a copy spreads over")
+	f.StringToStringVar(&w.row.Adapters, "adapter", nil, "LoRA adapter over the model, NAME=IMPORTED-MODEL; clients use NAME")
+}
+
+// deployment is the row that was wished for.
+func (w *wish) deployment() deploymentRow {
+	d := w.row
+	if w.onDemand {
+		d.Residency = "on-demand"
+	}
+	d.KeepAlive, d.MinResident = int64(w.keep.Seconds()), int64(w.least.Seconds())
+	d.MemoryBytes = uint64(w.memory) << 20
+	return d
+}
+
 func deployCommand() *cobra.Command {
-	d := deploymentRow{}
-	memory, onDemand := 0, false
-	var keep, least time.Duration
+	w := wish{}
 	c := &cobra.Command{
 		Use:   "deploy NAME",
 		Short: "Say that a model should run, under the name that clients use; repeat to change it",
 		Args:  cobra.ExactArgs(1),
 	}
 	flags := where(c)
-	f := c.Flags()
-	f.StringVar(&d.Model, "model", "", "imported model; default: NAME, but for external engines")
-	f.StringVar(&d.Engine, "engine", "embedded", "engine preset: embedded, ollama, llama-server, vllm, sglang, triton, external, or a name of the nodes' own")
-	f.StringToStringVar(&d.Options, "option", nil, "option of the preset, KEY=VALUE, such as url=http://HOST:PORT for external")
-	f.Uint32Var(&d.Replicas, "replicas", 1, "copies to run")
-	f.Uint32Var(&d.MinPerRegion, "min-per-region", 0, "copies to have in each allowed region at least")
-	f.StringSliceVar(&d.Regions, "allowed-regions", nil, "regions that requests and copies never leave; empty: any")
-	f.Uint32Var(&d.Context, "context", 0, "tokens per request; 0: the engine's default")
-	f.Uint32Var(&d.Slots, "slots", 0, "requests at a time per copy; 0: the engine's default")
-	f.IntVar(&memory, "memory-mb", 0, "memory to reserve per copy, MiB; 0: estimated")
-	f.BoolVar(&onDemand, "on-demand", false, "load a copy by its first request and unload it when idle or for others; default: always in memory")
-	f.DurationVar(&keep, "keep-alive", 0, "with --on-demand: idle for so long, a copy is unloaded; 0: 10m; -1s: only for others")
-	f.DurationVar(&least, "min-resident", 0, "with --on-demand: not unloaded for others before it has served for so long; 0: 30s")
-	f.Uint32Var(&d.GPUs, "gpus", 1, "devices of one node that a copy spreads over")
-	f.StringToStringVar(&d.Adapters, "adapter", nil, "LoRA adapter over the model, NAME=IMPORTED-MODEL; clients use NAME")
+	c.Flags().StringVar(&w.row.Model, "model", "", "imported model; default: NAME, but for external engines")
+	w.flags(c.Flags())
 	c.RunE = func(c *cobra.Command, args []string) error {
 		api, err := client.Find(*flags)
 		if err != nil {
 			return err
 		}
-		if onDemand {
-			d.Residency = "on-demand"
-		}
-		d.KeepAlive, d.MinResident = int64(keep.Seconds()), int64(least.Seconds())
+		d := w.deployment()
 		if builtIn := slices.Contains(custom.BuiltIn, d.Engine); d.Model == "" && builtIn && d.Engine != "external" && d.Options["weights"] == "" {
 			d.Model = args[0]
 		}
-		d.MemoryBytes = uint64(memory) << 20
 		var got deploymentRow
 		if err := api.Do(c.Context(), "PUT", "/admin/v1/deployments/"+args[0], d, &got); err != nil {
 			return err

@@ -49,7 +49,7 @@ type shape struct {
 
 // String tells it in a few words.
 func (s *shape) String() string {
-	uses := []string{s.Architecture, s.Quantisation, fmt.Sprintf("%.3g B parameters", float64(s.Parameters)/1e9)}
+	uses := []string{s.Architecture, s.Quantisation, fmt.Sprintf("%.4g million parameters", float64(s.Parameters)/1e6)}
 	if s.Context > 0 {
 		uses = append(uses, fmt.Sprintf("context %d", s.Context))
 	}
