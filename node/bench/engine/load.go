@@ -21,13 +21,19 @@ type outcome struct {
 
 func (o outcome) rate() float64 { return float64(o.tokens) / o.took.Seconds() }
 
-// streams runs n answers at once and waits for all.
-func streams(ctx context.Context, client *http.Client, n, tokens int, prompt func(i int) string) (outcome, error) {
+// streams runs n clients at once, each of which asks for so many answers, one after the other.
+func streams(ctx context.Context, client *http.Client, n, answers, tokens int, prompt func(i int) string) (outcome, error) {
 	var wait sync.WaitGroup
 	outcomes, failed := make([]outcome, n), make([]error, n)
 	began := time.Now()
 	for i := range n {
-		wait.Go(func() { outcomes[i], failed[i] = stream(ctx, client, prompt(i), tokens) })
+		wait.Go(func() {
+			for a := 0; a < answers && failed[i] == nil; a++ {
+				var o outcome
+				o, failed[i] = stream(ctx, client, prompt(i+n*a), tokens)
+				outcomes[i].tokens, outcomes[i].first = outcomes[i].tokens+o.tokens, max(outcomes[i].first, o.first)
+			}
+		})
 	}
 	wait.Wait()
 	all := outcome{took: time.Since(began)}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lotabots/lotabots/actors/llamacpp/library"
@@ -111,7 +112,7 @@ func (s *setup) start(ctx context.Context, program string, args []string) (*proc
 	p := &process{
 		command: exec.CommandContext(ctx, program, append(args, socket)...), done: make(chan error, 1), room: room,
 		client: &http.Client{Transport: &http.Transport{
-			MaxIdleConnsPerHost: 2 * slots,
+			DisableKeepAlives: true, // llama-server closes idle connections, which would fail a request now and then
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 			},
@@ -131,9 +132,8 @@ func (s *setup) start(ctx context.Context, program string, args []string) (*proc
 	for end := time.Now().Add(time.Minute); ; {
 		select {
 		case err := <-p.done:
-			said, _ := os.ReadFile(log.Name())
 			p.done <- err
-			return nil, fmt.Errorf("%s ended at its start (%w): %s", filepath.Base(program), err, tail(said))
+			return nil, fmt.Errorf("%s ended at its start (%w): %s", filepath.Base(program), err, p.said())
 		case <-time.After(50 * time.Millisecond):
 		}
 		if p.healthy(ctx) {
@@ -146,7 +146,11 @@ func (s *setup) start(ctx context.Context, program string, args []string) (*proc
 	}
 }
 
-func tail(said []byte) []byte { return said[max(0, len(said)-2000):] }
+// said is the end of what the server wrote.
+func (p *process) said() []byte {
+	said, _ := os.ReadFile(filepath.Join(p.room, "log")) // nothing is better than another error
+	return said[max(0, len(said)-2000):]
+}
 
 func (p *process) healthy(ctx context.Context) bool {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/health", nil)
@@ -160,6 +164,29 @@ func (p *process) healthy(ctx context.Context) bool {
 	defer response.Body.Close()
 	var body struct{ Status string }
 	return response.StatusCode == http.StatusOK && json.NewDecoder(response.Body).Decode(&body) == nil
+}
+
+// cpu is the seconds of the processor that the server has had; 0 where that is not told as on Linux.
+func (p *process) cpu() float64 {
+	if p.command == nil {
+		return 0
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.command.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	return ticks(string(stat)) / 100
+}
+
+// ticks adds up the time in user and in kernel mode; the program's name, in brackets, may have spaces.
+func ticks(stat string) float64 {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return user + system
 }
 
 func (p *process) stop() {
