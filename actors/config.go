@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/egress"
 	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/actors/instance"
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -79,6 +80,7 @@ type Engines struct {
 	Models       string   // directory of the node's own models; empty: none
 	Shim         []string // starts what holds an engine's process, as in engine.Config
 	ExternalURLs []string // allowed prefixes
+	Egress       egress.Policy
 }
 
 const (

@@ -179,6 +179,9 @@ func putDeployment(r *request) error {
 	if err := r.mayDeploy(name, ask.Tenant); err != nil {
 		return err
 	}
+	if err := r.mayCallOut(old, &ask); err != nil {
+		return err
+	}
 	d := ask.deployment(name)
 	put := &wire.PutDeployment{Deployment: d}
 	if exists && old.GetTenant() != d.GetTenant() {
@@ -207,6 +210,17 @@ func (r *request) mayDeploy(name, tenant string) error {
 		return &spec.Error{Code: spec.CodeAlreadyExists, Param: "name", Message: "The name " + strconv.Quote(name) + " is taken by another tenant."}
 	}
 	return r.must(access.DeploymentsWrite, access.Resource{Kind: access.KindDeployment, Name: name, Tenant: tenant})
+}
+
+// mayCallOut wants a verb of the whole cluster for engines that run elsewhere: prompts
+// of whoever uses the model go there, from the cluster's own network. What calls the
+// same URL as before needs none.
+func (r *request) mayCallOut(old *wire.Deployment, ask *deploymentForm) error {
+	same := old.GetEngine() == external && maps.Equal(old.GetOptions(), ask.Options)
+	if ask.Engine != external || same {
+		return nil
+	}
+	return r.must(access.EnginesExternal, access.Cluster)
 }
 
 func removeDeployment(r *request) error {

@@ -59,6 +59,11 @@ func TestNobodyGivesWhatTheyLack(t *testing.T) {
 		{"head", "PATCH", "keys/infxxxx", `{"scopes":["deployments.*"]}`, 200, ""},
 		{"head", "DELETE", "keys/bigxxxx", ``, 200, ""}, // taking away is no giving
 
+		{"head", "PUT", "deployments/out", `{"tenant":"t1","engine":"external","options":{"url":"http://x"}}`, 403, "engines.external"},
+		{"chief", "PUT", "deployments/out", `{"tenant":"t1","engine":"external","options":{"url":"http://x"}}`, 200, ""},
+		{"head", "PUT", "deployments/out", `{"tenant":"t1","engine":"external","options":{"url":"http://x"},"replicas":2}`, 200, ""},
+		{"head", "PUT", "deployments/out", `{"tenant":"t1","engine":"external","options":{"url":"http://y"}}`, 403, "engines.external"},
+
 		{"head", "POST", "bindings", `{"subject":"user:dev","role":"admin"}`, 201, ""},
 		{"head", "POST", "bindings", `{"subject":"user:dev","role":"owner"}`, 403, "*"},
 		{"head", "POST", "bindings", `{"subject":"user:head","role":"admin","tenant":""}`, 403, "roles.write on cluster"},

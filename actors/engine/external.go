@@ -31,7 +31,7 @@ func newExternal(s Spec, o options, c Config) (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &external{spec: s, options: o, web: newWeb(base, nil), done: make(chan struct{})}
+	e := &external{spec: s, options: o, web: newWeb(base, c.Egress.Dial(base.Host, dialTimeout)), done: make(chan struct{})}
 	e.web.reach = r
 	e.stopped, e.stop = context.WithCancel(context.Background())
 	return e, nil

@@ -149,6 +149,22 @@ func TestExternalStart(t *testing.T) {
 	}
 }
 
+// A host that is listed by name may be moved anywhere by whoever has its zone.
+func TestExternalNameAtALoopbackAddress(t *testing.T) {
+	var asked atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Store(true) }))
+	defer server.Close()
+	e := openExternal(t, server.URL, nil).(*external)
+	e.web.client.Transport.(*http.Transport).DialContext = Config{}.Egress.Dial("engine.example:80", time.Second) // as if the URL had named it
+	expect(t, e.Start(t.Context()), "engine_unavailable", "loopback address")
+	if _, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{}`)); spec.CodeOf(err) != spec.CodeEngineUnavailable {
+		t.Error(err)
+	}
+	if asked.Load() {
+		t.Error("it was asked")
+	}
+}
+
 // No proxy of the node's is asked about engines.
 func TestExternalNeedsNoProxy(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

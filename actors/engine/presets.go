@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lotabots/lotabots/actors/egress"
 	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -44,6 +45,9 @@ type Config struct {
 	// ExternalURLs are the prefixes that URLs of external engines may have; none: there are no such.
 	// A prefix ends at a path's segment: http://h:1/a allows http://h:1/a/b, not http://h:1/ab.
 	ExternalURLs []string
+
+	// Egress judges the addresses that they have, on every connection.
+	Egress egress.Policy
 
 	// Shim starts the program that holds an engine (see package shim), such as lotabots engine-shim. Engines
 	// that run as processes need it.

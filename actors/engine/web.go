@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/lotabots/lotabots/actors/egress"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -97,6 +99,10 @@ func (w *web) request(ctx context.Context, method, path string, body []byte) (*h
 func (w *web) send(r *http.Request) (*http.Response, error) {
 	answer, err := w.client.Do(r)
 	if err != nil {
+		if refused := (*egress.Refused)(nil); errors.As(err, &refused) {
+			return nil, &spec.Error{Code: spec.CodeEngineUnavailable, Message: refused.Error(), Err: err,
+				Hint: "Have the operator of the node list the address itself in engines.external-urls, or its range in engines.external-ranges"}
+		}
 		return nil, &spec.Error{Code: spec.CodeUpstream, Message: "the engine did not answer", Err: err}
 	}
 	if answer.StatusCode >= 300 && answer.StatusCode < 400 {

@@ -24,10 +24,10 @@ const (
 var Roles = []Role{
 	{Owner, "everything, and giving the role owner to others", all("*")},
 	{Admin, "everything but giving and taking the role owner",
-		all("infer", "models.*", "deployments.*", "nodes.*", "cluster.*", "tokens.*", "settings.*", "tenants.*", "keys.*",
+		all("infer", "models.*", "deployments.*", "engines.*", "nodes.*", "cluster.*", "tokens.*", "settings.*", "tenants.*", "keys.*",
 			"users.*", "roles.*", "sessions.*", "audit.*", "metrics.*", "topology.*")},
 	{Operator, "models, deployments and nodes; no keys, users or roles, and nothing by which more could be had (join tokens, settings, backups)",
-		all("models.*", "deployments.*", "nodes.*", "cluster.read", "cluster.drain", "cluster.lead", "cluster.reload", "settings.read", "tenants.read", "metrics.read", "topology.read")},
+		all("models.*", "deployments.*", "engines.*", "nodes.*", "cluster.read", "cluster.drain", "cluster.lead", "cluster.reload", "settings.read", "tenants.read", "metrics.read", "topology.read")},
 	{Developer, "use models, see deployments, have keys of one's own",
 		all("infer", "models.read", "deployments.read", "keys.own")},
 	{Viewer, "see everything but the audit log", reads},

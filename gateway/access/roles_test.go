@@ -17,6 +17,7 @@ var gives = map[Verb]string{
 	DeploymentsRead:  "t     t     t        t         t      t",
 	DeploymentsWrite: "t     t     t        -         -      -",
 	NodesRead:        "c     c     c        -         c      c",
+	EnginesExternal:  "c     c     c        -         -      -",
 	NodesRemove:      "c     c     c        -         -      -",
 	ClusterRead:      "c     c     c        -         c      c",
 	ClusterDrain:     "c     c     c        -         -      -",

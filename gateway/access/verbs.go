@@ -11,6 +11,7 @@ const (
 	ModelsWrite      Verb = "models.write"
 	DeploymentsRead  Verb = "deployments.read"
 	DeploymentsWrite Verb = "deployments.write"
+	EnginesExternal  Verb = "engines.external"
 	NodesRead        Verb = "nodes.read"
 	NodesRemove      Verb = "nodes.remove"
 	ClusterRead      Verb = "cluster.read"
@@ -55,6 +56,7 @@ var Verbs = []Info{
 	{ModelsWrite, "import and remove model files", true, false},
 	{DeploymentsRead, "see deployments and where they are placed", false, true},
 	{DeploymentsWrite, "create, change and remove deployments", false, false},
+	{EnginesExternal, "deploy engines that run elsewhere, whose URL nodes then call", true, false},
 	{NodesRead, "see the nodes", true, false},
 	{NodesRemove, "remove nodes for good", true, false},
 	{ClusterRead, "see the cluster's status and state", true, false},

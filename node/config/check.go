@@ -139,6 +139,11 @@ func checkAddresses(c Config, bad func(key, reason string)) {
 			bad("engines.external-urls", fmt.Sprintf("%q is no http or https URL", external))
 		}
 	}
+	for _, r := range c.Engines.ExternalRange {
+		if _, err := netip.ParsePrefix(r); err != nil {
+			bad("engines.external-ranges", fmt.Sprintf("%q is no address range: %v", r, err))
+		}
+	}
 	if c.Telemetry.OTLP != "" && !webURL(c.Telemetry.OTLP) {
 		bad("telemetry.otlp", "want an http or https URL")
 	}

@@ -63,16 +63,17 @@ type Devices struct {
 // Engines names the programs that this node may start. Only this file can:
 // whoever may deploy a model must not thereby run commands.
 type Engines struct {
-	Helper      string          `koanf:"helper" help:"path of lotabots-engine; default: beside lotabots" example:"/usr/local/bin/lotabots-engine"`
-	Libraries   string          `koanf:"libraries" help:"directory of llama.cpp's libraries; default: LOTABOTS_LLAMA_LIB, then the cache" example:"/usr/local/lib/llama"`
-	Ollama      string          `koanf:"ollama" help:"path of ollama; default: looked up in PATH" example:"/usr/local/bin/ollama"`
-	LlamaServer string          `koanf:"llama-server" help:"path of llama-server; default: looked up in PATH" example:"/usr/local/bin/llama-server"`
-	VLLM        string          `koanf:"vllm" help:"path of vllm; default: looked up in PATH" example:"/opt/vllm/bin/vllm"`
-	SGLang      string          `koanf:"sglang" help:"path of sglang, or of a python that has it; default: sglang, looked up in PATH" example:"/opt/sglang/bin/sglang"`
-	Triton      string          `koanf:"triton" help:"path of tritonserver; default: looked up in PATH" example:"/opt/tritonserver/bin/tritonserver"`
-	Models      string          `koanf:"models" help:"directory of models that cannot be imported, such as those of several files, which deployments name by the option weights; Triton's repository; empty: none" example:"/srv/models"`
-	Presets     []custom.Preset `koanf:"presets" help:"engines of this node's own, which deployments name; see OPERATIONS.md" example:"[{name: my-engine, command: [/opt/engine, --port, '{port}', --model, '{model}']}]"`
-	ExternalURL []string        `koanf:"external-urls" reload:"yes" help:"URL prefixes that external engines may have; empty: none. An instance that runs keeps its own" example:"[http://10.0.0.9:8000/]"`
+	Helper        string          `koanf:"helper" help:"path of lotabots-engine; default: beside lotabots" example:"/usr/local/bin/lotabots-engine"`
+	Libraries     string          `koanf:"libraries" help:"directory of llama.cpp's libraries; default: LOTABOTS_LLAMA_LIB, then the cache" example:"/usr/local/lib/llama"`
+	Ollama        string          `koanf:"ollama" help:"path of ollama; default: looked up in PATH" example:"/usr/local/bin/ollama"`
+	LlamaServer   string          `koanf:"llama-server" help:"path of llama-server; default: looked up in PATH" example:"/usr/local/bin/llama-server"`
+	VLLM          string          `koanf:"vllm" help:"path of vllm; default: looked up in PATH" example:"/opt/vllm/bin/vllm"`
+	SGLang        string          `koanf:"sglang" help:"path of sglang, or of a python that has it; default: sglang, looked up in PATH" example:"/opt/sglang/bin/sglang"`
+	Triton        string          `koanf:"triton" help:"path of tritonserver; default: looked up in PATH" example:"/opt/tritonserver/bin/tritonserver"`
+	Models        string          `koanf:"models" help:"directory of models that cannot be imported, such as those of several files, which deployments name by the option weights; Triton's repository; empty: none" example:"/srv/models"`
+	Presets       []custom.Preset `koanf:"presets" help:"engines of this node's own, which deployments name; see OPERATIONS.md" example:"[{name: my-engine, command: [/opt/engine, --port, '{port}', --model, '{model}']}]"`
+	ExternalRange []string        `koanf:"external-ranges" help:"address ranges beside the public ones in which hosts that external-urls names may be; an address in external-urls is allowed as it is" example:"[10.20.0.0/16]"`
+	ExternalURL   []string        `koanf:"external-urls" reload:"yes" help:"URL prefixes that external engines may have; empty: none. An instance that runs keeps its own" example:"[http://10.0.0.9:8000/]"`
 }
 
 // Placement says how patient the leader is, when this node is the leader.

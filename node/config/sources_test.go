@@ -26,9 +26,10 @@ func others(t *testing.T, f Field) [3]string {
 		"engines.external-urls": {"[http://a/]", "[https://b/x, http://c]", "[http://[::1]:80/]"},
 		"engines.presets": {`[{name: one-engine, command: [p, '{port}']}]`, `[{name: two-engine, command: [p, "{socket}"], env: {A: b}}]`,
 			`[{"name":"three-engine","command":["p","{port}"],"options":{"a":{"type":"int","max":2,"flag":"-a"}}}]`},
-		"api.public-url":      {"http://a", "http://b", "https://c"},
-		"api.trusted-proxies": {"[10.0.0.0/8]", "[10.1.0.0/16, ::1/128]", "[fd00::/8]"},
-		"telemetry.otlp":      {"http://a", "http://b", "https://c"}, "chaos.allow": {"true", "true", "true"},
+		"api.public-url":          {"http://a", "http://b", "https://c"},
+		"engines.external-ranges": {"[10.0.0.0/8]", "[10.1.0.0/16, ::1/128]", "[fd00::/8]"},
+		"api.trusted-proxies":     {"[10.0.0.0/8]", "[10.1.0.0/16, ::1/128]", "[fd00::/8]"},
+		"telemetry.otlp":          {"http://a", "http://b", "https://c"}, "chaos.allow": {"true", "true", "true"},
 	}[f.Key]; ok {
 		return v
 	}
