@@ -98,7 +98,9 @@ func (p *Presets) openNamed(preset custom.Preset, s Spec, o options) (driver, er
 	}
 	e := &named{preset: preset, spec: s.withDefaults(), given: o, path: path}
 	if preset.Uses("{model}") {
-		e.model, err = p.config.weights(s, o)
+		if e.model, err = p.config.weights(s, o); err == nil {
+			err = safeWeights(e.model)
+		}
 	}
 	return e, err
 }

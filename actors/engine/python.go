@@ -27,6 +27,9 @@ const batchSlots = 32
 
 func newPython(s Spec, o options, c Config, path, name string) (*python, error) {
 	model, err := c.weights(s, o)
+	if err == nil {
+		err = safeWeights(model)
+	}
 	if s.Slots == 0 {
 		s.Slots = batchSlots
 	}

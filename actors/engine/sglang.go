@@ -55,7 +55,7 @@ func (e *sglang) launch(r *room) (command, *web, error) {
 	}
 	args = append(args, "--config", sglangConfig, "--model-path", e.model, "--served-model-name", e.name(), "--host", host, "--port", port,
 		"--enable-metrics", "--enable-cache-report", "--max-running-requests", strconv.FormatUint(uint64(e.spec.Slots), 10))
-	args = append(append(args, e.limits()...), e.chosen()...)
+	args = append(append(append(args, e.limits()...), e.chosen()...), loadFormat(e.model)...)
 	w := newWeb(&url.URL{Scheme: "http", Host: address}, nil)
 	w.always = http.Header{"Authorization": {"Bearer " + key}}
 	return command{path: e.path, args: args, env: env, dir: r.dir, leash: true}, w, nil

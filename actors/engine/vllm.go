@@ -43,7 +43,7 @@ func (e *vllm) launch(r *room) (command, *web, error) {
 		return command{}, nil, err
 	}
 	args = append(append(args, where...), e.limits()...)
-	args = append(args, e.chosen()...)
+	args = append(append(args, e.chosen()...), loadFormat(e.model)...)
 	key := rand.Text()
 	w.always = http.Header{"Authorization": {"Bearer " + key}}
 	env = append(env, "VLLM_API_KEY="+key, "VLLM_NO_USAGE_STATS=1", "VLLM_CACHE_ROOT="+filepath.Join(e.cache(r, VLLM), "vllm"))
