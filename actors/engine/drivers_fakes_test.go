@@ -48,6 +48,10 @@ func pythonMain(program string) {
 	say("GET /version", `{"version":"0.11.2"}`)
 	say("GET /get_server_info", `{"model_path":"/m","version":"0.5.4","max_total_num_tokens":60000}`)
 	say("POST /v1/chat/completions", `{"object":"chat.completion"}`)
+	for _, path := range []string{"/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/load_lora_adapter", "/unload_lora_adapter", "/sleep", "/wake_up",
+		"/release_memory_occupation", "/resume_memory_occupation"} {
+		say("POST "+path, `{}`)
+	}
 	metrics := `vllm:num_requests_running{engine="0",model_name="lota"} 2.0
 vllm:num_requests_waiting{engine="0",model_name="lota"} 1.0
 vllm:kv_cache_usage_perc{engine="0",model_name="lota"} 0.25

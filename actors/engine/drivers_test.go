@@ -99,6 +99,9 @@ func TestDriversServe(t *testing.T) {
 		if l, err := e.Load(t.Context()); err != nil || l != c.load {
 			t.Errorf("%s: %+v, %v", preset, l, err)
 		}
+		if got := e.Version(); got != c.version {
+			t.Errorf("%s is %q", preset, got)
+		}
 		if preset != Triton {
 			r, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{"model":"lota"}`))
 			if err != nil || r.StatusCode != 200 {

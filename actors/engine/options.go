@@ -45,6 +45,8 @@ var optionsOf = map[string]table{
 		"prefix-caching":   among("on", "off"),
 		"tool-parser":      plainWord,
 		"reasoning-parser": plainWord,
+		"lora":             among("on", "off"),
+		"sleep":            among("on", "off"),
 	},
 	SGLang: {
 		"weights":          entry,
@@ -55,6 +57,8 @@ var optionsOf = map[string]table{
 		"prefix-caching":   among("on", "off"),
 		"tool-parser":      plainWord,
 		"reasoning-parser": plainWord,
+		"lora":             among("on", "off"),
+		"sleep":            among("on", "off"),
 	},
 	Triton: {
 		"weights": entry,

@@ -14,12 +14,12 @@ import (
 
 // A python is what the drivers of vLLM and SGLang have in common.
 type python struct {
-	spec    Spec
-	options options
-	path    string // of the program
-	model   string // file or directory
-	version version
-	told    atomic.Pointer[string] // version by the running program's own account
+	spec      Spec
+	options   options
+	path      string                 // of the program
+	model     string                 // file or directory
+	installed version                // as its package says
+	told      atomic.Pointer[string] // version by the running program's own account
 }
 
 // batchSlots is what engines that batch many requests serve at a time, where the deployment does not say.
@@ -33,7 +33,7 @@ func newPython(s Spec, o options, c Config, path, name string) (*python, error) 
 	if s.Slots == 0 {
 		s.Slots = batchSlots
 	}
-	return &python{spec: s, options: o, path: path, model: model, version: packageVersion(path, name)}, err
+	return &python{spec: s, options: o, path: path, model: model, installed: packageVersion(path, name)}, err
 }
 
 // name is what the engine calls the model.
@@ -104,6 +104,13 @@ func (p *python) askVersion(ctx context.Context, w *web, paths ...string) {
 			return
 		}
 	}
+}
+
+func (p *python) version() string {
+	if told := p.told.Load(); told != nil {
+		return *told
+	}
+	return ""
 }
 
 // body has the model's name as the program knows it; a deployment's own name is that already.

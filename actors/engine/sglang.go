@@ -87,10 +87,29 @@ func (e *sglang) chosen() (args []string) {
 	if e.options["prefix-caching"] == "off" {
 		args = append(args, "--disable-radix-cache")
 	}
+	if e.options["lora"] == "on" {
+		args = append(args, "--enable-lora", "--max-lora-rank", sglangRank, "--lora-target-modules", "all")
+	}
+	if e.options["sleep"] == "on" {
+		args = append(args, "--enable-memory-saver")
+	}
 	if t := e.options["task"]; t == "embed" || t == "rerank" {
 		args = append(args, "--is-embedding")
 	}
 	return args
+}
+
+// sglangRank is the largest of adapters, which SGLang wants to know where none is there at its start.
+const sglangRank = "64"
+
+func (e *sglang) extras() (x extras) {
+	if e.options["lora"] == "on" {
+		x.load, x.unload = "/load_lora_adapter", "/unload_lora_adapter"
+	}
+	if e.options["sleep"] == "on" {
+		x.sleep, x.wake = "/release_memory_occupation", "/resume_memory_occupation"
+	}
+	return x
 }
 
 func (e *sglang) settle(ctx context.Context, w *web, r *room) (facts, error) {

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // vllm drives vLLM's server: on a socket in the engine's room where the version can, else on a port of
@@ -47,12 +49,22 @@ func (e *vllm) launch(r *room) (command, *web, error) {
 	key := rand.Text()
 	w.always = http.Header{"Authorization": {"Bearer " + key}}
 	env = append(env, "VLLM_API_KEY="+key, "VLLM_NO_USAGE_STATS=1", "VLLM_CACHE_ROOT="+filepath.Join(e.cache(r, VLLM), "vllm"))
+	if e.options["lora"] == "on" {
+		args, env = append(args, "--enable-lora"), append(env, "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True")
+	}
+	if e.options["sleep"] == "on" { // its development mode opens more than that, to whoever reaches it
+		if w.socket == "" {
+			return command{}, nil, &spec.Error{Code: spec.CodeEngineUnavailable, Param: "options.sleep", Message: "this vLLM can sleep only where every user of the machine may command it",
+				Hint: "Install vLLM 0.11 or later, which listens on a socket, or leave the option out"}
+		}
+		args, env = append(args, "--enable-sleep-mode"), append(env, "VLLM_SERVER_DEV_MODE=1")
+	}
 	return command{path: e.path, args: args, env: env, dir: r.dir, leash: true}, w, nil
 }
 
 // address chooses where it listens.
 func (e *vllm) address(r *room) (args []string, w *web, err error) {
-	if !e.version.before(vllmSocket) {
+	if !e.installed.before(vllmSocket) {
 		w, err := socketWeb(r, socketName)
 		return []string{"--uds", socketName}, w, err
 	}
@@ -75,7 +87,7 @@ func (e *vllm) limits() (args []string) {
 	if n := len(e.spec.gpus()); n > 1 {
 		args = append(args, "--tensor-parallel-size", strconv.Itoa(n))
 	}
-	if e.version.before(vllmSilence) {
+	if e.installed.before(vllmSilence) {
 		args = append(args, "--disable-log-requests")
 	}
 	return args
@@ -99,7 +111,7 @@ func (e *vllm) chosen() (args []string) {
 	task := e.options["task"]
 	switch {
 	case task == "" || task == "generate":
-	case e.version.before(vllmRunner):
+	case e.installed.before(vllmRunner):
 		args = append(args, "--task", map[string]string{"embed": "embed", "rerank": "score"}[task])
 	case task == "embed":
 		args = append(args, "--runner", "pooling", "--convert", "embed")
@@ -107,6 +119,16 @@ func (e *vllm) chosen() (args []string) {
 		args = append(args, "--runner", "pooling", "--convert", "classify")
 	}
 	return args
+}
+
+func (e *vllm) extras() (x extras) {
+	if e.options["lora"] == "on" {
+		x.load, x.unload = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
+	}
+	if e.options["sleep"] == "on" {
+		x.sleep, x.wake = "/sleep", "/wake_up"
+	}
+	return x
 }
 
 func (e *vllm) settle(ctx context.Context, w *web, r *room) (facts, error) {
