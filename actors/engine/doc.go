@@ -16,7 +16,7 @@
 //	ollama        threads, gpu-layers, template (Ollama's, where it does not recognise the model's own)
 //	llama-server  threads, gpu-layers, embeddings (on, off), pooling (none, mean, cls, last, rank)
 //	vllm, sglang  weights (of the node's own), task (generate, embed, rerank), dtype, quantization, kv-cache-dtype,
-//	              prefix-caching (on, off), tool-parser, reasoning-parser
+//	              prefix-caching (on, off), tool-parser, reasoning-parser, lora (on, off), sleep (on, off)
 //	triton        weights
 //	external      url, model (its name there), health (path; default /v1/models), metrics (llama-server, sglang, tgi, vllm)
 //
@@ -24,7 +24,11 @@
 //
 // Why an engine did not start is looked for in its whole log (Recognise).
 //
-// Not done: GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;
+// Weights that are pickles are refused. External engines are dialled as actors/egress allows it.
+//
+// Not done: engines run as the node's own user; nobody calls Adapters and Sleeper yet, and llama-server's
+// adapters are not driven; requests get no cache_salt, so engines that keep prefixes keep one set for all
+// tenants of a deployment; Triton and Ollama know no key. GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;
 // llama-server, vLLM, SGLang and Triton are tested against scripts that record how they were called and
 // answer as those do; external engines get no credentials, so they belong into a network that is trusted.
 package engine
