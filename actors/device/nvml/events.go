@@ -23,7 +23,7 @@ func follow(ctx context.Context, lib nvml.Interface, all []found, told Told) err
 	if code != nvml.SUCCESS {
 		return told.Watching(nil, fmt.Errorf("the driver has no events: %s", name(code)))
 	}
-	defer set.Free()
+	defer func() { _ = set.Free() }() // the session ends with it
 	watched, why := register(set, all)
 	if err := told.Watching(watched, why); err != nil || len(watched) == 0 {
 		return err

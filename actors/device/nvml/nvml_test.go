@@ -232,8 +232,8 @@ func TestWatchLosesAGPU(t *testing.T) {
 	}
 	m.watch(t, h, func(h *heard) bool {
 		if len(h.devices) >= 8 {
-			lost.Store(3, nvml.Return(nvml.ERROR_GPU_IS_LOST))
-			lost.Store(4, nvml.Return(nvml.ERROR_UNKNOWN))
+			lost.Store(3, nvml.ERROR_GPU_IS_LOST)
+			lost.Store(4, nvml.ERROR_UNKNOWN)
 		}
 		return len(h.devices) > 16 && h.devices[len(h.devices)-1].Health == OK &&
 			slices.ContainsFunc(h.devices, func(d Device) bool { return d.UUID == m.gpus[3].UUID && d.Health == Lost && d.Name == "GPU 3" }) &&
