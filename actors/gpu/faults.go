@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/instance"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -15,6 +16,21 @@ import (
 // An owner is an engine that knows its processes.
 type owner interface {
 	Owns(pid int) bool
+}
+
+// ownerOf finds who knows the engine's processes: the engine, or what it wraps.
+func ownerOf(e engine.Engine) (owner, bool) {
+	for e != nil {
+		if o, knows := e.(owner); knows {
+			return o, true
+		}
+		wraps, ok := e.(interface{ Unwrap() engine.Engine })
+		if !ok {
+			return nil, false
+		}
+		e = wraps.Unwrap()
+	}
+	return nil, false
 }
 
 // quarantined tells whether a fault keeps work away from the device. What runs on it goes on, unless
@@ -33,7 +49,7 @@ func (t *table) slots(in *inst) int {
 // owns tells whether the process is an engine's of this device.
 func (t *table) owns(pid int) bool {
 	for _, in := range t.instances {
-		if o, knows := in.engine.(owner); knows && o.Owns(pid) {
+		if o, knows := ownerOf(in.engine); knows && o.Owns(pid) {
 			return true
 		}
 	}
@@ -70,7 +86,7 @@ func (t *table) victims(pid int) []*inst {
 		if !in.holds() || in.leaving || in.sleeping {
 			continue
 		}
-		switch o, knows := in.engine.(owner); {
+		switch o, knows := ownerOf(in.engine); {
 		case pid == 0 || !knows:
 			unsure = append(unsure, in)
 		case o.Owns(pid):

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -21,6 +22,11 @@ type pids struct {
 
 func (p pids) Owns(pid int) bool { return pid == p.own }
 
+// wrapped is an engine inside another, as instances have it.
+type wrapped struct{ engine.Engine }
+
+func (w wrapped) Unwrap() engine.Engine { return w.Engine }
+
 func ids(all []*inst) (out []string) {
 	for _, in := range all {
 		out = append(out, string(in.id))
@@ -32,7 +38,7 @@ func ids(all []*inst) (out []string) {
 func TestVictims(t *testing.T) {
 	tab := newTestTable()
 	for i, id := range []string{"a", "b"} {
-		tab.becomes(tab.mustAdd(t, model(id, 1, 100)), isReady, pids{stub{slots: 2}, 100 + i})
+		tab.becomes(tab.mustAdd(t, model(id, 1, 100)), isReady, wrapped{pids{stub{slots: 2}, 100 + i}})
 	}
 	for pid, expected := range map[int]string{0: "a b", 100: "a", 101: "b", 999: ""} {
 		_, restart, end := tab.happened(device.XidEvent(31, pid))
