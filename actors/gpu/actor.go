@@ -95,7 +95,7 @@ func (a *Actor) receive(c actor.Context) {
 		a.sampled(c, m.Reading)
 	case *Faulted:
 		a.faulted(c, m.Event)
-	case *Reserve, *Reserved, *Free, *Settled, *Withdrawn:
+	case *Reserve, *Reserved, *Free, *Settled, *Withdrawn, *GuestFaulted:
 		a.share(c, m)
 	case *Heartbeat:
 		a.table.overdue(a.cfg.Now())

@@ -143,6 +143,7 @@ func (a *Actor) faulted(c actor.Context, e device.Event) {
 	for _, in := range end {
 		a.stop(c, in)
 	}
+	a.tellGuests(c, e)
 	a.changed(c)
 }
 

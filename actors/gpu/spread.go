@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/instance"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -77,6 +78,13 @@ type Settled struct {
 type Withdrawn struct {
 	Instance spec.InstanceID
 	Device   spec.DeviceID
+}
+
+// GuestFaulted says that the device which holds the memory has an event.
+type GuestFaulted struct {
+	Instance spec.InstanceID
+	Device   spec.DeviceID
+	Event    device.Event
 }
 
 // A guest is memory that the device holds for an instance which another owns.
@@ -274,9 +282,31 @@ func (a *Actor) share(c actor.Context, m any) {
 			in.state, in.leaving = wire.InstanceState_INSTANCE_STATE_DRAINING, true
 			a.stop(c, in)
 		}
+	case *GuestFaulted:
+		in := a.table.instances[m.Instance]
+		if in == nil || in.leaving || a.pids[in] == nil {
+			break
+		}
+		if o, knows := ownerOf(in.engine); m.Event.PID == 0 || !knows || o.Owns(m.Event.PID) {
+			c.Send(a.pids[in], &instance.Fault{Reason: "device " + string(m.Device) + " reports " + m.Event.Text})
+		}
 	}
 	a.arrange(c)
 	a.changed(c)
+}
+
+// tellGuests tells the owners of what is held here that the device has an event:
+// an application's error has their engine start again, and what a lost device held
+// is lost.
+func (a *Actor) tellGuests(c actor.Context, e device.Event) {
+	for id, g := range a.table.guests {
+		switch e.Kind {
+		case device.AppFault:
+			c.Send(g.guest.owner, &GuestFaulted{Instance: id, Device: a.cfg.Device.ID, Event: e})
+		case device.Gone:
+			c.Send(g.guest.owner, &Withdrawn{Instance: id, Device: a.cfg.Device.ID})
+		}
+	}
 }
 
 // leaveOthers gives back what this actor holds on other devices, and tells the

@@ -47,6 +47,7 @@ type machine struct {
 	clock   atomic.Int64
 	mu      sync.Mutex
 	held    map[spec.DeviceID]uint64
+	starts  int
 	over    string // which device was promised twice
 	loads   map[string]*wire.DeviceLoad
 }
@@ -79,6 +80,9 @@ func (m *machine) Open(s engine.Spec) (engine.Engine, error) {
 func (m *machine) take(s engine.Spec, sign int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if sign > 0 {
+		m.starts++
+	}
 	for _, d := range append([]device.Device{s.Device}, s.Others...) {
 		m.held[d.ID] += uint64(sign) * s.MemoryBytes
 		if m.held[d.ID] > 1000 {
@@ -222,6 +226,29 @@ func TestSpreadGivesUp(t *testing.T) {
 	}
 	m.system.Root.Send(m.pid(1), &Release{Lease: 1})
 	eventually(t, "nobody holds anything", m.empty)
+}
+
+// TestSpreadHearsOfItsDevices: an application's error on any of them has the engine
+// start again, and the loss of one ends it and gives the others back.
+func TestSpreadHearsOfItsDevices(t *testing.T) {
+	m := newMachine(3)
+	defer m.stop()
+	starts := func() int {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.starts
+	}
+	m.command(1, over("a", 1, 600, "gpu/0", "gpu/2"))
+	eventually(t, "a is ready", func() bool { return m.states()["a"] == isReady })
+	m.system.Root.Send(m.pid(2), &Faulted{Event: device.Event{Device: "gpu/2", Kind: device.AppFault, Xid: 31}})
+	eventually(t, "a is ready again", func() bool { return starts() == 2 && m.states()["a"] == isReady })
+	m.system.Root.Send(m.pid(0), &Faulted{Event: device.Event{Device: "gpu/0", Kind: device.Gone, Text: "lost"}})
+	eventually(t, "the memory of the others is back", func() bool {
+		return m.command(1, &wire.Describe{}).GetLoad().MemoryFree == 1000 && m.command(2, &wire.Describe{}).GetLoad().MemoryFree == 1000
+	})
+	if s := m.states()["a"]; s == isReady {
+		t.Errorf("a is %s", s)
+	}
 }
 
 // TestSpreadsNeverLock: whatever is loaded and unloaded over whatever devices, no
