@@ -99,6 +99,27 @@ func TestHungEngineUnderLoad(t *testing.T) {
 		t.Errorf("found after %s", took)
 	}
 	wantReplaced(t, n, "lota-1", pid)
+	if got := gathered(t, n, "lotabots_engine_restarts_total"); got != 1 {
+		t.Errorf("%v restarts counted", got)
+	}
+	if !phaseTold(n, "lota-1", instance.PhaseLoad) { // other phases may be over before a digest leaves
+		t.Error("it was not told that the model is being loaded")
+	}
+	families, err := n.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	phases := map[string]bool{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "lotabots_instance_load_seconds" && m.GetHistogram().GetSampleCount() == 2 {
+				phases[m.GetLabel()[1].GetValue()] = true
+			}
+		}
+	}
+	if len(phases) != 4 {
+		t.Errorf("counted phases %v", phases)
+	}
 	s, err := askLota(n, target, 5)
 	if err != nil {
 		t.Fatal(err)
@@ -136,6 +157,19 @@ func wantReplaced(t *testing.T, n *testNode, id string, pid int) {
 	if err := syscall.Kill(pid, 0); err == nil {
 		t.Error("the engine that hung still runs")
 	}
+}
+
+func phaseTold(n *testNode, id, phase string) bool {
+	for _, d := range n.told() {
+		for _, device := range d.Devices {
+			for _, in := range device.Instances {
+				if in.Instance == id && in.Phase == phase {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func reasonsTold(n *testNode, id string) (reasons []string) {

@@ -190,10 +190,10 @@ func (x *stream) learn(r *gpu.Release) {
 	x.s.metrics.tokens.WithLabelValues("prompt").Add(float64(u.prompt))
 	x.s.metrics.tokens.WithLabelValues("completion").Add(float64(u.completion))
 	x.span.SetAttributes(attribute.Int("gen_ai.usage.input_tokens", u.prompt), attribute.Int("gen_ai.usage.output_tokens", u.completion))
+	r.PromptTokens, r.CompletionTokens = u.prompt, u.completion
 	if !x.stream || x.first.IsZero() {
 		return
 	}
-	r.PromptTokens, r.CompletionTokens = u.prompt, u.completion
 	r.Prefill = x.first.Sub(x.began)
 	// What came in a few pieces had piled up on the way: its time is not the engine's.
 	if 4*x.reads >= u.completion {

@@ -75,7 +75,8 @@ type InstanceStatus struct {
 	Node       string  `json:"node"`
 	Region     string  `json:"region"`
 	Device     string  `json:"device"`
-	State      string  `json:"state"` // placed, loading, ready, draining, restarting, failed
+	State      string  `json:"state"`           // placed, loading, ready, draining, restarting, failed
+	Phase      string  `json:"phase,omitempty"` // of loading: memory (waits for it), fetch, launch, load, warm-up
 	Reason     string  `json:"reason,omitempty"`
 	Slots      uint32  `json:"slots"`
 	Running    uint32  `json:"running"`

@@ -147,7 +147,7 @@ func (n *Node) statusLoad(s *gateway.Status) {
 			}
 			s.Instances = append(s.Instances, gateway.InstanceStatus{
 				ID: i.GetInstance(), Deployment: i.GetDeployment(), Version: i.GetVersion(), Node: string(d.Node), Region: where.Name,
-				Device: load.GetDevice(), State: instanceState(i.GetState()), Reason: i.GetReason(), Slots: i.GetSlots(), Running: i.GetRunning(),
+				Device: load.GetDevice(), State: instanceState(i.GetState()), Phase: i.GetPhase(), Reason: i.GetReason(), Slots: i.GetSlots(), Running: i.GetRunning(),
 				Queued: i.GetQueued(), KVUse: i.GetKvUse(), Context: i.GetContext(), PrefillTPS: i.GetPrefillTps(), DecodeTPS: i.GetDecodeTps(),
 			})
 		}

@@ -174,6 +174,9 @@ const (
 
 // await returns once the process answers.
 func (l *local) await(ctx context.Context, p *process, w *web) error {
+	if l.spec.Launched != nil {
+		l.spec.Launched()
+	}
 	for wait := firstLook; ; wait = min(2*wait, lastLook) {
 		look, cancel := context.WithTimeout(ctx, lookTime)
 		err := l.driver.up(look, w)

@@ -87,6 +87,10 @@ func (a *Actor) receive(c actor.Context) {
 		a.stop(c, a.table.change(m, a.cfg.Now()))
 		a.arrange(c)
 		a.changed(c)
+	case *instance.Progress:
+		if a.table.progress(m) {
+			a.changed(c)
+		}
 	case *instance.Measured:
 		if a.table.measure(m) {
 			a.changed(c)
@@ -143,6 +147,7 @@ func (a *Actor) release(c actor.Context, m *Release) {
 	if in == nil {
 		return
 	}
+	a.cfg.Metrics.released(in.load.GetDeployment(), m)
 	if m.Reply != nil {
 		m.Reply <- a.load(in)
 	}
@@ -278,7 +283,8 @@ func (a *Actor) start(c actor.Context, instances ...*inst) {
 		deployment := in.load.GetDeployment()
 		cfg := instance.Config{
 			Load: in.load, Run: in.run, Device: a.cfg.Device, Others: a.others(in.load), Path: a.cfg.Path, Open: a.cfg.Engines.Open, Policy: a.cfg.Policy,
-			Crashed: func() { a.cfg.Metrics.crashes.WithLabelValues(deployment).Inc() }, Log: a.cfg.Log,
+			Crashed: func(cause string) { a.cfg.Metrics.ended(deployment, cause) },
+			Phase:   func(phase string, took time.Duration) { a.cfg.Metrics.phased(in.load.GetEngine(), phase, took) }, Log: a.cfg.Log,
 		}
 		pid := c.Spawn(actor.PropsFromProducer(func() actor.Actor { return instance.New(cfg) }))
 		a.children[pid.Id], a.pids[in] = in, pid

@@ -51,7 +51,7 @@ func (t *table) digest(in *inst) *wire.InstanceLoad {
 		State: in.state, Reason: in.reason, Slots: uint32(t.slots(in)), Running: uint32(in.leases), Queued: uint32(in.queued()),
 		KvUse: float32(in.busy.KVUse), BacklogSeconds: float32(in.backlog()), PrefillTps: float32(in.prefillTPS()),
 		DecodeTps: float32(in.decode), Context: in.context, LoadSeconds: float32(in.loadSeconds),
-		Devices: in.load.GetDevices(),
+		Devices: in.load.GetDevices(), Phase: in.phase,
 	}
 	if in.holds() {
 		d.MemoryReserved = in.load.GetMemoryBytes()

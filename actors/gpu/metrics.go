@@ -19,6 +19,7 @@ type Metrics struct {
 	utilisation *prometheus.GaugeVec
 	healthy     *prometheus.GaugeVec
 	device      *deviceMetrics
+	*instanceMetrics
 }
 
 // NewMetrics registers the metrics with r; nil: with nobody.
@@ -43,6 +44,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		healthy:     gauge("lotabots_device_healthy_bool", "Whether the device reads healthy.", "device"),
 		device:      newDeviceMetrics(r),
 	}
+	m.instanceMetrics = newInstanceMetrics(r)
 	if r != nil {
 		r.MustRegister(m.admissions, m.commands, m.crashes, m.evictions, m.leases, m.instances, m.memoryTotal, m.memoryFree, m.utilisation, m.healthy)
 	}
@@ -61,6 +63,7 @@ func (m *Metrics) show(d *wire.DeviceLoad, leases int) {
 		healthy = 1
 	}
 	set(m.healthy, healthy)
+	m.showInstances(d)
 	count := map[wire.InstanceState]int{}
 	for _, i := range d.Instances {
 		count[i.State]++

@@ -51,6 +51,8 @@ type inst struct {
 	slots   int
 	context uint32
 
+	phase string // of its start
+
 	leases   int
 	unread   int // prompt tokens of leases whose first byte has not come
 	busy     engine.Load
@@ -101,7 +103,7 @@ func (t *table) change(m *instance.Changed, now time.Time) (stop *inst) {
 	if m.State == wire.InstanceState_INSTANCE_STATE_READY {
 		in.loaded(now)
 	}
-	in.state, in.reason = m.State, m.Reason
+	in.state, in.reason, in.phase = m.State, m.Reason, ""
 	return nil
 }
 
@@ -123,6 +125,16 @@ func contextOf(load *wire.LoadModel, e engine.Engine) uint32 {
 		return e.Context()
 	}
 	return load.GetContext()
+}
+
+// progress takes in how far a start is.
+func (t *table) progress(m *instance.Progress) bool {
+	in := t.instances[m.Instance]
+	if in == nil || in.run != m.Run || in.engine != nil {
+		return false
+	}
+	in.phase = m.Phase
+	return true
 }
 
 // measure takes in what a probe has read.

@@ -26,7 +26,8 @@ type Config struct {
 	Path    func(ctx context.Context, load *wire.LoadModel) (string, error) // of the model's file
 	Open    func(engine.Spec) (engine.Engine, error)
 	Policy  Policy
-	Crashed func() // counts a crash; may be nil
+	Crashed func(cause string)                     // counts a crash; may be nil
+	Phase   func(phase string, took time.Duration) // of a start is over; called from any goroutine; may be nil
 	Log     *slog.Logger
 }
 
@@ -65,6 +66,10 @@ func (a *Actor) Receive(c actor.Context) {
 		if m.attempt == a.attempt {
 			a.readyAt = time.Now()
 			a.tell(c, wire.InstanceState_INSTANCE_STATE_READY, "", m.engine)
+		}
+	case *progressed:
+		if m.attempt == a.attempt && a.readyAt.IsZero() {
+			c.Send(c.Parent(), &Progress{Instance: a.id(), Run: a.cfg.Run, Phase: m.phase})
 		}
 	case *measured:
 		if m.attempt == a.attempt {
@@ -119,7 +124,7 @@ func (a *Actor) ended(c actor.Context, err error) {
 	a.fail(nil)
 	a.fail = nil
 	if a.cfg.Crashed != nil {
-		a.cfg.Crashed()
+		a.cfg.Crashed(causeOf(err, !a.readyAt.IsZero()))
 	}
 	var served time.Duration
 	if !a.readyAt.IsZero() {

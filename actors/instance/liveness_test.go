@@ -136,6 +136,7 @@ func watchedAs(t *testing.T, preset string, e *paced, body func(*ward)) {
 					w.serve = r.engine.(*monitored)
 				}
 			}}
+		r.phases.run = r
 		go func() { w.end <- r.serve(ctx, e, time.Now()) }()
 		for w.ready(); w.serve == nil; w.ready() {
 			time.Sleep(time.Second)
@@ -276,8 +277,8 @@ func TestHangWhenIdle(t *testing.T) {
 	watched(t, newPaced(5000, 20*time.Millisecond, false), func(w *ward) {
 		before := w.engine.asked.Load()
 		w.mustLive(time.Hour)
-		if n := w.engine.asked.Load() - before; n < 700 || n > 900 {
-			t.Errorf("%d canaries in an hour, want one each 4 s", n)
+		if n := w.engine.asked.Load() - before; n < 1000 || n > 1200 {
+			t.Errorf("%d canaries in an hour, want one each 3 s", n)
 		}
 		w.wedge(10 * time.Second)
 	})

@@ -15,6 +15,13 @@ type Changed struct {
 	Engine   engine.Engine // of READY: where requests go until the next Changed
 }
 
+// Progress tells the parent what phase a start is in.
+type Progress struct {
+	Instance spec.InstanceID
+	Run      uint64
+	Phase    string
+}
+
 // Measured tells the parent what a probe has read.
 type Measured struct {
 	Instance spec.InstanceID
@@ -41,5 +48,9 @@ type (
 		attempt int
 		load    engine.Load
 	}
-	retry struct{ attempt int }
+	retry      struct{ attempt int }
+	progressed struct {
+		attempt int
+		phase   string
+	}
 )

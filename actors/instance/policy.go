@@ -22,7 +22,7 @@ type Policy struct {
 	// Hang is how long requests may wait while nothing moves, beyond what the engine's own pace explains,
 	// before it counts as crashed; 1.5 s, so that a hang is found within 2 s. Negative: it never does.
 	Hang time.Duration
-	// Canary is how long an engine may idle before it is asked for one token; 4 s, so that a hang is found
+	// Canary is how long an engine may idle before it is asked for one token; 3 s, so that a hang is found
 	// within 10 s with CanaryLimit, the patience for that token; 4 s. Negative: it is never asked.
 	Canary      time.Duration
 	CanaryLimit time.Duration
@@ -50,7 +50,7 @@ func (p Policy) withDefaults() Policy {
 		p.Hang = 1500 * time.Millisecond
 	}
 	if p.Canary == 0 {
-		p.Canary = 4 * time.Second
+		p.Canary = 3 * time.Second
 	}
 	if p.GiveUp <= 0 {
 		p.GiveUp = 3

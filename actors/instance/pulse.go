@@ -18,6 +18,7 @@ import (
 type pulse struct {
 	pieces atomic.Uint64 // of answers that have come
 	gap    atomic.Int64  // ns: the longest wait for a piece of late; see fade
+	others atomic.Uint64 // requests of others than canaries
 	canary atomic.Pointer[context.CancelFunc]
 	mu     struct {
 		sync.Mutex
@@ -57,11 +58,15 @@ func newPulse() *pulse {
 func (p *pulse) begin(body []byte, canary bool) *question {
 	q := &question{began: time.Now(), size: len(body), canary: canary, stream: flagOf(body, "stream"),
 		answer: max(numberOf(body, "max_tokens"), numberOf(body, "max_completion_tokens"))}
+	if canary {
+		q.answer = 1
+	}
 	q.asks.Store(true)
 	p.mu.Lock()
 	p.mu.asked[q] = struct{}{}
 	p.mu.Unlock()
 	if !canary {
+		p.others.Add(1)
 		if cancel := p.canary.Swap(nil); cancel != nil {
 			(*cancel)()
 		}

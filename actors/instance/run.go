@@ -17,6 +17,7 @@ type run struct {
 	cfg     Config
 	attempt int
 	post    func(any) // to the actor
+	phases  phases
 }
 
 var (
@@ -35,6 +36,7 @@ const lost = 100 * time.Millisecond
 // run ends when the engine has ended, whoever ended it.
 func (r *run) run(ctx context.Context) {
 	began := time.Now()
+	r.phases.run = r
 	e, err := r.start(ctx)
 	if err == nil {
 		err = r.serve(ctx, e, began)
@@ -59,6 +61,7 @@ func (r *run) serve(ctx context.Context, started engine.Engine, began time.Time)
 	e := &monitored{Engine: started, pulse: newPulse()}
 	w := &watcher{run: r, engine: e, probes: make(chan probed, 1), canaries: make(chan time.Duration, 1)}
 	if preset := r.cfg.Load.GetEngine(); preset != engine.External {
+		r.phases.enter(PhaseWarmUp)
 		warming, cancel := context.WithTimeout(ctx, r.cfg.Policy.WarmUp)
 		trial, err := warmUp(warming, e, r.cfg.Load.GetDeployment())
 		if err == nil && trial != nil {
@@ -75,6 +78,7 @@ func (r *run) serve(ctx context.Context, started engine.Engine, began time.Time)
 		}
 		w.trial, w.crowded = trial, crowded(preset)
 	}
+	r.phases.enter("")
 	r.cfg.Log.Info("engine serves", "engine", r.cfg.Load.GetEngine(), "slots", e.Slots(), "context", e.Context(), "took", time.Since(began))
 	r.post(&ready{r.attempt, e})
 	return w.watch(ctx)
@@ -85,12 +89,15 @@ func (r *run) start(ctx context.Context) (engine.Engine, error) {
 	defer cancel()
 	s := Spec(r.cfg.Load, r.cfg.Device, r.cfg.Others...)
 	if s.Model != "" && s.Preset != engine.External {
+		r.phases.enter(PhaseFetch)
 		path, err := r.cfg.Path(ctx, r.cfg.Load)
 		if err != nil {
 			return nil, fmt.Errorf("bringing the model's file: %w", err)
 		}
 		s.Model = path
 	}
+	r.phases.enter(PhaseLaunch)
+	s.Launched = func() { r.phases.enter(PhaseLoad) }
 	e, err := r.cfg.Open(s)
 	if err != nil {
 		return nil, err

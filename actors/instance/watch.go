@@ -31,6 +31,7 @@ type watcher struct {
 	singing   bool
 	idleSince time.Time
 	askedAt   time.Time // when somebody's request was last seen; zero: never
+	others    uint64    // requests seen
 	crowded   bool
 	lastCost  time.Duration
 }
@@ -100,6 +101,9 @@ func (w *watcher) look(now time.Time, most time.Duration) error {
 		if !q.canary {
 			w.askedAt = now
 		}
+	}
+	if n := pulse.others.Load(); n != w.others {
+		w.others, w.askedAt, w.idleSince = n, now, now
 	}
 	if len(all) > 0 || w.singing {
 		w.idleSince = now

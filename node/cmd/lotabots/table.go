@@ -49,7 +49,11 @@ func statusTable(w io.Writer, s gateway.Status) {
 	row(w)
 	row(w, "INSTANCE", "DEPLOYMENT", "NODE", "REGION", "STATE", "RUNNING", "QUEUED", "TOKENS/S", "REASON")
 	for _, i := range s.Instances {
-		row(w, i.ID, fmt.Sprintf("%s v%d", i.Deployment, i.Version), i.Node, i.Region, i.State,
+		state := i.State
+		if i.Phase != "" {
+			state += ": " + i.Phase
+		}
+		row(w, i.ID, fmt.Sprintf("%s v%d", i.Deployment, i.Version), i.Node, i.Region, state,
 			fmt.Sprintf("%d of %d", i.Running, i.Slots), i.Queued, fmt.Sprintf("%.0f", i.DecodeTPS), i.Reason)
 	}
 	if len(s.Lacking) > 0 {

@@ -1,0 +1,132 @@
+package gpu
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// instanceMetrics are those of instances and their engines, by deployment: its
+// instances come and go under names that nobody should have to know.
+type instanceMetrics struct {
+	load     *prometheus.HistogramVec
+	restarts *prometheus.CounterVec
+	first    *prometheus.HistogramVec
+	token    *prometheus.HistogramVec
+	tokens   *prometheus.CounterVec
+	shown    []*prometheus.GaugeVec // by device and deployment, set anew with each digest
+	running  *prometheus.GaugeVec
+	queued   *prometheus.GaugeVec
+	slots    *prometheus.GaugeVec
+	backlog  *prometheus.GaugeVec
+	kvUse    *prometheus.GaugeVec
+	reserved *prometheus.GaugeVec
+	measured *prometheus.GaugeVec
+	mu       struct {
+		sync.Mutex
+		told map[string]map[string]*wire.InstanceLoad // by device and deployment
+	}
+}
+
+func newInstanceMetrics(r prometheus.Registerer) *instanceMetrics {
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"device", "deployment"})
+	}
+	m := &instanceMetrics{
+		load: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lotabots_instance_load_seconds",
+			Help:    "How long a phase of starting an instance took, by phase (fetch, launch, load, warm-up) and engine.",
+			Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 120, 300, 600}}, []string{"phase", "engine"}),
+		restarts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_engine_restarts_total",
+			Help: "Engines that ended unasked, by deployment and cause: crash, start (never served), hung, fault (of the device), unhealthy."}, []string{"deployment", "cause"}),
+		first: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lotabots_engine_first_token_seconds",
+			Help:    "From a streamed request to the engine until the first byte of its answer, by deployment.",
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, []string{"deployment"}),
+		token: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lotabots_engine_output_token_seconds",
+			Help:    "Mean time per token of a streamed answer after its first, by deployment.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}}, []string{"deployment"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_engine_tokens_total",
+			Help: "Tokens of whole answers, by deployment and kind: prompt, completion."}, []string{"deployment", "kind"}),
+		running:  gauge("lotabots_instance_running", "Requests that hold a place, by device and deployment."),
+		queued:   gauge("lotabots_instance_queued", "Requests that wait inside of engines, by device and deployment."),
+		slots:    gauge("lotabots_instance_slots", "Places for requests, by device and deployment."),
+		backlog:  gauge("lotabots_instance_backlog_seconds", "The longest wait until the prompts admitted have been read, by device and deployment."),
+		kvUse:    gauge("lotabots_instance_kv_use_ratio", "The highest use of a KV cache, 0 to 1, by device and deployment."),
+		reserved: gauge("lotabots_instance_memory_reserved_bytes", "Device memory reserved for instances, by device and deployment."),
+		measured: gauge("lotabots_instance_memory_measured_bytes", "Device memory that instances were seen to use, by device and deployment; 0: not measured."),
+	}
+	m.mu.told = map[string]map[string]*wire.InstanceLoad{}
+	m.shown = []*prometheus.GaugeVec{m.running, m.queued, m.slots, m.backlog, m.kvUse, m.reserved, m.measured}
+	if r != nil {
+		r.MustRegister(m.load, m.restarts, m.first, m.token, m.tokens)
+		for _, g := range m.shown {
+			r.MustRegister(g)
+		}
+	}
+	return m
+}
+
+// phased counts one phase of a start.
+func (m *instanceMetrics) phased(engine, phase string, took time.Duration) {
+	m.load.WithLabelValues(phase, engine).Observe(took.Seconds())
+}
+
+// ended counts an engine that ended unasked.
+func (m *Metrics) ended(deployment, cause string) {
+	m.crashes.WithLabelValues(deployment).Inc()
+	m.restarts.WithLabelValues(deployment, cause).Inc()
+}
+
+// released counts what a request shows at its end.
+func (m *instanceMetrics) released(deployment string, r *Release) {
+	if r.Prefill > 0 {
+		m.first.WithLabelValues(deployment).Observe(r.Prefill.Seconds())
+	}
+	if r.Decode > 0 && r.CompletionTokens > 1 {
+		m.token.WithLabelValues(deployment).Observe(r.Decode.Seconds() / float64(r.CompletionTokens-1))
+	}
+	m.tokens.WithLabelValues(deployment, "prompt").Add(float64(max(r.PromptTokens, 0)))
+	m.tokens.WithLabelValues(deployment, "completion").Add(float64(max(r.CompletionTokens, 0)))
+}
+
+// showInstances sets the gauges to what the digest tells, and takes away those of
+// deployments that have left the device.
+func (m *instanceMetrics) showInstances(d *wire.DeviceLoad) {
+	now := map[string]*wire.InstanceLoad{} // by deployment: sums, and the worst of backlog and KV use
+	for _, i := range d.Instances {
+		if i.State == wire.InstanceState_INSTANCE_STATE_GONE {
+			continue
+		}
+		sum := now[i.Deployment]
+		if sum == nil {
+			sum = &wire.InstanceLoad{}
+			now[i.Deployment] = sum
+		}
+		sum.Running, sum.Queued, sum.Slots = sum.Running+i.Running, sum.Queued+i.Queued, sum.Slots+i.Slots
+		sum.MemoryReserved, sum.MemoryMeasured = sum.MemoryReserved+i.MemoryReserved, sum.MemoryMeasured+i.MemoryMeasured
+		sum.BacklogSeconds, sum.KvUse = max(sum.BacklogSeconds, i.BacklogSeconds), max(sum.KvUse, i.KvUse)
+	}
+	m.mu.Lock()
+	before := m.mu.told[d.Device]
+	m.mu.told[d.Device] = now
+	m.mu.Unlock()
+	for name := range before {
+		if now[name] == nil {
+			for _, g := range m.shown {
+				g.DeleteLabelValues(d.Device, name)
+			}
+		}
+	}
+	for name, sum := range now {
+		set := func(g *prometheus.GaugeVec, v float64) { g.WithLabelValues(d.Device, name).Set(v) }
+		set(m.running, float64(sum.Running))
+		set(m.queued, float64(sum.Queued))
+		set(m.slots, float64(sum.Slots))
+		set(m.backlog, float64(sum.BacklogSeconds))
+		set(m.kvUse, float64(sum.KvUse))
+		set(m.reserved, float64(sum.MemoryReserved))
+		set(m.measured, float64(sum.MemoryMeasured))
+	}
+}
