@@ -58,6 +58,21 @@ type Engine interface {
 	Stop(ctx context.Context) error
 }
 
+// As finds what not all engines can do: in e, or in an engine that e wraps.
+func As[T any](e Engine) (able T, ok bool) {
+	for e != nil {
+		if able, ok = e.(T); ok {
+			return able, true
+		}
+		wrapper, wraps := e.(interface{ Unwrap() Engine })
+		if !wraps {
+			break
+		}
+		e = wrapper.Unwrap()
+	}
+	return able, false
+}
+
 // A Load is how busy an engine says it is.
 type Load struct {
 	Known      bool // the rest is told by the engine

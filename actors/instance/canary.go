@@ -132,7 +132,7 @@ func cold(e *monitored, preset string, err error) error {
 	case <-time.After(lost): // its end may be a moment behind the broken connection
 	}
 	out := &spec.Error{Code: spec.CodeEngineStart, Message: fmt.Sprintf("the engine %s started but failed its first request: %v", preset, err), Err: err}
-	if teller, ok := e.Engine.(lastLines); ok {
+	if teller, ok := engine.As[lastLines](e); ok {
 		if last := teller.LastLines(); last != "" {
 			out.Message += "; its last lines: " + last
 		}
