@@ -127,7 +127,7 @@ func stream(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, o
 			if e.err != nil {
 				_, body := openai.Error(e.err, request)
 				sendEvent(w, body)
-				return nil
+				return nil //nolint:nilerr // it has been told
 			}
 			sendEvent(w, answer.Event(openai.Choice{Index: e.index, Text: e.text, Finish: e.finish, Logprobs: e.scores}))
 			if !out.ended(e) {

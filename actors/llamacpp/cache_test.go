@@ -111,7 +111,7 @@ func TestSaltsDoNotMeet(t *testing.T) {
 		header, field string
 		reused        bool
 	}{
-		{"", "", false}, {"", "", true}, {"a", "", false}, {"", "a", true}, {"a", "b", true}, {"b", "a", false}, {"a", "", true}, {"", "", false},
+		{"", "", false}, {"", "", true}, {"a", "", false}, {"", "a", true}, {"a", "b", true}, {"b", "a", false}, {"a", "", true}, {"", "", true}, {"c", "", false},
 	} {
 		if cached := send(c.header, c.field); (cached > 0) != c.reused {
 			t.Errorf("request %d, header %q, field %q: %d tokens cached", i, c.header, c.field, cached)
@@ -167,7 +167,7 @@ func prefixesOf(t *testing.T, url, epoch string, since uint64) (c prefix.Changes
 
 // What is announced is what a request then finds, within a token or two, and it goes when it is overwritten.
 func TestAnnouncedIsFound(t *testing.T) {
-	e, web := open(t, Config{Slots: 1, Context: 1024})
+	e, web := open(t, Config{Slots: 1, Context: 1024, CacheMiB: -1})
 	chain := func(messages ...fields) prefix.Chain {
 		c := prefix.Start(prefix.Chat, "s")
 		for _, m := range messages {

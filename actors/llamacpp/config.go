@@ -18,6 +18,7 @@ type Config struct {
 	Name       string // default model name in answers; empty: the file's name
 	Context    int    // tokens per request; 0: the model's, at most defaultContext
 	Slots      int    // requests at a time; 0: defaultSlots
+	CacheMiB   int    // of the main memory, for what slots give up; 0: defaultCache, negative: none
 	Threads    int    // 0: as measured, or by the model's size and the cores
 	Variant    string // of the libraries for the CPU; empty: as measured, or llama.cpp's choice
 	Device     string // "cpu", or the number of a GPU
@@ -35,6 +36,7 @@ type Config struct {
 const (
 	defaultContext = 8192
 	defaultSlots   = 4
+	defaultCache   = 256 // MiB
 	maxSlots       = 256 // llama.cpp's bound on sequences
 	tinyModel      = 64 << 20
 )
@@ -93,6 +95,13 @@ func (c *Config) tune(ctx context.Context) {
 	if c.Threads == 0 {
 		c.Threads, c.batchThreads = choice.Threads, choice.BatchThreads
 	}
+}
+
+func (c *Config) shelf() int {
+	if c.CacheMiB == 0 {
+		return defaultCache << 20
+	}
+	return max(c.CacheMiB, 0) << 20
 }
 
 // threads never exceed the cores: llama.cpp's threads spin at barriers, so one too many costs a

@@ -17,7 +17,9 @@
 //
 // A slot keeps what it has read. A request gets the idle slot that holds most of its prompt, or a copy of
 // the beginning that another slot holds, a running one included; where another request is just reading
-// that beginning, it waits for it. Nothing is used across salts. The salt is the header
+// that beginning, it waits for it. What a slot has to give up goes to a shelf in the main memory
+// (--cache-ram, 256 MiB unless told otherwise) and is put back when its conversation goes on, or dropped
+// when the room is wanted for newer ones. Nothing is used across salts. The salt is the header
 // X-LotaBots-Cache-Salt, else the body's cache_salt, else empty; each has at most 256 bytes.
 // usage.prompt_tokens_details.cached_tokens tells what was not read again.
 //
@@ -30,7 +32,7 @@
 // added is everything: at first, after the engine's restart, and for a reader more than 4,096 changes
 // behind. tokens is how many tokens a prompt with this beginning will find, exact but for one or two where
 // the tokens of what follows run into it. A name appears when its prompt has been read (with the answer,
-// when that is there) and goes when it is overwritten.
+// when that is there) and goes when neither a slot nor the shelf holds it any more.
 //
 // GET /load answers with a Load: exact counts as of the last step.
 //

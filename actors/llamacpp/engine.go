@@ -63,7 +63,7 @@ func Open(c Config) (*Engine, error) {
 		return nil, spec.Errorf(spec.CodeEngineStart, "the model is an encoder with a decoder, which this engine does not serve")
 	}
 	if m.decoder {
-		if e.gen, err = newGenerator(e.quit, m, e.context, c.Slots, e.threads, e.batchThreads, c.Log); err != nil {
+		if e.gen, err = newGenerator(e.quit, m, e.context, c.Slots, e.threads, e.batchThreads, c.shelf(), c.Log); err != nil {
 			e.free()
 			return nil, err
 		}

@@ -37,11 +37,12 @@ type generator struct {
 	prefixes *prefix.Index
 	rates    rates
 	totals   Totals
+	shelf    shelf
 	scratch  []llama.TokenData // one step's candidates for a grammar
 	log      *slog.Logger
 }
 
-func newGenerator(quit context.Context, m *model, contextSize, slots int, threads, batchThreads int32, log *slog.Logger) (*generator, error) {
+func newGenerator(quit context.Context, m *model, contextSize, slots int, threads, batchThreads int32, shelfBytes int, log *slog.Logger) (*generator, error) {
 	capacity := max(min(maxBatch, contextSize), slots)
 	p := m.contextParams()
 	p.NCtx, p.NSeqMax = uint32(contextSize*slots), uint32(slots)
@@ -62,7 +63,7 @@ func newGenerator(quit context.Context, m *model, contextSize, slots int, thread
 	g := &generator{
 		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity,
 		context: contextSize, slots: make([]*slot, slots), submit: make(chan *job), canaries: make(chan chan<- error), quit: quit,
-		done: make(chan struct{}), log: log, prefixes: prefix.NewIndex(), scratch: make([]llama.TokenData, m.tokens),
+		done: make(chan struct{}), log: log, prefixes: prefix.NewIndex(), shelf: shelf{room: shelfBytes}, scratch: make([]llama.TokenData, m.tokens),
 	}
 	for i := range g.slots {
 		g.slots[i] = &slot{id: llama.SeqId(i)}
@@ -162,13 +163,22 @@ func (g *generator) fillSlots() {
 // settle puts a job into its place. Where llama.cpp cannot keep a part, all is read again.
 func (g *generator) settle(p place, j *job) {
 	s := p.slot
+	if spare, most := g.shelf.best(j.prompt, j.salt, g.model.whole); most >= p.keep+minCopy {
+		s, p.from, p.keep = oldest(g.slots, nil), nil, most
+		if !g.unshelve(spare, s) {
+			p.keep = 0
+		}
+	}
 	if p.from != nil {
+		g.shelve(s, 0)
 		g.forget(s, 0)
 		if err := llama.MemorySeqCp(g.memory, p.from.id, s.id, -1, -1); err != nil {
 			p.keep = 0
 		} else {
 			s.held = append(s.held, p.from.held...)
 		}
+	} else {
+		g.shelve(s, p.keep)
 	}
 	g.forget(s, p.keep)
 	g.turn++

@@ -10,10 +10,13 @@ type Load struct {
 	// KVUse is the part of the cache that running requests use, 0 to 1: what is only kept for later
 	// gives way to whoever needs the room.
 	KVUse float64 `json:"kv_use"`
-	// KVTokens is what running requests hold of KVCapacity, CachedTokens what idle slots hold besides.
+	// KVTokens is what running requests hold of KVCapacity, CachedTokens what idle slots hold besides, and
+	// ShelfTokens what is kept of others in ShelfBytes of the main memory.
 	KVTokens     int `json:"kv_tokens"`
 	KVCapacity   int `json:"kv_capacity"`
 	CachedTokens int `json:"cached_tokens"`
+	ShelfTokens  int `json:"shelf_tokens"`
+	ShelfBytes   int `json:"shelf_bytes"`
 	// BacklogTokens is what is still to be read of the prompts of running and queued requests. What a
 	// queued one will find in the cache is not known before it has its slot, and counts.
 	BacklogTokens int `json:"backlog_tokens"`
@@ -47,6 +50,7 @@ func (g *generator) publish() {
 	l := Load{
 		Slots: len(g.slots), Running: g.running(), Queued: len(g.queue), KVCapacity: g.context * len(g.slots),
 		PrefillTPS: g.rates.prefill, DecodeTPS: g.rates.decode, Totals: g.totals,
+		ShelfTokens: g.shelf.tokens(), ShelfBytes: g.shelf.bytes,
 	}
 	for _, s := range g.slots {
 		if s.work == nil {

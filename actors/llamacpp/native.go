@@ -197,7 +197,7 @@ func (m *model) width(t llama.Token) int {
 func (m *model) checked(param string, tokens []int32) ([]llama.Token, error) {
 	out := make([]llama.Token, len(tokens))
 	for i, t := range tokens {
-		if t < 0 || int32(t) >= m.tokens {
+		if t < 0 || t >= m.tokens {
 			return nil, &spec.Error{Code: spec.CodeInvalidRequest, Param: param, Message: "token " + strconv.Itoa(int(t)) + " is not in the vocabulary of " + strconv.Itoa(int(m.tokens))}
 		}
 		out[i] = llama.Token(t)

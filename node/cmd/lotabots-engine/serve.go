@@ -44,6 +44,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&config.Name, "name", "", "model name in answers to requests without one; default: the file's")
 	f.IntVar(&config.Context, "context", 0, "tokens per request; 0: the model's, at most 8192")
 	f.IntVar(&config.Slots, "slots", 0, "requests at a time; 0: 4")
+	f.IntVar(&config.CacheMiB, "cache-ram", 0, "MiB of memory for conversations that have lost their slot; 0: 256, -1: none")
 	f.IntVar(&config.Threads, "threads", 0, "threads; 0: as measured, else the cores, or 1 for a tiny model; never more than the cores")
 	f.StringVar(&config.Variant, "variant", "", "of the libraries for the CPU, such as haswell; default: as measured, else llama.cpp's choice")
 	f.BoolVar(&measure, "measure", true, "at a first start, measure which variant and how many threads are fastest, and keep it")
