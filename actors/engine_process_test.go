@@ -47,6 +47,12 @@ func llamaServerMain(args []string) int {
 	mux.HandleFunc("/props", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"total_slots":2,"default_generation_settings":{"n_ctx":512}}`)
 	})
+	if raw, _ := os.ReadFile(*model); strings.Contains(string(raw), "fragile") {
+		mux.HandleFunc("POST /v1/completions", func(http.ResponseWriter, *http.Request) {
+			fmt.Println("fatal: the first request was too much")
+			os.Exit(1)
+		})
+	}
 	mux.HandleFunc("/metrics", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/pid", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, os.Getpid()) })
 	mux.HandleFunc("/wait", func(w http.ResponseWriter, r *http.Request) {
@@ -151,15 +157,22 @@ func TestCrashedEnginesComeBack(t *testing.T) {
 }
 
 func TestEngineThatDoesNotStartSaysWhy(t *testing.T) {
+	for _, c := range [][2]string{{"broken", "the model is broken"}, {"fragile", "the first request was too much"}} {
+		t.Run(c[0], func(t *testing.T) { startsBadly(t, c[0], c[1]) })
+	}
+}
+
+func startsBadly(t *testing.T, content, said string) {
+	t.Helper()
 	bend, model := withServer(t)
-	if err := os.WriteFile(model, []byte("broken"), 0o600); err != nil {
+	if err := os.WriteFile(model, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	n := newMesh(t).start("a", everything, bend)
 	ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, 0), serverModel("i", 1, 100))
 	mustCode(t, ack, err, "") // loading goes on after the answer
 	l := n.awaitState(t, "i", wire.InstanceState_INSTANCE_STATE_FAILED)
-	if !strings.Contains(l.Reason, "the model is broken") || len(l.Reason) > 200 {
+	if !strings.Contains(l.Reason, said) || len(l.Reason) > 200 {
 		t.Errorf("reason %q", l.Reason)
 	}
 }

@@ -119,8 +119,8 @@ func warmUp(ctx context.Context, e *monitored, model string) (*trial, error) {
 	return nil, nil
 }
 
-// lastLines are the end of what an engine's program has said, where it has one.
-type lastLines interface{ LastLines() string }
+// explainer is an engine with a program of its own, whose last words it knows.
+type explainer interface{ Explain(error) error }
 
 // cold is the error of an engine that started and could not answer.
 func cold(e *monitored, preset string, err error) error {
@@ -131,11 +131,9 @@ func cold(e *monitored, preset string, err error) error {
 		}
 	case <-time.After(lost): // its end may be a moment behind the broken connection
 	}
-	out := &spec.Error{Code: spec.CodeEngineStart, Message: fmt.Sprintf("the engine %s started but failed its first request: %v", preset, err), Err: err}
-	if teller, ok := engine.As[lastLines](e); ok {
-		if last := teller.LastLines(); last != "" {
-			out.Message += "; its last lines: " + last
-		}
+	err = fmt.Errorf("its first request failed: %w", err)
+	if e, ok := engine.As[explainer](e); ok {
+		return e.Explain(err)
 	}
-	return out
+	return &spec.Error{Code: spec.CodeEngineStart, Message: fmt.Sprintf("the engine %s: %v", preset, err), Err: err}
 }
