@@ -95,6 +95,16 @@ func (l *local) Version() string {
 	return ""
 }
 
+// salted puts CacheSalt into the body, over the client's own, for programs that look for it there.
+func (l *local) salted(path string, header http.Header, body []byte) ([]byte, error) {
+	_, takes := l.driver.(interface{ saltsBody() })
+	salt := header.Get(CacheSalt)
+	if !takes || salt == "" || path != "/v1/chat/completions" && path != "/v1/completions" {
+		return body, nil
+	}
+	return withText(body, "cache_salt", salt)
+}
+
 // an asker has paths for what a driver's program can beside serving; empty: it cannot.
 type asker interface {
 	extras() extras

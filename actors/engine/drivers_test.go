@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,13 +104,16 @@ func TestDriversServe(t *testing.T) {
 			t.Errorf("%s is %q", preset, got)
 		}
 		if preset != Triton {
-			r, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{"model":"lota"}`))
+			r, err := e.Do(t.Context(), "/v1/chat/completions", http.Header{CacheSalt: {"t1"}}, []byte(`{"model":"lota","cache_salt":"another's"}`))
 			if err != nil || r.StatusCode != 200 {
 				t.Fatalf("%s: %v, %v", preset, r, err)
 			}
 			r.Body.Close()
 		}
 		for _, call := range noted(t, record[preset]) {
+			if call.Path != "" && call.Body != `{"model":"lota","cache_salt":"t1"}` {
+				t.Errorf("%s: %s gets %s", preset, call.Path, call.Body)
+			}
 			for _, a := range call.Args {
 				if key := e.mu.web.always.Get("Authorization"); key != "" && strings.Contains(a, strings.TrimPrefix(key, "Bearer ")) {
 					t.Errorf("%s: the key is an argument, for everybody to read", preset)

@@ -55,6 +55,7 @@ func (e *embedded) launch(r *room) (command, *web, error) {
 	if err != nil {
 		return command{}, nil, err
 	}
+	w.salted = true
 	return command{path: e.helper, args: args, env: visible(e.spec.Device), dir: r.dir}, w, nil
 }
 

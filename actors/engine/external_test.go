@@ -72,7 +72,7 @@ func TestExternal(t *testing.T) {
 		t.Errorf("%+v, %v", l, err)
 	}
 	r, err := e.Do(t.Context(), "/v1/chat/completions", http.Header{
-		"Authorization": {"Bearer secret"}, "Cookie": {"a"}, "X-Request-Id": {"r1"}, "Traceparent": {"00-1"}, "Accept": {"text/event-stream"},
+		CacheSalt: {"t1"}, "Authorization": {"Bearer secret"}, "Cookie": {"a"}, "X-Request-Id": {"r1"}, "Traceparent": {"00-1"}, "Accept": {"text/event-stream"},
 	}, []byte(`{"model":"ext"}`))
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestExternal(t *testing.T) {
 		t.Errorf("%q, %v", line, err)
 	}
 	for name, want := range map[string]string{
-		"Authorization": "", "Cookie": "", "X-Request-Id": "r1", "Traceparent": "00-1", "Accept": "text/event-stream", "Content-Type": "application/json",
+		CacheSalt: "", "Authorization": "", "Cookie": "", "X-Request-Id": "r1", "Traceparent": "00-1", "Accept": "text/event-stream", "Content-Type": "application/json",
 		"Accept-Encoding": "",
 	} {
 		if got := header.Get(name); got != want {

@@ -220,6 +220,9 @@ func (l *local) Do(ctx context.Context, path string, header http.Header, body []
 	if body, err = l.driver.body(body); err != nil {
 		return nil, err
 	}
+	if body, err = l.salted(path, header, body); err != nil {
+		return nil, err
+	}
 	return w.post(ctx, path, header, body)
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -139,4 +140,27 @@ func FuzzDeploymentReachesNoArgument(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A program that really computes, described as an operator would.
+func TestNamedPresetComputes(t *testing.T) {
+	_, libraries, err := presets(t, false, 0).config.embedded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := New(Config{Shim: testShim, RunDir: t.TempDir(), Presets: []custom.Preset{{
+		Name: "my-llama", Command: []string{helper(t), "serve", "--socket", "{socket}", "--model", "{model}", "--libraries", libraries, "--device", "cpu", "--slots", "{slots}", "--context", "{context}", "--name={name}"},
+		Options: map[string]custom.Option{"threads": {Type: custom.Int, Min: 1, Max: 4, Flag: "--threads"}},
+	}}})
+	s := demoSpec(1)
+	s.Preset, s.Options, s.Context = "my-llama", map[string]string{"threads": "1"}, 256
+	e := start(t, p, s)
+	r, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{"temperature":0,"max_tokens":8,"messages":[{"role":"user","content":"Count from 1 to 5."}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if raw, err := io.ReadAll(r.Body); err != nil || r.StatusCode != 200 || !strings.Contains(string(raw), "assistant") {
+		t.Errorf("%d: %s, %v", r.StatusCode, raw, err)
+	}
 }

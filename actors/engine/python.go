@@ -106,6 +106,9 @@ func (p *python) askVersion(ctx context.Context, w *web, paths ...string) {
 	}
 }
 
+// saltsBody: both take cache_salt.
+func (*python) saltsBody() {}
+
 func (p *python) version() string {
 	if told := p.told.Load(); told != nil {
 		return *told

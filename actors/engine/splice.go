@@ -12,16 +12,19 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// withModel returns body, one JSON object, with name as its "model": engines that know the model by
-// another name than the deployment's are asked by theirs. Every other byte stays as it was. Keys that
-// differ in case alone, and repeated ones, are replaced as well, since engines disagree about which counts.
-func withModel(body []byte, name string) ([]byte, error) {
+// withModel returns body with name as its "model": engines that know the model by another name than the
+// deployment's are asked by theirs.
+func withModel(body []byte, name string) ([]byte, error) { return withText(body, "model", name) }
+
+// withText returns body, one JSON object, with value as its field. Every other byte stays as it was. Keys
+// that differ in case alone, and repeated ones, are replaced as well, since engines disagree about which counts.
+func withText(body []byte, field, value string) ([]byte, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
 		return nil, notAnObject(err)
 	}
 	afterBrace := int(d.InputOffset())
-	quoted := quote(name)
+	quoted := quote(value)
 	out := make([]byte, 0, len(body)+len(quoted)+16)
 	copied, found, fields := 0, false, 0
 	for ; d.More(); fields++ {
@@ -29,13 +32,13 @@ func withModel(body []byte, name string) ([]byte, error) {
 		if err != nil {
 			return nil, notAnObject(err)
 		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
+		var was json.RawMessage
+		if err := d.Decode(&was); err != nil {
 			return nil, notAnObject(err)
 		}
-		if text, ok := key.(string); ok && strings.EqualFold(text, "model") {
+		if text, ok := key.(string); ok && strings.EqualFold(text, field) {
 			end := int(d.InputOffset())
-			out = append(out, body[copied:end-len(value)]...)
+			out = append(out, body[copied:end-len(was)]...)
 			out = append(out, quoted...)
 			copied, found = end, true
 		}
@@ -48,7 +51,7 @@ func withModel(body []byte, name string) ([]byte, error) {
 	}
 	if !found {
 		out = append(out, body[:afterBrace]...)
-		out = append(out, `"model":`...)
+		out = append(append(out, quote(field)...), ':')
 		out = append(out, quoted...)
 		if fields > 0 {
 			out = append(out, ',')

@@ -22,6 +22,7 @@ type web struct {
 	base   *url.URL
 	reach  reach       // nil: anything below base
 	always http.Header // goes with each request
+	salted bool        // it gets CacheSalt
 	socket string      // name of the engine's socket in its room; empty: base says where it is
 }
 
@@ -58,6 +59,11 @@ func (w *web) close() { w.client.CloseIdleConnections() }
 // passed are the headers of a request that an engine gets; credentials are not among them.
 var passed = []string{"Content-Type", "Accept", "X-Request-Id", "Traceparent", "Tracestate"}
 
+// CacheSalt is the header by which a node tells an engine of its own whose beginnings of prompts, kept from
+// earlier requests, this one may use. The node must set or remove it: a client's own is not to be let
+// through. Engines that know cache_salt get it as that; those elsewhere get none.
+const CacheSalt = "X-Lotabots-Cache-Salt"
+
 // post sends a client's request. net/http repeats a POST only where it has not written any of it, so an
 // engine never gets one twice.
 func (w *web) post(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error) {
@@ -69,6 +75,9 @@ func (w *web) post(ctx context.Context, path string, header http.Header, body []
 		if v := header.Values(name); len(v) > 0 {
 			r.Header[name] = v
 		}
+	}
+	if w.salted && header.Get(CacheSalt) != "" {
+		r.Header.Set(CacheSalt, header.Get(CacheSalt))
 	}
 	return w.send(r)
 }
