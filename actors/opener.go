@@ -10,6 +10,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/gpu"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -123,7 +124,7 @@ func (x *stream) failed(ctx context.Context, err error) error {
 }
 
 func headerOf(ctx context.Context, call *spec.Call) http.Header {
-	h := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {call.RequestID}}
+	h := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {call.RequestID}, engine.CacheSalt: {spec.CacheSalt(call.Tenant)}}
 	if call.Stream {
 		h.Set("Accept", "text/event-stream")
 	}

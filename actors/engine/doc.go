@@ -27,8 +27,8 @@
 // Weights that are pickles are refused. External engines are dialled as actors/egress allows it.
 //
 // Not done: engines run as the node's own user; nobody calls Adapters and Sleeper yet, and llama-server's
-// adapters are not driven; nobody sets CacheSalt yet, so engines that keep prefixes keep one set for
-// all tenants of a deployment; Triton and Ollama know no key. GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;
+// adapters are not driven; Ollama and llama-server keep one set of
+// prefixes for all tenants of a deployment, whatever CacheSalt says; Triton and Ollama know no key. GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;
 // llama-server, vLLM, SGLang and Triton are tested against scripts that record how they were called and
 // answer as those do; external engines get no credentials, so they belong into a network that is trusted.
 package engine
