@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/hybridgroup/yzma/pkg/llama"
 
@@ -36,6 +37,7 @@ type embedder struct {
 	submit   chan *embedJob
 	quit     context.Context
 	done     chan struct{}
+	asked    atomic.Int32 // requests that wait or run
 	log      *slog.Logger
 }
 
@@ -166,6 +168,8 @@ func normalised(v []float32) []float32 {
 
 // embed gives one vector per text.
 func (e *embedder) embed(ctx context.Context, texts [][]llama.Token) ([][]float32, error) {
+	e.asked.Add(1)
+	defer e.asked.Add(-1)
 	j := &embedJob{ctx: ctx, texts: texts, ready: make(chan struct{})}
 	select {
 	case e.submit <- j:

@@ -103,8 +103,9 @@ func (e *Engine) embedder() (*embedder, error) {
 
 // Load is how busy the engine is.
 func (e *Engine) Load() Load {
-	if e.gen == nil {
-		return Load{Slots: 1}
+	if e.gen == nil { // then the embedder is there from the start; it serves one request at a time
+		asked := int(e.emb.asked.Load())
+		return Load{Slots: 1, Running: min(asked, 1), Queued: max(asked-1, 0)}
 	}
 	return *e.gen.load.Load()
 }

@@ -24,10 +24,13 @@ func Measure(c Config, within time.Duration, say func(tuning.Result) error) erro
 		return err
 	}
 	defer func() { _ = llama.ModelFree(m.handle) }()
-	if !m.decoder || m.encoder || m.trained < 2*measuredPrompt {
-		return spec.Errorf(spec.CodeEngineStart, "the model makes no text: there is nothing to measure")
+	if m.decoder && m.encoder || m.trained < 2*measuredPrompt {
+		return spec.Errorf(spec.CodeEngineStart, "the model is not one that this engine measures")
 	}
 	p := m.contextParams()
+	if !m.decoder {
+		p.Embeddings = 1
+	}
 	p.NCtx, p.NBatch, p.NUbatch, p.NSeqMax, p.NoPerf = 4*measuredPrompt, measuredPrompt, measuredPrompt, 1, 1
 	ctx, err := llama.InitFromModel(m.handle, p)
 	if err != nil {
@@ -35,17 +38,24 @@ func Measure(c Config, within time.Duration, say func(tuning.Result) error) erro
 	}
 	defer func() { _ = llama.Free(ctx) }()
 	memory, err := llama.GetMemory(ctx)
-	if err != nil {
+	if err != nil && m.decoder { // an encoder has none
 		return err
 	}
-	b := bench{ctx: ctx, memory: memory, batch: llama.BatchInit(measuredPrompt, 0, 1), tokens: m.tokens}
+	b := bench{ctx: ctx, memory: memory, batch: llama.BatchInit(measuredPrompt, 0, 1), tokens: m.tokens, limit: measuredPrompt}
+	if m.decoder {
+		b.limit = min(3*measuredPrompt, m.trained)
+	}
 	defer func() { _ = llama.BatchFree(b.batch) }()
+	one := 1
+	if !m.decoder { // it never reads one token alone
+		one = measuredPrompt
+	}
 	counts, fastest := tuning.Counts(tuning.Cores()), 0.0
 	for _, n := range counts {
 		llama.SetNThreads(ctx, int32(n), int32(n))
 		share := within / time.Duration(2*len(counts))
-		r := tuning.Result{Variant: c.Variant, Threads: n, Decode: b.speed(1, share)}
-		if r.Decode < fastest/4 {
+		r := tuning.Result{Variant: c.Variant, Threads: n}
+		if r.Decode = b.speed(one, share); r.Decode < fastest/4 {
 			break // threads that wait for each other; more would be worse, and each step takes long
 		}
 		fastest = max(fastest, r.Decode)
@@ -65,6 +75,7 @@ type bench struct {
 	memory llama.Memory
 	batch  llama.Batch
 	tokens int32
+	limit  int // positions: an encoder's texts all begin at the first, a decoder's go on
 }
 
 // speed is the tokens per second of the fastest of the steps of n tokens that the time allows, the first
@@ -72,7 +83,7 @@ type bench struct {
 func (b *bench) speed(n int, within time.Duration) float64 {
 	best, at := 0.0, 0
 	for began, steps := time.Now(), 0; steps < 2 || time.Since(began) < within; steps++ {
-		if at+n > 3*measuredPrompt || at == 0 {
+		if at+n > b.limit || at == 0 {
 			at = 0
 			_ = llama.MemoryClear(b.memory, false)
 		}

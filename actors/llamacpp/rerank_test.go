@@ -5,6 +5,9 @@ import (
 	"math"
 	"net/http/httptest"
 	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/actors/llamacpp/tuning"
 )
 
 type ranked struct {
@@ -103,5 +106,18 @@ func TestRerankNeedsAReranker(t *testing.T) {
 	_, web := open(t, Config{Slots: 1, Context: 256})
 	if status, r := rerankOf(t, web.URL, fields{"query": "a", "documents": []string{"b"}}); status != 400 || r.Error == nil || r.Error.Code != "unsupported_parameter" {
 		t.Errorf("%d %+v", status, r.Error)
+	}
+}
+
+// An encoder reads whole texts only, and can be measured by that.
+func TestEncodersAreMeasured(t *testing.T) {
+	var results []tuning.Result
+	c := Config{Libraries: libraries(t), Model: bert(t, false)}
+	err := Measure(c, 20*time.Millisecond, func(r tuning.Result) error {
+		results = append(results, r)
+		return nil
+	})
+	if err != nil || len(results) == 0 || results[0].Prefill <= 0 || results[0].Decode <= 0 {
+		t.Errorf("%+v, %v", results, err)
 	}
 }
