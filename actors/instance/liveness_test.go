@@ -128,26 +128,23 @@ func watchedAs(t *testing.T, preset string, e *paced, body func(*ward)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
+		serving := make(chan *monitored, 1)
 		w := &ward{t: t, engine: e, ctx: ctx, end: make(chan error, 1)}
 		e.wedged, e.done, e.work = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1) // of this bubble
 		r := &run{cfg: Config{Load: &wire.LoadModel{Deployment: "d", Engine: preset}, Policy: Policy{}.withDefaults(), Log: slog.New(slog.DiscardHandler)},
 			post: func(m any) {
 				if r, ok := m.(*ready); ok {
-					w.serve = r.engine.(*monitored)
+					serving <- r.engine.(*monitored)
 				}
 			}}
 		r.phases.run = r
 		go func() { w.end <- r.serve(ctx, e, time.Now()) }()
-		for w.ready(); w.serve == nil; w.ready() {
-			time.Sleep(time.Second)
-		}
+		w.serve = <-serving
 		body(w)
 		cancel()
 		synctest.Wait()
 	})
 }
-
-func (w *ward) ready() { synctest.Wait() }
 
 // ask sends a request of size bytes for so many tokens, and reads the answer as it comes.
 func (w *ward) ask(size, tokens int, stream bool) (done chan struct{}) {
