@@ -52,6 +52,7 @@ type Config struct {
 	Devices Devices
 	Engines Engines
 	RunDir  string // for engines' sockets and logs; exists
+	Learnt  string // file that keeps what models were measured to take; empty: nothing is kept
 
 	Policy     instance.Policy // zero: defaults
 	Log        *slog.Logger    // nil: silent

@@ -15,6 +15,7 @@ import (
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/gpu"
+	"github.com/lotabots/lotabots/actors/memory"
 	"github.com/lotabots/lotabots/actors/quota"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -119,10 +120,11 @@ func (s *System) spawn() error {
 		return fmt.Errorf("starting the actor of limits: %w", err)
 	}
 	measured := gpu.NewMetrics(s.cfg.Registerer)
+	learnt := s.learnt()
 	for _, d := range s.devices {
 		c := gpu.Config{
 			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
-			Seq: new(atomic.Uint64), Publish: s.herald.put, Metrics: measured, Log: s.cfg.Log,
+			Seq: new(atomic.Uint64), Publish: s.herald.put, Metrics: measured, Learnt: learnt, Log: s.cfg.Log,
 		}
 		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {
 			return fmt.Errorf("starting the actor of device %s: %w", d.ID, err)
@@ -130,6 +132,24 @@ func (s *System) spawn() error {
 	}
 	s.herald.beat = func() { s.tellAll(&gpu.Heartbeat{}) }
 	return nil
+}
+
+// learnt opens what instances were measured to take, and has it saved until the
+// work of the system ends. Nil: nothing is kept.
+func (s *System) learnt() *memory.Learnt {
+	if s.cfg.Learnt == "" || len(s.devices) == 0 {
+		return nil
+	}
+	l, err := memory.OpenLearnt(s.cfg.Learnt)
+	if err != nil {
+		s.cfg.Log.Warn("what models were measured to take cannot be read", "error", err)
+	}
+	s.tasks.Go(func() {
+		l.Keep(s.work, func(err error) {
+			s.cfg.Log.Warn("what models were measured to take cannot be saved", "file", s.cfg.Learnt, "error", err)
+		})
+	})
+	return l
 }
 
 func (s *System) tellAll(m any) {

@@ -85,4 +85,8 @@ type InstanceStatus struct {
 	Context    uint32  `json:"context"`
 	PrefillTPS float32 `json:"prefill_tokens_per_second"`
 	DecodeTPS  float32 `json:"decode_tokens_per_second"`
+	// Bytes: as placed, as the device holds for it now, and as its engine was seen to take; 0: not, or not yet.
+	Predicted uint64 `json:"memory_predicted_bytes"`
+	Reserved  uint64 `json:"memory_reserved_bytes"`
+	Measured  uint64 `json:"memory_measured_bytes"`
 }

@@ -128,7 +128,10 @@ func (n *Node) statusLoad(s *gateway.Status) {
 		}
 		return &gateway.RegionStatus{}
 	}
-	told := map[string]bool{}
+	told, predicted := map[string]bool{}, map[string]uint64{}
+	for _, p := range n.state.Placements() {
+		predicted[p.GetInstance()] = p.GetMemoryBytes()
+	}
 	for _, d := range n.observed.devices() {
 		load, where := d.Load, region(string(d.Node))
 		where.Devices++
@@ -149,6 +152,7 @@ func (n *Node) statusLoad(s *gateway.Status) {
 				ID: i.GetInstance(), Deployment: i.GetDeployment(), Version: i.GetVersion(), Node: string(d.Node), Region: where.Name,
 				Device: load.GetDevice(), State: instanceState(i.GetState()), Phase: i.GetPhase(), Reason: i.GetReason(), Slots: i.GetSlots(), Running: i.GetRunning(),
 				Queued: i.GetQueued(), KVUse: i.GetKvUse(), Context: i.GetContext(), PrefillTPS: i.GetPrefillTps(), DecodeTPS: i.GetDecodeTps(),
+				Predicted: predicted[i.GetInstance()], Reserved: i.GetMemoryReserved(), Measured: i.GetMemoryMeasured(),
 			})
 		}
 	}
@@ -156,7 +160,7 @@ func (n *Node) statusLoad(s *gateway.Status) {
 		if !told[p.GetInstance()] {
 			s.Instances = append(s.Instances, gateway.InstanceStatus{
 				ID: p.GetInstance(), Deployment: p.GetDeployment(), Version: p.GetVersion(), Node: p.GetNode(),
-				Region: region(p.GetNode()).Name, Device: p.GetDevice(), State: "placed",
+				Region: region(p.GetNode()).Name, Device: p.GetDevice(), State: "placed", Predicted: p.GetMemoryBytes(),
 			})
 		}
 	}

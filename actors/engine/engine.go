@@ -82,4 +82,5 @@ type Load struct {
 	PrefillTPS float64 // tokens/s read, all requests together; 0: not told
 	DecodeTPS  float64 // tokens/s written, all requests together; 0: not told
 	Steps      uint64  // grows with all that it computes, also within one request; 0: not told
+	Resident   uint64  // bytes of RAM that its processes have; 0: not told. It is told where Known is false, too
 }

@@ -52,7 +52,7 @@ func TestLlamaServer(t *testing.T) {
 	if e.Slots() != 2 || e.Context() != 1024 {
 		t.Errorf("%d slots of %d tokens", e.Slots(), e.Context())
 	}
-	if l, err := e.Load(t.Context()); err != nil || l != (Load{Known: true, Running: 1, Queued: 3, DecodeTPS: 12.5}) {
+	if l, err := e.Load(t.Context()); err != nil || l != (Load{Known: true, Running: 1, Queued: 3, DecodeTPS: 12.5, Resident: l.Resident}) {
 		t.Errorf("%+v, %v", l, err)
 	}
 	r, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{}`))

@@ -232,7 +232,9 @@ func (l *local) Load(ctx context.Context) (Load, error) {
 	if err != nil {
 		return Load{}, err
 	}
-	return l.driver.load(ctx, w)
+	load, err := l.driver.load(ctx, w)
+	load.Resident = resident(l.leader())
+	return load, err
 }
 
 // Healthy implements Engine.

@@ -13,6 +13,7 @@ import (
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/envelope"
 	"github.com/lotabots/lotabots/actors/instance"
+	"github.com/lotabots/lotabots/actors/memory"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -37,8 +38,10 @@ type Config struct {
 	// Publish takes a digest, and owns it then. It must not block.
 	Publish func(*wire.DeviceLoad)
 	Metrics *Metrics
-	Log     *slog.Logger
-	Now     func() time.Time
+	// Learnt is what instances were measured to take; nil: nothing is remembered.
+	Learnt *memory.Learnt
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // coalesce is how long a change may wait for others before it is told.
@@ -93,6 +96,7 @@ func (a *Actor) receive(c actor.Context) {
 		}
 	case *instance.Measured:
 		if a.table.measure(m) {
+			a.learn(a.table.instances[m.Instance])
 			a.changed(c)
 		}
 	case *Sampled:
@@ -224,10 +228,12 @@ func (a *Actor) obey(c actor.Context, m proto.Message) error {
 	var err error
 	switch m := m.(type) {
 	case *wire.LoadModel:
+		predicted := m.MemoryBytes
+		m.MemoryBytes = a.reserve(m)
 		do, err = a.table.add(m, a.check)
 		if err == nil {
 			a.cfg.Log.Info("instance is to be loaded", "instance", m.Instance, "deployment", m.Deployment, "version", m.Version,
-				"epoch", m.Epoch, "memory_bytes", m.MemoryBytes, "waits", do.start == nil)
+				"epoch", m.Epoch, "memory_bytes", m.MemoryBytes, "predicted_bytes", predicted, "waits", do.start == nil)
 		}
 	case *wire.UnloadModel:
 		do, err = a.table.remove(m)
@@ -313,6 +319,9 @@ func (a *Actor) sampled(c actor.Context, r device.Reading) {
 	}
 	a.cfg.Metrics.device.count(a.cfg.Device.ID, a.table.reading.ECC, r.ECC)
 	a.table.reading, a.table.sampled = r, true
+	for _, in := range a.table.weigh(r.Processes) {
+		a.learn(in)
+	}
 	a.cfg.Metrics.device.show(a.cfg.Device.ID, r)
 	if e, wrong := device.Judge(a.table.accepted, r); wrong {
 		a.faulted(c, e)

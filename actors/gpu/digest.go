@@ -54,7 +54,7 @@ func (t *table) digest(in *inst) *wire.InstanceLoad {
 		Devices: in.load.GetDevices(), Phase: in.phase,
 	}
 	if in.holds() {
-		d.MemoryReserved = in.load.GetMemoryBytes()
+		d.MemoryReserved, d.MemoryMeasured = in.load.GetMemoryBytes(), in.measured
 	}
 	if in.waiting || in.gathers() && !in.spent {
 		d.Phase = phaseMemory
@@ -112,7 +112,7 @@ func (t *table) fits() bool {
 	for _, i := range d.Instances { // what they may grow to
 		i.Running, i.Queued, i.Slots, i.Context = 1<<14, 1<<14, 1<<14, 1<<21
 		i.KvUse, i.BacklogSeconds, i.PrefillTps, i.DecodeTps = 1, 1, 1, 1
-		i.MemoryReserved = 1 << 42
+		i.MemoryReserved, i.MemoryMeasured = 1<<42, 1<<42
 	}
 	return proto.Size(Shrink(d)) <= MaxDevice
 }

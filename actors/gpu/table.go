@@ -56,6 +56,7 @@ type inst struct {
 	leases   int
 	unread   int // prompt tokens of leases whose first byte has not come
 	busy     engine.Load
+	measured uint64  // bytes: the most that its engine's processes were seen to have on the device; 0: not seen
 	prefill  speed   // tokens/s
 	decode   speed   // tokens/s of one stream
 	holdTime float64 // seconds that a lease is held, smoothed
@@ -144,6 +145,9 @@ func (t *table) measure(m *instance.Measured) bool {
 		return false
 	}
 	in.busy = m.Load
+	if t.device.Kind != device.KindNVIDIA && m.Load.Resident > 0 {
+		in.measured = max(in.measured, m.Load.Resident)
+	}
 	return true
 }
 

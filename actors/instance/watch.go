@@ -177,9 +177,9 @@ func (w *watcher) probed(r probed) error {
 		if r.load.PrefillTPS > 0 {
 			w.engine.pulse.capReading(r.load.PrefillTPS)
 		}
-		if r.full {
-			w.run.post(&measured{w.run.attempt, r.load})
-		}
+	}
+	if r.full && r.loadErr == nil && (r.load.Known || r.load.Resident > 0) {
+		w.run.post(&measured{w.run.attempt, r.load})
 	}
 	return nil
 }
