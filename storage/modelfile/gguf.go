@@ -51,7 +51,7 @@ func weights(f *parser.GGUFFile, s *wire.ModelShape) {
 	}
 	s.HostBytes = uint64(e.Devices[0].Weight.Input)
 	if s.WeightBytes == 0 {
-		s.WeightBytes = uint64(f.TensorInfos.Bytes())
+		s.WeightBytes = f.TensorInfos.Bytes()
 	}
 }
 
