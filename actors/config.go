@@ -78,9 +78,10 @@ type Engines struct {
 	SGLang       string
 	Triton       string
 	Presets      []custom.Preset
-	Models       string   // directory of the node's own models; empty: none
-	Shim         []string // starts what holds an engine's process, as in engine.Config
-	ExternalURLs []string // allowed prefixes
+	Models       string        // directory of the node's own models; empty: none
+	Shim         []string      // starts what holds an engine's process, as in engine.Config
+	ExternalURLs []string      // allowed prefixes
+	Linger       time.Duration // how long an engine waits for the node's next process; 0: not at all
 	Egress       egress.Policy
 }
 

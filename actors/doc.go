@@ -12,6 +12,6 @@
 // admits what members of a role may send and makes a stranger's message harmless.
 //
 // Not done yet: cross-node watches are admitted but used by nobody; requests hold
-// no standing reservations; engines are not re-attached after a restart of the
-// node.
+// no standing reservations; an engine that runs on several devices is not taken
+// over by the node's next process, but ended, and loaded again.
 package actors

@@ -48,7 +48,7 @@ func (c *calls) close() {
 	c.under.Wait()
 }
 
-// Shutdown ends the requests under way, the engines, the actors and the
+// Shutdown ends the requests under way, the engines (see LeaveEngines), the actors and the
 // connections, in this order, and returns when they are gone or ctx ends. Drain
 // first to spare requests.
 func (s *System) Shutdown(ctx context.Context) error {
@@ -61,6 +61,7 @@ func (s *System) Shutdown(ctx context.Context) error {
 	s.tasks.Wait()
 	s.calls.close()
 	err := s.stopActors(ctx)
+	s.presets.Close()
 	if s.link != nil {
 		err = errors.Join(err, s.link.stop(ctx))
 	}

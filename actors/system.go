@@ -33,6 +33,7 @@ type System struct {
 	herald  *herald
 	quota   *actor.PID
 	pids    map[spec.DeviceID]*actor.PID
+	found   map[spec.DeviceID][]*wire.LoadModel // whose engines run already; until their device's actor has asked
 
 	leases  atomic.Uint64 // the last one made
 	streams streams
@@ -53,7 +54,7 @@ func Start(c Config) (*System, error) {
 	s.presets = engine.New(engine.Config{
 		Helper: c.Engines.Helper, Libraries: c.Engines.Libraries, Ollama: c.Engines.Ollama, LlamaServer: c.Engines.LlamaServer,
 		VLLM: c.Engines.VLLM, SGLang: c.Engines.SGLang, Triton: c.Engines.Triton, Models: c.Engines.Models, Presets: c.Engines.Presets,
-		ExternalURLs: c.Engines.ExternalURLs, Egress: c.Engines.Egress, Shim: c.Engines.Shim, Node: string(c.Node), Boot: c.Boot, RunDir: c.RunDir, Log: c.Log,
+		ExternalURLs: c.Engines.ExternalURLs, Egress: c.Engines.Egress, Shim: c.Engines.Shim, Linger: c.Engines.Linger, Node: string(c.Node), Boot: c.Boot, RunDir: c.RunDir, Log: c.Log,
 	})
 	finding, cancel := context.WithTimeout(context.Background(), discoverTimeout)
 	defer cancel()
@@ -61,11 +62,13 @@ func Start(c Config) (*System, error) {
 	if s.devices, err = device.Discover(finding, s.deviceConfig()); err != nil {
 		return nil, fmt.Errorf("looking for devices: %w", err)
 	}
+	s.find(finding)
 	s.system = newActorSystem(c.Log)
 	if s.link, err = startLink(&s.cfg, s.system, s.guard(), s.book); err == nil {
 		err = s.spawn()
 	}
 	if err != nil {
+		s.presets.Leave()
 		closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		return nil, errors.Join(err, s.Shutdown(closing))
@@ -124,7 +127,7 @@ func (s *System) spawn() error {
 	for _, d := range s.devices {
 		c := gpu.Config{
 			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
-			Seq: new(atomic.Uint64), Publish: s.herald.put, Metrics: measured, Learnt: learnt, Log: s.cfg.Log,
+			Seq: new(atomic.Uint64), Publish: s.herald.put, Found: s.foundOn(d.ID), Metrics: measured, Learnt: learnt, Log: s.cfg.Log,
 		}
 		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {
 			return fmt.Errorf("starting the actor of device %s: %w", d.ID, err)

@@ -38,6 +38,7 @@ func configured(t *testing.T, id, region string, roles ...string) config.Config 
 	c.Cluster.Rejoin = time.Second
 	c.API.ShutdownIn = 5 * time.Second
 	c.Placement.DeadGrace = 5 * time.Second
+	c.Engines.Linger = 0
 	c.Engines.Helper, _ = filepath.Abs("../bin/lotabots-engine")
 	c.Log.Level = "debug"
 	return c

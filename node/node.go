@@ -179,6 +179,13 @@ func (n *Node) withdraw(ctx context.Context) {
 
 func (n *Node) stopAll(ctx context.Context) error {
 	n.abandon()
+	select {
+	case <-n.Halted(): // it is no member any more, or must not go on: nobody comes after it
+	default:
+		if n.actors != nil {
+			n.actors.LeaveEngines()
+		}
+	}
 	var failed []error
 	for _, s := range slices.Backward(n.stops) {
 		if err := s.fn(ctx); err != nil {

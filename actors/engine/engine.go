@@ -22,7 +22,8 @@ type Spec struct {
 	Device      device.Device
 	Others      []device.Device // of this node, that the engine spreads over as well
 	MemoryBytes uint64          // reserved on each device; engines are not held to it
-	Launched    func()          // Start calls it once the process runs and has yet to load; nil: nobody asks
+	Placement   []byte          // opaque: kept with the engine, for who finds it again
+	Launched    func()          `json:"-"` // Start calls it once the process runs and has yet to load; nil: nobody asks
 }
 
 // An Engine serves one model. Methods may be called from any goroutine; Start only once.

@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("LOTABOTS_ENGINE_TEST") {
 	case "node":
 		nodeMain()
+	case "lingering":
+		lingeringMain()
 	case "llama-server":
 		llamaServerMain()
 	case "ollama":

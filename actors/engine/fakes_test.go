@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -104,6 +105,11 @@ func llamaServerMain() {
 		if mode == "deaf" {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
+		if mode == "slow" { // until the test says so
+			if _, err := os.Stat(os.Getenv("LOTABOTS_RECORD") + ".loaded"); err != nil {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		}
 	})
 	answer := func(body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -193,6 +199,22 @@ func nodeMain() {
 			os.Exit(1)
 		}
 		fmt.Println(e.(*local).mu.process.pid)
+	}
+	select {}
+}
+
+// lingeringMain is a node whose engine outlives it: a llama-server. Told so, it stops it again.
+func lingeringMain() {
+	c := Config{RunDir: os.Args[1], LlamaServer: os.Args[2], Shim: testShim, Node: "n1", Boot: 100, Linger: time.Hour, Grace: time.Hour}
+	s := serverSpec()
+	s.Placement = []byte("placement")
+	e, err := New(c).Open(s)
+	if err == nil {
+		err = e.Start(context.Background())
+	}
+	fmt.Println("started", err)
+	if len(os.Args) > 3 {
+		_ = e.Stop(context.Background())
 	}
 	select {}
 }

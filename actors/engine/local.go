@@ -38,6 +38,7 @@ type local struct {
 	presets *Presets
 	spec    Spec
 	driver  driver
+	found   *found // not nil: an engine that runs already
 	done    chan struct{}
 
 	mu struct {
@@ -118,6 +119,10 @@ func (l *local) Start(ctx context.Context) error {
 	if ended := l.Err(); ended != nil {
 		err = ended
 	}
+	if asked && l.presets.leaving.Load() {
+		p.release() // the next process of the node goes on with its start
+		return l.failed(errStopped, nil)
+	}
 	err = errors.Join(err, p.stop(ctx, 0)) // what could not start has nothing to finish
 	return l.failed(ifAsked(asked, err), p)
 }
@@ -131,6 +136,9 @@ func ifAsked(asked bool, err error) error {
 
 // run starts the process and returns once it serves.
 func (l *local) run(ctx context.Context) error {
+	if l.found != nil {
+		return l.attach(ctx, l.found)
+	}
 	r, err := l.presets.take(l.spec.Instance)
 	if err != nil {
 		return err
@@ -140,7 +148,7 @@ func (l *local) run(ctx context.Context) error {
 		r.leave()
 		return err
 	}
-	p, err := l.presets.startProcess(ctx, c, l.spec, r, nil, func() {
+	p, err := l.presets.startProcess(ctx, c, l.spec, r, keep(l.spec, w).encode(), func() {
 		w.close()
 		r.close()
 		close(l.done)
@@ -152,17 +160,7 @@ func (l *local) run(ctx context.Context) error {
 	l.mu.process, l.mu.web = p, w
 	l.mu.Unlock()
 	l.presets.config.Log.Info("engine process started", "instance", l.spec.Instance, "preset", l.spec.Preset, "pid", p.pid, "log", r.logPath)
-	if err := l.await(ctx, p, w); err != nil {
-		return err
-	}
-	f, err := l.driver.settle(ctx, w, r)
-	if err != nil {
-		return err
-	}
-	l.mu.Lock()
-	l.mu.facts = f
-	l.mu.Unlock()
-	return nil
+	return l.bringUp(ctx, p, w, r, keep(l.spec, w))
 }
 
 // Between two looks whether a process is up.
@@ -270,7 +268,7 @@ func (l *local) Stop(ctx context.Context) error {
 	l.mu.Unlock()
 	if starting == nil {
 		if first {
-			close(l.done)
+			l.neverStarted()
 		}
 		return nil
 	}
@@ -282,5 +280,21 @@ func (l *local) Stop(ctx context.Context) error {
 	if p == nil {
 		return nil
 	}
+	if l.presets.leaving.Load() {
+		p.release()
+		return nil
+	}
 	return p.stop(ctx, l.presets.config.Grace)
+}
+
+// neverStarted is the end of an engine that was opened, and no more.
+func (l *local) neverStarted() {
+	switch {
+	case l.found == nil:
+	case l.presets.leaving.Load():
+		l.found.release()
+	default:
+		l.found.end(l.presets, "it was stopped before it was taken over")
+	}
+	close(l.done)
 }

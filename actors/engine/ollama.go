@@ -120,7 +120,11 @@ func (e *ollama) lend(ctx context.Context, r *room) (string, error) {
 	if err := os.MkdirAll(blobs, 0o700); err != nil {
 		return "", err
 	}
-	return "sha256:" + digest, os.Symlink(e.spec.Model, filepath.Join(blobs, "sha256-"+digest))
+	err = os.Symlink(e.spec.Model, filepath.Join(blobs, "sha256-"+digest))
+	if errors.Is(err, os.ErrExist) { // the process of the node before this one had got so far
+		err = nil
+	}
+	return "sha256:" + digest, err
 }
 
 func (e *ollama) create(ctx context.Context, w *web, digest string, tokens uint32) error {

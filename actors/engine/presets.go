@@ -68,6 +68,12 @@ type Presets struct {
 	config   Config
 	external atomic.Pointer[[]string] // Config.ExternalURLs, which may change
 	rooms    sync.Mutex               // held while RunDir is tidied and a directory in it is taken
+	leaving  atomic.Bool              // engines are left to the next process of the node
+	endings  sync.WaitGroup           // of engines that were disowned
+	left     struct {                 // by the process before, not taken over yet
+		sync.Mutex
+		engines map[spec.InstanceID]*found
+	}
 }
 
 // New returns the presets of c. It touches nothing.
@@ -82,6 +88,7 @@ func New(c Config) *Presets {
 		c.Node = "local"
 	}
 	p := &Presets{config: c}
+	p.left.engines = map[spec.InstanceID]*found{}
 	p.AllowExternal(c.ExternalURLs)
 	return p
 }

@@ -43,7 +43,7 @@ func needsWeights() error {
 
 func (e *triton) launch(r *room) (command, *web, error) {
 	var ports [2]string
-	var at string
+	var at, aside string
 	for i := range ports {
 		address, err := freeAddress()
 		if err != nil {
@@ -55,16 +55,24 @@ func (e *triton) launch(r *room) (command, *web, error) {
 		if i == 0 {
 			at = address
 		} else {
-			e.metrics.Store(newWeb(&url.URL{Scheme: "http", Host: address}, nil))
+			aside = address
 		}
 	}
+	w := newWeb(&url.URL{Scheme: "http", Host: at}, nil)
+	w.aside = aside
+	e.again(w)
 	const host = "127.0.0.1"
 	args := []string{"--model-repository=" + e.repository, "--model-control-mode=explicit", "--load-model=" + e.model, "--strict-readiness=true",
 		"--http-address=" + host, "--http-port=" + ports[0], "--allow-grpc=false", "--allow-metrics=true",
 		"--metrics-address=" + host, "--metrics-port=" + ports[1],
 		"--exit-timeout-secs=" + strconv.Itoa(max(1, int(e.grace/time.Second)))}
 	env := append(visible(e.spec.gpus()...), "HOME="+r.dir)
-	return command{path: e.path, args: args, env: env, dir: r.dir, leash: true}, newWeb(&url.URL{Scheme: "http", Host: at}, nil), nil
+	return command{path: e.path, args: args, env: env, dir: r.dir, leash: true}, w, nil
+}
+
+// again finds the metrics of the engine that w reaches.
+func (e *triton) again(w *web) {
+	e.metrics.Store(newWeb(&url.URL{Scheme: "http", Host: w.aside}, nil))
 }
 
 func (e *triton) up(ctx context.Context, w *web) error {

@@ -24,6 +24,7 @@ type web struct {
 	always http.Header // goes with each request
 	salted bool        // it gets CacheSalt
 	socket string      // name of the engine's socket in its room; empty: base says where it is
+	aside  string      // another address of the engine's, where its driver has one
 }
 
 const (

@@ -37,6 +37,9 @@ type Config struct {
 	Seq *atomic.Uint64
 	// Publish takes a digest, and owns it then. It must not block.
 	Publish func(*wire.DeviceLoad)
+	// Found are placements whose engines the node's process before has left running. Each is told once.
+	// Nil: none.
+	Found   func() []*wire.LoadModel
 	Metrics *Metrics
 	// Learnt is what instances were measured to take; nil: nothing is remembered.
 	Learnt *memory.Learnt
@@ -114,6 +117,7 @@ func (a *Actor) receive(c actor.Context) {
 	case *actor.Terminated:
 		a.terminated(c, m.Who)
 	case *actor.Started:
+		a.adopt(c)
 		a.publish()
 	case *actor.Stopping, *actor.Restarting:
 		a.closing, a.table.draining = true, true
@@ -288,7 +292,7 @@ func (a *Actor) start(c actor.Context, instances ...*inst) {
 		}
 		deployment := in.load.GetDeployment()
 		cfg := instance.Config{
-			Load: in.load, Run: in.run, Device: a.cfg.Device, Others: a.others(in.load), Path: a.cfg.Path, Open: a.cfg.Engines.Open, Policy: a.cfg.Policy,
+			Load: in.load, Run: in.run, Device: a.cfg.Device, Others: a.others(in.load), Path: a.cfg.Path, Open: a.cfg.Engines.Open, Attach: a.attach(), Policy: a.cfg.Policy,
 			Crashed: func(cause string) { a.cfg.Metrics.ended(deployment, cause) },
 			Phase:   func(phase string, took time.Duration) { a.cfg.Metrics.phased(in.load.GetEngine(), phase, took) }, Log: a.cfg.Log,
 		}

@@ -25,6 +25,7 @@ type Config struct {
 	Others  []device.Device                                                 // that it spreads over as well
 	Path    func(ctx context.Context, load *wire.LoadModel) (string, error) // of the model's file
 	Open    func(engine.Spec) (engine.Engine, error)
+	Attach  func(spec.InstanceID) (engine.Engine, bool) // to an engine that runs already, if there is one; may be nil
 	Policy  Policy
 	Crashed func(cause string)                     // counts a crash; may be nil
 	Phase   func(phase string, took time.Duration) // of a start is over; called from any goroutine; may be nil

@@ -16,5 +16,6 @@
 // It imports protoactor, actors/device, actors/engine, cluster/spec and
 // cluster/wire, and no other room.
 //
-// Not done yet: re-attaching to an engine that outlived its node.
+// An engine that has outlived the node's process before this one is attached to
+// and not started; the rest of its life is as any other's.
 package instance

@@ -88,6 +88,11 @@ func (r *run) start(ctx context.Context) (engine.Engine, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Policy.Start)
 	defer cancel()
 	s := Spec(r.cfg.Load, r.cfg.Device, r.cfg.Others...)
+	if r.cfg.Attach != nil {
+		if e, running := r.cfg.Attach(s.Instance); running {
+			return e, e.Start(ctx)
+		}
+	}
 	if s.Model != "" && s.Preset != engine.External {
 		r.phases.enter(PhaseFetch)
 		path, err := r.cfg.Path(ctx, r.cfg.Load)

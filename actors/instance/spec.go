@@ -1,6 +1,8 @@
 package instance
 
 import (
+	"google.golang.org/protobuf/proto"
+
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -10,8 +12,10 @@ import (
 // Spec is what the engine of load is to be. The model's name stands in for the
 // path of its file, which is not known before it has been brought.
 func Spec(load *wire.LoadModel, d device.Device, others ...device.Device) engine.Spec {
+	placement, _ := proto.Marshal(load) // which has come as bytes
 	return engine.Spec{
-		Instance: spec.InstanceID(load.GetInstance()), Deployment: load.GetDeployment(), ModelName: load.GetDeployment(),
+		Instance: spec.InstanceID(load.GetInstance()), Epoch: load.GetEpoch(), Placement: placement,
+		Deployment: load.GetDeployment(), ModelName: load.GetDeployment(),
 		Model: load.GetModel(), Preset: load.GetEngine(), Options: load.GetOptions(), Context: load.GetContext(), Slots: load.GetSlots(),
 		Device: d, Others: others, MemoryBytes: load.GetMemoryBytes(),
 	}

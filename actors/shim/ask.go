@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 )
 
@@ -108,7 +109,10 @@ const killWait = 10 * time.Second
 func (l *Link) askToStop(grace time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTime)
 	defer cancel()
-	_, _ = l.call(ctx, request{Do: doStop, Grace: grace.Milliseconds()}) // gone, or about to be killed
+	_, err := l.call(ctx, request{Do: doStop, Grace: grace.Milliseconds()}) // else it is gone, or about to be killed
+	if errors.Is(err, ErrVersion) {
+		l.signal(syscall.SIGTERM) // what every generation understands
+	}
 }
 
 func (l *Link) gone(within time.Duration) bool {

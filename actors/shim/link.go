@@ -153,12 +153,14 @@ func (l *Link) alive() bool {
 	return there && now.state != 'Z' && now.start == l.born.start
 }
 
-func (l *Link) kill() {
+func (l *Link) kill() { l.signal(syscall.SIGKILL) }
+
+func (l *Link) signal(s syscall.Signal) {
 	switch {
 	case l.child != nil:
-		_ = l.child.Process.Kill()
+		_ = l.child.Process.Signal(s)
 	case l.alive():
-		_ = syscall.Kill(l.shim, syscall.SIGKILL)
+		_ = syscall.Kill(l.shim, s)
 	}
 }
 

@@ -173,3 +173,6 @@ func parse(line []byte) (request, *answer) {
 	}
 	return r, nil
 }
+
+// Claimed is the code of the refusal of a claim that another process has.
+const Claimed = codeClaimed

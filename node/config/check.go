@@ -190,6 +190,9 @@ func checkBackup(b Backup, bad func(key, reason string)) {
 	}
 }
 
+// maxLinger is as long as an engine may hold a device's memory for a node that may never come back.
+const maxLinger = 24 * time.Hour
+
 func checkNumbers(c Config, bad func(key, reason string)) {
 	if c.API.MaxBody < 1024 {
 		bad("api.max-body", "want at least 1024 bytes")
@@ -205,6 +208,9 @@ func checkNumbers(c Config, bad func(key, reason string)) {
 		if d.value <= 0 {
 			bad(d.key, "want a duration above zero")
 		}
+	}
+	if c.Engines.Linger < 0 || c.Engines.Linger > maxLinger {
+		bad("engines.linger", "want 0s to 24h")
 	}
 	if !(c.Telemetry.Sample >= 0 && c.Telemetry.Sample <= 1) { // NaN is neither
 		bad("telemetry.sample", "want 0 to 1")

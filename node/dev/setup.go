@@ -128,7 +128,7 @@ func (c *Cluster) draft() string { return filepath.Join(c.dir, ".nodes.json") }
 // nodeFlags are what init and join are told; they keep it in the node's own file.
 func nodeFlags(n Node) []string {
 	flags := []string{"--data", n.Data, "--id", n.ID, "--region", n.Region, "--zone", n.Zone,
-		"--api-listen", strings.TrimPrefix(n.API, "http://"), "--placement-dead-grace", "10s", "--cluster-rejoin", "3s"}
+		"--api-listen", strings.TrimPrefix(n.API, "http://"), "--placement-dead-grace", "10s", "--cluster-rejoin", "3s", "--engines-linger", "0s"}
 	if n.Listen != "" {
 		return append(flags, "--cluster-listen", n.Listen, "--cluster-advertise", n.Cluster)
 	}

@@ -23,6 +23,7 @@ func cluster(t *testing.T) string {
 	t.Helper()
 	c := config.Default()
 	c.Node.ID, c.Node.Data, c.Devices.Kind = "n1", filepath.Join(t.TempDir(), "n1"), "cpu"
+	c.Engines.Linger = 0
 	c.Cluster.Listen, c.API.Listen, c.API.ShutdownIn = freePort(t), freePort(t), time.Second
 	if _, err := node.Init(c, "test"); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,50 @@
+package engine
+
+import "context"
+
+// A returning driver keeps something of launch's beside the way to its engine: it finds it in w.
+type returning interface{ again(w *web) }
+
+// attach goes on with an engine that was found: as far as it had got.
+func (l *local) attach(ctx context.Context, f *found) error {
+	w, err := f.kept.web(f.room)
+	if err != nil {
+		f.end(l.presets, err.Error())
+		return err
+	}
+	if d, ok := l.driver.(returning); ok {
+		d.again(w)
+	}
+	p := newProcess(f.link, f.room.logPath, f.pid, func() {
+		w.close()
+		f.room.close()
+		close(l.done)
+	})
+	l.mu.Lock()
+	l.mu.process, l.mu.web = p, w
+	l.mu.Unlock()
+	l.presets.config.Log.Info("engine process goes on", "instance", l.spec.Instance, "preset", l.spec.Preset, "pid", f.pid, "log", f.room.logPath)
+	return l.bringUp(ctx, p, w, f.room, f.kept)
+}
+
+// bringUp waits until the process serves, and notes that in its shim.
+func (l *local) bringUp(ctx context.Context, p *process, w *web, r *room, k kept) error {
+	if err := l.await(ctx, p, w); err != nil {
+		return err
+	}
+	f := facts{slots: k.Slots, context: k.Context}
+	if !k.Ready {
+		var err error
+		if f, err = l.driver.settle(ctx, w, r); err != nil {
+			return err
+		}
+		k.Ready, k.Slots, k.Context = true, f.slots, f.context
+		if err := p.link.Note(ctx, k.encode()); err != nil {
+			l.presets.config.Log.Warn("that the engine serves is not noted", "instance", l.spec.Instance, "error", err)
+		}
+	}
+	l.mu.Lock()
+	l.mu.facts = f
+	l.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,65 @@
+package gpu
+
+import (
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/lotabots/lotabots/actors/engine"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// An attacher has engines that run already, and those that nobody takes over to end.
+type attacher interface {
+	Attach(spec.InstanceID) (engine.Engine, bool)
+	Disown(id spec.InstanceID, why string)
+}
+
+func (a *Actor) attach() func(spec.InstanceID) (engine.Engine, bool) {
+	if e, ok := a.cfg.Engines.(attacher); ok {
+		return e.Attach
+	}
+	return nil
+}
+
+// adopt takes over what the node's process before has left running on the device. Whether it has a
+// placement still is the leader's to say, who reads of it in the first digest.
+func (a *Actor) adopt(c actor.Context) {
+	if a.cfg.Found == nil {
+		return
+	}
+	for _, m := range a.cfg.Found() {
+		in, err := a.table.adopt(m, a.cfg.Now())
+		if err != nil {
+			a.cfg.Log.Warn("an engine that runs is not taken over", "instance", m.GetInstance(), "error", err)
+			if e, ok := a.cfg.Engines.(attacher); ok {
+				e.Disown(spec.InstanceID(m.GetInstance()), err.Error())
+			}
+			continue
+		}
+		a.cfg.Log.Info("instance is taken over", "instance", m.GetInstance(), "deployment", m.GetDeployment(), "version", m.GetVersion(), "epoch", m.GetEpoch())
+		a.start(c, in)
+	}
+}
+
+// adopt has the device hold an instance whose engine runs: its memory is taken already, so nobody asks
+// whether there is any.
+func (t *table) adopt(m *wire.LoadModel, now time.Time) (*inst, error) {
+	id := spec.InstanceID(m.GetInstance())
+	if id == "" || len(id) > maxName || m.GetDeployment() == "" || len(m.GetDeployment()) > maxName {
+		return nil, spec.Errorf(spec.CodeInvalidRequest, "its placement cannot be read")
+	}
+	if t.instances[id] != nil {
+		return nil, spec.Errorf(spec.CodeConflict, "the device holds the instance already")
+	}
+	if err := t.seen.admit(id, m.GetEpoch()); err != nil {
+		return nil, err
+	}
+	t.runs++
+	in := &inst{load: m, id: id, run: t.runs, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING,
+		context: m.GetContext(), slots: int(m.GetSlots())}
+	in.asked, in.usedAt = now, now
+	t.instances[id] = in
+	return in, nil
+}
