@@ -130,9 +130,11 @@ func (s *stillness) tick(now time.Time, pieces uint64, waiting bool, most time.D
 	s.still += passed
 }
 
-// step takes in what the engine says of its steps.
-func (s *stillness) step(steps uint64) {
-	if steps != s.steps {
-		s.steps, s.still = steps, 0
+// step takes in what the engine says of its steps, having said so before for so long
+// ago. Steps that it may have made before it stood still are no move since.
+func (s *stillness) step(steps uint64, ago, grain time.Duration) {
+	if steps != s.steps && ago <= s.still+grain {
+		s.still = 0
 	}
+	s.steps = steps
 }

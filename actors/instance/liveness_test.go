@@ -333,7 +333,11 @@ func TestTimeThatNobodyLookedDoesNotCount(t *testing.T) {
 	if s.still != 1100*time.Millisecond {
 		t.Errorf("still for %s", s.still)
 	}
-	s.step(7)
+	s.step(7, time.Minute, time.Millisecond)
+	if s.still == 0 {
+		t.Error("a step of long ago was a sign of life")
+	}
+	s.step(8, time.Second, time.Millisecond)
 	if s.still != 0 {
 		t.Error("a step was no sign of life")
 	}

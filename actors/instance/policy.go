@@ -20,7 +20,7 @@ type Policy struct {
 	WarmUp    time.Duration // limit on the first request, which is the actor's; 3 min
 
 	// Hang is how long requests may wait while nothing moves, beyond what the engine's own pace explains,
-	// before it counts as crashed; 1.5 s, so that a hang is found within 2 s. Negative: it never does.
+	// before it counts as crashed; 1.4 s, so that a hang is found within 2 s. Negative: it never does.
 	Hang time.Duration
 	// Canary is how long an engine may idle before it is asked for one token; 3 s, so that a hang is found
 	// within 10 s with CanaryLimit, the patience for that token; 4 s. Negative: it is never asked.
@@ -47,7 +47,7 @@ func (p Policy) withDefaults() Policy {
 	or(&p.CanaryLimit, 4*time.Second)
 	or(&p.Rest, 2*time.Minute)
 	if p.Hang == 0 {
-		p.Hang = 1500 * time.Millisecond
+		p.Hang = 1400 * time.Millisecond
 	}
 	if p.Canary == 0 {
 		p.Canary = 3 * time.Second

@@ -18,6 +18,7 @@ import (
 type pulse struct {
 	pieces atomic.Uint64 // of answers that have come
 	gap    atomic.Int64  // ns: the longest wait for a piece of late; see fade
+	unread atomic.Int32  // streamed requests whose prompt has not been read
 	others atomic.Uint64 // requests of others than canaries
 	canary atomic.Pointer[context.CancelFunc]
 	mu     struct {
@@ -43,6 +44,7 @@ type question struct {
 	stream bool // the answer comes piece by piece
 	canary bool
 	pieces atomic.Int32
+	read   atomic.Bool // as far as it counts in pulse.unread
 	asks   atomic.Bool // somebody waits for a piece now: no slow reader holds it up
 	first  time.Time   // the reader's own
 }
@@ -62,6 +64,9 @@ func (p *pulse) begin(body []byte, canary bool) *question {
 		q.answer = 1
 	}
 	q.asks.Store(true)
+	if q.stream {
+		p.unread.Add(1)
+	}
 	p.mu.Lock()
 	p.mu.asked[q] = struct{}{}
 	p.mu.Unlock()
@@ -78,6 +83,7 @@ func (p *pulse) end(q *question) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.mu.asked, q)
+	p.read(q)
 }
 
 // readAt is the piece with which the prompt has surely been read: some engines send
@@ -87,6 +93,13 @@ const readAt = 2
 // enough tokens of an answer tell the pace before its end does.
 const enough = 16
 
+// read notes that a prompt has been read, or never will be.
+func (p *pulse) read(q *question) {
+	if q.stream && q.read.CompareAndSwap(false, true) {
+		p.unread.Add(-1)
+	}
+}
+
 // piece notes that one has come, after a wait for it since then.
 func (p *pulse) piece(q *question, since time.Time) {
 	p.pieces.Add(1)
@@ -94,12 +107,16 @@ func (p *pulse) piece(q *question, since time.Time) {
 	switch n := q.pieces.Add(1); {
 	case n == readAt:
 		q.first = now
+		p.read(q)
 		if q.stream {
 			p.learnReading(q.size, now.Sub(q.began))
 		}
 	case n > readAt:
 		if n == readAt+enough && q.stream {
 			p.learnTokens(enough, now.Sub(q.first))
+		}
+		if p.unread.Load() > 0 {
+			return // the wait is explained by what is read meanwhile
 		}
 		wait := int64(now.Sub(since))
 		for old := p.gap.Load(); wait > old && !p.gap.CompareAndSwap(old, wait); old = p.gap.Load() {

@@ -129,9 +129,12 @@ func (w *watcher) heard(now time.Time) bool {
 	return w.probedAt.After(now.Add(-w.still.still+limit)) || !w.probing.IsZero() && now.Sub(w.probing) > limit
 }
 
+// suspicion is the part of Policy.Hang after which the engine is asked, and asked again.
+const suspicion = 8
+
 // suspect asks an engine that stands still for its steps, between its regular probes.
 func (w *watcher) suspect(ctx context.Context, now time.Time) {
-	if p := w.run.cfg.Policy; p.Hang > 0 && w.still.still > p.Hang/2 && w.probing.IsZero() && now.Sub(w.probedAt) > p.Hang/5 {
+	if p := w.run.cfg.Policy; p.Hang > 0 && w.still.still > p.Hang/suspicion && w.probing.IsZero() && now.Sub(w.probedAt) > p.Hang/suspicion {
 		w.probe(ctx, false)
 	}
 }
@@ -169,11 +172,11 @@ func (w *watcher) probed(r probed) error {
 		w.failures = 0
 	}
 	if r.loadErr == nil && r.load.Known { // an engine that cannot tell its load may still serve
-		w.probedAt = began
 		if r.load.Steps > 0 {
 			w.counted = true
-			w.still.step(r.load.Steps)
+			w.still.step(r.load.Steps, time.Since(w.probedAt), w.run.cfg.Policy.Hang/suspicion)
 		}
+		w.probedAt = began
 		if r.load.PrefillTPS > 0 {
 			w.engine.pulse.capReading(r.load.PrefillTPS)
 		}
