@@ -243,9 +243,10 @@ func TestBacklogIsExact(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	begin(t, ctx, web.URL)
-	if l := e.Load(); l.Running != 1 || l.BacklogTokens != 0 || l.KVTokens == 0 || l.KVCapacity != 1024 {
-		t.Fatalf("while streaming the load is %+v", l)
-	}
+	until(t, "the prompt is read", func() bool { // a step's load is told just after its text
+		l := e.Load()
+		return l.Running == 1 && l.BacklogTokens == 0 && l.KVTokens > 0 && l.KVCapacity == 1024
+	})
 	waiting, stop := context.WithCancel(t.Context())
 	var wait sync.WaitGroup
 	wait.Go(func() {

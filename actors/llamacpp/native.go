@@ -82,8 +82,8 @@ type model struct {
 	decoder  bool
 	whole    bool // a sequence can be forgotten as a whole only, as recurrent models do
 	begin    llama.Token
-	widths   []atomic.Int32 // bytes of each token's text and one; 0: not asked yet
-	controls []string       // texts of the control tokens, which a user's text must not smuggle in
+	known    []atomic.Pointer[spelling] // by token; nil: not asked yet
+	controls []string                   // texts of the control tokens, which a user's text must not smuggle in
 }
 
 func openModel(path, device string) (*model, error) {
@@ -109,7 +109,7 @@ func openModel(path, device string) (*model, error) {
 	m.whole = llama.ModelIsRecurrent(handle) || llama.ModelIsHybrid(handle)
 	m.begin = llama.VocabBOS(m.vocab)
 	m.tokens = llama.VocabNTokens(m.vocab)
-	m.widths = make([]atomic.Int32, m.tokens)
+	m.known = make([]atomic.Pointer[spelling], m.tokens)
 	for t := range m.tokens {
 		if text := llama.VocabGetText(m.vocab, llama.Token(t)); text != "" && llama.VocabIsControl(m.vocab, llama.Token(t)) {
 			m.controls = append(m.controls, text)
@@ -166,32 +166,41 @@ func (m *model) tokenize(text string, begin, parse bool) []llama.Token {
 	return llama.Tokenize(m.vocab, text, begin, parse)
 }
 
-// piece is the bytes of a token; a control token has none.
-func (m *model) piece(t llama.Token) []byte {
-	b := make([]byte, 64)
-	n := llama.TokenToPiece(m.vocab, t, b, 0, false)
-	if n < 0 {
-		b = make([]byte, -n)
-		n = llama.TokenToPiece(m.vocab, t, b, 0, false)
-	}
-	return b[:max(n, 0)]
+// A spelling is what a token stands for. It is asked for once: every call into the library costs a little
+// of each token's time.
+type spelling struct {
+	text  []byte // a control token has none
+	width int    // bytes in a rendered text, where control tokens are spelt
+	end   bool   // of an answer
 }
 
-// width is how many bytes of a rendered text the token stands for, control tokens included.
-func (m *model) width(t llama.Token) int {
+func (m *model) spelling(t llama.Token) *spelling {
 	if t < 0 || int32(t) >= m.tokens {
-		return 0
+		return &spelling{}
 	}
-	if n := m.widths[t].Load(); n > 0 {
-		return int(n - 1)
+	if s := m.known[t].Load(); s != nil {
+		return s
 	}
-	n := llama.TokenToPiece(m.vocab, t, make([]byte, 64), 0, true)
-	if n < 0 {
-		n = -n
-	}
-	m.widths[t].Store(n + 1)
-	return int(n)
+	s := &spelling{text: m.pieceOf(t, false), width: len(m.pieceOf(t, true)), end: llama.VocabIsEOG(m.vocab, t)}
+	m.known[t].Store(s)
+	return s
 }
+
+func (m *model) pieceOf(t llama.Token, special bool) []byte {
+	b := make([]byte, 64)
+	n := llama.TokenToPiece(m.vocab, t, b, 0, special)
+	if n < 0 {
+		b = make([]byte, -n)
+		n = llama.TokenToPiece(m.vocab, t, b, 0, special)
+	}
+	return b[:max(n, 0):max(n, 0)]
+}
+
+// piece is the bytes of a token, which nobody may change.
+func (m *model) piece(t llama.Token) []byte { return m.spelling(t).text }
+
+// width is how many bytes of a rendered text the token stands for.
+func (m *model) width(t llama.Token) int { return m.spelling(t).width }
 
 // checked takes tokens from outside; one beyond the vocabulary would abort the process.
 func (m *model) checked(param string, tokens []int32) ([]llama.Token, error) {

@@ -83,7 +83,7 @@ func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
 	}
 	s.chosen++
 	s.next = t
-	if llama.VocabIsEOG(m.vocab, t) {
+	if m.spelling(t).end {
 		s.end("stop")
 		return true, nil
 	}
