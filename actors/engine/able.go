@@ -51,7 +51,10 @@ func abilities(preset string, o map[string]string) (out []string) {
 	switch preset {
 	case Embedded:
 		out = append(text, CanContinue)
-		if o["embeddings"] != "off" {
+		switch {
+		case o["pooling"] == "rank":
+			out = append(out, CanRerank)
+		case o["embeddings"] != "off":
 			out = append(out, CanEmbed)
 		}
 	case Ollama:

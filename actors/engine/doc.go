@@ -12,7 +12,8 @@
 //
 // Presets and their options:
 //
-//	embedded      threads, embeddings (auto, on, off)
+//	embedded      threads, embeddings (auto, on, off), pooling (mean, cls, last, rank), chat-template (one of
+//	              llama.cpp's), cache-ram (MiB for conversations that have lost their slot; 64)
 //	ollama        threads, gpu-layers, template (Ollama's, where it does not recognise the model's own)
 //	llama-server  threads, gpu-layers, embeddings (on, off), pooling (none, mean, cls, last, rank)
 //	vllm, sglang  weights (of the node's own), task (generate, embed, rerank), dtype, quantization, kv-cache-dtype,

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,12 +32,24 @@ func newEmbedded(s Spec, o options, c Config) (driver, error) {
 	return &embedded{spec: s, options: o, helper: helper, libraries: libraries, grace: c.Grace.String()}, err
 }
 
-const socketName = "s"
+const (
+	socketName = "s"
+	// defaultCacheRAM is MiB for conversations that have lost their slot: a part of
+	// what placement reckons for every engine beside its model.
+	defaultCacheRAM = "64"
+)
 
 func (e *embedded) launch(r *room) (command, *web, error) {
 	where := "cpu"
 	if e.spec.Device.Kind == device.KindNVIDIA {
 		where = "0" // of those that it sees
+	}
+	if e.options["cache-ram"] == "" {
+		e.options = maps.Clone(e.options)
+		if e.options == nil {
+			e.options = options{}
+		}
+		e.options["cache-ram"] = defaultCacheRAM
 	}
 	args := []string{
 		"serve", "--socket", socketName, "--model", e.spec.Model, "--libraries", e.libraries, "--device", where,
@@ -46,7 +59,7 @@ func (e *embedded) launch(r *room) (command, *web, error) {
 	if e.spec.ModelName != "" {
 		args = append(args, "--name="+e.spec.ModelName)
 	}
-	for _, name := range []string{"threads", "embeddings"} {
+	for _, name := range []string{"threads", "embeddings", "pooling", "chat-template", "cache-ram"} {
 		if v, ok := e.options[name]; ok {
 			args = append(args, "--"+name, v)
 		}

@@ -22,8 +22,11 @@ type table map[string]kind
 
 var optionsOf = map[string]table{
 	Embedded: {
-		"threads":    whole(1, 1024),
-		"embeddings": among("auto", "on", "off"),
+		"threads":       whole(1, 1024),
+		"embeddings":    among("auto", "on", "off"),
+		"pooling":       among("mean", "cls", "last", "rank"),
+		"chat-template": plainWord,
+		"cache-ram":     whole(1, 1<<20),
 	},
 	LlamaServer: {
 		"threads":    whole(1, 1024),

@@ -1,7 +1,6 @@
 package gpu
 
 import (
-	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -34,7 +33,7 @@ func learner(t *testing.T, kind string) *Actor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Config{Device: device.Device{ID: "gpu/1", Kind: kind, Name: "G", MemoryTotal: 1000}, Learnt: learnt, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now})
+	return New(Config{Device: device.Device{ID: "gpu/1", Kind: kind, Name: "G", MemoryTotal: 1000}, Learnt: learnt, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 }
 
 func (a *Actor) served(t *testing.T, id string, epoch, bytes uint64, e engine.Engine) *inst {

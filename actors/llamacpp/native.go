@@ -52,7 +52,7 @@ func loadLibraries(dir, variant string) error {
 			Hint:    "They must be llama.cpp " + library.Release + " for this machine, with libstdc++ and glibc 2.34 or newer",
 		}
 	}
-	llama.LogSet(llama.LogSilent())
+	llama.LogSet(errorsToStderr())
 	llama.BackendInit()
 	if err := llama.GGMLBackendLoadAllFromPath(backends); err != nil {
 		return err

@@ -59,8 +59,8 @@ func Memory(d *wire.Deployment, m *wire.Model) uint64 { return Estimated(d, m).B
 const (
 	defaultContext = 8192 // tokens per slot, at most what the model was trained on
 	defaultSlots   = 4
-	batch          = 512 // tokens that are worked on at a time
-	engineOverhead = 64 << 20
+	batch          = 512       // tokens that are worked on at a time
+	engineOverhead = 128 << 20 // of the program, and of what it keeps for conversations that go on
 )
 
 // Estimated reckons the memory of one instance of d, before it has ever run: what

@@ -27,14 +27,14 @@ func TestEstimates(t *testing.T) {
 		m    *wire.Model
 		want map[string]uint64
 	}{
-		"as by default":           {&wire.Deployment{}, llama, map[string]uint64{PartWeights: 4_895_000_000, PartCache: 131072 * 4 * 8192, PartOverhead: 64 << 20}},
+		"as by default":           {&wire.Deployment{}, llama, map[string]uint64{PartWeights: 4_895_000_000, PartCache: 131072 * 4 * 8192, PartOverhead: engineOverhead}},
 		"context and slots":       {&wire.Deployment{Context: 32768, Slots: 16}, llama, map[string]uint64{PartCache: 131072 * 16 * 32768}},
 		"no more than trained on": {&wire.Deployment{Context: 1 << 20, Slots: 1}, llama, map[string]uint64{PartCache: 131072 * 131072}},
 		"windows":                 {&wire.Deployment{Context: 32768, Slots: 2}, window, map[string]uint64{PartCache: 1000 * 65536, PartWindow: 5000 * (2*1024 + 2048)}},
 		"context within a window": {&wire.Deployment{Context: 512, Slots: 1}, window, map[string]uint64{PartCache: 1000 * 512, PartWindow: 5000 * 512}},
 		"recurrent": {&wire.Deployment{Slots: 8}, &wire.Model{Shape: &wire.ModelShape{WeightBytes: 100, StateBytes: 7}},
 			map[string]uint64{PartState: 56, PartCache: 0}},
-		"no shape":          {&wire.Deployment{}, &wire.Model{Size: 400}, map[string]uint64{PartFile: 400, PartBuffers: 100, PartOverhead: 64 << 20}},
+		"no shape":          {&wire.Deployment{}, &wire.Model{Size: 400}, map[string]uint64{PartFile: 400, PartBuffers: 100, PartOverhead: engineOverhead}},
 		"stated":            {&wire.Deployment{MemoryBytes: 5}, llama, map[string]uint64{PartStated: 5, PartWeights: 0}},
 		"elsewhere":         {&wire.Deployment{Engine: "external", MemoryBytes: 5}, llama, map[string]uint64{PartStated: 0, PartWeights: 0, PartOverhead: 0}},
 		"without any model": {&wire.Deployment{Engine: "ollama"}, nil, map[string]uint64{PartOverhead: 0}},

@@ -242,5 +242,5 @@ func TestExternalEngineTakesNoMemory(t *testing.T) {
 	d.Engine = "external"
 	s.run(t, nil)
 	want(t, "ready", s.ready("m"), 2)
-	want(t, "estimate", Memory(&wire.Deployment{Engine: "embedded"}, &wire.Model{Size: 4 * gib}), uint64(5*gib+64<<20))
+	want(t, "estimate", Memory(&wire.Deployment{Engine: "embedded"}, &wire.Model{Size: 4 * gib}), uint64(5*gib+engineOverhead))
 }

@@ -213,6 +213,21 @@ func TestMissingModel(t *testing.T) {
 	}
 }
 
+// TestDamagedModel: what llama.cpp says of a file that it cannot load is said.
+func TestDamagedModel(t *testing.T) {
+	if _, err := library.Find(""); err != nil {
+		t.Skipf("llama.cpp's libraries are not here; run lotabots-engine install: %v", err)
+	}
+	model := filepath.Join(t.TempDir(), "m.gguf")
+	if err := os.WriteFile(model, []byte("GGUF\x03\x00\x00\x00 and nothing else"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "serve", "--socket", filepath.Join(t.TempDir(), "s"), "--model", model, "--measure=false")
+	if err := <-p.exited; err == nil || !strings.Contains(p.stderr.String(), "gguf_init_from") {
+		t.Errorf("ended with %v, saying %s", err, p.stderr.String())
+	}
+}
+
 func TestDevicesAreJSONLines(t *testing.T) {
 	c := exec.Command(os.Args[0], "devices")
 	c.Env = append(os.Environ(), "LOTABOTS_ENGINE_TEST=run")
