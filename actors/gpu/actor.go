@@ -237,7 +237,7 @@ func (a *Actor) obey(c actor.Context, m proto.Message) error {
 		do, err = a.table.add(m, a.check)
 		if err == nil {
 			a.cfg.Log.Info("instance is to be loaded", "instance", m.Instance, "deployment", m.Deployment, "version", m.Version,
-				"epoch", m.Epoch, "memory_bytes", m.MemoryBytes, "predicted_bytes", predicted, "waits", do.start == nil)
+				"epoch", m.Epoch, "memory_bytes", m.MemoryBytes, "predicted_bytes", predicted, "on_demand", m.OnDemand, "waits", do.start == nil)
 		}
 	case *wire.UnloadModel:
 		do, err = a.table.remove(m)

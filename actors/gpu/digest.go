@@ -56,7 +56,7 @@ func (t *table) digest(in *inst) *wire.InstanceLoad {
 	if in.holds() {
 		d.MemoryReserved, d.MemoryMeasured = in.load.GetMemoryBytes(), in.measured
 	}
-	if in.waiting || in.gathers() && !in.spent {
+	if in.waiting && in.state == wire.InstanceState_INSTANCE_STATE_LOADING || in.gathers() && !in.spent {
 		d.Phase = phaseMemory
 	}
 	return d

@@ -38,8 +38,11 @@ func ownerOf(e engine.Engine) (owner, bool) {
 func (t *table) quarantined() bool { return t.fault.Kind != "" }
 
 // slots is how many requests the instance may have at a time: less than it could, while the device is
-// to get a share of its usual work.
+// to get a share of its usual work; no more than it has, while it lets its requests run out.
 func (t *table) slots(in *inst) int {
+	if in.yielding {
+		return max(in.leases, 1)
+	}
 	if s := t.reading.Share; t.sampled && s > 0 && s < 1 {
 		return int(math.Ceil(float64(in.slots) * s))
 	}

@@ -15,7 +15,13 @@ const (
 	// requests. After it they are admitted no more, so that each has its turn.
 	patience = 10 * time.Second
 	// demandLasts is how long a load that nobody asks for any more is still wanted.
+	// Then it is told of as cold, and has lapse to be asked for again before it loses
+	// its turn: gateways whose requests wait ask for what is cold alone.
 	demandLasts = 2 * time.Minute
+	lapse       = 5 * time.Second
+	// hopeless is how long a load waits that would not fit if all others went: what
+	// stands in its way may be on the move. Then it fails, and is placed elsewhere.
+	hopeless = 30 * time.Second
 
 	firstReload = 5.0              // seconds that a load takes, until one has been seen
 	maxReadyIn  = 30 * time.Second // that callers are told
@@ -27,6 +33,7 @@ type residency struct {
 	yielding bool // admits no more: its memory is for another
 
 	wanted      time.Time // since when a load is asked for; zero: none is, or it has begun
+	fitted      time.Time // when it last would have had room if others went
 	asked       time.Time // when it was last asked for
 	began       time.Time // of the last load
 	readyAt     time.Time // zero: not loaded
@@ -63,7 +70,10 @@ func (t *table) wake(in *inst, now time.Time) {
 	if in.state != wire.InstanceState_INSTANCE_STATE_COLD {
 		return
 	}
-	in.state, in.waiting, in.wanted = wire.InstanceState_INSTANCE_STATE_LOADING, true, now
+	in.state = wire.InstanceState_INSTANCE_STATE_LOADING
+	if !in.waiting { // else its demand has lapsed a moment ago, and its turn has not
+		in.waiting, in.wanted, in.fitted = true, now, now
+	}
 }
 
 // sleep unloads the instance, which stays placed. Its actor is to be stopped.
@@ -85,37 +95,45 @@ type evicted struct {
 // Whoever waits gets what is free in turn; for the first that lacks some, idle
 // instances go, the least missed first. Where those do not suffice, others are let
 // run out of requests after a while, at once for an instance that is always
-// loaded. The rest wait behind it, so that nobody starves.
+// loaded. The rest wait behind it, so that nobody starves; but nobody waits behind
+// one that would not fit if all went.
 func (t *table) arrange(now time.Time) (start []*inst, stop []evicted) {
 	if t.quarantined() {
 		return nil, t.idle(now)
 	}
 	queue := t.waiting(now)
 	stop = append(t.idle(now), t.yielded(len(queue) > 0)...)
-	for len(queue) > 0 && !queue[0].sleeping && queue[0].load.GetMemoryBytes() <= t.free() {
-		in := queue[0]
-		queue = queue[1:]
-		in.waiting, in.wanted = false, time.Time{}
-		if in.gathers() {
-			in.spread.own = true
-			in.spread.at++
+	for _, in := range queue {
+		need, free := in.load.GetMemoryBytes(), t.free()
+		_, leaving := t.reserved()
+		switch {
+		case need <= free && !in.sleeping:
+			start = append(start, t.begin(in, now))
+		case need <= free+leaving:
+			return start, stop // it has room soon
+		default:
+			gone, hope := t.makeRoom(in, need-free-leaving, now)
+			if stop = append(stop, gone...); hope {
+				return start, stop
+			}
 		}
-		if in.load.GetOnDemand() {
-			t.runs++
-			in.run, in.began = t.runs, now
-		}
-		start = append(start, in)
-	}
-	if len(queue) == 0 {
-		return start, stop
-	}
-	first := queue[0]
-	_, leaving := t.reserved()
-	coming := t.free() + leaving
-	if need := first.load.GetMemoryBytes(); need > coming {
-		stop = append(stop, t.makeRoom(first, need-coming, now)...)
 	}
 	return start, stop
+}
+
+// begin has the instance's actor started.
+func (t *table) begin(in *inst, now time.Time) *inst {
+	in.waiting, in.wanted = false, time.Time{}
+	if in.gathers() {
+		in.spread.own = true
+		in.spread.at++
+	}
+	if in.load.GetOnDemand() {
+		in.state, in.reason = wire.InstanceState_INSTANCE_STATE_LOADING, ""
+		t.runs++
+		in.run, in.began = t.runs, now
+	}
+	return in
 }
 
 // idle puts those to sleep that nobody has used for their keep-alive.
@@ -167,11 +185,10 @@ func (t *table) unloadable() (bytes uint64) {
 
 // waiting lists those that wait for memory, whose turn is first first: the always
 // loaded in the order of their placement, then the others as they were asked for.
-// What nobody has asked for in a while does not wait any more.
 func (t *table) waiting(now time.Time) (queue []*inst) {
 	for _, in := range t.sorted() {
-		if in.waiting && in.load.GetOnDemand() && now.Sub(in.asked) > demandLasts {
-			in.state, in.waiting, in.wanted = wire.InstanceState_INSTANCE_STATE_COLD, false, time.Time{}
+		if in.waiting && in.load.GetOnDemand() {
+			t.forget(in, now)
 		}
 		if in.waiting {
 			queue = append(queue, in)
@@ -183,9 +200,24 @@ func (t *table) waiting(now time.Time) (queue []*inst) {
 	return queue
 }
 
+// forget has an instance wait no more that nobody has asked for in a while, or that
+// nobody could ask for anything.
+func (t *table) forget(in *inst, now time.Time) {
+	unasked := now.Sub(in.asked)
+	if unasked <= demandLasts && !t.draining {
+		return
+	}
+	in.state, in.reason = wire.InstanceState_INSTANCE_STATE_COLD, ""
+	if unasked > demandLasts+lapse || t.draining {
+		in.waiting, in.wanted = false, time.Time{}
+	}
+}
+
 // makeRoom unloads instances so that missing bytes come back for first, or has
-// them run out of requests where that is due.
-func (t *table) makeRoom(first *inst, missing uint64, now time.Time) (stop []evicted) {
+// them run out of requests where that is due. Without hope it would not do to
+// unload all that may be: only what is always loaded, or others' use of the device,
+// stands in the way.
+func (t *table) makeRoom(first *inst, missing uint64, now time.Time) (stop []evicted, hope bool) {
 	always := !first.load.GetOnDemand()
 	victims, refusal := t.evict(t.candidates(now, false, always), missing, now, memory.DefaultPolicy)
 	if refusal != nil && (always || now.Sub(first.wanted) >= patience) {
@@ -193,9 +225,14 @@ func (t *table) makeRoom(first *inst, missing uint64, now time.Time) (stop []evi
 	}
 	if refusal != nil {
 		first.reason = clip(refusal.Error(), maxReason)
-		return nil
+		if refusal.Later {
+			first.fitted = now
+		} else if !always && now.Sub(first.fitted) >= hopeless {
+			first.state, first.waiting, first.spent, first.unstarted = wire.InstanceState_INSTANCE_STATE_FAILED, false, true, true
+		}
+		return nil, refusal.Later
 	}
-	first.reason = ""
+	first.reason, first.fitted = "", now
 	for _, v := range victims {
 		in := t.instances[v.ID]
 		if in.leases > 0 {
@@ -205,7 +242,7 @@ func (t *table) makeRoom(first *inst, missing uint64, now time.Time) (stop []evi
 		t.sleep(in)
 		stop = append(stop, evicted{in, "memory", string(first.id)})
 	}
-	return stop
+	return stop, true
 }
 
 // candidates are those that may go: with busy also those that have requests, with

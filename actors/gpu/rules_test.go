@@ -110,7 +110,7 @@ func checkTable(t *rapid.T, tab *table, held map[Lease]bool, running map[*inst]b
 		if in.leases < 0 || in.unread < 0 || in.unread != 100*in.leases {
 			t.Fatalf("%s has %d leases and %d unread tokens", in.id, in.leases, in.unread)
 		}
-		if idle := in.state == cold || in.waiting; !in.sleeping && idle == running[in] || in.sleeping && !running[in] {
+		if idle := in.state == cold || in.waiting || in.unstarted; !in.sleeping && idle == running[in] || in.sleeping && !running[in] {
 			t.Fatalf("%s is %s, waits: %v, sleeps: %v, runs: %v", in.id, in.state, in.waiting, in.sleeping, running[in])
 		}
 	}
