@@ -2,7 +2,6 @@ package balance
 
 import (
 	"context"
-	"math"
 	"slices"
 	"time"
 
@@ -155,56 +154,6 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 	in.pending += q.PromptTokens
 	return Grant{Target: in.Target, Version: in.Version, table: t, in: in, prompt: q.PromptTokens, began: now}, Picked
 }
-
-func (t *Table) refusalLocked(p *pool, q *Query, s Standing) error {
-	if s == Full {
-		return &Refusal{RetryAfter: p.retryAfter(), Err: spec.Errorf(spec.CodeBusy,
-			"Every instance of %q is full and %d requests wait.", q.Deployment, len(p.waiters))}
-	}
-	if s == Warming {
-		return &Refusal{RetryAfter: p.loadedIn(), Err: spec.Errorf(spec.CodeNotReady,
-			"The model of %q is being loaded and was not ready in time.", q.Deployment)}
-	}
-	if s == Exhausted {
-		return &Refusal{RetryAfter: time.Second, Err: spec.Errorf(spec.CodeUpstream,
-			"Every instance of %q that is ready failed this request.", q.Deployment)}
-	}
-	return &Refusal{RetryAfter: 2 * time.Second, Err: spec.Errorf(spec.CodeNotReady,
-		"No instance of %q is ready to serve this request.", q.Deployment)}
-}
-
-// retryAfter reckons when the queue will have drained.
-func (p *pool) retryAfter() time.Duration {
-	slots := 0
-	for _, in := range p.list {
-		slots += max(in.Slots, 1)
-	}
-	s := math.Ceil(float64(len(p.waiters)+1) * max(p.hold, 0.5) / float64(max(slots, 1)))
-	return time.Duration(min(max(s, 1), 60)) * time.Second
-}
-
-// loadedIn reckons when a load will have ended.
-func (p *pool) loadedIn() time.Duration {
-	soonest := 0.0
-	for _, in := range p.list {
-		if s := in.loadSeconds; s > 0 && (soonest == 0 || s < soonest) {
-			soonest = s
-		}
-	}
-	return time.Duration(min(max(math.Ceil(soonest), 5), 60)) * time.Second
-}
-
-// MinRetry is the least that a client is told to wait.
-const MinRetry = time.Second
-
-// A Refusal says that there is no place, and when to ask again.
-type Refusal struct {
-	RetryAfter time.Duration
-	Err        *spec.Error
-}
-
-func (r *Refusal) Error() string { return r.Err.Error() }
-func (r *Refusal) Unwrap() error { return r.Err }
 
 // serveAllLocked grants places to those who wait, in the order of their coming.
 func (t *Table) serveAllLocked() {

@@ -163,7 +163,7 @@ func TestWaitForWhat(t *testing.T) {
 		{"one loads", func(f *field) { f.tell("a", "north", 1, 0, loads) }, ask(), spec.CodeNotReady, load},
 		{"one that loads fails", func(f *field) {
 			f.tell("a", "north", 1, 0, loads)
-			time.AfterFunc(10*time.Second, func() { f.tell("a", "north", 1, 0, func(d *wire.DeviceLoad) { d.Instances[0].State = failed }) })
+			time.AfterFunc(9*time.Second, func() { f.tell("a", "north", 1, 0, func(d *wire.DeviceLoad) { d.Instances[0].State = failed }) }) // looked at every 2 s
 		}, ask(), spec.CodeNotReady, 10 * time.Second},
 		{"full", func(f *field) { f.tell("a", "north", 1, 1) }, ask(), spec.CodeBusy, queue},
 		{"all tried", func(f *field) { f.tell("a", "north", 1, 0) }, ask(func(q *Query) { q.Exclude = []spec.InstanceID{"i-a"} }), spec.CodeUpstream, 0},

@@ -24,6 +24,8 @@ type Instance struct {
 	PrefillTPS float64
 	DecodeTPS  float64
 
+	reason      string    // why it does not serve, as its device tells
+	phase       string    // of its load
 	loadSeconds float64   // that its load takes; 0: not known
 	waking      time.Time // when a request of this gateway's last asked it to load
 
@@ -74,7 +76,7 @@ const (
 	Warming            // nobody is ready; somebody is being loaded, or is when asked
 	NotReady           // somebody is there, nobody is ready
 	Absent             // nobody is there
-	Exhausted          // whoever is ready has been tried
+	Exhausted          // whoever is there has been tried
 )
 
 // Speeds to reckon with until an instance's own are measured, tokens/s.
@@ -130,7 +132,7 @@ func servable(list []*Instance, q *Query) (version uint64, s Standing) {
 	for _, in := range list {
 		switch {
 		case excluded(in, q):
-			tried = tried || in.ready(q)
+			tried = tried || in.reachable(q) // though it may be starting again: it is not tried twice
 		case !in.ready(q):
 			if s == NotReady || s == Absent {
 				s = in.hope(q, s)

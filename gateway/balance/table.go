@@ -170,7 +170,7 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 			KVUse: float64(il.GetKvUse()), BacklogSeconds: float64(il.GetBacklogSeconds()),
 			PrefillTPS: float64(il.GetPrefillTps()), DecodeTPS: float64(il.GetDecodeTps()), Seq: dev.GetSeq(),
 		}, now)
-		in.loadSeconds = float64(il.GetLoadSeconds())
+		in.loadSeconds, in.phase, in.reason = float64(il.GetLoadSeconds()), il.GetPhase(), il.GetReason()
 		in.shunned = false
 	}
 	for iid, in := range t.mu.instances {

@@ -118,7 +118,7 @@ func (x *Exchange) explain(err error) error {
 		if x.last != nil && refusal.Err.Code == spec.CodeUpstream {
 			return x.exhausted()
 		}
-		return err
+		return x.told(refusal)
 	case errors.As(err, &public):
 		return err
 	case errors.Is(err, errStatus):
@@ -132,6 +132,16 @@ func (x *Exchange) explain(err error) error {
 	default:
 		return &spec.Error{Code: spec.CodeUpstream, Message: "The instances that were tried could not be reached.", Err: err}
 	}
+}
+
+// told is the refusal, with its cause for those who may know it.
+func (x *Exchange) told(r *balance.Refusal) error {
+	if r.Why == "" || !x.Topology {
+		return r
+	}
+	detailed := *r.Err
+	detailed.Message += " Its device tells: " + r.Why
+	return &balance.Refusal{RetryAfter: r.RetryAfter, Err: &detailed}
 }
 
 // exhausted tells why nobody is left to try.

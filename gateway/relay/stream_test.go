@@ -158,7 +158,7 @@ func TestPings(t *testing.T) {
 		"full":              {play{status: 429, kind: "application/json", pieces: []any{slow, "full"}}, "", spec.CodeBusy},
 		"a failure":         {play{status: 500, kind: "application/json", pieces: []any{slow, "oops"}}, "", spec.CodeUpstream},
 		"one piece instead": {play{status: 200, kind: "application/json", pieces: []any{slow, "{}"}}, "", spec.CodeUpstream},
-		"broke":             {streams(slow, errBroke), "", spec.CodeNotReady}, // and there is no other
+		"broke":             {streams(slow, errBroke), "", spec.CodeStreamBroken}, // and there is no other
 	} {
 		b := newBench(t, "a", func(c *Config) { c.PingAfter = 50 * time.Millisecond })
 		b.plays("a", c.p)

@@ -1,0 +1,107 @@
+package balance
+
+import (
+	"math"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// MinRetry is the least that a client is told to wait.
+const MinRetry = time.Second
+
+// What else clients are told to wait: who restarts may be there in a moment, what
+// has failed or has no place needs somebody who sees to it.
+const (
+	soonRetry = 2 * time.Second
+	lateRetry = 15 * time.Second
+)
+
+// A Refusal says that there is no place, and when to ask again.
+type Refusal struct {
+	RetryAfter time.Duration
+	Err        *spec.Error
+	// Why is what a device tells of the cause, for those who may know the cluster's
+	// insides: it may name files and programs. Empty: nothing is known.
+	Why string
+}
+
+func (r *Refusal) Error() string { return r.Err.Error() }
+func (r *Refusal) Unwrap() error { return r.Err }
+
+func (t *Table) refusalLocked(p *pool, q *Query, s Standing) error {
+	switch s {
+	case Full:
+		return &Refusal{RetryAfter: p.retryAfter(), Err: spec.Errorf(spec.CodeBusy,
+			"Every instance of %q is full and %d requests wait.", q.Deployment, len(p.waiters))}
+	case Warming:
+		return p.late(q)
+	case Exhausted:
+		return &Refusal{RetryAfter: time.Second, Err: spec.Errorf(spec.CodeUpstream,
+			"Every instance of %q that is ready failed this request.", q.Deployment)}
+	}
+	return p.unready(q)
+}
+
+// late is for a load that was not ready in time.
+func (p *pool) late(q *Query) *Refusal {
+	for _, in := range p.list {
+		if in.State == wire.InstanceState_INSTANCE_STATE_LOADING && in.phase == phaseMemory {
+			return &Refusal{RetryAfter: p.loadedIn(), Why: in.reason, Err: &spec.Error{Code: spec.CodeNotReady,
+				Message: "The model of " + quoted(q) + " is to be loaded, and no memory for it has come free in time: other models have it.",
+				Hint:    "Retry after Retry-After; if it happens often, add a device or deploy fewer models."}}
+		}
+	}
+	return &Refusal{RetryAfter: p.loadedIn(), Err: spec.Errorf(spec.CodeNotReady,
+		"The model of %q is being loaded and was not ready in time.", q.Deployment)}
+}
+
+// unready is where nobody serves, and nobody is being loaded that may be waited for.
+func (p *pool) unready(q *Query) *Refusal {
+	for _, in := range p.list {
+		switch in.State {
+		case wire.InstanceState_INSTANCE_STATE_FAILED:
+			return &Refusal{RetryAfter: lateRetry, Why: in.reason, Err: &spec.Error{Code: spec.CodeNotReady,
+				Message: "The model of " + quoted(q) + " could not be loaded.",
+				Hint:    "lotabots status shows the reason; the load is tried again after a while."}}
+		case wire.InstanceState_INSTANCE_STATE_RESTARTING:
+			return &Refusal{RetryAfter: soonRetry, Why: in.reason, Err: &spec.Error{Code: spec.CodeNotReady,
+				Message: "The engine of " + quoted(q) + " has ended and is being started again.",
+				Hint:    "Retry after Retry-After; lotabots status shows why it ended."}}
+		}
+	}
+	if len(p.list) == 0 && !q.Expected {
+		return &Refusal{RetryAfter: lateRetry, Err: &spec.Error{Code: spec.CodeNotReady,
+			Message: "No device has a place for " + quoted(q) + ".",
+			Hint:    "lotabots status shows why, as not placed; retry once it is placed."}}
+	}
+	return &Refusal{RetryAfter: soonRetry, Err: spec.Errorf(spec.CodeNotReady,
+		"No instance of %q is ready to serve this request.", q.Deployment)}
+}
+
+// phaseMemory is the phase of a load that waits for memory, as devices tell it.
+const phaseMemory = "memory"
+
+func quoted(q *Query) string { return `"` + q.Deployment + `"` }
+
+// retryAfter reckons when the queue will have drained.
+func (p *pool) retryAfter() time.Duration {
+	slots := 0
+	for _, in := range p.list {
+		slots += max(in.Slots, 1)
+	}
+	s := math.Ceil(float64(len(p.waiters)+1) * max(p.hold, 0.5) / float64(max(slots, 1)))
+	return time.Duration(min(max(s, 1), 60)) * time.Second
+}
+
+// loadedIn reckons when a load will have ended.
+func (p *pool) loadedIn() time.Duration {
+	soonest := 0.0
+	for _, in := range p.list {
+		if s := in.loadSeconds; s > 0 && (soonest == 0 || s < soonest) {
+			soonest = s
+		}
+	}
+	return time.Duration(min(max(math.Ceil(soonest), 5), 60)) * time.Second
+}
