@@ -85,7 +85,7 @@ func TestErrorsOfRequests(t *testing.T) {
 		{`{"model":"m","messages":[],"n":0,"top_p":9}`, "invalid_request", 400, []string{`"param":"messages"`, `"param":"n"`, `"param":"top_p"`, "2 more in errors"}},
 		{`{"model":"M","messages":[{"role":"user"}]}`, "model_not_found", 404, []string{"Did you mean m?"}},
 		{`{"model":"` + strings.Repeat("x", 5000) + `","messages":[{"role":"user"}]}`, "model_not_found", 404, []string{"xxx..."}},
-		{chatBody, "model_not_ready", 503, []string{`"hint":"Wait`}},
+		{chatBody, "model_not_ready", 503, []string{`"hint":"lotabots status shows why`}},
 	} {
 		res, body := r.do(r.infer, "POST", "/v1/chat/completions", c.body)
 		if res.StatusCode != c.status || codeOf(t, body) != c.code {

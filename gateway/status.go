@@ -75,9 +75,11 @@ type InstanceStatus struct {
 	Node       string  `json:"node"`
 	Region     string  `json:"region"`
 	Device     string  `json:"device"`
-	State      string  `json:"state"`           // placed, loading, ready, draining, restarting, failed
-	Phase      string  `json:"phase,omitempty"` // of loading: memory (waits for it), fetch, launch, load, warm-up
+	State      string  `json:"state"`           // placed, cold, loading, ready, draining, restarting, failed
+	Phase      string  `json:"phase,omitempty"` // of a load: memory (it waits for some), fetch, launch, load, warm-up
 	Reason     string  `json:"reason,omitempty"`
+	OnDemand   bool    `json:"on_demand"`
+	LoadS      float32 `json:"load_seconds,omitempty"` // that its last load took
 	Slots      uint32  `json:"slots"`
 	Running    uint32  `json:"running"`
 	Queued     uint32  `json:"queued"`

@@ -128,9 +128,9 @@ func (n *Node) statusLoad(s *gateway.Status) {
 		}
 		return &gateway.RegionStatus{}
 	}
-	told, predicted := map[string]bool{}, map[string]uint64{}
+	told, placed := map[string]bool{}, map[string]*wire.Placement{}
 	for _, p := range n.state.Placements() {
-		predicted[p.GetInstance()] = p.GetMemoryBytes()
+		placed[p.GetInstance()] = p
 	}
 	for _, d := range n.observed.devices() {
 		load, where := d.Load, region(string(d.Node))
@@ -150,9 +150,10 @@ func (n *Node) statusLoad(s *gateway.Status) {
 			}
 			s.Instances = append(s.Instances, gateway.InstanceStatus{
 				ID: i.GetInstance(), Deployment: i.GetDeployment(), Version: i.GetVersion(), Node: string(d.Node), Region: where.Name,
-				Device: load.GetDevice(), State: instanceState(i.GetState()), Phase: i.GetPhase(), Reason: i.GetReason(), Slots: i.GetSlots(), Running: i.GetRunning(),
+				Device: load.GetDevice(), State: instanceState(i.GetState()), Reason: i.GetReason(), Slots: i.GetSlots(), Running: i.GetRunning(),
+				Phase: i.GetPhase(), OnDemand: placed[i.GetInstance()].GetOnDemand(), LoadS: i.GetLoadSeconds(),
 				Queued: i.GetQueued(), KVUse: i.GetKvUse(), Context: i.GetContext(), PrefillTPS: i.GetPrefillTps(), DecodeTPS: i.GetDecodeTps(),
-				Predicted: predicted[i.GetInstance()], Reserved: i.GetMemoryReserved(), Measured: i.GetMemoryMeasured(),
+				Predicted: placed[i.GetInstance()].GetMemoryBytes(), Reserved: i.GetMemoryReserved(), Measured: i.GetMemoryMeasured(),
 			})
 		}
 	}
@@ -160,7 +161,7 @@ func (n *Node) statusLoad(s *gateway.Status) {
 		if !told[p.GetInstance()] {
 			s.Instances = append(s.Instances, gateway.InstanceStatus{
 				ID: p.GetInstance(), Deployment: p.GetDeployment(), Version: p.GetVersion(), Node: p.GetNode(),
-				Region: region(p.GetNode()).Name, Device: p.GetDevice(), State: "placed", Predicted: p.GetMemoryBytes(),
+				Region: region(p.GetNode()).Name, Device: p.GetDevice(), State: "placed", OnDemand: p.GetOnDemand(), Predicted: p.GetMemoryBytes(),
 			})
 		}
 	}

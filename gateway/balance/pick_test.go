@@ -77,6 +77,8 @@ func TestPick(t *testing.T) {
 		{"shunned", []*Instance{inst("a", func(in *Instance) { in.shunned = true })}, q(), "", NotReady},
 		{"tried one", []*Instance{inst("a"), inst("b", running(1))}, q(exclude("a")), "b", Picked},
 		{"tried all", []*Instance{inst("a")}, q(exclude("a")), "", Exhausted},
+		{"tried one that starts again", []*Instance{inst("a", func(in *Instance) { in.State = wire.InstanceState_INSTANCE_STATE_RESTARTING })}, q(exclude("a")), "", Exhausted},
+		{"tried one whose node is dead", []*Instance{inst("a", func(in *Instance) { in.node.alive = false })}, q(exclude("a")), "", Absent},
 		{"tried one, another loads", []*Instance{inst("a"), inst("b", func(in *Instance) { in.State = loading })}, q(exclude("a")), "", Exhausted},
 		{"tells no slots", []*Instance{inst("a", func(in *Instance) { in.Slots = 0 })}, q(), "a", Picked},
 		{"the state's version", []*Instance{inst("a", version(2)), inst("b", running(1))}, q(), "b", Picked},

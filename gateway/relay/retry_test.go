@@ -1,12 +1,14 @@
 package relay
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/openai"
 )
 
@@ -213,6 +215,18 @@ func TestPanicsAreOutcomes(t *testing.T) {
 		}
 		if o := b.outcome(); o.Err == nil || o.Err.Code != spec.CodeInternal {
 			t.Errorf("stream %v: outcome %+v", stream, o)
+		}
+	}
+}
+
+// TestTheCauseIsForInsiders: what a device tells of its engine goes to those alone
+// who may know the cluster's insides.
+func TestTheCauseIsForInsiders(t *testing.T) {
+	r := &balance.Refusal{RetryAfter: time.Second, Why: "/models/x.gguf is no GGUF", Err: spec.Errorf(spec.CodeNotReady, "It could not be loaded.")}
+	for may, want := range map[bool]string{false: "It could not be loaded.", true: "It could not be loaded. Its device tells: /models/x.gguf is no GGUF"} {
+		var got *balance.Refusal
+		if x := (&Exchange{Topology: may}); !errors.As(x.explain(r), &got) || got.Err.Message != want || got.RetryAfter != time.Second {
+			t.Errorf("topology %v: %+v", may, got.Err)
 		}
 	}
 }

@@ -49,11 +49,7 @@ func statusTable(w io.Writer, s gateway.Status) {
 	row(w)
 	row(w, "INSTANCE", "DEPLOYMENT", "NODE", "REGION", "STATE", "RUNNING", "QUEUED", "TOKENS/S", "REASON")
 	for _, i := range s.Instances {
-		state := i.State
-		if i.Phase != "" {
-			state += ": " + i.Phase
-		}
-		row(w, i.ID, fmt.Sprintf("%s v%d", i.Deployment, i.Version), i.Node, i.Region, state,
+		row(w, i.ID, fmt.Sprintf("%s v%d", i.Deployment, i.Version), i.Node, i.Region, stateWord(i),
 			fmt.Sprintf("%d of %d", i.Running, i.Slots), i.Queued, fmt.Sprintf("%.0f", i.DecodeTPS), i.Reason)
 	}
 	if len(s.Lacking) > 0 {
@@ -63,6 +59,21 @@ func statusTable(w io.Writer, s gateway.Status) {
 	for _, l := range s.Lacking {
 		row(w, fmt.Sprintf("%s v%d", l.Deployment, l.Version), l.Reason)
 	}
+}
+
+// stateWord is an instance's state, and how far its load is.
+func stateWord(i gateway.InstanceStatus) string {
+	word := i.State
+	switch {
+	case i.Phase == "memory":
+		word += ": waits for memory"
+	case i.Phase != "":
+		word += ": " + i.Phase
+	}
+	if i.State == "cold" && i.LoadS > 0 {
+		word += fmt.Sprintf(" (loads in %.0f s)", max(i.LoadS, 1))
+	}
+	return word
 }
 
 // raftWord sums up who votes and who stands by.

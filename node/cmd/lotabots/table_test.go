@@ -32,3 +32,18 @@ func TestStatusTellsWhoVotes(t *testing.T) {
 		t.Errorf("no leader answers:\n%s", out.String())
 	}
 }
+
+func TestStatusTellsHowFarALoadIs(t *testing.T) {
+	for want, i := range map[string]gateway.InstanceStatus{
+		"ready":                     {State: "ready", LoadS: 3},
+		"cold":                      {State: "cold"},
+		"cold (loads in 7 s)":       {State: "cold", LoadS: 7.2},
+		"loading: waits for memory": {State: "loading", Phase: "memory"},
+		"loading: load":             {State: "loading", Phase: "load"},
+		"restarting: fetch":         {State: "restarting", Phase: "fetch"},
+	} {
+		if got := stateWord(i); got != want {
+			t.Errorf("%+v: %q, want %q", i, got, want)
+		}
+	}
+}
