@@ -88,7 +88,7 @@ func TestOneNode(t *testing.T) {
 	await(t, 5*time.Second, "every place has been given back", func() bool { return n.node.actors.Running() == 0 })
 }
 
-// TestWhatHasNoPlaceIsTold on every node, and a preset that no build has is not taken.
+// TestWhatHasNoPlaceIsTold on every node, and a preset that is a slip of the pen is not taken.
 func TestWhatHasNoPlaceIsTold(t *testing.T) {
 	severalNodes(t)
 	n1 := found(t, "n1", "north")
@@ -104,7 +104,7 @@ func TestWhatHasNoPlaceIsTold(t *testing.T) {
 		})
 	}
 	err := client.New(n1.adminKey(), "http://"+n1.cfg.API.Listen).Do(t.Context(), "PUT", "/admin/v1/deployments/huge",
-		map[string]any{"engine": "abacus", "model": "tiny"}, nil)
+		map[string]any{"engine": "embeded", "model": "tiny"}, nil)
 	if err == nil || !strings.Contains(err.Error(), "embedded") {
 		t.Errorf("an unknown engine: %v", err)
 	}
