@@ -98,7 +98,7 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 	f.check(d.MinPerRegion <= maxReplicas, "min_per_region", "must be at most 10000")
 	f.check(len(d.Options) <= 64, "options", "must have at most 64 entries")
 	d.checkEngine(f, g)
-	d.residencyForm.check(f, d.Engine, g)
+	d.residencyForm.check(f, name, d.Engine, g)
 	for i, region := range d.Regions {
 		at := "regions[" + strconv.Itoa(i) + "]"
 		f.check(region != "" && len(region) <= 64, at, "must have 1 to 64 bytes")
@@ -135,7 +135,9 @@ func (d *deploymentForm) checkEngine(f *form, g *Gateway) {
 	if g.cfg.CheckEngine == nil || d.Engine == "" {
 		return
 	}
-	err := g.cfg.CheckEngine(&wire.Deployment{Engine: d.Engine, Options: d.Options, Context: d.Context, Slots: d.Slots})
+	asked := &wire.Deployment{Engine: d.Engine, Options: d.Options, Context: d.Context, Slots: d.Slots}
+	d.residencyForm.put(asked)
+	err := g.cfg.CheckEngine(asked)
 	var public *spec.Error
 	switch {
 	case errors.As(err, &public):
@@ -176,8 +178,10 @@ func putDeployment(r *request) error {
 	}
 	// Read before it is judged: what apply finds is to be what was judged, or older.
 	old, exists := r.g.cfg.State.Deployment(name)
-	if err := r.mayDeploy(name, ask.Tenant); err != nil {
-		return err
+	for _, each := range append([]string{name}, sortedKeys(ask.Adapters)...) { // clients use adapters' names as the deployment's
+		if err := r.mayDeploy(each, ask.Tenant); err != nil {
+			return err
+		}
 	}
 	if err := r.mayCallOut(old, &ask); err != nil {
 		return err

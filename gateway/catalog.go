@@ -18,9 +18,20 @@ type catalog struct {
 	now   atomic.Pointer[map[string]*deployment]
 }
 
+// A deployment is what clients name as a model: a deployment itself, or one of its
+// adapters.
 type deployment struct {
 	*wire.Deployment
-	placed int // instances that the state places
+	placed  int    // instances that the state places
+	adapter string // its name; empty: the deployment itself
+}
+
+// model is the name that clients use, and that permission is asked for.
+func (d *deployment) model() string {
+	if d.adapter != "" {
+		return d.adapter
+	}
+	return d.GetName()
 }
 
 func newCatalog(s StateReader) *catalog {
@@ -29,16 +40,30 @@ func newCatalog(s StateReader) *catalog {
 	return c
 }
 
+// reload reads the state. A name that is a deployment's own is that deployment's;
+// of adapters of one name, which the state refuses, the one counts whose deployment's
+// name comes first.
 func (c *catalog) reload() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := make(map[string]*deployment)
+	var adapted []*deployment
 	for d := range every(func(cursor string) ([]*wire.Deployment, string) { return c.state.DeploymentsPage("", cursor, mostPage) }) {
 		next[d.GetName()] = &deployment{Deployment: d}
+		if len(d.GetAdapters()) > 0 {
+			adapted = append(adapted, next[d.GetName()])
+		}
 	}
 	for p := range every(func(cursor string) ([]*wire.Placement, string) { return c.state.PlacementsPage(cursor, mostPage) }) {
 		if d := next[p.GetDeployment()]; d != nil {
 			d.placed++
+		}
+	}
+	for _, d := range adapted {
+		for _, a := range d.GetAdapters() {
+			if next[a.GetName()] == nil {
+				next[a.GetName()] = &deployment{Deployment: d.Deployment, placed: d.placed, adapter: a.GetName()}
+			}
 		}
 	}
 	c.now.Store(&next)
@@ -51,11 +76,11 @@ func (c *catalog) find(model []byte) *deployment { return (*c.now.Load())[string
 func (c *catalog) visible(who *auth.Principal) []*deployment {
 	var out []*deployment
 	for _, d := range *c.now.Load() {
-		if who.Lists(d.GetName(), d.GetTenant()) {
+		if who.Lists(d.model(), d.GetTenant()) {
 			out = append(out, d)
 		}
 	}
-	slices.SortFunc(out, func(a, b *deployment) int { return strings.Compare(a.GetName(), b.GetName()) })
+	slices.SortFunc(out, func(a, b *deployment) int { return strings.Compare(a.model(), b.model()) })
 	return out
 }
 
@@ -70,9 +95,9 @@ func (c *catalog) near(who *auth.Principal, name string) []string {
 	}
 	var found []match
 	for _, d := range c.visible(who) {
-		far := distance(strings.ToLower(name), strings.ToLower(d.GetName()))
-		if far <= max(2, len(name)/3) || strings.Contains(d.GetName(), name) {
-			found = append(found, match{d.GetName(), far})
+		far := distance(strings.ToLower(name), strings.ToLower(d.model()))
+		if far <= max(2, len(name)/3) || strings.Contains(d.model(), name) {
+			found = append(found, match{d.model(), far})
 		}
 	}
 	slices.SortStableFunc(found, func(a, b match) int { return a.far - b.far })

@@ -95,10 +95,14 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 		RequestID: r.id, Tenant: r.who.Tenant, Key: r.credential(), Deployment: d.GetName(), Version: d.GetVersion(),
 		Regions: regions, Path: x.endpoint.Path(), Gateway: r.g.cfg.Self, TraceParent: x.traced,
 		PromptTokens: check.PromptTokens, Stream: check.Stream, Deadline: x.began.Add(r.g.cfg.MaxDuration),
+		Adapter: d.adapter,
 	}
 	x.Query = balance.Query{
 		Deployment: d.GetName(), Version: d.GetVersion(), Regions: regions,
 		Region: r.g.cfg.Region, PromptTokens: check.PromptTokens, Expected: d.placed > 0,
+	}
+	if d.adapter != "" {
+		x.Query.Adapter = spec.AdapterMark(d.adapter)
 	}
 	return nil
 }
@@ -109,13 +113,13 @@ func (r *request) model(name []byte) (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.who.MayUse(d.GetName(), d.GetTenant()) {
+	if r.who.MayUse(d.model(), d.GetTenant()) {
 		return d, nil
 	}
-	if to := (access.Resource{Kind: access.KindModel, Name: d.GetName(), Tenant: d.GetTenant()}); !r.who.May(access.Infer, to) {
+	if to := (access.Resource{Kind: access.KindModel, Name: d.model(), Tenant: d.GetTenant()}); !r.who.May(access.Infer, to) {
 		return nil, r.denied(access.Infer, to)
 	}
-	return nil, &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.GetName()) + "."}
+	return nil, &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.model()) + "."}
 }
 
 // listed finds the deployment that the client named, if the key may know of it.
@@ -259,7 +263,7 @@ func (x *inferring) log(o relay.Outcome, code string, took time.Duration) {
 	}
 	if ctx := context.Background(); x.g.cfg.Log.Enabled(ctx, level) {
 		attrs := []any{"request_id", x.Call.RequestID, "caller", x.who.Actor(), "deployment", x.Call.Deployment,
-			"node", o.Node, "attempts", o.Attempts, "code", code, "took", took}
+			"adapter", x.Call.Adapter, "node", o.Node, "attempts", o.Attempts, "code", code, "took", took}
 		if o.Err != nil {
 			attrs = append(attrs, "error", o.Err)
 		}

@@ -8,12 +8,13 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// model is a deployment as OpenAI's API lists it.
+// model is a deployment, or one of its adapters, as OpenAI's API lists it.
 type model struct {
 	ID      string `json:"id"`
 	Object  string `json:"object"`
 	Created int64  `json:"created"`
 	OwnedBy string `json:"owned_by"`
+	Parent  string `json:"parent,omitempty"` // of an adapter: the deployment
 }
 
 func modelOf(d *deployment) model {
@@ -21,7 +22,11 @@ func modelOf(d *deployment) model {
 	if owner == "" {
 		owner = "lotabots"
 	}
-	return model{ID: d.GetName(), Object: "model", Created: d.GetCreatedMs() / 1000, OwnedBy: owner}
+	m := model{ID: d.model(), Object: "model", Created: d.GetCreatedMs() / 1000, OwnedBy: owner}
+	if d.adapter != "" {
+		m.Parent = d.GetName()
+	}
+	return m
 }
 
 func listVisible(r *request) error {
@@ -41,8 +46,8 @@ func showVisible(r *request) error {
 	if err != nil {
 		return err
 	}
-	if !r.who.Lists(d.GetName(), d.GetTenant()) {
-		return &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.GetName()) + "."}
+	if !r.who.Lists(d.model(), d.GetTenant()) {
+		return &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.model()) + "."}
 	}
 	return r.json(200, modelOf(d))
 }

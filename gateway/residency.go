@@ -51,7 +51,7 @@ type residencyForm struct {
 	Adapters           map[string]string `json:"adapters"`
 }
 
-func (r *residencyForm) check(f *form, engine string, g *Gateway) {
+func (r *residencyForm) check(f *form, deployment, engine string, g *Gateway) {
 	f.check(slices.Contains([]string{"", always, onDemand}, r.Residency), "residency", "must be always or on-demand")
 	f.check(r.KeepAliveSeconds >= -1 && r.KeepAliveSeconds <= maxKeep, "keep_alive_seconds", "must be from -1, which is for ever, to a year; 0 is the default of 10 minutes")
 	f.check(r.MinResidentSeconds >= 0 && r.MinResidentSeconds <= maxKeep, "min_resident_seconds", "must be from 0, which is the default of 10 seconds, to a year")
@@ -64,11 +64,22 @@ func (r *residencyForm) check(f *form, engine string, g *Gateway) {
 		f.check(*r.GPUs <= 1 || engine != external, "gpus", "must be 1: an external engine has its devices elsewhere")
 		f.check(*r.GPUs <= 1 || !shared, "gpus", "must be 1 for the residency on-demand: several devices at once are always loaded")
 	}
+	r.checkAdapters(f, deployment, g)
+}
+
+// checkAdapters looks at the names too: clients name adapters as they name
+// deployments, so that each name is of one thing in the cluster.
+func (r *residencyForm) checkAdapters(f *form, deployment string, g *Gateway) {
+	if d := g.catalog.find([]byte(deployment)); d != nil && d.adapter != "" && d.GetName() != deployment {
+		f.add("name", "is taken by an adapter of another deployment")
+	}
 	f.check(len(r.Adapters) <= maxAdapters, "adapters", "must have at most 64 entries")
 	for _, name := range slices.Sorted(maps.Keys(r.Adapters)) {
 		f.check(nameForm.MatchString(name), "adapters", "has the name "+clip(name, 60)+": each "+nameRule)
 		_, imported := g.cfg.State.Model(r.Adapters[name])
 		f.check(imported, "adapters."+clip(name, 60), "is of a model that is not imported: import it first")
+		d := g.catalog.find([]byte(name))
+		f.check(name != deployment && (d == nil || d.GetName() == deployment), "adapters."+clip(name, 60), "has a name that is taken")
 	}
 }
 

@@ -72,7 +72,7 @@ func canI(r *request) error {
 		return err
 	}
 	if ask.Tenant == nil && to.Kind == access.KindDeployment {
-		if d := r.g.catalog.find([]byte(to.Name)); d != nil && r.who.Sees(d.GetTenant()) {
+		if d := r.g.catalog.find([]byte(to.Name)); d != nil && d.adapter == "" && r.who.Sees(d.GetTenant()) {
 			to.Tenant = d.GetTenant()
 		}
 	}
@@ -110,7 +110,7 @@ func (r *request) decision(who *auth.Principal, v access.Verb, to access.Resourc
 	if d == nil {
 		return refuse("There is no model " + strconv.Quote(clip(to.Name, 100)) + ": a request for it is answered by " + string(spec.CodeModelNotFound) + ".")
 	}
-	if own := who.Models(); len(own) > 0 && !who.Lists(d.GetName(), d.GetTenant()) {
+	if own := who.Models(); len(own) > 0 && !who.Lists(d.model(), d.GetTenant()) {
 		return refuse("The key is limited to the models " + join(own) + ".")
 	}
 	var far *spec.Error

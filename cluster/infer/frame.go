@@ -81,7 +81,7 @@ func callToWire(t spec.Target, c *spec.Call) *wire.Call {
 		RequestId: c.RequestID, Tenant: c.Tenant, Key: c.Key, Deployment: c.Deployment, Version: c.Version,
 		Instance: string(t.Instance), Device: string(t.Device), Regions: c.Regions, Attempt: uint32(max(c.Attempt, 0)),
 		Path: c.Path, Gateway: string(c.Gateway), Traceparent: c.TraceParent,
-		PromptTokens: uint32(max(c.PromptTokens, 0)), Stream: c.Stream,
+		PromptTokens: uint32(max(c.PromptTokens, 0)), Stream: c.Stream, Adapter: c.Adapter,
 	}
 	if !c.Deadline.IsZero() {
 		w.DeadlineMs = c.Deadline.UnixMilli()
@@ -93,7 +93,7 @@ func callFromWire(w *wire.Call) (spec.Target, spec.Call) {
 	c := spec.Call{
 		RequestID: w.RequestId, Tenant: w.Tenant, Key: w.Key, Deployment: w.Deployment, Version: w.Version,
 		Regions: w.Regions, Attempt: int(w.Attempt), Path: w.Path, Gateway: spec.NodeID(w.Gateway),
-		TraceParent: w.Traceparent, PromptTokens: int(w.PromptTokens), Stream: w.Stream,
+		TraceParent: w.Traceparent, PromptTokens: int(w.PromptTokens), Stream: w.Stream, Adapter: w.Adapter,
 	}
 	if w.DeadlineMs != 0 {
 		c.Deadline = time.UnixMilli(w.DeadlineMs)

@@ -22,6 +22,7 @@ type Call struct {
 	TraceParent  string    // W3C trace context of the caller's span; empty: no trace
 	PromptTokens int       // estimate
 	Stream       bool
+	Adapter      string // one of the deployment's, by the name that clients use; empty: none
 }
 
 // A Target is where one attempt goes.
@@ -82,6 +83,7 @@ const (
 	RejectRegion    = "region"  // the serving node is outside the allowed regions
 	RejectLoading   = "loading" // it was not loaded, and is now being loaded because of this call
 	RejectStale     = "stale"   // the serving node does not know the version yet, or no longer
+	RejectAdapter   = "adapter" // the call's adapter could not be loaded there a moment ago
 )
 
 func (r *Rejection) Error() string { return "actor rejected the request: " + r.Reason }

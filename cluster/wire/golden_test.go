@@ -75,7 +75,7 @@ func scalar(f protoreflect.FieldDescriptor) protoreflect.Value {
 		return protoreflect.ValueOfBool(true)
 	case protoreflect.EnumKind:
 		return protoreflect.ValueOfEnum(f.Enum().Values().Get(f.Enum().Values().Len() - 1).Number())
-	case protoreflect.Uint32Kind:
+	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
 		return protoreflect.ValueOfUint32(uint32(1000 + n))
 	case protoreflect.Uint64Kind:
 		return protoreflect.ValueOfUint64(1<<40 + n)

@@ -40,6 +40,7 @@ type Call struct {
 	Traceparent   string                 `protobuf:"bytes,13,opt,name=traceparent,proto3" json:"traceparent,omitempty"`                        // W3C
 	PromptTokens  uint32                 `protobuf:"varint,14,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"` // estimate
 	Stream        bool                   `protobuf:"varint,15,opt,name=stream,proto3" json:"stream,omitempty"`
+	Adapter       string                 `protobuf:"bytes,16,opt,name=adapter,proto3" json:"adapter,omitempty"` // of the deployment's, by the name that clients use; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -177,6 +178,13 @@ func (x *Call) GetStream() bool {
 		return x.Stream
 	}
 	return false
+}
+
+func (x *Call) GetAdapter() string {
+	if x != nil {
+		return x.Adapter
+	}
+	return ""
 }
 
 // QuotaRequest asks a limit's owner for a share to be spent locally.
@@ -589,7 +597,7 @@ var File_cluster_wire_infer_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\x9f\x03\n" +
+	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\xb9\x03\n" +
 	"\x04Call\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -610,7 +618,8 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"deadlineMs\x12 \n" +
 	"\vtraceparent\x18\r \x01(\tR\vtraceparent\x12#\n" +
 	"\rprompt_tokens\x18\x0e \x01(\rR\fpromptTokens\x12\x16\n" +
-	"\x06stream\x18\x0f \x01(\bR\x06stream\"t\n" +
+	"\x06stream\x18\x0f \x01(\bR\x06stream\x12\x18\n" +
+	"\aadapter\x18\x10 \x01(\tR\aadapter\"t\n" +
 	"\fQuotaRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1d\n" +
 	"\n" +

@@ -302,6 +302,7 @@ type InstanceLoad struct {
 	MemoryMeasured uint64                 `protobuf:"varint,18,opt,name=memory_measured,json=memoryMeasured,proto3" json:"memory_measured,omitempty"`  // bytes; 0: not measured
 	LoadSeconds    float32                `protobuf:"fixed32,19,opt,name=load_seconds,json=loadSeconds,proto3" json:"load_seconds,omitempty"`          // that its load took, or is expected to take; 0: not known
 	Devices        []string               `protobuf:"bytes,20,rep,name=devices,proto3" json:"devices,omitempty"`                                       // the others that it spreads over
+	Adapters       []uint32               `protobuf:"fixed32,21,rep,packed,name=adapters,proto3" json:"adapters,omitempty"`                            // FNV-1a of the names of those that are loaded; may be left out
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -476,6 +477,13 @@ func (x *InstanceLoad) GetDevices() []string {
 	return nil
 }
 
+func (x *InstanceLoad) GetAdapters() []uint32 {
+	if x != nil {
+		return x.Adapters
+	}
+	return nil
+}
+
 var File_cluster_wire_load_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_load_proto_rawDesc = "" +
@@ -501,7 +509,7 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\tinstances\x18\n" +
 	" \x03(\v2\x1e.lotabots.wire.v1.InstanceLoadR\tinstances\x12\x14\n" +
 	"\x05share\x18\v \x01(\rR\x05share\x12\x14\n" +
-	"\x05links\x18\f \x03(\tR\x05links\"\xec\x04\n" +
+	"\x05links\x18\f \x03(\tR\x05links\"\x88\x05\n" +
 	"\fInstanceLoad\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -527,7 +535,8 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x0fmemory_reserved\x18\x11 \x01(\x04R\x0ememoryReserved\x12'\n" +
 	"\x0fmemory_measured\x18\x12 \x01(\x04R\x0ememoryMeasured\x12!\n" +
 	"\fload_seconds\x18\x13 \x01(\x02R\vloadSeconds\x12\x18\n" +
-	"\adevices\x18\x14 \x03(\tR\adevices*\xee\x01\n" +
+	"\adevices\x18\x14 \x03(\tR\adevices\x12\x1a\n" +
+	"\badapters\x18\x15 \x03(\aR\badapters*\xee\x01\n" +
 	"\rInstanceState\x12\x1e\n" +
 	"\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16INSTANCE_STATE_LOADING\x10\x01\x12\x18\n" +

@@ -16,6 +16,7 @@ type Grant struct {
 	table   *Table
 	in      *Instance
 	prompt  int
+	adapter uint32 // of the query
 	began   time.Time
 }
 
@@ -39,7 +40,7 @@ func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 			return g, nil
 		}
 	} else {
-		_, standing = servable(p.list, q)
+		_, standing = stand(p.list, q, t.cfg.Now())
 	}
 	wait := t.waitFor(standing, q)
 	if wait == 0 || len(p.waiters) >= t.cfg.QueueLength {
@@ -61,7 +62,7 @@ func (t *Table) waitFor(s Standing, q *Query) time.Duration {
 	switch {
 	case s == Full:
 		return time.Duration(t.queue.Load())
-	case s == Warming:
+	case s == Warming || s == Bringing:
 		return time.Duration(t.load.Load())
 	case s == Exhausted:
 		return 0
@@ -111,7 +112,7 @@ func (t *Table) look(w *waiter, s *Standing, since *time.Time) (time.Duration, e
 	if p == nil || !slices.Contains(p.waiters, w) {
 		return 0, nil
 	}
-	_, now := servable(p.list, w.q)
+	_, now := stand(p.list, w.q, t.cfg.Now())
 	if now != *s {
 		*s, *since = now, time.Now()
 	}
@@ -152,7 +153,7 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 	in.own++
 	in.since++
 	in.pending += q.PromptTokens
-	return Grant{Target: in.Target, Version: in.Version, table: t, in: in, prompt: q.PromptTokens, began: now}, Picked
+	return Grant{Target: in.Target, Version: in.Version, table: t, in: in, prompt: q.PromptTokens, adapter: q.Adapter, began: now}, Picked
 }
 
 // serveAllLocked grants places to those who wait, in the order of their coming.
@@ -172,7 +173,7 @@ func (t *Table) serveLocked(p *pool) {
 		w := p.waiters[i]
 		g, standing := t.tryLocked(p, w.q)
 		if standing != Picked {
-			if len(w.q.Exclude) == 0 && len(w.q.Regions) == 0 {
+			if len(w.q.Exclude) == 0 && len(w.q.Regions) == 0 && w.q.Adapter == 0 {
 				return
 			}
 			i++

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
 )
 
 // Release gives the place back at the end of the request. A second call does nothing.
@@ -52,6 +53,10 @@ func (g *Grant) Rejected(r *spec.Rejection) {
 	switch r.Reason {
 	case spec.RejectBusy:
 	case spec.RejectLoading: // because of this request; it counts as loading until its digest says so
+		if g.adapter != 0 && g.in.State == wire.InstanceState_INSTANCE_STATE_READY {
+			g.in.bring(g.adapter, r, t.cfg.Now())
+			return
+		}
 		g.in.waking = t.cfg.Now()
 		return
 	default:

@@ -24,6 +24,9 @@ type Instance struct {
 	PrefillTPS float64
 	DecodeTPS  float64
 
+	adapters []uint32  // marks of those that are loaded, as last told
+	bringing []brought // that a request of this gateway's has had loaded, and that are not told as loaded yet
+
 	reason      string    // why it does not serve, as its device tells
 	phase       string    // of its load
 	loadSeconds float64   // that its load takes; 0: not known
@@ -61,6 +64,7 @@ type Query struct {
 	Regions      []string // allowed; empty: any
 	Region       string   // of this gateway
 	PromptTokens int
+	Adapter      uint32            // mark of the one that it is for; 0: none
 	Exclude      []spec.InstanceID // tried already
 	Avoid        []spec.NodeID     // failed already: only if nobody else has room
 	Expected     bool              // the state places an instance of it, so waiting may help
@@ -73,6 +77,7 @@ type Standing uint8
 const (
 	Picked    Standing = iota
 	Full               // somebody is ready, nobody has room
+	Bringing           // somebody is ready and loads the request's adapter
 	Warming            // nobody is ready; somebody is being loaded, or is when asked
 	NotReady           // somebody is there, nobody is ready
 	Absent             // nobody is there
@@ -93,15 +98,15 @@ const (
 // only where no other has; the least expected seconds; at random among equals.
 // It never waits and never allocates.
 func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random func() uint64) (*Instance, Standing) {
-	version, standing := servable(list, q)
-	if standing != Full {
+	version, standing := stand(list, q, now)
+	if standing != Full && standing != Bringing {
 		return nil, standing
 	}
 	var best *Instance
 	var bestScore float64
 	bestPlace, ties := 0, uint64(0)
 	for _, in := range list {
-		if in.Version != version || !in.ready(q) || !in.room(now, stale) || excluded(in, q) {
+		if in.Version != version || !in.ready(q) || !in.room(now, stale) || excluded(in, q) || in.brings(q, now) {
 			continue
 		}
 		place := in.place(q)
@@ -120,7 +125,7 @@ func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random
 		}
 	}
 	if best == nil {
-		return nil, Full
+		return nil, standing
 	}
 	return best, Picked
 }
@@ -206,6 +211,9 @@ func (in *Instance) score(q *Query) float64 {
 	s := in.Backlog + float64(in.pending+q.PromptTokens)/prefill
 	s += 0.1 * decodeTokens / decode
 	s += float64(in.load()) / float64(max(in.Slots, 1))
+	if q.Adapter != 0 && !slices.Contains(in.adapters, q.Adapter) {
+		s += adapterSeconds
+	}
 	k := min(in.KVUse, 0.99)
 	return s + k/(1-k)
 }

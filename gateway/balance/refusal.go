@@ -35,6 +35,9 @@ func (t *Table) refusalLocked(p *pool, q *Query, s Standing) error {
 	case Full:
 		return &Refusal{RetryAfter: p.retryAfter(), Err: spec.Errorf(spec.CodeBusy,
 			"Every instance of %q is full and %d requests wait.", q.Deployment, len(p.waiters))}
+	case Bringing:
+		return &Refusal{RetryAfter: p.loadedIn(), Err: spec.Errorf(spec.CodeNotReady,
+			"The adapter of %q that the request names is being loaded and was not ready in time.", q.Deployment)}
 	case Warming:
 		return p.late(q)
 	case Exhausted:

@@ -171,6 +171,7 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 			PrefillTPS: float64(il.GetPrefillTps()), DecodeTPS: float64(il.GetDecodeTps()), Seq: dev.GetSeq(),
 		}, now)
 		in.loadSeconds, in.phase, in.reason = float64(il.GetLoadSeconds()), il.GetPhase(), il.GetReason()
+		in.adapters = il.GetAdapters()
 		in.shunned = false
 	}
 	for iid, in := range t.mu.instances {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -17,6 +18,9 @@ var errStatus = errors.New("engine answered with an error")
 // errTooLong ends a request: no other instance would answer more briefly.
 var errTooLong = &spec.Error{Code: spec.CodeUpstream,
 	Message: "The engine's answer is larger than this gateway holds; ask for it as a stream, or in smaller batches."}
+
+// adapterRetry is what clients are told to wait for an adapter that failed.
+const adapterRetry = 10 * time.Second
 
 // checkStatus tells whether an answer is worth another attempt.
 func (x *Exchange) checkStatus() error {
@@ -81,7 +85,7 @@ func (x *Exchange) refused(r *spec.Rejection) error {
 	case spec.RejectRevoked:
 		x.drop()
 		return spec.Errorf(spec.CodeRevokedKey, "The API key has been revoked.")
-	case spec.RejectRegion, spec.RejectStale: // of this request, not of the instance
+	case spec.RejectRegion, spec.RejectStale, spec.RejectAdapter: // of this request, not of the instance
 		x.Query.Exclude = append(x.Query.Exclude, x.grant.Target.Instance)
 	default:
 		x.grant.Rejected(r)
@@ -149,6 +153,11 @@ func (x *Exchange) exhausted() error {
 	var r *spec.Rejection
 	if !errors.As(x.last, &r) {
 		return x.explain(x.last)
+	}
+	if r.Reason == spec.RejectAdapter {
+		return &balance.Refusal{RetryAfter: max(r.RetryAfter, adapterRetry), Err: &spec.Error{Code: spec.CodeNotReady, Param: "model",
+			Message: "The adapter " + strconv.Quote(x.Call.Adapter) + " could not be loaded.",
+			Hint:    "lotabots status shows the reason; the load is tried again after a while."}}
 	}
 	return &balance.Refusal{RetryAfter: max(r.RetryAfter, balance.MinRetry),
 		Err: spec.Errorf(spec.CodeNotReady, "Every instance of %q refused the request, the last one as %s.", x.Call.Deployment, r.Reason)}

@@ -4,7 +4,7 @@
 // It owns the directory of models: whole files, files that are being imported,
 // files that are on their way from other nodes, and damaged ones that were set
 // aside. A whole file has been verified to the last byte before it got its name.
-// What a model is called, and which chunks it has, is in the replicated state.
+// They are GGUFs, or tars of LoRA adapters (adapter.go). What a model is called, and which chunks it has, is in the replicated state.
 //
 // node/ calls it for imports and for the engines' paths; cluster/blob reads and
 // writes chunks through interfaces. It imports the words of cluster/spec and

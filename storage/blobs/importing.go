@@ -52,7 +52,9 @@ func (s *Store) take(f *os.File, r io.Reader) (*wire.Model, error) {
 		if err != nil && !last {
 			return nil, err
 		}
-		if m.Size == 0 {
+		if m.Size == 0 && holdsAdapter(buf[:n]) {
+			m.Format = formatAdapter
+		} else if m.Size == 0 {
 			if head, err = checkHeader(buf[:n]); err != nil {
 				return nil, err
 			}

@@ -192,6 +192,33 @@ func TestDeploymentVersions(t *testing.T) {
 	r.refused(t, spec.CodeInvalidRequest, deploy(&wire.Deployment{}))
 }
 
+// TestNamesOfAdapters: one name is of one thing, unless a deployment takes it later.
+func TestNamesOfAdapters(t *testing.T) {
+	r := filled(t)
+	with := func(name string, adapters ...string) *wire.Command {
+		d := &wire.Deployment{Name: name, Engine: "embedded", Replicas: 1}
+		for _, a := range adapters {
+			d.Adapters = append(d.Adapters, &wire.Adapter{Name: a, Model: "tiny"})
+		}
+		return deploy(d)
+	}
+	refused := func(code spec.Code, c *wire.Command) { // which the audit log, of a level that knows adapters, tells
+		t.Helper()
+		if res := r.do(t, c); res.GetCode() != string(code) {
+			t.Fatalf("%v: code %q (%s), want %q", c, res.GetCode(), res.GetMessage(), code)
+		}
+	}
+	r.ok(t, with("one", "one-fr", "one-de"))
+	r.ok(t, with("one", "one-fr")) // the same deployment again
+	refused(spec.CodeAlreadyExists, with("two", "one-fr"))
+	refused(spec.CodeAlreadyExists, with("two", "one"))
+	refused(spec.CodeAlreadyExists, with("two", "two"))
+	refused(spec.CodeAlreadyExists, with("two", "two-fr", "two-fr"))
+	r.ok(t, with("two", "one-de")) // which is free again
+	r.ok(t, with("one-fr"))        // a deployment's own name
+	refused(spec.CodeAlreadyExists, with("one", "one-fr", "one-es"))
+}
+
 func TestModels(t *testing.T) {
 	r := filled(t)
 	r.refused(t, spec.CodeConflict, removeModel("tiny"))

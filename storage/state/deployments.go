@@ -21,13 +21,8 @@ func (t *tx) putDeployment(c *wire.PutDeployment) *wire.Result {
 	if bad := checkName("the deployment's name", d.GetName()); bad != nil {
 		return bad
 	}
-	for _, a := range d.GetAdapters() {
-		if bad := checkName("the adapter's name", a.GetName()); bad != nil {
-			return bad
-		}
-		if _, ok := models.get(t.view, a.GetModel()); !ok {
-			return refuse(spec.CodeNotFound, "there is no model %q for the adapter %s", a.GetModel(), a.GetName())
-		}
+	if bad := t.checkAdapters(d); bad != nil {
+		return bad
 	}
 	if d.GetModel() != "" {
 		if _, ok := models.get(t.view, d.GetModel()); !ok {
@@ -55,6 +50,38 @@ func (t *tx) putDeployment(c *wire.PutDeployment) *wire.Result {
 	d.ChangedMs = t.at
 	deploys.put(t, d, old, true)
 	return done(d.Version)
+}
+
+// checkAdapters refuses adapters whose names are another deployment's, or of another
+// deployment's adapters: clients use both as models' names. A deployment that is
+// made later has its name all the same; gateways let deployments' own names win.
+func (t *tx) checkAdapters(d *wire.Deployment) *wire.Result {
+	if len(d.GetAdapters()) == 0 {
+		return nil
+	}
+	taken := map[string]bool{d.GetName(): true}
+	for _, other := range deploys.all(t.view) {
+		if other.GetName() == d.GetName() {
+			continue
+		}
+		taken[other.GetName()] = true
+		for _, a := range other.GetAdapters() {
+			taken[a.GetName()] = true
+		}
+	}
+	for _, a := range d.GetAdapters() {
+		if bad := checkName("the adapter's name", a.GetName()); bad != nil {
+			return bad
+		}
+		if _, ok := models.get(t.view, a.GetModel()); !ok {
+			return refuse(spec.CodeNotFound, "there is no model %q for the adapter %s", a.GetModel(), a.GetName())
+		}
+		if taken[a.GetName()] {
+			return refuse(spec.CodeAlreadyExists, "the adapter's name %s is taken", a.GetName())
+		}
+		taken[a.GetName()] = true
+	}
+	return nil
 }
 
 // runsAlike tells whether instances of a may serve for b.

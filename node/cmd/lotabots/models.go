@@ -76,7 +76,7 @@ func modelsImportCommand(flags *client.Flags) *cobra.Command {
 	name := ""
 	c := &cobra.Command{
 		Use:   "import FILE",
-		Short: "Bring a GGUF file into the cluster; any node can load it afterwards",
+		Short: "Bring a GGUF file, or a tar of a PEFT adapter, into the cluster; any node can load it afterwards",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := client.Find(*flags)
