@@ -67,7 +67,7 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 	lease := gpu.Lease(o.s.leases.Add(1))
 	o.s.system.Root.Send(device, &gpu.Admit{
 		Lease: lease, Instance: target.Instance, Deployment: call.Deployment, Version: call.Version,
-		PromptTokens: call.PromptTokens, Reply: reply,
+		PromptTokens: call.PromptTokens, Adapter: call.Adapter, Reply: reply,
 	})
 	limit := time.NewTimer(admitTimeout)
 	defer limit.Stop()
@@ -125,6 +125,9 @@ func (x *stream) failed(ctx context.Context, err error) error {
 
 func headerOf(ctx context.Context, call *spec.Call) http.Header {
 	h := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {call.RequestID}, engine.CacheSalt: {spec.CacheSalt(call.Tenant)}}
+	if call.Adapter != "" {
+		h.Set(engine.Adapter, call.Adapter)
+	}
 	if call.Stream {
 		h.Set("Accept", "text/event-stream")
 	}

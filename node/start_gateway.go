@@ -119,5 +119,9 @@ func (t tokens) Create(ctx context.Context, role spec.Role, ttl time.Duration, u
 
 // checkEngine tells what no node could run, without asking any.
 func checkEngine(d *wire.Deployment) error {
-	return engine.CheckDeployment(d.GetEngine(), d.GetOptions(), d.GetContext(), d.GetSlots())
+	err := engine.CheckDeployment(d.GetEngine(), d.GetOptions(), d.GetContext(), d.GetSlots())
+	if err == nil && len(d.GetAdapters()) > 0 {
+		err = engine.CheckAdapters(d.GetEngine(), d.GetOptions())
+	}
+	return err
 }

@@ -20,14 +20,6 @@ const (
 	CanLoadAdapters = "lora"         // Adapters
 )
 
-// Adapters is what an Engine has that loads LoRA adapters while it runs; those that cannot answer with
-// CodeUnsupported. Clients then use the adapter's name as the model's.
-type Adapters interface {
-	// LoadAdapter loads the adapter in the directory path. Its weights are safetensors.
-	LoadAdapter(ctx context.Context, name, path string) error
-	UnloadAdapter(ctx context.Context, name string) error
-}
-
 // Sleeper is what an Engine has that can give its device's memory back and take it again, faster
 // than it starts. Asleep it serves nothing. Those that cannot answer with CodeUnsupported.
 type Sleeper interface {
@@ -50,7 +42,7 @@ func abilities(preset string, o map[string]string) (out []string) {
 	text := []string{CanChat, CanComplete}
 	switch preset {
 	case Embedded:
-		out = append(text, CanContinue)
+		out = append(text, CanContinue, CanLoadAdapters)
 		switch {
 		case o["pooling"] == "rank":
 			out = append(out, CanRerank)
@@ -66,7 +58,7 @@ func abilities(preset string, o map[string]string) (out []string) {
 		case o["embeddings"] == "on":
 			out = []string{CanEmbed}
 		default:
-			out = append(text, CanTools, CanContinue)
+			out = append(text, CanTools, CanContinue, CanLoadAdapters)
 		}
 	case VLLM, SGLang:
 		switch o["task"] {
@@ -79,9 +71,9 @@ func abilities(preset string, o map[string]string) (out []string) {
 			if o["tool-parser"] != "" {
 				out = append(out, CanTools)
 			}
-		}
-		if o["lora"] == "on" {
-			out = append(out, CanLoadAdapters)
+			if o["lora"] == "on" {
+				out = append(out, CanLoadAdapters)
+			}
 		}
 		if o["sleep"] == "on" {
 			out = append(out, CanSleep)
@@ -125,28 +117,6 @@ func (l *local) extra(ctx context.Context, what string, path func(extras) string
 		return err
 	}
 	return w.call(ctx, http.MethodPost, path(d.extras()), question, nil)
-}
-
-// adapter is vLLM's and SGLang's question.
-type adapter struct {
-	Name string `json:"lora_name"`
-	Path string `json:"lora_path,omitempty"`
-}
-
-// LoadAdapter implements Adapters.
-func (l *local) LoadAdapter(ctx context.Context, name, path string) error {
-	if !plainBytes(name, "._:-") || name == "" {
-		return invalid("adapters", "an adapter's name has letters, digits, '.', '_', ':' and '-'")
-	}
-	if !hasSafetensors(path) {
-		return &spec.Error{Code: spec.CodeEngineUnavailable, Message: "the adapter " + name + " has no safetensors", Hint: "Convert it: pickles are not loaded"}
-	}
-	return l.extra(ctx, "load adapters", func(e extras) string { return e.load }, adapter{name, path})
-}
-
-// UnloadAdapter implements Adapters.
-func (l *local) UnloadAdapter(ctx context.Context, name string) error {
-	return l.extra(ctx, "unload adapters", func(e extras) string { return e.unload }, adapter{Name: name})
 }
 
 // Sleep implements Sleeper.

@@ -65,8 +65,8 @@ func TestCapabilities(t *testing.T) {
 		options map[string]string
 		want    string
 	}{
-		{Embedded, nil, "chat completions continuation embeddings"},
-		{Embedded, map[string]string{"embeddings": "off"}, "chat completions continuation"},
+		{Embedded, nil, "chat completions continuation embeddings lora"},
+		{Embedded, map[string]string{"embeddings": "off"}, "chat completions continuation lora"},
 		{LlamaServer, map[string]string{"embeddings": "on", "pooling": "rank"}, "rerank"},
 		{VLLM, map[string]string{"tool-parser": "hermes", "lora": "on"}, "chat completions continuation lora tools"},
 		{SGLang, map[string]string{"task": "embed", "sleep": "on"}, "embeddings sleep"},

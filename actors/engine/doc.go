@@ -13,11 +13,11 @@
 // Presets and their options:
 //
 //	embedded      threads, embeddings (auto, on, off), pooling (mean, cls, last, rank), chat-template (one of
-//	              llama.cpp's), cache-ram (MiB for conversations that have lost their slot; 64)
+//	              llama.cpp's), cache-ram (MiB for conversations that have lost their slot; 64), max-loras
 //	ollama        threads, gpu-layers, template (Ollama's, where it does not recognise the model's own)
 //	llama-server  threads, gpu-layers, embeddings (on, off), pooling (none, mean, cls, last, rank)
 //	vllm, sglang  weights (of the node's own), task (generate, embed, rerank), dtype, quantization, kv-cache-dtype,
-//	              prefix-caching (on, off), tool-parser, reasoning-parser, lora (on, off), sleep (on, off)
+//	              prefix-caching (on, off), tool-parser, reasoning-parser, lora (on, off), max-loras, sleep (on, off)
 //	triton        weights
 //	external      url, model (its name there), health (path; default /v1/models), metrics (llama-server, sglang, tgi, vllm)
 //
@@ -25,10 +25,12 @@
 //
 // Why an engine did not start is looked for in its whole log (Recognise).
 //
+// LoRA adapters (adapters.go) are loaded while the engine runs, but for llama-server, which has all of a
+// deployment's from its start.
+//
 // Weights that are pickles are refused. External engines are dialled as actors/egress allows it.
 //
-// Not done: engines run as the node's own user; nobody calls Adapters and Sleeper yet, and llama-server's
-// adapters are not driven; Ollama and llama-server keep one set of
+// Not done: engines run as the node's own user; nobody calls Sleeper yet; Ollama and llama-server keep one set of
 // prefixes for all tenants of a deployment, whatever CacheSalt says; Triton and Ollama know no key. GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;
 // llama-server, vLLM, SGLang and Triton are tested against scripts that record how they were called and
 // answer as those do; external engines get no credentials, so they belong into a network that is trusted.

@@ -68,7 +68,7 @@ func (e *embedded) launch(r *room) (command, *web, error) {
 	if err != nil {
 		return command{}, nil, err
 	}
-	w.salted = true
+	w.salted, w.adapted = true, true
 	return command{path: e.helper, args: args, env: visible(e.spec.Device), dir: r.dir}, w, nil
 }
 
@@ -133,3 +133,7 @@ func (*embedded) load(ctx context.Context, w *web) (Load, error) {
 
 // body needs no change: the helper serves one model and repeats the name that was asked for.
 func (*embedded) body(body []byte) ([]byte, error) { return body, nil }
+
+func (*embedded) extras() extras {
+	return extras{load: "/v1/load_lora_adapter", unload: "/v1/unload_lora_adapter"}
+}

@@ -21,6 +21,7 @@ type Spec struct {
 	Slots       uint32 // requests at a time; 0: the engine's default
 	Device      device.Device
 	Others      []device.Device // of this node, that the engine spreads over as well
+	Adapters    []AdapterFile   // LoRA, over the model
 	MemoryBytes uint64          // reserved on each device; engines are not held to it
 	Placement   []byte          // opaque: kept with the engine, for who finds it again
 	Launched    func()          `json:"-"` // Start calls it once the process runs and has yet to load; nil: nobody asks

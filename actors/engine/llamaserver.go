@@ -3,13 +3,16 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // llamaServer drives llama.cpp's llama-server on a port of the loopback interface. A random key keeps
@@ -72,6 +75,12 @@ func (e *llamaServer) launch(r *room) (command, *web, error) {
 	if p := e.options["pooling"]; p != "" {
 		args = append(args, "--pooling", p)
 	}
+	for _, a := range e.spec.Adapters {
+		args = append(args, "--lora", a.Path)
+	}
+	if len(e.spec.Adapters) > 0 {
+		args = append(args, "--lora-init-without-apply")
+	}
 	key := rand.Text()
 	w := newWeb(&url.URL{Scheme: "http", Host: address}, nil)
 	w.always = http.Header{"Authorization": {"Bearer " + key}}
@@ -131,4 +140,19 @@ func freeAddress() (string, error) {
 		return "", err
 	}
 	return l.Addr().String(), l.Close()
+}
+
+// adapterBody names the request's adapter by its number at the start; none is as much as no scale for any.
+func (e *llamaServer) adapterBody(path string, body []byte, adapter string) ([]byte, error) {
+	writes := path == "/v1/chat/completions" || path == "/v1/completions"
+	switch i := slices.IndexFunc(e.spec.Adapters, func(a AdapterFile) bool { return a.Name == adapter }); {
+	case adapter == "" && (!writes || len(e.spec.Adapters) == 0):
+		return body, nil
+	case adapter == "":
+		return withValue(body, "lora", []byte("[]"))
+	case i < 0 || !writes:
+		return nil, spec.Errorf(spec.CodeUnsupported, "the engine has no adapter %s for %s", adapter, path)
+	default:
+		return withValue(body, "lora", fmt.Appendf(nil, `[{"id":%d,"scale":1}]`, i))
+	}
 }

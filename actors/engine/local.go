@@ -221,6 +221,9 @@ func (l *local) Do(ctx context.Context, path string, header http.Header, body []
 	if body, err = l.salted(path, header, body); err != nil {
 		return nil, err
 	}
+	if body, err = l.adapted(path, header, body); err != nil {
+		return nil, err
+	}
 	return w.post(ctx, path, header, body)
 }
 

@@ -27,6 +27,7 @@ var optionsOf = map[string]table{
 		"pooling":       among("mean", "cls", "last", "rank"),
 		"chat-template": plainWord,
 		"cache-ram":     whole(1, 1<<20),
+		MaxAdapters:     whole(1, 64),
 	},
 	LlamaServer: {
 		"threads":    whole(1, 1024),
@@ -49,6 +50,7 @@ var optionsOf = map[string]table{
 		"tool-parser":      plainWord,
 		"reasoning-parser": plainWord,
 		"lora":             among("on", "off"),
+		MaxAdapters:        whole(1, 64),
 		"sleep":            among("on", "off"),
 	},
 	SGLang: {
@@ -61,6 +63,7 @@ var optionsOf = map[string]table{
 		"tool-parser":      plainWord,
 		"reasoning-parser": plainWord,
 		"lora":             among("on", "off"),
+		MaxAdapters:        whole(1, 64),
 		"sleep":            among("on", "off"),
 	},
 	Triton: {

@@ -196,6 +196,9 @@ func checkOptions(preset string, given map[string]string, context, slots uint32)
 // check returns the checked options of s.
 func (p *Presets) check(s Spec) (options, error) {
 	o, err := checkOptions(s.Preset, s.Options, s.Context, s.Slots)
+	if err == nil && len(s.Adapters) > 0 {
+		err = CheckAdapters(s.Preset, s.Options)
+	}
 	switch {
 	case err != nil:
 		return nil, err

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // A python is what the drivers of vLLM and SGLang have in common.
@@ -19,6 +21,7 @@ type python struct {
 	path      string                 // of the program
 	model     string                 // file or directory
 	installed version                // as its package says
+	room      string                 // directory of its own while it runs
 	told      atomic.Pointer[string] // version by the running program's own account
 }
 
@@ -61,6 +64,7 @@ func (*python) cache(r *room, preset string) string {
 
 // environment keeps the program from the network and from the home of whoever runs the node.
 func (p *python) environment(r *room, preset string) ([]string, error) {
+	p.room = r.dir
 	cache := p.cache(r, preset)
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return nil, err
@@ -122,4 +126,48 @@ func (p *python) body(body []byte) ([]byte, error) {
 		return body, nil
 	}
 	return withModel(body, p.name())
+}
+
+// maxRank is the largest of adapters, which both programs want to know before there are any.
+const maxRank = "64"
+
+// adapters is how many the program has room for.
+func (p *python) adapters() int {
+	if n := p.options.number(MaxAdapters); n > 0 {
+		return n
+	}
+	return DefaultAdapters
+}
+
+// adapterFile is a directory: one of the machine's, or what was imported as a tar.
+func (p *python) adapterFile(name, file string) (string, error) {
+	info, err := os.Stat(file)
+	dir := file
+	if err == nil && !info.IsDir() {
+		dir = p.unpacked(name)
+		err = unpack(file, dir)
+	}
+	if err == nil && !hasSafetensors(dir) {
+		err = errors.New("it has no safetensors, and pickles are not loaded")
+	}
+	if err != nil {
+		return "", &spec.Error{Code: spec.CodeEngineUnavailable, Message: "the adapter " + name + " is not what the engine loads: " + err.Error(), Err: err,
+			Hint: "Import a tar of " + adapterConfig + " and " + adapterWeights}
+	}
+	return dir, nil
+}
+
+func (p *python) unpacked(name string) string { return filepath.Join(p.room, "lora-"+name) }
+
+func (p *python) dropAdapter(name string) { _ = os.RemoveAll(p.unpacked(name)) }
+
+// adapterBody has the adapter's name for the model's: the client's own could be given twice, or in capitals.
+func (p *python) adapterBody(_ string, body []byte, adapter string) ([]byte, error) {
+	switch {
+	case adapter != "":
+		return withModel(body, adapter)
+	case p.options["lora"] == "on":
+		return withModel(body, p.name())
+	}
+	return body, nil
 }

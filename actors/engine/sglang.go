@@ -88,7 +88,8 @@ func (e *sglang) chosen() (args []string) {
 		args = append(args, "--disable-radix-cache")
 	}
 	if e.options["lora"] == "on" {
-		args = append(args, "--enable-lora", "--max-lora-rank", sglangRank, "--lora-target-modules", "all")
+		n := e.adapters()
+		args = append(args, "--enable-lora", "--max-loaded-loras", strconv.Itoa(n), "--max-loras-per-batch", strconv.Itoa(min(n, DefaultAdapters)), "--max-lora-rank", maxRank, "--lora-target-modules", "all")
 	}
 	if e.options["sleep"] == "on" {
 		args = append(args, "--enable-memory-saver")
@@ -98,9 +99,6 @@ func (e *sglang) chosen() (args []string) {
 	}
 	return args
 }
-
-// sglangRank is the largest of adapters, which SGLang wants to know where none is there at its start.
-const sglangRank = "64"
 
 func (e *sglang) extras() (x extras) {
 	if e.options["lora"] == "on" {

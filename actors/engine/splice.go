@@ -19,13 +19,17 @@ func withModel(body []byte, name string) ([]byte, error) { return withText(body,
 // withText returns body, one JSON object, with value as its field. Every other byte stays as it was. Keys
 // that differ in case alone, and repeated ones, are replaced as well, since engines disagree about which counts.
 func withText(body []byte, field, value string) ([]byte, error) {
+	return withValue(body, field, quote(value))
+}
+
+// withValue is withText for any JSON value.
+func withValue(body []byte, field string, value []byte) ([]byte, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
 		return nil, notAnObject(err)
 	}
 	afterBrace := int(d.InputOffset())
-	quoted := quote(value)
-	out := make([]byte, 0, len(body)+len(quoted)+16)
+	out := make([]byte, 0, len(body)+len(value)+16)
 	copied, found, fields := 0, false, 0
 	for ; d.More(); fields++ {
 		key, err := d.Token()
@@ -39,7 +43,7 @@ func withText(body []byte, field, value string) ([]byte, error) {
 		if text, ok := key.(string); ok && strings.EqualFold(text, field) {
 			end := int(d.InputOffset())
 			out = append(out, body[copied:end-len(was)]...)
-			out = append(out, quoted...)
+			out = append(out, value...)
 			copied, found = end, true
 		}
 	}
@@ -52,7 +56,7 @@ func withText(body []byte, field, value string) ([]byte, error) {
 	if !found {
 		out = append(out, body[:afterBrace]...)
 		out = append(append(out, quote(field)...), ':')
-		out = append(out, quoted...)
+		out = append(out, value...)
 		if fields > 0 {
 			out = append(out, ',')
 		}

@@ -50,7 +50,8 @@ func (e *vllm) launch(r *room) (command, *web, error) {
 	w.always = http.Header{"Authorization": {"Bearer " + key}}
 	env = append(env, "VLLM_API_KEY="+key, "VLLM_NO_USAGE_STATS=1", "VLLM_CACHE_ROOT="+filepath.Join(e.cache(r, VLLM), "vllm"))
 	if e.options["lora"] == "on" {
-		args, env = append(args, "--enable-lora"), append(env, "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True")
+		n := strconv.Itoa(e.adapters())
+		args, env = append(args, "--enable-lora", "--max-loras", n, "--max-cpu-loras", n, "--max-lora-rank", maxRank), append(env, "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True")
 	}
 	if e.options["sleep"] == "on" { // its development mode opens more than that, to whoever reaches it
 		if w.socket == "" {

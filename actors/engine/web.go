@@ -18,13 +18,14 @@ import (
 
 // A web calls one engine over HTTP/1.1, on connections that are kept.
 type web struct {
-	client *http.Client
-	base   *url.URL
-	reach  reach       // nil: anything below base
-	always http.Header // goes with each request
-	salted bool        // it gets CacheSalt
-	socket string      // name of the engine's socket in its room; empty: base says where it is
-	aside  string      // another address of the engine's, where its driver has one
+	client  *http.Client
+	base    *url.URL
+	reach   reach       // nil: anything below base
+	always  http.Header // goes with each request
+	salted  bool        // it gets CacheSalt
+	adapted bool        // it gets Adapter
+	socket  string      // name of the engine's socket in its room; empty: base says where it is
+	aside   string      // another address of the engine's, where its driver has one
 }
 
 const (
@@ -76,6 +77,9 @@ func (w *web) post(ctx context.Context, path string, header http.Header, body []
 		if v := header.Values(name); len(v) > 0 {
 			r.Header[name] = v
 		}
+	}
+	if w.adapted && header.Get(Adapter) != "" {
+		r.Header.Set(Adapter, header.Get(Adapter))
 	}
 	if w.salted && header.Get(CacheSalt) != "" {
 		r.Header.Set(CacheSalt, header.Get(CacheSalt))

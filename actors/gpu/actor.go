@@ -97,6 +97,8 @@ func (a *Actor) receive(c actor.Context) {
 		if a.table.progress(m) {
 			a.changed(c)
 		}
+	case *instance.Adapted:
+		a.adapted(c, m)
 	case *instance.Measured:
 		if a.table.measure(m) {
 			a.learn(a.table.instances[m.Instance])
@@ -111,6 +113,9 @@ func (a *Actor) receive(c actor.Context) {
 	case *Heartbeat:
 		a.table.overdue(a.cfg.Now())
 		a.arrange(c)
+		for in := range a.table.every() {
+			a.adapt(c, in)
+		}
 		a.publish()
 	case *flush:
 		a.publish()
@@ -142,6 +147,7 @@ func (a *Actor) admit(c actor.Context, m *Admit) {
 		a.cfg.Metrics.admissions.WithLabelValues(string(a.cfg.Device.ID), rejected.Reason).Inc()
 		if rejected.Reason == spec.RejectLoading {
 			a.arrange(c)
+			a.adapt(c, in)
 			a.changed(c)
 		}
 		return
@@ -165,6 +171,36 @@ func (a *Actor) release(c actor.Context, m *Release) {
 	if in.leases == 0 {
 		a.arrange(c)
 	}
+	a.adapt(c, in)
+	a.changed(c)
+}
+
+// adapt has adapters come and go that the table decides on.
+func (a *Actor) adapt(c actor.Context, in *inst) {
+	if a.closing || a.pids[in] == nil {
+		return
+	}
+	for _, o := range a.table.adapt(in, a.cfg.Now()) {
+		if !o.load {
+			a.cfg.Metrics.adapterEvictions.WithLabelValues(in.load.GetDeployment(), o.name).Inc()
+		}
+		c.Send(a.pids[in], &instance.Adapt{Name: o.name, Load: o.load})
+	}
+}
+
+func (a *Actor) adapted(c actor.Context, m *instance.Adapted) {
+	in := a.table.adapted(m, a.cfg.Now())
+	if in == nil {
+		return
+	}
+	if m.Load {
+		result := "loaded"
+		if m.Err != nil {
+			result = "failed"
+		}
+		a.cfg.Metrics.adapterLoads.WithLabelValues(in.load.GetDeployment(), m.Name, result).Inc()
+	}
+	a.adapt(c, in)
 	a.changed(c)
 }
 
@@ -365,5 +401,6 @@ func (a *Actor) publish() {
 	d.Seq = a.cfg.Seq.Add(1)
 	a.table.told()
 	a.cfg.Metrics.show(d, len(a.table.leases))
+	a.cfg.Metrics.showAdapters(d.Device, a.table.sorted())
 	a.cfg.Publish(Shrink(d))
 }

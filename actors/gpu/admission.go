@@ -17,12 +17,19 @@ const (
 // admit takes a place for a request, or tells why there is none.
 func (t *table) admit(m *Admit, now time.Time) (engine.Engine, *inst, *spec.Rejection) {
 	in := t.instances[m.Instance]
-	if reason := t.refuse(in, m); reason != "" {
+	reason := t.refuse(in, m)
+	var a *adapter
+	if reason == "" {
+		a, reason = in.adapterFor(m.Adapter, now)
+	}
+	if reason != "" {
 		r := &spec.Rejection{Reason: reason}
-		switch reason {
-		case spec.RejectBusy:
+		switch {
+		case reason == spec.RejectLoading && in.engine != nil:
+			r.RetryAfter = adapterSoon
+		case reason == spec.RejectBusy:
 			r.RetryAfter = in.retryAfter()
-		case spec.RejectLoading:
+		case reason == spec.RejectLoading:
 			t.wake(in, now)
 			r.RetryAfter = in.readyIn(now)
 		}
@@ -33,7 +40,11 @@ func (t *table) admit(m *Admit, now time.Time) (engine.Engine, *inst, *spec.Reje
 	in.leases++
 	prompt := max(m.PromptTokens, 0)
 	in.unread += prompt
-	t.leases[m.Lease] = &lease{inst: in, prompt: prompt, began: now}
+	if a != nil {
+		a.leases++
+		a.used = now
+	}
+	t.leases[m.Lease] = &lease{inst: in, adapter: a, prompt: prompt, began: now}
 	return in.engine, in, nil
 }
 
@@ -84,6 +95,10 @@ func (t *table) release(m *Release, now time.Time) (in *inst, stop bool) {
 	in = l.inst
 	in.leases--
 	in.used(now)
+	if a := l.adapter; a != nil {
+		a.leases--
+		a.used, a.served = now, true
+	}
 	in.unread -= l.prompt
 	held := now.Sub(l.began).Seconds()
 	if in.holdTime == 0 {

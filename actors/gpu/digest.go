@@ -51,7 +51,7 @@ func (t *table) digest(in *inst) *wire.InstanceLoad {
 		State: in.state, Reason: in.reason, Slots: uint32(t.slots(in)), Running: uint32(in.leases), Queued: uint32(in.queued()),
 		KvUse: float32(in.busy.KVUse), BacklogSeconds: float32(in.backlog()), PrefillTps: float32(in.prefillTPS()),
 		DecodeTps: float32(in.decode), Context: in.context, LoadSeconds: float32(in.loadSeconds),
-		Devices: in.load.GetDevices(), Phase: in.phase,
+		Devices: in.load.GetDevices(), Adapters: in.marks(), Phase: in.phase,
 	}
 	if in.holds() {
 		d.MemoryReserved, d.MemoryMeasured = in.load.GetMemoryBytes(), in.measured
@@ -118,7 +118,7 @@ func (t *table) fits() bool {
 }
 
 // Shrink makes d fit in a datagram by leaving out what matters least: farewells
-// (who is not told of is gone too), then reasons, then the device's name. It
+// (who is not told of is gone too), then adapters, reasons, then the device's name. It
 // changes d and may fail to shrink it far enough: see fits.
 func Shrink(d *wire.DeviceLoad) *wire.DeviceLoad {
 	steps := []func(){
@@ -127,6 +127,11 @@ func Shrink(d *wire.DeviceLoad) *wire.DeviceLoad {
 			d.Instances = slices.DeleteFunc(d.Instances, func(i *wire.InstanceLoad) bool {
 				return i.State == wire.InstanceState_INSTANCE_STATE_GONE
 			})
+		},
+		func() {
+			for _, i := range d.Instances {
+				i.Adapters = nil
+			}
 		},
 		func() { eachReason(d, 0) },
 		func() { d.Name, d.Health = clip(d.Name, 20), clip(d.Health, 20) },

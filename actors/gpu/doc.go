@@ -13,6 +13,9 @@
 // An instance is always loaded, or loaded on demand: by its first request, for as
 // long as nobody else has more use for the memory (residency.go, package memory).
 //
+// LoRA adapters are loaded into an instance by their first request, and give their
+// place to others (adapters.go). The memory that they take is not reckoned.
+//
 // A fault of the device (faults.go) restarts the engine that had it, or keeps work
 // away until an operator resumes the device, or ends all that ran there. Heat
 // lowers the slots of its instances.

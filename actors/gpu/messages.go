@@ -21,6 +21,7 @@ type Admit struct {
 	Deployment   string
 	Version      uint64
 	PromptTokens int
+	Adapter      string // that the request is for; empty: none
 	Reply        chan<- Admission
 }
 

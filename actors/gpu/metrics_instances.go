@@ -1,6 +1,8 @@
 package gpu
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,22 +14,26 @@ import (
 // instanceMetrics are those of instances and their engines, by deployment: its
 // instances come and go under names that nobody should have to know.
 type instanceMetrics struct {
-	load     *prometheus.HistogramVec
-	restarts *prometheus.CounterVec
-	first    *prometheus.HistogramVec
-	token    *prometheus.HistogramVec
-	tokens   *prometheus.CounterVec
-	shown    []*prometheus.GaugeVec // by device and deployment, set anew with each digest
-	running  *prometheus.GaugeVec
-	queued   *prometheus.GaugeVec
-	slots    *prometheus.GaugeVec
-	backlog  *prometheus.GaugeVec
-	kvUse    *prometheus.GaugeVec
-	reserved *prometheus.GaugeVec
-	measured *prometheus.GaugeVec
-	mu       struct {
+	load             *prometheus.HistogramVec
+	restarts         *prometheus.CounterVec
+	first            *prometheus.HistogramVec
+	token            *prometheus.HistogramVec
+	tokens           *prometheus.CounterVec
+	adapterLoads     *prometheus.CounterVec
+	adapterEvictions *prometheus.CounterVec
+	adapters         *prometheus.GaugeVec   // by device, deployment and state
+	shown            []*prometheus.GaugeVec // by device and deployment, set anew with each digest
+	running          *prometheus.GaugeVec
+	queued           *prometheus.GaugeVec
+	slots            *prometheus.GaugeVec
+	backlog          *prometheus.GaugeVec
+	kvUse            *prometheus.GaugeVec
+	reserved         *prometheus.GaugeVec
+	measured         *prometheus.GaugeVec
+	mu               struct {
 		sync.Mutex
-		told map[string]map[string]*wire.InstanceLoad // by device and deployment
+		told    map[string]map[string]*wire.InstanceLoad // by device and deployment
+		adapted map[string][]string                      // by device: deployments whose adapters are shown
 	}
 }
 
@@ -49,6 +55,12 @@ func newInstanceMetrics(r prometheus.Registerer) *instanceMetrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}}, []string{"deployment"}),
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_engine_tokens_total",
 			Help: "Tokens of whole answers, by deployment and kind: prompt, completion."}, []string{"deployment", "kind"}),
+		adapterLoads: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_instance_adapter_loads_total",
+			Help: "LoRA adapters that requests have had loaded, by deployment, adapter and result: loaded, failed."}, []string{"deployment", "adapter", "result"}),
+		adapterEvictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_instance_adapter_evictions_total",
+			Help: "LoRA adapters that were unloaded for others, by deployment and adapter."}, []string{"deployment", "adapter"}),
+		adapters: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lotabots_instance_adapters",
+			Help: "LoRA adapters that have been asked for, by device, deployment and state: waiting, loading, loaded, leaving, failed."}, []string{"device", "deployment", "state"}),
 		running:  gauge("lotabots_instance_running", "Requests that hold a place, by device and deployment."),
 		queued:   gauge("lotabots_instance_queued", "Requests that wait inside of engines, by device and deployment."),
 		slots:    gauge("lotabots_instance_slots", "Places for requests, by device and deployment."),
@@ -57,10 +69,10 @@ func newInstanceMetrics(r prometheus.Registerer) *instanceMetrics {
 		reserved: gauge("lotabots_instance_memory_reserved_bytes", "Device memory reserved for instances, by device and deployment."),
 		measured: gauge("lotabots_instance_memory_measured_bytes", "Device memory that instances were seen to use, by device and deployment; 0: not measured."),
 	}
-	m.mu.told = map[string]map[string]*wire.InstanceLoad{}
+	m.mu.told, m.mu.adapted = map[string]map[string]*wire.InstanceLoad{}, map[string][]string{}
 	m.shown = []*prometheus.GaugeVec{m.running, m.queued, m.slots, m.backlog, m.kvUse, m.reserved, m.measured}
 	if r != nil {
-		r.MustRegister(m.load, m.restarts, m.first, m.token, m.tokens)
+		r.MustRegister(m.load, m.restarts, m.first, m.token, m.tokens, m.adapterLoads, m.adapterEvictions, m.adapters)
 		for _, g := range m.shown {
 			r.MustRegister(g)
 		}
@@ -130,3 +142,37 @@ func (m *instanceMetrics) showInstances(d *wire.DeviceLoad) {
 		set(m.measured, float64(sum.MemoryMeasured))
 	}
 }
+
+// showAdapters sets the gauges of adapters, for the deployments on the device that
+// have some, and takes away those of deployments that have left.
+func (m *instanceMetrics) showAdapters(d string, instances []*inst) {
+	now := map[string]*[len(adapterLabels)]int{}
+	for _, in := range instances {
+		if len(in.load.GetAdapters()) == 0 {
+			continue
+		}
+		name := in.load.GetDeployment()
+		if now[name] == nil {
+			now[name] = new([len(adapterLabels)]int)
+		}
+		for _, a := range in.adapters {
+			now[name][a.state]++
+		}
+	}
+	m.mu.Lock()
+	before := m.mu.adapted[d]
+	m.mu.adapted[d] = slices.Collect(maps.Keys(now))
+	m.mu.Unlock()
+	for _, name := range before {
+		if now[name] == nil {
+			m.adapters.DeletePartialMatch(prometheus.Labels{"device": d, "deployment": name})
+		}
+	}
+	for name, counts := range now {
+		for state, n := range counts {
+			m.adapters.WithLabelValues(d, name, adapterLabels[state]).Set(float64(n))
+		}
+	}
+}
+
+var adapterLabels = [...]string{adapterWaiting: "waiting", adapterLoading: "loading", adapterLoaded: "loaded", adapterLeaving: "leaving", adapterFailed: "failed"}

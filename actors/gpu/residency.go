@@ -78,7 +78,7 @@ func (t *table) wake(in *inst, now time.Time) {
 
 // sleep unloads the instance, which stays placed. Its actor is to be stopped.
 func (t *table) sleep(in *inst) {
-	in.state, in.reason, in.engine = wire.InstanceState_INSTANCE_STATE_COLD, "", nil
+	in.state, in.reason, in.engine, in.adapters = wire.InstanceState_INSTANCE_STATE_COLD, "", nil, nil
 	in.sleeping, in.yielding, in.readyAt = true, false, time.Time{}
 	in.busy.Running, in.busy.Queued, in.busy.KVUse = 0, 0, 0
 }

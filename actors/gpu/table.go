@@ -45,11 +45,13 @@ type inst struct {
 	spent     bool // it has failed: its engine is gone for good
 	unstarted bool // it was refused: it never had an actor
 	residency
-	spread  *spread // of an instance over several devices; nil: over this one alone
-	guest   *guest  // of memory that is held for another device's instance
-	engine  engine.Engine
-	slots   int
-	context uint32
+	spread *spread // of an instance over several devices; nil: over this one alone
+	guest  *guest  // of memory that is held for another device's instance
+	engine engine.Engine
+	// adapters are those that have been asked for; empty while there is no engine.
+	adapters map[string]*adapter
+	slots    int
+	context  uint32
 
 	phase string // of its start
 
@@ -63,9 +65,10 @@ type inst struct {
 }
 
 type lease struct {
-	inst   *inst
-	prompt int // counted in inst.unread; 0 once the first byte has come
-	began  time.Time
+	inst    *inst
+	adapter *adapter // nil: none
+	prompt  int      // counted in inst.unread; 0 once the first byte has come
+	began   time.Time
 }
 
 // A farewell is an instance that is gone, told some times more so that no lost
@@ -90,6 +93,7 @@ func (t *table) change(m *instance.Changed, now time.Time) (stop *inst) {
 	if in == nil || in.run != m.Run || in.leaving || in.spent || in.sleeping {
 		return nil
 	}
+	in.adapters = map[string]*adapter{} // another engine has none
 	in.engine, in.spent = m.Engine, m.State == wire.InstanceState_INSTANCE_STATE_FAILED
 	if m.Engine != nil {
 		in.slots, in.context = slotsOf(in.load, m.Engine), contextOf(in.load, m.Engine)

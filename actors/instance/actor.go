@@ -42,7 +42,10 @@ type Actor struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	fail    context.CancelCauseFunc // ends the present attempt; nil: none is under way
-	tasks   sync.WaitGroup          // the goroutine that owns the engine
+	tasks   sync.WaitGroup          // the goroutine that owns the engine, and the one that changes its adapters
+	life    context.Context         // of the present attempt
+
+	adapting adapting
 }
 
 // New returns an actor that starts its engine when it is spawned.
@@ -66,6 +69,7 @@ func (a *Actor) Receive(c actor.Context) {
 	case *ready:
 		if m.attempt == a.attempt {
 			a.readyAt = time.Now()
+			a.adapting.engine = m.engine
 			a.tell(c, wire.InstanceState_INSTANCE_STATE_READY, "", m.engine)
 		}
 	case *progressed:
@@ -79,6 +83,12 @@ func (a *Actor) Receive(c actor.Context) {
 	case *ended:
 		if m.attempt == a.attempt {
 			a.ended(c, m.err)
+		}
+	case *Adapt:
+		a.adapt(c, m)
+	case *adapted:
+		if m.attempt == a.attempt && a.adapting.engine != nil {
+			a.adapted(c, m)
 		}
 	case *Fault:
 		if a.fail != nil {
@@ -107,7 +117,7 @@ func (a *Actor) begin(c actor.Context) {
 	a.readyAt = time.Time{}
 	root, self, attempt := c.ActorSystem().Root, c.Self(), a.attempt
 	ctx, fail := context.WithCancelCause(a.ctx)
-	a.fail = fail
+	a.fail, a.life = fail, ctx
 	r := &run{cfg: a.cfg, attempt: attempt, post: func(m any) { root.Send(self, m) }}
 	a.tasks.Go(func() {
 		defer func() {
@@ -123,7 +133,7 @@ func (a *Actor) begin(c actor.Context) {
 // ended judges a crash. The engine of the attempt is gone already.
 func (a *Actor) ended(c actor.Context, err error) {
 	a.fail(nil)
-	a.fail = nil
+	a.fail, a.adapting = nil, adapting{}
 	if a.cfg.Crashed != nil {
 		a.cfg.Crashed(causeOf(err, !a.readyAt.IsZero()))
 	}

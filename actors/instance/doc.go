@@ -13,6 +13,8 @@
 // engine's own pace explains (liveness.go). When nobody asks it anything, a canary
 // does. External engines are not ours to judge.
 //
+// It also has the engine load and unload LoRA adapters, as the parent says (adapters.go).
+//
 // It imports protoactor, actors/device, actors/engine, cluster/spec and
 // cluster/wire, and no other room.
 //

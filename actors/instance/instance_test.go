@@ -90,6 +90,7 @@ func (e *scripted) stopped() bool {
 type parent struct {
 	cfg    Config
 	events chan any
+	told   chan *Adapted // nil: nobody listens
 	child  *actor.PID
 }
 
@@ -99,7 +100,11 @@ func (p *parent) Receive(c actor.Context) {
 		p.child = c.Spawn(actor.PropsFromProducer(func() actor.Actor { return New(p.cfg) }))
 	case *Changed, *Measured:
 		p.events <- m
-	case *Fault:
+	case *Adapted:
+		if p.told != nil {
+			p.told <- m
+		}
+	case *Fault, *Adapt:
 		c.Send(p.child, m)
 	}
 }
@@ -124,6 +129,12 @@ func start(t *testing.T, p Policy, open func(n int) (engine.Engine, error)) (nex
 // launch is start; send brings the instance a message of its parent.
 func launch(t *testing.T, p Policy, open func(n int) (engine.Engine, error)) (next func() *Changed, stop func(), send func(any)) {
 	t.Helper()
+	return launchWith(t, p, open, func(*Config) {}, nil)
+}
+
+// launchWith is launch with another configuration; told gets what becomes of adapters.
+func launchWith(t *testing.T, p Policy, open func(n int) (engine.Engine, error), change func(*Config), told chan *Adapted) (next func() *Changed, stop func(), send func(any)) {
+	t.Helper()
 	opened := 0
 	events := make(chan any, 1000)
 	cfg := Config{
@@ -137,8 +148,9 @@ func launch(t *testing.T, p Policy, open func(n int) (engine.Engine, error)) (ne
 			return open(opened)
 		},
 	}
+	change(&cfg)
 	s := newSystem()
-	pid := s.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return &parent{cfg: cfg, events: events} }))
+	pid := s.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return &parent{cfg: cfg, events: events, told: told} }))
 	next = func() *Changed {
 		t.Helper()
 		limit := time.After(10 * time.Second)

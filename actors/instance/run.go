@@ -101,6 +101,15 @@ func (r *run) start(ctx context.Context) (engine.Engine, error) {
 		}
 		s.Model = path
 	}
+	if engine.AdaptersAtStart(s.Preset) {
+		for i := range s.Adapters {
+			path, err := r.cfg.adapterPath(ctx, s.Adapters[i].Name)
+			if err != nil {
+				return nil, err
+			}
+			s.Adapters[i].Path = path
+		}
+	}
 	r.phases.enter(PhaseLaunch)
 	s.Launched = func() { r.phases.enter(PhaseLoad) }
 	e, err := r.cfg.Open(s)
