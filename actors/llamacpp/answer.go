@@ -34,7 +34,7 @@ func (s *Server) generation(kind openai.Kind) handler {
 		// ends the job however this handler ends
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
-		out, err := e.generate(ctx, request)
+		out, err := e.generate(ctx, request, r.Header.Get(adapterName))
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,12 @@ const (
 // step decodes one batch and gives each sequence in it its next token.
 func (g *generator) step() {
 	begin := time.Now()
-	read, chosen := g.fillBatch()
+	turn := turnOf(g.slots, g.present)
+	if err := g.use(turn); err != nil {
+		g.drop(turn, err)
+		return
+	}
+	read, chosen := g.fillBatch(turn)
 	if code, err := llama.Decode(g.ctx, g.batch); err != nil || code != 0 {
 		g.fail(code, err)
 		return
@@ -48,8 +53,19 @@ func (g *generator) step() {
 	g.rates.add(read, chosen, time.Since(begin))
 }
 
-// fillBatch takes the next token of each sequence that has one, and shares the rest among prompts.
-func (g *generator) fillBatch() (read, chosen int) {
+// drop ends the requests for an adapter.
+func (g *generator) drop(adapter string, err error) {
+	for _, s := range g.slots {
+		if s.work != nil && s.work.adapter == adapter {
+			s.work.put(event{err: err})
+			g.release(s)
+		}
+	}
+}
+
+// fillBatch takes the next token of each of an adapter's sequences that has one, and shares the rest among
+// their prompts.
+func (g *generator) fillBatch(adapter string) (read, chosen int) {
 	g.batch.NTokens = 0
 	var readers []*slot
 	for _, s := range g.slots {
@@ -58,6 +74,9 @@ func (g *generator) fillBatch() (read, chosen int) {
 			continue
 		}
 		w.row = -1
+		if w.adapter != adapter {
+			continue
+		}
 		if w.reading() {
 			readers = append(readers, s)
 			continue

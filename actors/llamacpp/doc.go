@@ -41,6 +41,13 @@
 // Which of the libraries' variants for the CPU and how many threads is measured at a first start, about 4 s,
 // and kept (package tuning). What a machine at work measured is measured again by a start that finds it calm.
 //
+// # Adapters
+//
+// LoRA adapters are loaded and unloaded between two steps (adapters.go), from GGUFs. llama.cpp sets them for a
+// context, not for a sequence: so each step is for the sequences of one adapter, or of none, and they take
+// turns; decoding for three adapters at a time costs what three engines would. A prompt that one has read is
+// kept for it alone: the adapter's file is part of the salt. Embeddings and ranks have no adapters.
+//
 // # Seeds
 //
 // The same request with the same seed gives the same text from the same build, threads and device while it

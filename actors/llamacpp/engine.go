@@ -24,6 +24,8 @@ type Engine struct {
 	quit   context.Context
 	cancel context.CancelFunc
 
+	adapters adapters
+
 	embedding sync.Mutex // guards emb, which is made when first asked for
 	emb       *embedder
 }
@@ -138,11 +140,16 @@ func (e *Engine) free() {
 	_ = llama.ModelFree(e.model.handle)
 }
 
-// generate starts the answers; their events come to the outbox until ctx ends.
-func (e *Engine) generate(ctx context.Context, r *openai.Generation) (*outbox, error) {
+// generate starts the answers; their events come to the outbox until ctx ends. adapter may be empty.
+func (e *Engine) generate(ctx context.Context, r *openai.Generation, adapter string) (*outbox, error) {
 	if e.gen == nil {
 		return nil, &spec.Error{Code: spec.CodeUnsupported, Message: "the model makes embeddings only", Hint: "Use /v1/embeddings"}
 	}
+	salt, err := e.adapters.saltFor(r.Salt, adapter)
+	if err != nil {
+		return nil, err
+	}
+	r.Salt = salt
 	in, err := e.input(r)
 	if err != nil {
 		return nil, err
@@ -162,7 +169,7 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation) (*outbox, e
 			return nil, err
 		}
 		j := &job{
-			ctx: ctx, input: in, salt: r.Salt, max: limit, chooser: c, stops: r.Stop, index: i,
+			ctx: ctx, input: in, salt: r.Salt, adapter: adapter, max: limit, chooser: c, stops: r.Stop, index: i,
 			scores: r.Logprobs, top: min(r.TopLogprobs, int(e.model.tokens)), out: out,
 		}
 		if err := e.gen.send(j); err != nil {

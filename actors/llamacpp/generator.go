@@ -31,6 +31,9 @@ type generator struct {
 	turn     uint64 // requests that have been given a slot
 	submit   chan *job
 	canaries chan chan<- error // each answered once
+	changes  chan adapterChange
+	adapters map[string]llama.AdapterLora
+	present  string // adapter that the context computes with; empty: none
 	quit     context.Context
 	done     chan struct{}
 	load     atomic.Pointer[Load]
@@ -63,6 +66,7 @@ func newGenerator(quit context.Context, m *model, contextSize, slots int, thread
 	g := &generator{
 		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity,
 		context: contextSize, slots: make([]*slot, slots), submit: make(chan *job), canaries: make(chan chan<- error), quit: quit,
+		changes: make(chan adapterChange), adapters: map[string]llama.AdapterLora{},
 		done: make(chan struct{}), log: log, prefixes: prefix.NewIndex(), shelf: shelf{room: shelfBytes}, scratch: make([]llama.TokenData, m.tokens),
 	}
 	for i := range g.slots {
@@ -95,6 +99,8 @@ func (g *generator) take() bool {
 			g.enqueue(j)
 		case answer := <-g.canaries:
 			answer <- g.sing()
+		case c := <-g.changes:
+			c.answer <- g.adapt(c)
 		case <-g.quit.Done():
 			return false
 		}
@@ -105,6 +111,8 @@ func (g *generator) take() bool {
 			g.enqueue(j)
 		case answer := <-g.canaries:
 			answer <- g.sing()
+		case c := <-g.changes:
+			c.answer <- g.adapt(c)
 		case <-g.quit.Done():
 			return false
 		default:

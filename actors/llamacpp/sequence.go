@@ -15,7 +15,8 @@ type job struct {
 	ctx context.Context // ends when nobody wants the answer
 	input
 	salt    string
-	max     int // tokens to generate at most; the context's rest is within
+	adapter string // empty: none
+	max     int    // tokens to generate at most; the context's rest is within
 	chooser *chooser
 	stops   []string
 	index   int // among the answers of its request

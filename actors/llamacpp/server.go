@@ -41,9 +41,11 @@ func NewServer(log *slog.Logger, now func() time.Time) *Server {
 	s.mux.HandleFunc("GET /v1/models", s.ready(s.models))
 	s.mux.HandleFunc("POST /v1/chat/completions", s.ready(s.generation(openai.Chat)))
 	s.mux.HandleFunc("POST /v1/completions", s.ready(s.generation(openai.Completion)))
-	s.mux.HandleFunc("POST /v1/embeddings", s.ready(s.embeddings))
+	s.mux.HandleFunc("POST /v1/embeddings", s.ready(bare(s.embeddings)))
+	s.mux.HandleFunc("POST /v1/load_lora_adapter", s.ready(s.changeAdapter((*Engine).LoadAdapter)))
+	s.mux.HandleFunc("POST /v1/unload_lora_adapter", s.ready(s.changeAdapter(func(e *Engine, name, _ string) error { return e.UnloadAdapter(name) })))
 	s.mux.HandleFunc("POST /canary", s.ready(s.canary))
-	s.mux.HandleFunc("POST /v1/rerank", s.ready(s.rerank))
+	s.mux.HandleFunc("POST /v1/rerank", s.ready(bare(s.rerank)))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, spec.Errorf(spec.CodeNotFound, "%s %s is not served here", r.Method, r.URL.Path))
 	})
