@@ -12,6 +12,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/actors/egress"
+	"github.com/lotabots/lotabots/actors/engine/account"
 	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/actors/instance"
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -78,10 +79,11 @@ type Engines struct {
 	SGLang       string
 	Triton       string
 	Presets      []custom.Preset
-	Models       string        // directory of the node's own models; empty: none
-	Shim         []string      // starts what holds an engine's process, as in engine.Config
-	ExternalURLs []string      // allowed prefixes
-	Linger       time.Duration // how long an engine waits for the node's next process; 0: not at all
+	Models       string           // directory of the node's own models; empty: none
+	Shim         []string         // starts what holds an engine's process, as in engine.Config
+	ExternalURLs []string         // allowed prefixes
+	Linger       time.Duration    // how long an engine waits for the node's next process; 0: not at all
+	User         *account.Account // whom engines run as, as in engine.Config; nil: whoever runs the node
 	Egress       egress.Policy
 }
 

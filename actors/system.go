@@ -54,7 +54,7 @@ func Start(c Config) (*System, error) {
 	s.presets = engine.New(engine.Config{
 		Helper: c.Engines.Helper, Libraries: c.Engines.Libraries, Ollama: c.Engines.Ollama, LlamaServer: c.Engines.LlamaServer,
 		VLLM: c.Engines.VLLM, SGLang: c.Engines.SGLang, Triton: c.Engines.Triton, Models: c.Engines.Models, Presets: c.Engines.Presets,
-		ExternalURLs: c.Engines.ExternalURLs, Egress: c.Engines.Egress, Shim: c.Engines.Shim, Linger: c.Engines.Linger, Node: string(c.Node), Boot: c.Boot, RunDir: c.RunDir, Log: c.Log,
+		ExternalURLs: c.Engines.ExternalURLs, Egress: c.Engines.Egress, Shim: c.Engines.Shim, User: c.Engines.User, Linger: c.Engines.Linger, Node: string(c.Node), Boot: c.Boot, RunDir: c.RunDir, Log: c.Log,
 	})
 	finding, cancel := context.WithTimeout(context.Background(), discoverTimeout)
 	defer cancel()

@@ -37,6 +37,10 @@ func (n *Node) startActors(context.Context) error {
 	if err := os.MkdirAll(n.layout.engines(), 0o700); err != nil {
 		return err
 	}
+	user, err := n.engineUser()
+	if err != nil {
+		return err
+	}
 	devices := actors.Devices{Kind: "none"}
 	if n.has(spec.RoleWorker) {
 		d := n.config.Devices
@@ -55,7 +59,7 @@ func (n *Node) startActors(context.Context) error {
 			Helper: n.config.Engines.Helper, Libraries: n.config.Engines.Libraries, Ollama: n.config.Engines.Ollama,
 			VLLM: n.config.Engines.VLLM, SGLang: n.config.Engines.SGLang, Triton: n.config.Engines.Triton, Models: n.config.Engines.Models, Presets: n.config.Engines.Presets,
 			LlamaServer: n.config.Engines.LlamaServer, ExternalURLs: n.config.Engines.ExternalURL, Egress: n.egress(),
-			Shim: []string{self, ShimCommand}, Linger: n.config.Engines.Linger,
+			Shim: []string{self, ShimCommand}, Linger: n.config.Engines.Linger, User: user,
 		},
 		RunDir: n.layout.engines(), Learnt: n.layout.learnt(), Log: n.log, Registerer: n.metrics,
 	})

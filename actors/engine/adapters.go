@@ -129,7 +129,7 @@ func (l *local) adapted(path string, header http.Header, body []byte) ([]byte, e
 const maxUnpacked = 16 << 30
 
 // unpack writes the configuration and the weights of a PEFT adapter, which are all that is taken of the tar,
-// into the new directory dir.
+// into the new directory dir. The room that it is in keeps out who is not to read it.
 func unpack(file, dir string) error {
 	in, err := os.Open(file)
 	if err != nil {
@@ -139,7 +139,7 @@ func unpack(file, dir string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755)); err != nil { // whatever the umask
 		return err
 	}
 	found, left := map[string]bool{}, int64(maxUnpacked)
@@ -175,10 +175,10 @@ const (
 )
 
 func writeFrom(file string, r io.Reader) error {
-	out, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	out, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(out, r)
-	return errors.Join(err, out.Close())
+	return errors.Join(err, out.Chmod(0o644), out.Close())
 }

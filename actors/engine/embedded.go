@@ -69,7 +69,7 @@ func (e *embedded) launch(r *room) (command, *web, error) {
 		return command{}, nil, err
 	}
 	w.salted, w.adapted = true, true
-	return command{path: e.helper, args: args, env: visible(e.spec.Device), dir: r.dir}, w, nil
+	return command{path: e.helper, args: args, env: visible(e.spec.Device)}, w, nil
 }
 
 // socketWeb calls the engine that listens on a socket in its room.

@@ -90,6 +90,10 @@ func (p *Presets) claimFound(ctx context.Context, link *shim.Link, dir string) (
 	if d.Phase != "running" {
 		return nil, errors.New("it is " + d.Phase)
 	}
+	home := filepath.Join(dir, homeName)
+	if !ownedBy(home, p.config.User) {
+		return nil, errors.New("it runs as another user than engines do now")
+	}
 	// The kernel may not have told the shim yet that the process before is gone.
 	for end := time.Now().Add(claimTime); ; time.Sleep(10 * time.Millisecond) {
 		if _, err = link.Claim(ctx, p.claim(k.Spec)); err == nil {
@@ -99,12 +103,12 @@ func (p *Presets) claimFound(ctx context.Context, link *shim.Link, dir string) (
 			return nil, err
 		}
 	}
-	here, err := os.Open(dir)
+	here, err := os.Open(home)
 	if err != nil {
 		return nil, err
 	}
 	name := strings.TrimSuffix(filepath.Base(dir), roomEnd)
-	return &found{kept: k, link: link, pid: d.PID, room: &room{dir: dir, here: here, logPath: logOf(filepath.Dir(dir), name)}}, nil
+	return &found{kept: k, link: link, pid: d.PID, room: &room{dir: dir, home: home, here: here, logPath: logOf(filepath.Dir(dir), name)}}, nil
 }
 
 // Disown has the found engine of an instance ended, that nobody takes over. It does not wait: Close does.

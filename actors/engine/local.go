@@ -206,6 +206,7 @@ func (l *local) failed(err error, p *process) error {
 		}
 		explain(e, p.said())
 	}
+	l.explainUser(e)
 	return e
 }
 

@@ -134,8 +134,8 @@ func (e *named) launch(r *room) (command, *web, error) {
 	if fault != nil {
 		return command{}, nil, invalid("options."+fault.Option, fault.Reason)
 	}
-	env = append(append(visible(e.spec.gpus()...), "HOME="+r.dir), env...)
-	return command{path: e.path, args: args, env: env, dir: r.dir, leash: true}, w, nil
+	env = append(append(visible(e.spec.gpus()...), "HOME="+r.home), env...)
+	return command{path: e.path, args: args, env: env, leash: true}, w, nil
 }
 
 // up asks whether it can serve until it could once, and from then on whether it is well.

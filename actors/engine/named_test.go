@@ -128,7 +128,7 @@ func FuzzDeploymentReachesNoArgument(f *testing.F) {
 				t.Fatal(err)
 			}
 			for _, a := range c.args {
-				if strings.ContainsFunc(a, func(c rune) bool { return c < ' ' || c > '~' }) && !strings.Contains(a, r.dir) {
+				if strings.ContainsFunc(a, func(c rune) bool { return c < ' ' || c > '~' }) && !strings.Contains(a, r.home) {
 					t.Fatalf("%s: %q=%q for %q makes the argument %q", preset, option, value, name, a)
 				}
 				if strings.HasPrefix(a, "-") && (a == value || a == name) {

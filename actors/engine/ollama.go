@@ -53,19 +53,22 @@ func (e *ollama) launch(r *room) (command, *web, error) {
 	if err != nil {
 		return command{}, nil, err
 	}
+	if err := os.MkdirAll(filepath.Join(modelsDir(r), "blobs"), 0o700); err != nil {
+		return command{}, nil, err
+	}
 	env := append(visible(e.spec.Device),
-		"OLLAMA_HOST="+address, "HOME="+r.dir, "OLLAMA_MODELS="+modelsDir(r),
+		"OLLAMA_HOST="+address, "HOME="+r.home, "OLLAMA_MODELS="+modelsDir(r),
 		"OLLAMA_NUM_PARALLEL="+strconv.FormatUint(uint64(e.spec.Slots), 10),
 		"OLLAMA_MAX_LOADED_MODELS=1", "OLLAMA_KEEP_ALIVE=-1", // it stays loaded until it is stopped
 		"OLLAMA_NOPRUNE=1")
 	if e.spec.Device.Kind != device.KindNVIDIA {
 		env = append(env, "OLLAMA_LLM_LIBRARY=cpu")
 	}
-	return command{path: e.path, args: []string{"serve"}, env: env, dir: r.dir, leash: true},
+	return command{path: e.path, args: []string{"serve"}, env: env, leash: true},
 		newWeb(&url.URL{Scheme: "http", Host: address}, nil), nil
 }
 
-func modelsDir(r *room) string { return filepath.Join(r.dir, "models") }
+func modelsDir(r *room) string { return filepath.Join(r.home, "models") }
 
 func (*ollama) up(ctx context.Context, w *web) error {
 	_, err := w.ask(ctx, http.MethodGet, "/api/version", nil)
@@ -116,15 +119,21 @@ func (e *ollama) lend(ctx context.Context, r *room) (string, error) {
 		return "", fmt.Errorf("read the model: %w", err)
 	}
 	digest := hex.EncodeToString(sum.Sum(nil))
-	blobs := filepath.Join(modelsDir(r), "blobs")
-	if err := os.MkdirAll(blobs, 0o700); err != nil {
-		return "", err
+	return "sha256:" + digest, e.link(r, digest)
+}
+
+// link puts it there. The directory is the engine's, which may run as another user: no link of its leads out.
+func (e *ollama) link(r *room, digest string) error {
+	home, err := os.OpenRoot(r.home)
+	if err != nil {
+		return err
 	}
-	err = os.Symlink(e.spec.Model, filepath.Join(blobs, "sha256-"+digest))
+	defer home.Close()
+	err = home.Symlink(e.spec.Model, filepath.Join("models", "blobs", "sha256-"+digest))
 	if errors.Is(err, os.ErrExist) { // the process of the node before this one had got so far
 		err = nil
 	}
-	return "sha256:" + digest, err
+	return err
 }
 
 func (e *ollama) create(ctx context.Context, w *web, digest string, tokens uint32) error {

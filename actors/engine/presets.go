@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/actors/egress"
+	"github.com/lotabots/lotabots/actors/engine/account"
 	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -55,6 +56,9 @@ type Config struct {
 	Node   string        // this node's id
 	Boot   uint64        // tells this process from the node's earlier ones, which had lower ones
 	Linger time.Duration // how long an engine waits for the next process of the node; 0: it ends with this one
+
+	// User is whom engines run as; nil: whoever runs the node. RunDir must let its group pass, and account.May.
+	User *account.Account
 
 	RunDir string        // of logs and of what engines need while they run; must exist, nobody else's
 	Grace  time.Duration // how long a stopping engine may finish what it does; 0: 10 s

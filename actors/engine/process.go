@@ -17,7 +17,6 @@ type command struct {
 	path string
 	args []string
 	env  []string // beside what inherited lets through
-	dir  string   // the room's
 
 	// leash makes the program die with its shim though it starts others, or knows nothing of us; see
 	// shim.Command. Without, stdin is a pipe that ends with the shim, which the program has to watch itself.
@@ -48,8 +47,7 @@ func (p *Presets) startProcess(ctx context.Context, c command, s Spec, r *room, 
 	}
 	if _, err = link.Claim(ctx, p.claim(s)); err == nil {
 		var d *shim.Description
-		env := append(inherited(os.Environ()), c.env...)
-		if d, err = link.Launch(ctx, shim.Command{Path: c.path, Args: c.args, Env: env, Log: r.logPath, Leash: c.leash}, note); err == nil {
+		if d, err = p.launch(ctx, link, c, s.Preset, r, note); err == nil {
 			return newProcess(link, r.logPath, d.PID, after), nil
 		}
 	}

@@ -59,7 +59,7 @@ func (p *python) share() string {
 
 // cache is where the program keeps what it compiles, beside the rooms.
 func (*python) cache(r *room, preset string) string {
-	return filepath.Join(filepath.Dir(r.dir), preset+".cache")
+	return cacheOf(r, preset)
 }
 
 // environment keeps the program from the network and from the home of whoever runs the node.

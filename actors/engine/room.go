@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,17 +12,20 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// A room is one engine's directory, RUNDIR/INSTANCE.d: its socket, its shim's, or what its program keeps.
-// The shim has it locked while the engine runs, and removes it: one that nobody has locked is left over.
+// A room is one engine's directory, RUNDIR/INSTANCE.d. The shim has it locked while the engine runs, and
+// removes it: one that nobody has locked is left over. What its shim keeps there is believed, so the engine
+// has a directory of its own inside, home, where it runs and keeps its socket and its files.
 type room struct {
 	dir     string
-	here    *os.File // the directory, open
+	home    string
+	here    *os.File // home, open
 	lock    *os.File // until a shim has it; nil in a room that was found
 	log     *os.File // until a shim has it; nil in a room that was found
 	logPath string
 }
 
 const (
+	homeName = "home"
 	roomEnd  = ".d"
 	logEnd   = ".log"
 	keptLogs = 40 // of engines that are gone
@@ -51,12 +55,13 @@ func (p *Presets) take(id spec.InstanceID) (*room, error) {
 		return nil, err
 	}
 	p.tidy(run)
-	r := &room{dir: filepath.Join(run, name+roomEnd), logPath: logOf(run, name)}
+	dir := filepath.Join(run, name+roomEnd)
+	r := &room{dir: dir, home: filepath.Join(dir, homeName), logPath: logOf(run, name)}
 	if err := os.Mkdir(r.dir, 0o700); err != nil { // one that exists is locked: another engine of the instance runs
 		return nil, err
 	}
 	if r.lock, err = shim.Lock(r.dir); err == nil {
-		if r.here, err = os.Open(r.dir); err == nil {
+		if err = p.furnish(r); err == nil {
 			r.log, err = shim.NewLog(r.logPath)
 		}
 	}
@@ -65,6 +70,20 @@ func (p *Presets) take(id spec.InstanceID) (*room, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// furnish makes the engine's own directory.
+func (p *Presets) furnish(r *room) (err error) {
+	if err = os.Mkdir(r.home, 0o700); err != nil {
+		return err
+	}
+	if u := p.config.User; u != nil {
+		if err := errors.Join(u.Open(r.dir), os.Chown(r.home, int(u.UID), int(u.GID))); err != nil {
+			return err
+		}
+	}
+	r.here, err = os.Open(r.home)
+	return err
 }
 
 // leave gives up a room in which nothing has been started.

@@ -46,7 +46,7 @@ func (e *sglang) launch(r *room) (command, *web, error) {
 		return command{}, nil, err
 	}
 	key := rand.Text()
-	if err := os.WriteFile(filepath.Join(r.dir, sglangConfig), []byte("api-key: "+key+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(r.home, sglangConfig), []byte("api-key: "+key+"\n"), 0o600); err != nil {
 		return command{}, nil, err
 	}
 	args := []string{"serve"}
@@ -58,7 +58,7 @@ func (e *sglang) launch(r *room) (command, *web, error) {
 	args = append(append(append(args, e.limits()...), e.chosen()...), loadFormat(e.model)...)
 	w := newWeb(&url.URL{Scheme: "http", Host: address}, nil)
 	w.always = http.Header{"Authorization": {"Bearer " + key}}
-	return command{path: e.path, args: args, env: env, dir: r.dir, leash: true}, w, nil
+	return command{path: e.path, args: args, env: env, leash: true}, w, nil
 }
 
 func (e *sglang) limits() (args []string) {

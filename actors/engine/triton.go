@@ -66,8 +66,8 @@ func (e *triton) launch(r *room) (command, *web, error) {
 		"--http-address=" + host, "--http-port=" + ports[0], "--allow-grpc=false", "--allow-metrics=true",
 		"--metrics-address=" + host, "--metrics-port=" + ports[1],
 		"--exit-timeout-secs=" + strconv.Itoa(max(1, int(e.grace/time.Second)))}
-	env := append(visible(e.spec.gpus()...), "HOME="+r.dir)
-	return command{path: e.path, args: args, env: env, dir: r.dir, leash: true}, w, nil
+	env := append(visible(e.spec.gpus()...), "HOME="+r.home)
+	return command{path: e.path, args: args, env: env, leash: true}, w, nil
 }
 
 // again finds the metrics of the engine that w reaches.

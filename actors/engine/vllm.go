@@ -60,7 +60,7 @@ func (e *vllm) launch(r *room) (command, *web, error) {
 		}
 		args, env = append(args, "--enable-sleep-mode"), append(env, "VLLM_SERVER_DEV_MODE=1")
 	}
-	return command{path: e.path, args: args, env: env, dir: r.dir, leash: true}, w, nil
+	return command{path: e.path, args: args, env: env, leash: true}, w, nil
 }
 
 // address chooses where it listens.

@@ -68,10 +68,20 @@ type Command struct {
 	Env  []string `json:"env"` // all of it
 	Log  string   `json:"log"` // path of the file that takes its output
 
+	Dir  string `json:"dir,omitempty"`  // where it runs, in the room; empty: the room itself
+	User *User  `json:"user,omitempty"` // nil: the shim's own
+
 	// Leash makes the program die with the shim though it starts others, or knows nothing of us: a shell
 	// beside it waits for the shim's end and kills the whole group. Without, stdin is a pipe that ends
 	// with the shim, which the program has to watch itself.
 	Leash bool `json:"leash"`
+}
+
+// A User is whom a program runs as. It gets no privileges that way, nor by what it starts.
+type User struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups,omitempty"` // beside GID
 }
 
 // Codes of refusals.

@@ -48,7 +48,11 @@ func startProcess(c *Command, out io.Writer, g *cgroup) (*process, error) {
 		p.cmd.Env = []string{} // nil would mean the shim's
 	}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.Dir = c.Dir
 	p.cmd.SysProcAttr = apart()
+	if u := c.User; u != nil {
+		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
+	}
 	g.join(p.cmd.SysProcAttr)
 	p.cmd.WaitDelay = 2 * time.Second // should somebody who was not found hold its output open
 	started := make(chan error)
@@ -65,7 +69,13 @@ func startProcess(c *Command, out io.Writer, g *cgroup) (*process, error) {
 func (p *process) attend(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	err := p.cmd.Start()
+	var err error
+	if p.cmd.SysProcAttr.Credential != nil {
+		err = renounce()
+	}
+	if err == nil {
+		err = p.cmd.Start()
+	}
 	started <- err
 	if err != nil {
 		return

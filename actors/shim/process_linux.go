@@ -2,6 +2,7 @@ package shim
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"syscall"
@@ -12,6 +13,22 @@ import (
 // apart gives a child a session of its own, and death with the thread that starts it.
 func apart() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// renounce has what this thread starts from now on get no privileges by any program, nor those that a
+// shim which is not root may hand on.
+func renounce() error {
+	const (
+		setNoNewPrivileges = 38
+		ambient, clearAll  = 47, 4
+	)
+	if _, _, code := syscall.RawSyscall6(syscall.SYS_PRCTL, setNoNewPrivileges, 1, 0, 0, 0, 0); code != 0 {
+		return fmt.Errorf("no_new_privs: %w", code)
+	}
+	if _, _, code := syscall.RawSyscall6(syscall.SYS_PRCTL, ambient, clearAll, 0, 0, 0, 0); code != 0 {
+		return fmt.Errorf("ambient capabilities: %w", code)
+	}
+	return nil
 }
 
 // Arguments of waitid.

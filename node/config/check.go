@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lotabots/lotabots/actors/engine/account"
 	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -110,6 +111,11 @@ func (p *Problems) check(c Config, origin map[string]string) {
 	checkNumbers(c, bad)
 	for _, problem := range custom.Check(c.Engines.Presets) {
 		bad("engines.presets", problem)
+	}
+	if c.Engines.User != "" {
+		if _, err := account.Lookup(c.Engines.User); err != nil {
+			bad("engines.user", err.Error())
+		}
 	}
 	checkDevices(c.Devices, bad)
 	checkBackup(c.Backup, bad)

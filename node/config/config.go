@@ -72,6 +72,7 @@ type Engines struct {
 	Triton        string          `koanf:"triton" help:"path of tritonserver; default: looked up in PATH" example:"/opt/tritonserver/bin/tritonserver"`
 	Models        string          `koanf:"models" help:"directory of models that cannot be imported, such as those of several files, which deployments name by the option weights; Triton's repository; empty: none" example:"/srv/models"`
 	Presets       []custom.Preset `koanf:"presets" help:"engines of this node's own, which deployments name; see OPERATIONS.md" example:"[{name: my-engine, command: [/opt/engine, --port, '{port}', --model, '{model}']}]"`
+	User          string          `koanf:"user" help:"user that engines run as, by name, number or UID:GID, where the node is root; empty: the node's own" example:"1500:1500"`
 	Linger        time.Duration   `koanf:"linger" help:"how long a loaded engine outlives the node's process, for the next one to take over without loading again; 0s: not at all" example:"2m"`
 	ExternalRange []string        `koanf:"external-ranges" help:"address ranges beside the public ones in which hosts that external-urls names may be; an address in external-urls is allowed as it is" example:"[10.20.0.0/16]"`
 	ExternalURL   []string        `koanf:"external-urls" reload:"yes" help:"URL prefixes that external engines may have; empty: none. An instance that runs keeps its own" example:"[http://10.0.0.9:8000/]"`

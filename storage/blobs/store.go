@@ -19,7 +19,8 @@ const extension = ".gguf"
 // A Store is a directory of models. One process at a time may have it open;
 // its methods may be called from everywhere.
 type Store struct {
-	dir string
+	dir    string
+	shared bool // by Share, before anything else
 
 	mu struct {
 		sync.Mutex
@@ -87,6 +88,11 @@ func (s *Store) adopt(f *os.File, digest []byte) (path string, err error) {
 		return path, os.Remove(f.Name())
 	}
 	path = s.whole(digest)
+	if s.shared {
+		if err := f.Chmod(sharedMode); err != nil {
+			return "", err
+		}
+	}
 	if err := os.Rename(f.Name(), path); err != nil {
 		return "", err
 	}
