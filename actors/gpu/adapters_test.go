@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/lotabots/lotabots/actors/engine"
@@ -237,4 +240,65 @@ func TestAdaptersKeepTheirRules(t *testing.T) {
 			},
 		})
 	})
+}
+
+// TestAdaptersLeaveADigestThatIsFull: what a device tells of its adapters gives way to
+// what routing needs, and never costs an instance its place.
+func TestAdaptersLeaveADigestThatIsFull(t *testing.T) {
+	tab := newTestTable()
+	tab.device.MemoryTotal = 1 << 40
+	held := 0
+	for i := range 40 {
+		m := model(fmt.Sprintf("instance-%02d-of-many", i), 1, 100)
+		for a := range engine.DefaultAdapters {
+			m.Adapters = append(m.Adapters, &wire.ModelFile{Name: fmt.Sprintf("a%d", a)})
+		}
+		if _, err := tab.add(m, fine); err != nil {
+			break
+		}
+		in := tab.instances[spec.InstanceID(m.GetInstance())]
+		tab.becomes(in, isReady, stub{slots: 8})
+		for _, f := range m.GetAdapters() {
+			in.adapters[f.GetName()] = &adapter{name: f.GetName(), state: adapterLoaded}
+		}
+		held++
+		if few := Shrink(tab.snapshot()); held == 1 && len(few.Instances[0].GetAdapters()) != engine.DefaultAdapters {
+			t.Errorf("one instance tells of %d adapters", len(few.Instances[0].GetAdapters()))
+		}
+	}
+	d := Shrink(tab.snapshot())
+	if size := proto.Size(d); size > MaxDevice || held < 10 || len(d.Instances) != held {
+		t.Errorf("%d bytes for %d of %d instances", size, len(d.Instances), held)
+	}
+	for _, i := range d.Instances {
+		if i.GetSlots() != 8 || len(i.GetAdapters()) > 0 {
+			t.Fatalf("told of as %v", i)
+		}
+	}
+}
+
+func TestAdaptersAreCounted(t *testing.T) {
+	r := prometheus.NewRegistry()
+	m := NewMetrics(r)
+	tab, in := adaptedInstance(t, 3, 2)
+	now := time.Unix(1000, 0)
+	for i := range 3 {
+		reasonOf(tab, Lease(i), fmt.Sprintf("a%d", i), now)
+	}
+	tab.adaptAll(in, now)
+	m.showAdapters("gpu/1", tab.sorted())
+	count := func(state string) float64 {
+		var out dto.Metric
+		if err := m.adapters.WithLabelValues("gpu/1", "d", state).Write(&out); err != nil {
+			t.Fatal(err)
+		}
+		return out.GetGauge().GetValue()
+	}
+	if count("loaded") != 2 || count("waiting") != 1 {
+		t.Errorf("%v loaded, %v wait", count("loaded"), count("waiting"))
+	}
+	m.showAdapters("gpu/1", nil)
+	if n := sumOf(t, r, "lotabots_instance_adapters"); n != 0 {
+		t.Errorf("%v adapters of a deployment that has left", n)
+	}
 }
