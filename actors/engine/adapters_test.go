@@ -122,6 +122,37 @@ func TestAdaptersOfATar(t *testing.T) {
 	}
 }
 
+// TestTheNextProcessKnowsOfAdapters: an engine that is taken over is told of adapters,
+// and of salts, as by the process that started it.
+func TestTheNextProcessKnowsOfAdapters(t *testing.T) {
+	r := &room{dir: t.TempDir()}
+	for _, preset := range []string{VLLM, SGLang, Embedded} {
+		config, _ := fakeConfig(t, "")
+		s := demoSpec(1)
+		s.Preset = preset
+		o := options{}
+		if preset != Embedded {
+			o["lora"] = "on"
+		}
+		d, err := drivers[preset](s, o, config)
+		if err != nil {
+			t.Skip(preset, err)
+		}
+		back, ok := d.(returning)
+		if !ok {
+			t.Fatalf("%s keeps nothing", preset)
+		}
+		w := &web{}
+		back.again(w, r)
+		if preset == Embedded && !(w.salted && w.adapted) {
+			t.Errorf("%s is told of neither: %+v", preset, w)
+		}
+		if u, ok := d.(interface{ unpacked(string) string }); ok && !strings.HasPrefix(u.unpacked("fr"), r.dir+"/") {
+			t.Errorf("%s unpacks into %s", preset, u.unpacked("fr"))
+		}
+	}
+}
+
 func TestLlamaServersAdapters(t *testing.T) {
 	s := Spec{Adapters: []AdapterFile{{"fr", "/a"}, {"de", "/b"}}}
 	e, bare := &llamaServer{spec: s}, &llamaServer{}

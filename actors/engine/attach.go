@@ -2,8 +2,9 @@ package engine
 
 import "context"
 
-// A returning driver keeps something of launch's beside the way to its engine: it finds it in w.
-type returning interface{ again(w *web) }
+// A returning driver keeps something of launch's, or sets something of the way to its engine that no note
+// holds: launch calls again too.
+type returning interface{ again(w *web, r *room) }
 
 // attach goes on with an engine that was found: as far as it had got.
 func (l *local) attach(ctx context.Context, f *found) error {
@@ -13,7 +14,7 @@ func (l *local) attach(ctx context.Context, f *found) error {
 		return err
 	}
 	if d, ok := l.driver.(returning); ok {
-		d.again(w)
+		d.again(w, f.room)
 	}
 	p := newProcess(f.link, f.room.logPath, f.pid, func() {
 		w.close()

@@ -68,9 +68,12 @@ func (e *embedded) launch(r *room) (command, *web, error) {
 	if err != nil {
 		return command{}, nil, err
 	}
-	w.salted, w.adapted = true, true
+	e.again(w, r)
 	return command{path: e.helper, args: args, env: visible(e.spec.Device)}, w, nil
 }
+
+// again has the helper told whose prefixes a request may use, and which adapter it is for.
+func (*embedded) again(w *web, _ *room) { w.salted, w.adapted = true, true }
 
 // socketWeb calls the engine that listens on a socket in its room.
 func socketWeb(r *room, name string) (*web, error) {

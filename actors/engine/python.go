@@ -62,9 +62,12 @@ func (*python) cache(r *room, preset string) string {
 	return cacheOf(r, preset)
 }
 
+// again notes where adapters are unpacked.
+func (p *python) again(_ *web, r *room) { p.room = r.dir }
+
 // environment keeps the program from the network and from the home of whoever runs the node.
 func (p *python) environment(r *room, preset string) ([]string, error) {
-	p.room = r.dir
+	p.again(nil, r)
 	cache := p.cache(r, preset)
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func (e *triton) launch(r *room) (command, *web, error) {
 	}
 	w := newWeb(&url.URL{Scheme: "http", Host: at}, nil)
 	w.aside = aside
-	e.again(w)
+	e.again(w, r)
 	const host = "127.0.0.1"
 	args := []string{"--model-repository=" + e.repository, "--model-control-mode=explicit", "--load-model=" + e.model, "--strict-readiness=true",
 		"--http-address=" + host, "--http-port=" + ports[0], "--allow-grpc=false", "--allow-metrics=true",
@@ -71,7 +71,7 @@ func (e *triton) launch(r *room) (command, *web, error) {
 }
 
 // again finds the metrics of the engine that w reaches.
-func (e *triton) again(w *web) {
+func (e *triton) again(w *web, _ *room) {
 	e.metrics.Store(newWeb(&url.URL{Scheme: "http", Host: w.aside}, nil))
 }
 
