@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/lotabots/lotabots/actors/shim"
@@ -123,12 +124,17 @@ func (p *process) said() string {
 }
 
 func endOf(path string, most int64) (string, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe in its place holds nobody up
 	if err != nil {
 		return "", err
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err == nil && info.Size() > most {
+	switch info, err := file.Stat(); {
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("%s is no plain file", path)
+	case info.Size() > most:
 		_, _ = file.Seek(-most, io.SeekEnd)
 	}
 	raw, err := io.ReadAll(io.LimitReader(file, most))

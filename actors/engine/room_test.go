@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,6 +46,53 @@ func TestTidy(t *testing.T) {
 	}
 	if logs, _ := filepath.Glob(filepath.Join(p.config.RunDir, "old-*.log")); len(logs) > keptLogs {
 		t.Errorf("%d logs", len(logs))
+	}
+}
+
+// An engine can write in its room and beside it: what it puts there does not hold up the node.
+func TestPipesHoldNobodyUp(t *testing.T) {
+	p := New(Config{RunDir: t.TempDir()})
+	run := p.config.RunDir
+	pipe := func(parts ...string) {
+		path := filepath.Join(append([]string{run}, parts...)...)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pipe("pipe.d")
+	pipe("record.d", "engine.json")
+	pipe("said.log")
+	if err := os.Mkdir(filepath.Join(run, "device.d"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{"device.d/engine.json": "/dev/zero", "elsewhere.d": t.TempDir()} {
+		if err := os.Symlink(to, filepath.Join(run, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := endOf(logOf(run, "said"), tailRead)
+		if found := p.Find(t.Context()); len(found) > 0 {
+			err = fmt.Errorf("found %v", found)
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err == nil || strings.Contains(err.Error(), "found") {
+			t.Errorf("a pipe was read as a log, or taken for an engine: %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the node waits for a pipe")
+	}
+	for _, name := range []string{"record.d", "device.d"} {
+		if _, err := os.Stat(filepath.Join(run, name)); err == nil {
+			t.Errorf("%s is still there", name)
+		}
 	}
 }
 

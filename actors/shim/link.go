@@ -136,7 +136,7 @@ func sweepRoom(room string) (swept string, err error) {
 
 // Lock takes the exclusive lock on a room, which ends with the last process that has the file.
 func Lock(room string) (*os.File, error) {
-	f, err := os.Open(room)
+	f, err := openRoom(room)
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +145,11 @@ func Lock(room string) (*os.File, error) {
 		return nil, fmt.Errorf("lock %s: %w", room, err)
 	}
 	return f, nil
+}
+
+// openRoom opens a directory, and never waits for what only has a room's name.
+func openRoom(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 }
 
 // alive tells of a shim that is no child of ours whether it runs.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -35,10 +36,30 @@ func (r record) write(room string) error {
 	return os.Rename(name+".new", name)
 }
 
+// maxRecord bounds what is read of a record.
+const maxRecord = 4 << 10
+
+// readRecord reads a plain file alone: engines can write in their rooms, and a pipe or a device in the
+// record's place must not hold up the node. What is none counts as damaged.
+func readRecord(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENXIO) { // a link, a socket
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, maxRecord))
+}
+
 // Sweep ends what a shim that is gone has left running, and waits until it is gone. Whoever calls it holds
 // the room's lock and removes the room. It tells what it has ended; empty: nothing was left.
 func Sweep(room string) (ended string, err error) {
-	raw, err := os.ReadFile(filepath.Join(room, recordName))
+	raw, err := readRecord(filepath.Join(room, recordName))
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}

@@ -80,7 +80,7 @@ const (
 
 // Dial connects to the shim in a room that is locked. The link has no claim yet.
 func Dial(ctx context.Context, room string) (*Link, error) {
-	dir, err := os.Open(room)
+	dir, err := openRoom(room)
 	if err != nil {
 		return nil, err
 	}
