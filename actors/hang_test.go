@@ -34,7 +34,7 @@ func engineProcess(t *testing.T, n *testNode, id, program string) int {
 		dir, _ := os.Readlink(filepath.Join("/proc", e.Name(), "cwd"))
 		line, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
 		words := bytes.Split(line, []byte{0})
-		if dir == filepath.Join(n.cfg.RunDir, id+".d") && len(words) > 2 && filepath.Base(string(words[0])) == program && string(words[1]) == "serve" {
+		if dir == filepath.Join(n.cfg.RunDir, id+".d", "home") && len(words) > 2 && filepath.Base(string(words[0])) == program && string(words[1]) == "serve" {
 			return pid
 		}
 	}
