@@ -2,11 +2,13 @@ package node
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
@@ -21,8 +23,37 @@ func (o operations) Drain(ctx context.Context, id spec.NodeID) error {
 	return o.n.setState(ctx, id, wire.NodeState_NODE_STATE_DRAINING)
 }
 
+// Resume ends a drain, and the quarantine of the node's devices. A node that does not drain sees no change
+// of its record, nor one that has not seen its drain yet, so its devices are told from here as well.
 func (o operations) Resume(ctx context.Context, id spec.NodeID) error {
-	return o.n.setState(ctx, id, wire.NodeState_NODE_STATE_ACTIVE)
+	was, _ := o.n.state.Node(string(id))
+	if err := o.n.setState(ctx, id, wire.NodeState_NODE_STATE_ACTIVE); err != nil {
+		return err
+	}
+	for _, d := range o.n.observed.devices() {
+		if d.Node != id || d.Load.GetHealth() == device.Healthy {
+			continue
+		}
+		err := o.n.resumeDevice(ctx, id, spec.DeviceID(d.Load.GetDevice()))
+		if err != nil && was.GetState() == wire.NodeState_NODE_STATE_ACTIVE {
+			return &spec.Error{Code: spec.CodeNotReady, Message: "the device " + d.Load.GetDevice() + " was not told: it gets no work", Err: err,
+				Hint: "Ask a voter, or drain the node first"}
+		}
+	}
+	return nil
+}
+
+var errNoActors = errors.New("this node commands no devices")
+
+func (n *Node) resumeDevice(ctx context.Context, node spec.NodeID, id spec.DeviceID) error {
+	if n.actors == nil {
+		return errNoActors
+	}
+	ack, err := n.actors.Command(ctx, node, id, &wire.Resume{})
+	if err == nil && ack.GetCode() != "" {
+		err = errors.New(ack.GetMessage())
+	}
+	return err
 }
 
 func (o operations) TransferLeadership(ctx context.Context) error {
