@@ -61,7 +61,7 @@ func TestTokensStreamAsMade(t *testing.T) {
 			id = i.ID
 		}
 	}
-	socket := filepath.Join(c.file.Nodes[1].Data, "engines", id+".d", "s")
+	socket := filepath.Join(c.file.Nodes[1].Data, "engines", id+".d", "home", "s")
 	alone := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
