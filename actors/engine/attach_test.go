@@ -5,11 +5,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/lotabots/lotabots/actors/engine/account"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -139,6 +141,32 @@ func TestNodeIsKilledWhileServing(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.serves(t, e, child)
+}
+
+// Engines of builds that gave them no directory of their own go on, unless engines run as another user now.
+func TestEngineOfAnEarlierBuild(t *testing.T) {
+	for _, user := range []*account.Account{nil, {Name: "other", UID: uint32(os.Getuid()) + 1, GID: uint32(os.Getgid()) + 1}} {
+		l := linger(t, "")
+		l.started(t)
+		child := l.launched(t)
+		l.kill()
+		if err := os.RemoveAll(filepath.Join(l.run, "lota-1"+roomEnd, homeName)); err != nil {
+			t.Fatal(err)
+		}
+		p := l.next(t)
+		if p.config.User = user; user != nil {
+			if found := p.Find(t.Context()); len(found) > 0 {
+				t.Errorf("found %+v", found)
+			}
+			until(t, 5*time.Second, "it is ended", func() bool { return !alive(child) })
+			continue
+		}
+		e := again(t, p, true)
+		if err := e.Start(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		l.serves(t, e, child)
+	}
 }
 
 // A node that is killed while it stops an engine: the next one sees to the end.

@@ -91,6 +91,9 @@ func (p *Presets) claimFound(ctx context.Context, link *shim.Link, dir string) (
 		return nil, errors.New("it is " + d.Phase)
 	}
 	home := filepath.Join(dir, homeName)
+	if _, err := os.Lstat(home); errors.Is(err, os.ErrNotExist) {
+		home = dir // of a build whose engines had the room itself
+	}
 	if !ownedBy(home, p.config.User) {
 		return nil, errors.New("it runs as another user than engines do now")
 	}
