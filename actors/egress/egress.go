@@ -51,6 +51,8 @@ var special = []struct {
 	{netip.MustParsePrefix("198.18.0.0/15"), "a special address"},
 	{netip.MustParsePrefix("224.0.0.0/4"), "a multicast address"},
 	{netip.MustParsePrefix("240.0.0.0/4"), "a special address"},
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), "a special address"},
+	{netip.MustParsePrefix("192.88.99.0/24"), "a special address"},
 	{netip.MustParsePrefix("64:ff9b::/96"), "a special address"},
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "a special address"},
 	{netip.MustParsePrefix("2001::/32"), "a special address"},

@@ -39,6 +39,8 @@ func TestCheck(t *testing.T) {
 		{"[::127.0.0.1]:80", "evil.example:80", nil, false},
 		{"[64:ff9b::7f00:1]:80", "evil.example:80", nil, false},
 		{"[2002:7f00:1::]:80", "evil.example:80", nil, false},
+		{"[::ffff:0:127.0.0.1]:80", "evil.example:80", nil, false},
+		{"192.88.99.1:80", "evil.example:80", nil, false},
 		{"169.254.169.254:80", "evil.example:80", nil, false},
 		{"[fe80::1%lo]:80", "evil.example:80", nil, false},
 		{"[fd00:ec2::254]:80", "evil.example:80", nil, false},
