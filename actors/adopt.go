@@ -9,6 +9,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/actors/engine"
+	"github.com/lotabots/lotabots/actors/gpu"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -16,7 +17,7 @@ import (
 // find takes over the engines that the node's process before has left running, for the actors of their
 // devices. Those whose devices are gone, or whose placement cannot be read, are ended meanwhile.
 func (s *System) find(ctx context.Context) {
-	s.found = map[spec.DeviceID][]*wire.LoadModel{}
+	s.found, s.guests = map[spec.DeviceID][]*wire.LoadModel{}, map[spec.DeviceID][]gpu.Guest{}
 	for _, e := range s.presets.Find(ctx) {
 		m, why := placementOf(e, s.devices)
 		if why != "" {
@@ -24,6 +25,9 @@ func (s *System) find(ctx context.Context) {
 			continue
 		}
 		s.found[e.Device.ID] = append(s.found[e.Device.ID], m)
+		for _, d := range e.Others {
+			s.guests[d.ID] = append(s.guests[d.ID], gpu.Guest{Load: m, Owner: e.Device.ID})
+		}
 	}
 }
 
@@ -33,20 +37,18 @@ func placementOf(e engine.Spec, devices []device.Device) (m *wire.LoadModel, why
 	if err := proto.Unmarshal(e.Placement, m); err != nil || m.GetInstance() != string(e.Instance) {
 		return nil, "its placement cannot be read"
 	}
-	if len(e.Others) > 0 {
-		return nil, "it runs on several devices, whose memory cannot be taken again while it is in use"
-	}
-	if !slices.ContainsFunc(devices, func(here device.Device) bool { return here.ID == e.Device.ID }) {
-		return nil, "its device " + string(e.Device.ID) + " is not there any more"
+	for _, d := range append([]device.Device{e.Device}, e.Others...) {
+		if !slices.ContainsFunc(devices, func(here device.Device) bool { return here.ID == d.ID }) {
+			return nil, "its device " + string(d.ID) + " is not there any more"
+		}
 	}
 	return m, ""
 }
 
-// foundOn tells a device's actor, once, what runs there already: an actor that is restarted starts empty.
-func (s *System) foundOn(id spec.DeviceID) func() []*wire.LoadModel {
-	found := s.found[id]
+// once tells a device's actor, once, what runs there already: an actor that is restarted starts empty.
+func once[T any](found []T) func() []T {
 	var told atomic.Bool
-	return func() []*wire.LoadModel {
+	return func() []T {
 		if told.Swap(true) {
 			return nil
 		}

@@ -62,6 +62,50 @@ func TestEnginesOutliveTheNode(t *testing.T) {
 	}
 }
 
+// TestSpreadOutlivesTheNode: an engine over several devices goes on too, and each of them holds its memory.
+func TestSpreadOutlivesTheNode(t *testing.T) {
+	bend, _ := withServer(t)
+	run := t.TempDir()
+	boot := uint64(time.Now().UnixMilli())
+	m := newMesh(t)
+	start := func() *testNode {
+		boot++
+		return m.start("a", everything, bend, func(c *Config) {
+			c.RunDir, c.Boot, c.Engines.Linger, c.Devices.Simulated = run, boot, time.Minute, 3
+		})
+	}
+	free := func(n *testNode, d int) uint64 {
+		ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, d), &wire.Describe{})
+		mustCode(t, ack, err, "")
+		return ack.GetLoad().GetMemoryFree() >> 20
+	}
+	first := start()
+	load := serverModel("i", 7, 700)
+	load.Devices = []string{string(deviceOf(first, 2))}
+	ack, err := first.Command(within(t, 10*time.Second), "a", deviceOf(first, 0), load)
+	mustCode(t, ack, err, "")
+	first.awaitState(t, "i", isReady)
+	target := spec.Target{Device: deviceOf(first, 0), Instance: "i"}
+	pid := pidOf(t, first, target)
+	first.LeaveEngines()
+	first.stop()
+
+	second := start()
+	second.awaitState(t, "i", isReady)
+	if again := pidOf(t, second, target); again != pid {
+		t.Errorf("process %d serves, and not %d", again, pid)
+	}
+	if a, b, c := free(second, 0), free(second, 1), free(second, 2); a != 300 || b != 1000 || c != 300 {
+		t.Errorf("%d, %d and %d MiB are free", a, b, c)
+	}
+	ack, err = second.Command(within(t, 10*time.Second), "a", deviceOf(second, 0), &wire.UnloadModel{Instance: "i", Epoch: 7})
+	mustCode(t, ack, err, "")
+	await(t, "all memory is back", func() bool { return free(second, 0) == 1000 && free(second, 2) == 1000 })
+	if syscall.Kill(pid, 0) == nil {
+		t.Error("it still runs")
+	}
+}
+
 func TestPlacementOf(t *testing.T) {
 	here := []device.Device{{ID: "gpu/1"}, {ID: "gpu/2"}}
 	placed := []byte("\x0a\x01i") // of instance i
@@ -71,7 +115,8 @@ func TestPlacementOf(t *testing.T) {
 	}{
 		"stays":          {engine.Spec{Instance: "i", Placement: placed, Device: here[0]}, ""},
 		"no device":      {engine.Spec{Instance: "i", Placement: placed, Device: device.Device{ID: "gpu/3"}}, "its device gpu/3 is not there any more"},
-		"several":        {engine.Spec{Instance: "i", Placement: placed, Device: here[0], Others: here[1:]}, "it runs on several devices, whose memory cannot be taken again while it is in use"},
+		"several":        {engine.Spec{Instance: "i", Placement: placed, Device: here[0], Others: here[1:]}, ""},
+		"one is gone":    {engine.Spec{Instance: "i", Placement: placed, Device: here[0], Others: []device.Device{{ID: "gpu/3"}}}, "its device gpu/3 is not there any more"},
 		"somebody else":  {engine.Spec{Instance: "j", Placement: placed, Device: here[0]}, "its placement cannot be read"},
 		"no placement":   {engine.Spec{Instance: "i", Device: here[0]}, "its placement cannot be read"},
 		"not understood": {engine.Spec{Instance: "i", Placement: []byte{1}, Device: here[0]}, "its placement cannot be read"},

@@ -12,6 +12,5 @@
 // admits what members of a role may send and makes a stranger's message harmless.
 //
 // Not done yet: cross-node watches are admitted but used by nobody; requests hold
-// no standing reservations; an engine that runs on several devices is not taken
-// over by the node's next process, but ended, and loaded again.
+// no standing reservations.
 package actors

@@ -34,6 +34,7 @@ type System struct {
 	quota   *actor.PID
 	pids    map[spec.DeviceID]*actor.PID
 	found   map[spec.DeviceID][]*wire.LoadModel // whose engines run already; until their device's actor has asked
+	guests  map[spec.DeviceID][]gpu.Guest       // as found, of instances that spread over the device
 
 	leases  atomic.Uint64 // the last one made
 	streams streams
@@ -127,7 +128,7 @@ func (s *System) spawn() error {
 	for _, d := range s.devices {
 		c := gpu.Config{
 			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
-			Seq: new(atomic.Uint64), Publish: s.herald.put, Found: s.foundOn(d.ID), Metrics: measured, Learnt: learnt, Log: s.cfg.Log,
+			Seq: new(atomic.Uint64), Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: learnt, Log: s.cfg.Log,
 		}
 		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {
 			return fmt.Errorf("starting the actor of device %s: %w", d.ID, err)

@@ -40,6 +40,8 @@ type Config struct {
 	// Found are placements whose engines the node's process before has left running. Each is told once.
 	// Nil: none.
 	Found   func() []*wire.LoadModel
+	// Guests are those of them that spread over this device from another.
+	Guests func() []Guest
 	Metrics *Metrics
 	// Learnt is what instances were measured to take; nil: nothing is remembered.
 	Learnt *memory.Learnt

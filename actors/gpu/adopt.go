@@ -26,6 +26,11 @@ func (a *Actor) attach() func(spec.InstanceID) (engine.Engine, bool) {
 // adopt takes over what the node's process before has left running on the device. Whether it has a
 // placement still is the leader's to say, who reads of it in the first digest.
 func (a *Actor) adopt(c actor.Context) {
+	if a.cfg.Guests != nil {
+		for _, g := range a.cfg.Guests() {
+			a.table.host(g.Load, a.peer(c, g.Owner))
+		}
+	}
 	if a.cfg.Found == nil {
 		return
 	}
@@ -39,8 +44,24 @@ func (a *Actor) adopt(c actor.Context) {
 			continue
 		}
 		a.cfg.Log.Info("instance is taken over", "instance", m.GetInstance(), "deployment", m.GetDeployment(), "version", m.GetVersion(), "epoch", m.GetEpoch())
+		if in.spread != nil {
+			a.spreads[in.id] = in
+		}
 		a.start(c, in)
 	}
+}
+
+// A Guest is an instance that runs already and spreads over the device from that of its owner.
+type Guest struct {
+	Load  *wire.LoadModel
+	Owner spec.DeviceID
+}
+
+// host has the device hold memory that another's instance uses already.
+func (t *table) host(m *wire.LoadModel, owner *actor.PID) {
+	id := spec.InstanceID(m.GetInstance())
+	t.guests[id] = &inst{load: &wire.LoadModel{Instance: m.GetInstance(), Epoch: m.GetEpoch(), MemoryBytes: m.GetMemoryBytes()},
+		id: id, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING, guest: &guest{owner: owner, settled: true}}
 }
 
 // adopt has the device hold an instance whose engine runs: its memory is taken already, so nobody asks
@@ -60,6 +81,10 @@ func (t *table) adopt(m *wire.LoadModel, now time.Time) (*inst, error) {
 	in := &inst{load: m, id: id, run: t.runs, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING,
 		context: m.GetContext(), slots: int(m.GetSlots())}
 	in.asked, in.usedAt = now, now
+	if len(m.GetDevices()) > 0 { // the others hold its memory: see host
+		in.spread = newSpread(t.device.ID, m)
+		in.spread.at, in.spread.own, in.spread.settled = len(in.spread.order), true, true
+	}
 	t.instances[id] = in
 	return in, nil
 }
