@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/actors/shim"
 )
 
@@ -41,8 +40,11 @@ const (
 
 func (e *embedded) launch(r *room) (command, *web, error) {
 	where := "cpu"
-	if e.spec.Device.Kind == device.KindNVIDIA {
+	if n := len(e.spec.gpus()); n > 0 {
 		where = "0" // of those that it sees
+		for i := 1; i < n; i++ {
+			where += "," + strconv.Itoa(i)
+		}
 	}
 	if e.options["cache-ram"] == "" {
 		e.options = maps.Clone(e.options)
@@ -69,7 +71,7 @@ func (e *embedded) launch(r *room) (command, *web, error) {
 		return command{}, nil, err
 	}
 	e.again(w, r)
-	return command{path: e.helper, args: args, env: visible(e.spec.Device)}, w, nil
+	return command{path: e.helper, args: args, env: visible(e.spec.gpus()...)}, w, nil
 }
 
 // again has the helper told whose prefixes a request may use, and which adapter it is for.

@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -179,6 +181,29 @@ func TestEmbeddedIsUnavailable(t *testing.T) {
 		}
 		if e, err := p.Open(demoSpec(1)); err == nil {
 			t.Errorf("%s: opened %v", name, e)
+		}
+	}
+}
+
+// What spreads over several GPUs sees them all, and is told of them by number.
+func TestEmbeddedOnSeveralGPUs(t *testing.T) {
+	for want, s := range map[string]Spec{"cpu": {Device: device.Device{Kind: device.KindSimulated}}, "0": {Device: gpuA}, "0,1": {Device: gpuA, Others: []device.Device{gpuB}}} {
+		dir, err := os.MkdirTemp("", "lb") // short: a socket's path is
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		here, err := os.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = here.Close() })
+		c, _, err := (&embedded{spec: s}).launch(&room{dir: dir, here: here})
+		if err != nil || flag(c.args, "--device") != want {
+			t.Errorf("%q, %v, want %s", c.args, err, want)
+		}
+		if want == "0,1" && !slices.Contains(c.env, "CUDA_VISIBLE_DEVICES=GPU-a,GPU-b") {
+			t.Errorf("it sees %q", c.env)
 		}
 	}
 }

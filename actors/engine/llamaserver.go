@@ -84,7 +84,7 @@ func (e *llamaServer) launch(r *room) (command, *web, error) {
 	key := rand.Text()
 	w := newWeb(&url.URL{Scheme: "http", Host: address}, nil)
 	w.always = http.Header{"Authorization": {"Bearer " + key}}
-	env := append(visible(e.spec.Device), "LLAMA_API_KEY="+key, "HOME="+r.home)
+	env := append(visible(e.spec.gpus()...), "LLAMA_API_KEY="+key, "HOME="+r.home)
 	return command{path: e.path, args: args, env: env, leash: true}, w, nil
 }
 

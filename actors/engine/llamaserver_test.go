@@ -24,6 +24,8 @@ func TestLlamaServerCommand(t *testing.T) {
 		"defaults": {func(*Spec) {}, "--metrics -np 4 -c 32768 -ngl 0 --alias lota -t 1", []string{"CUDA_VISIBLE_DEVICES=-1"}},
 		"on a GPU": {func(s *Spec) { s.Device, s.Slots, s.Context = gpu, 2, 512 }, "--metrics -np 2 -c 1024 -ngl 999 --alias lota -t 1",
 			[]string{"CUDA_VISIBLE_DEVICES=GPU-8f3c", "CUDA_DEVICE_ORDER=PCI_BUS_ID"}},
+		"on two GPUs": {func(s *Spec) { s.Device, s.Others = gpu, []device.Device{gpuB} }, "--metrics -np 4 -c 32768 -ngl 999 --alias lota -t 1",
+			[]string{"CUDA_VISIBLE_DEVICES=GPU-8f3c,GPU-b"}},
 		"options": {func(s *Spec) {
 			s.ModelName = ""
 			s.Options = map[string]string{"embeddings": "on", "pooling": "mean", "gpu-layers": "7", "threads": "1"}

@@ -56,13 +56,16 @@ func (e *ollama) launch(r *room) (command, *web, error) {
 	if err := os.MkdirAll(filepath.Join(modelsDir(r), "blobs"), 0o700); err != nil {
 		return command{}, nil, err
 	}
-	env := append(visible(e.spec.Device),
+	env := append(visible(e.spec.gpus()...),
 		"OLLAMA_HOST="+address, "HOME="+r.home, "OLLAMA_MODELS="+modelsDir(r),
 		"OLLAMA_NUM_PARALLEL="+strconv.FormatUint(uint64(e.spec.Slots), 10),
 		"OLLAMA_MAX_LOADED_MODELS=1", "OLLAMA_KEEP_ALIVE=-1", // it stays loaded until it is stopped
 		"OLLAMA_NOPRUNE=1")
 	if e.spec.Device.Kind != device.KindNVIDIA {
 		env = append(env, "OLLAMA_LLM_LIBRARY=cpu")
+	}
+	if len(e.spec.Others) > 0 {
+		env = append(env, "OLLAMA_SCHED_SPREAD=1") // over all of them, though one might do
 	}
 	return command{path: e.path, args: []string{"serve"}, env: env, leash: true},
 		newWeb(&url.URL{Scheme: "http", Host: address}, nil), nil

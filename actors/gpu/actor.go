@@ -274,6 +274,7 @@ func (a *Actor) obey(c actor.Context, m proto.Message) error {
 		m.MemoryBytes = a.reserve(m)
 		do, err = a.table.add(m, a.check)
 		if err == nil {
+			a.table.placed(m, predicted)
 			a.cfg.Log.Info("instance is to be loaded", "instance", m.Instance, "deployment", m.Deployment, "version", m.Version,
 				"epoch", m.Epoch, "memory_bytes", m.MemoryBytes, "predicted_bytes", predicted, "on_demand", m.OnDemand, "waits", do.start == nil)
 		}
@@ -402,7 +403,7 @@ func (a *Actor) publish() {
 	d := a.table.snapshot()
 	d.Seq = a.cfg.Seq.Add(1)
 	a.table.told()
-	a.cfg.Metrics.show(d, len(a.table.leases))
+	a.cfg.Metrics.show(d, len(a.table.leases), a.table.predicted())
 	a.cfg.Metrics.showAdapters(d.Device, a.table.sorted())
 	a.cfg.Publish(Shrink(d))
 }

@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -60,4 +61,23 @@ func (t *table) promised() (bytes uint64) {
 		}
 	}
 	return bytes
+}
+
+// placed notes what an instance was placed with, where more may be reserved.
+func (t *table) placed(m *wire.LoadModel, predicted uint64) {
+	if in := t.instances[spec.InstanceID(m.GetInstance())]; in != nil {
+		in.predicted = predicted
+	}
+}
+
+// predicted is what each instance was placed with; of one that was taken over, only
+// what is reserved is known.
+func (t *table) predicted() map[string]uint64 {
+	out := make(map[string]uint64, len(t.instances))
+	for id, in := range t.instances {
+		if out[string(id)] = in.predicted; in.predicted == 0 {
+			out[string(id)] = in.load.GetMemoryBytes()
+		}
+	}
+	return out
 }

@@ -52,7 +52,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 }
 
 // show sets the gauges to what the digest tells.
-func (m *Metrics) show(d *wire.DeviceLoad, leases int) {
+func (m *Metrics) show(d *wire.DeviceLoad, leases int, predicted map[string]uint64) {
 	set := func(g *prometheus.GaugeVec, v float64) { g.WithLabelValues(d.Device).Set(v) }
 	set(m.leases, float64(leases))
 	set(m.memoryTotal, float64(d.MemoryTotal))
@@ -63,7 +63,7 @@ func (m *Metrics) show(d *wire.DeviceLoad, leases int) {
 		healthy = 1
 	}
 	set(m.healthy, healthy)
-	m.showInstances(d)
+	m.showInstances(d, predicted)
 	count := map[wire.InstanceState]int{}
 	for _, i := range d.Instances {
 		count[i.State]++

@@ -28,6 +28,7 @@ type instanceMetrics struct {
 	slots            *prometheus.GaugeVec
 	backlog          *prometheus.GaugeVec
 	kvUse            *prometheus.GaugeVec
+	predicted        *prometheus.GaugeVec
 	reserved         *prometheus.GaugeVec
 	measured         *prometheus.GaugeVec
 	mu               struct {
@@ -61,16 +62,17 @@ func newInstanceMetrics(r prometheus.Registerer) *instanceMetrics {
 			Help: "LoRA adapters that were unloaded for others, by deployment and adapter."}, []string{"deployment", "adapter"}),
 		adapters: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lotabots_instance_adapters",
 			Help: "LoRA adapters that have been asked for, by device, deployment and state: waiting, loading, loaded, leaving, failed."}, []string{"device", "deployment", "state"}),
-		running:  gauge("lotabots_instance_running", "Requests that hold a place, by device and deployment."),
-		queued:   gauge("lotabots_instance_queued", "Requests that wait inside of engines, by device and deployment."),
-		slots:    gauge("lotabots_instance_slots", "Places for requests, by device and deployment."),
-		backlog:  gauge("lotabots_instance_backlog_seconds", "The longest wait until the prompts admitted have been read, by device and deployment."),
-		kvUse:    gauge("lotabots_instance_kv_use_ratio", "The highest use of a KV cache, 0 to 1, by device and deployment."),
-		reserved: gauge("lotabots_instance_memory_reserved_bytes", "Device memory reserved for instances, by device and deployment."),
-		measured: gauge("lotabots_instance_memory_measured_bytes", "Device memory that instances were seen to use, by device and deployment; 0: not measured."),
+		running:   gauge("lotabots_instance_running", "Requests that hold a place, by device and deployment."),
+		queued:    gauge("lotabots_instance_queued", "Requests that wait inside of engines, by device and deployment."),
+		slots:     gauge("lotabots_instance_slots", "Places for requests, by device and deployment."),
+		backlog:   gauge("lotabots_instance_backlog_seconds", "The longest wait until the prompts admitted have been read, by device and deployment."),
+		kvUse:     gauge("lotabots_instance_kv_use_ratio", "The highest use of a KV cache, 0 to 1, by device and deployment."),
+		predicted: gauge("lotabots_instance_memory_predicted_bytes", "Device memory that instances were placed with, by device and deployment."),
+		reserved:  gauge("lotabots_instance_memory_reserved_bytes", "Device memory reserved for instances, by device and deployment."),
+		measured:  gauge("lotabots_instance_memory_measured_bytes", "Device memory that instances were seen to use, by device and deployment; 0: not measured."),
 	}
 	m.mu.told, m.mu.adapted = map[string]map[string]*wire.InstanceLoad{}, map[string][]string{}
-	m.shown = []*prometheus.GaugeVec{m.running, m.queued, m.slots, m.backlog, m.kvUse, m.reserved, m.measured}
+	m.shown = []*prometheus.GaugeVec{m.running, m.queued, m.slots, m.backlog, m.kvUse, m.predicted, m.reserved, m.measured}
 	if r != nil {
 		r.MustRegister(m.load, m.restarts, m.first, m.token, m.tokens, m.adapterLoads, m.adapterEvictions, m.adapters)
 		for _, g := range m.shown {
@@ -104,8 +106,9 @@ func (m *instanceMetrics) released(deployment string, r *Release) {
 }
 
 // showInstances sets the gauges to what the digest tells, and takes away those of
-// deployments that have left the device.
-func (m *instanceMetrics) showInstances(d *wire.DeviceLoad) {
+// deployments that have left the device. predicted is by instance.
+func (m *instanceMetrics) showInstances(d *wire.DeviceLoad, predicted map[string]uint64) {
+	placed := map[string]uint64{}          // by deployment
 	now := map[string]*wire.InstanceLoad{} // by deployment: sums, and the worst of backlog and KV use
 	for _, i := range d.Instances {
 		if i.State == wire.InstanceState_INSTANCE_STATE_GONE {
@@ -116,6 +119,7 @@ func (m *instanceMetrics) showInstances(d *wire.DeviceLoad) {
 			sum = &wire.InstanceLoad{}
 			now[i.Deployment] = sum
 		}
+		placed[i.Deployment] += predicted[i.Instance]
 		sum.Running, sum.Queued, sum.Slots = sum.Running+i.Running, sum.Queued+i.Queued, sum.Slots+i.Slots
 		sum.MemoryReserved, sum.MemoryMeasured = sum.MemoryReserved+i.MemoryReserved, sum.MemoryMeasured+i.MemoryMeasured
 		sum.BacklogSeconds, sum.KvUse = max(sum.BacklogSeconds, i.BacklogSeconds), max(sum.KvUse, i.KvUse)
@@ -138,6 +142,7 @@ func (m *instanceMetrics) showInstances(d *wire.DeviceLoad) {
 		set(m.slots, float64(sum.Slots))
 		set(m.backlog, float64(sum.BacklogSeconds))
 		set(m.kvUse, float64(sum.KvUse))
+		set(m.predicted, float64(placed[name]))
 		set(m.reserved, float64(sum.MemoryReserved))
 		set(m.measured, float64(sum.MemoryMeasured))
 	}

@@ -18,13 +18,13 @@ func TestInstancesAreShownWhileTheyAreThere(t *testing.T) {
 		{Instance: "a-2", Deployment: "a", Slots: 4, Running: 2, KvUse: .5, MemoryReserved: 10, MemoryMeasured: 7},
 		{Instance: "b-1", Deployment: "b", State: wire.InstanceState_INSTANCE_STATE_GONE, Slots: 1},
 	}}
-	m.showInstances(d)
+	m.showInstances(d, map[string]uint64{"a-1": 8, "a-2": 9, "b-1": 1})
 	m.ended("a", "hung")
 	m.phased("embedded", "load", time.Second)
 	m.released("a", &Release{PromptTokens: 5, CompletionTokens: 3, Prefill: time.Second, Decode: time.Second})
 	for name, want := range map[string]float64{
 		"lotabots_instance_slots": 8, "lotabots_instance_running": 3, "lotabots_instance_kv_use_ratio": .5,
-		"lotabots_instance_memory_reserved_bytes": 20, "lotabots_instance_memory_measured_bytes": 7,
+		"lotabots_instance_memory_predicted_bytes": 17, "lotabots_instance_memory_reserved_bytes": 20, "lotabots_instance_memory_measured_bytes": 7,
 		"lotabots_engine_restarts_total": 1, "lotabots_engine_tokens_total": 8,
 	} {
 		if got := sumOf(t, r, name); got != want {
@@ -32,7 +32,7 @@ func TestInstancesAreShownWhileTheyAreThere(t *testing.T) {
 		}
 	}
 	d.Instances = d.Instances[2:]
-	m.showInstances(d)
+	m.showInstances(d, map[string]uint64{"a-1": 8, "a-2": 9, "b-1": 1})
 	if got := sumOf(t, r, "lotabots_instance_slots"); got != 0 {
 		t.Errorf("after they have left: %v slots", got)
 	}

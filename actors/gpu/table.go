@@ -55,6 +55,8 @@ type inst struct {
 
 	phase string // of its start
 
+	predicted uint64 // bytes that it was placed with; load says what is reserved
+
 	leases   int
 	unread   int // prompt tokens of leases whose first byte has not come
 	busy     engine.Load

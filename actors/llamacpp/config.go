@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,7 @@ type Config struct {
 	CacheMiB   int    // of the main memory, for what slots give up; 0: defaultCache, negative: none
 	Threads    int    // 0: as measured, or by the model's size and the cores
 	Variant    string // of the libraries for the CPU; empty: as measured, or llama.cpp's choice
-	Device     string // "cpu", or the number of a GPU
+	Device     string // "cpu", or the number of a GPU, or those of several with commas
 	Embeddings string // "auto" and "on": on demand, "off"
 	Pooling    string // of embeddings: mean, cls, last, rank; empty: the model's, or mean
 	// ChatTemplate is the name of one of llama.cpp's; empty: the model's.
@@ -60,8 +61,8 @@ func (c *Config) check() error {
 	if strings.ContainsAny(c.Variant, "/\\\x00") {
 		return bad("variant", "variant is %q; it must be what stands between libggml-cpu- and .so", c.Variant)
 	}
-	if n, err := strconv.Atoi(c.Device); c.Device != "cpu" && (err != nil || n < 0) {
-		return bad("device", "device is %q; it must be cpu or the number of a GPU", c.Device)
+	if _, err := gpuNumbers(c.Device); c.Device != "cpu" && err != nil {
+		return err
 	}
 	if _, ok := poolings[c.Pooling]; !ok {
 		return bad("pooling", "pooling is %q; it must be mean, cls, last or rank", c.Pooling)
@@ -125,4 +126,16 @@ func bad(param, format string, args ...any) error {
 	e := spec.Errorf(spec.CodeEngineStart, format, args...)
 	e.Param = param
 	return e
+}
+
+// gpuNumbers reads the numbers of GPUs.
+func gpuNumbers(device string) (out []int, err error) {
+	for text := range strings.SplitSeq(device, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 || slices.Contains(out, n) {
+			return nil, bad("device", "device is %q; it must be cpu, or numbers of GPUs, each once", device)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }

@@ -56,6 +56,7 @@ func newEmbedder(quit context.Context, m *model, contextSize int, threads int32,
 	p.NCtx, p.NBatch, p.NUbatch = uint32(capacity), uint32(capacity), uint32(capacity)
 	p.NSeqMax, p.KVUnified, p.Embeddings, p.NoPerf = embedSequences, 1, 1, 1
 	p.NThreads, p.NThreadsBatch = threads, threads
+	p.FlashAttentionType = embedAttention(p.FlashAttentionType, capacity)
 	p.PoolingType = poolings[pooling]
 	ctx, err := llama.InitFromModel(m.handle, p)
 	if err == nil && llama.GetPoolingType(ctx) == llama.PoolingTypeNone {
@@ -78,6 +79,15 @@ func newEmbedder(quit context.Context, m *model, contextSize int, threads int32,
 		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity, ranks: ranks, length: length,
 		submit: make(chan *embedJob), quit: quit, done: make(chan struct{}), log: log,
 	}, nil
+}
+
+// embedAttention is flash attention for long texts, on a CPU too: a text is read in one step, and without it
+// each head holds a score for every two of its tokens.
+func embedAttention(usual llama.FlashAttentionType, capacity int) llama.FlashAttentionType {
+	if capacity > embedBatch {
+		return llama.FlashAttentionTypeAuto
+	}
+	return usual
 }
 
 func (e *embedder) run() {

@@ -128,24 +128,31 @@ func (m *model) contextParams() llama.ContextParams {
 	return p
 }
 
-// placement puts the model on the CPU alone or whole on one GPU. The slice it returns must live until
-// the model is loaded.
+// placement puts the model on the CPU alone, or whole on one GPU, or its layers on several. The slice it
+// returns must live until the model is loaded.
 func placement(p *llama.ModelParams, device string) ([]llama.GGMLBackendDevice, error) {
 	devices := []llama.GGMLBackendDevice{0}
 	p.NGpuLayers, p.SplitMode, p.MainGpu = 0, llama.SplitModeNone, -1
 	if device != "cpu" {
-		n, err := strconv.Atoi(device)
+		numbers, err := gpuNumbers(device)
 		if err != nil {
-			return nil, bad("device", "device is %q; it must be cpu or the number of a GPU", device)
+			return nil, err
 		}
 		gpus := gpus()
-		if n >= len(gpus) {
-			e := spec.Errorf(spec.CodeEngineUnavailable, "GPU %d was asked for; llama.cpp's libraries see %d", n, len(gpus))
-			e.Hint = "Use libraries built for this GPU (CUDA, Vulkan, ROCm), or --device cpu"
-			return nil, e
+		devices = nil
+		for _, n := range numbers {
+			if n >= len(gpus) {
+				e := spec.Errorf(spec.CodeEngineUnavailable, "GPU %d was asked for; llama.cpp's libraries see %d", n, len(gpus))
+				e.Hint = "Use libraries built for this GPU (CUDA, Vulkan, ROCm), or --device cpu"
+				return nil, e
+			}
+			devices = append(devices, gpus[n])
 		}
-		devices = []llama.GGMLBackendDevice{gpus[n], 0}
+		devices = append(devices, 0)
 		p.NGpuLayers, p.MainGpu = 1<<20, 0
+		if len(numbers) > 1 {
+			p.SplitMode = llama.SplitModeLayer
+		}
 	}
 	return devices, p.SetDevices(devices)
 }

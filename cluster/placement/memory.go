@@ -8,7 +8,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-// An Estimate is the memory that one instance of a deployment takes, by parts.
+// An Estimate is the memory that one instance of a deployment takes, by parts: on each of its devices.
 type Estimate struct {
 	Parts []Part
 	// Context and Slots are what the cache was reckoned for; 0: not reckoned.
@@ -31,6 +31,7 @@ const (
 	PartWindow   = "window"   // the same, in layers that attend to a window
 	PartState    = "state"    // of recurrent layers
 	PartBuffers  = "buffers"  // activations and logits of one batch
+	PartVectors  = "vectors"  // what embeddings take beside the cache
 	PartOverhead = "overhead" // of the engine itself
 )
 
@@ -60,6 +61,7 @@ const (
 	defaultContext = 8192 // tokens per slot, at most what the model was trained on
 	defaultSlots   = 4
 	batch          = 512       // tokens that are worked on at a time
+	embedBatch     = 2048      // tokens of a text that the embedded engine makes a vector of, at least
 	engineOverhead = 128 << 20 // of the program, and of what it keeps for conversations that go on
 )
 
@@ -68,7 +70,8 @@ const (
 // weights, cache for context and slots, buffers and overhead from the model's
 // shape. A model without a shape takes its file, a quarter for cache and buffers,
 // and a fixed part. The token table counts, though some engines keep it in the
-// host's memory: a device may be the host. m is nil where d has no model.
+// host's memory: a device may be the host. Of several devices each has its share of weights and caches, and
+// buffers and overhead of its own; what is stated is for each. m is nil where d has no model.
 func Estimated(d *wire.Deployment, m *wire.Model) Estimate {
 	switch s := m.GetShape(); {
 	case d.Engine == "external":
@@ -78,7 +81,8 @@ func Estimated(d *wire.Deployment, m *wire.Model) Estimate {
 	case m == nil:
 		return Estimate{}
 	case s == nil:
-		return Estimate{Parts: []Part{{PartFile, m.Size, "the model's file, which says nothing of its layers"},
+		n := uint64(max(d.Gpus, 1))
+		return Estimate{Parts: []Part{{PartFile, m.Size/n + min(m.Size%n, 1), "the model's file, which says nothing of its layers" + each(d)},
 			{PartBuffers, m.Size / 4, "a quarter of the file, for cache and buffers"}, {PartOverhead, engineOverhead, "the engine itself"}}}
 	default:
 		return shaped(d, s)
@@ -95,17 +99,24 @@ func shaped(d *wire.Deployment, s *wire.ModelShape) Estimate {
 			e.Parts = append(e.Parts, Part{name, round(bytes), fmt.Sprintf(format, args...)})
 		}
 	}
-	slots, context := float64(e.Slots), float64(e.Context)
-	add(PartWeights, float64(s.WeightBytes)+float64(s.HostBytes), "%s weights, %s parameters", s.Quantisation, counted(s.Parameters))
-	add(PartCache, s.KvBytesPerToken*context*slots, "%d slots of %d tokens at %.0f bytes", e.Slots, e.Context, s.KvBytesPerToken)
+	slots, context, share, of := float64(e.Slots), float64(e.Context), share(d, s), each(d)
+	add(PartWeights, share*(float64(s.WeightBytes)+float64(s.HostBytes)), "%s weights, %s parameters%s", s.Quantisation, counted(s.Parameters), of)
+	add(PartCache, share*s.KvBytesPerToken*context*slots, "%d slots of %d tokens at %.0f bytes%s", e.Slots, e.Context, s.KvBytesPerToken, of)
 	if s.Window > 0 {
 		held := min(context*slots, float64(s.Window)*slots+2048) // an engine keeps a batch beside the windows
-		add(PartWindow, s.WindowBytesPerToken*held, "%d slots with windows of %d tokens at %.0f bytes", e.Slots, s.Window, s.WindowBytesPerToken)
+		add(PartWindow, share*s.WindowBytesPerToken*held, "%d slots with windows of %d tokens at %.0f bytes%s", e.Slots, s.Window, s.WindowBytesPerToken, of)
 	} else {
-		add(PartWindow, s.WindowBytesPerToken*context*slots, "%d slots of %d tokens at %.0f bytes", e.Slots, e.Context, s.WindowBytesPerToken)
+		add(PartWindow, share*s.WindowBytesPerToken*context*slots, "%d slots of %d tokens at %.0f bytes%s", e.Slots, e.Context, s.WindowBytesPerToken, of)
 	}
-	add(PartState, float64(s.StateBytes)*slots, "recurrent state of %d slots", e.Slots)
-	add(PartBuffers, buffers(s, context*slots), "activations and logits of %d tokens at a time", batch)
+	add(PartState, share*float64(s.StateBytes)*slots, "recurrent state of %d slots%s", e.Slots, of)
+	add(PartBuffers, batch*row(s, context*slots), "activations and logits of %d tokens at a time", batch)
+	if d.Engine == "embedded" && (d.Options["embeddings"] == "on" || s.Embeddings || s.Rerank) {
+		text := max(embedBatch, context)
+		if s.TrainedContext > 0 {
+			text = min(text, float64(s.TrainedContext))
+		}
+		add(PartVectors, text*(share*(s.KvBytesPerToken+s.WindowBytesPerToken)+row(s, text)), "a text of %.0f tokens, read in one step", text)
+	}
 	add(PartOverhead, engineOverhead, "the engine itself")
 	return e
 }
@@ -122,12 +133,31 @@ func contextOf(d *wire.Deployment, s *wire.ModelShape) uint32 {
 	return context
 }
 
-// buffers are 32-bit rows for each token of a batch: logits over the vocabulary,
-// some rows of the width of activations (a feed-forward layer is some three to
-// five wide and holds three at a time), and a mask over all that is cached.
-func buffers(s *wire.ModelShape, cached float64) float64 {
+// row is what each token of a batch takes in buffers, in 32-bit numbers: logits over
+// the vocabulary, some rows of the width of activations (a feed-forward layer is some
+// three to five wide and holds three at a time), and a mask over all that is cached.
+func row(s *wire.ModelShape, cached float64) float64 {
 	const rows = 16
-	return batch * (4*(float64(s.Vocabulary)+rows*float64(s.Embedding)) + 2*cached)
+	return 4*(float64(s.Vocabulary)+rows*float64(s.Embedding)) + 2*cached
+}
+
+// share is the part of weights and caches that the fullest of the instance's devices
+// has: whole layers, of which what comes after the last counts as one.
+func share(d *wire.Deployment, s *wire.ModelShape) float64 {
+	n := float64(max(d.Gpus, 1))
+	if n == 1 || s.Layers == 0 {
+		return 1 / n
+	}
+	layers := float64(s.Layers) + 1
+	return math.Ceil(layers/n) / layers
+}
+
+// each says that what it stands after is for one device of several.
+func each(d *wire.Deployment) string {
+	if d.Gpus <= 1 {
+		return ""
+	}
+	return fmt.Sprintf("; of them the share of one of %d devices", d.Gpus)
 }
 
 // counted is n as people say it.

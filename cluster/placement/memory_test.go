@@ -34,11 +34,16 @@ func TestEstimates(t *testing.T) {
 		"context within a window": {&wire.Deployment{Context: 512, Slots: 1}, window, map[string]uint64{PartCache: 1000 * 512, PartWindow: 5000 * 512}},
 		"recurrent": {&wire.Deployment{Slots: 8}, &wire.Model{Shape: &wire.ModelShape{WeightBytes: 100, StateBytes: 7}},
 			map[string]uint64{PartState: 56, PartCache: 0}},
-		"no shape":          {&wire.Deployment{}, &wire.Model{Size: 400}, map[string]uint64{PartFile: 400, PartBuffers: 100, PartOverhead: engineOverhead}},
-		"stated":            {&wire.Deployment{MemoryBytes: 5}, llama, map[string]uint64{PartStated: 5, PartWeights: 0}},
-		"elsewhere":         {&wire.Deployment{Engine: "external", MemoryBytes: 5}, llama, map[string]uint64{PartStated: 0, PartWeights: 0, PartOverhead: 0}},
-		"without any model": {&wire.Deployment{Engine: "ollama"}, nil, map[string]uint64{PartOverhead: 0}},
-		"absurdly large":    {&wire.Deployment{Context: math.MaxUint32, Slots: math.MaxUint32}, &wire.Model{Shape: &wire.ModelShape{KvBytesPerToken: math.MaxFloat64}}, map[string]uint64{PartCache: math.MaxInt64}},
+		"over four devices":  {&wire.Deployment{Gpus: 4}, llama, map[string]uint64{PartWeights: 1_335_000_000, PartCache: 131072*4*8192*9/33 + 1, PartOverhead: engineOverhead}},
+		"over two, no shape": {&wire.Deployment{Gpus: 2}, &wire.Model{Size: 401}, map[string]uint64{PartFile: 201, PartBuffers: 100}},
+		"vectors": {&wire.Deployment{Engine: "embedded", Context: 4096, Options: map[string]string{"embeddings": "on"}}, llama,
+			map[string]uint64{PartVectors: 4096 * (131072 + 4*(128256+16*4096) + 2*4096)}},
+		"no vectors unasked": {&wire.Deployment{Engine: "embedded"}, llama, map[string]uint64{PartVectors: 0}},
+		"no shape":           {&wire.Deployment{}, &wire.Model{Size: 400}, map[string]uint64{PartFile: 400, PartBuffers: 100, PartOverhead: engineOverhead}},
+		"stated":             {&wire.Deployment{MemoryBytes: 5}, llama, map[string]uint64{PartStated: 5, PartWeights: 0}},
+		"elsewhere":          {&wire.Deployment{Engine: "external", MemoryBytes: 5}, llama, map[string]uint64{PartStated: 0, PartWeights: 0, PartOverhead: 0}},
+		"without any model":  {&wire.Deployment{Engine: "ollama"}, nil, map[string]uint64{PartOverhead: 0}},
+		"absurdly large":     {&wire.Deployment{Context: math.MaxUint32, Slots: math.MaxUint32}, &wire.Model{Shape: &wire.ModelShape{KvBytesPerToken: math.MaxFloat64}}, map[string]uint64{PartCache: math.MaxInt64}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := Estimated(c.d, c.m)
@@ -70,7 +75,7 @@ func TestEstimatesGrow(t *testing.T) {
 		bytes := rapid.Uint64()
 		rate := rapid.Float64Range(0, 1e9)
 		s := &wire.ModelShape{WeightBytes: bytes.Draw(t, "weights"), HostBytes: bytes.Draw(t, "host"), Vocabulary: rapid.Uint32().Draw(t, "vocabulary"),
-			Embedding: rapid.Uint32().Draw(t, "width"), TrainedContext: rapid.Uint32().Draw(t, "trained"), KvBytesPerToken: rate.Draw(t, "cache"),
+			Embedding: rapid.Uint32().Draw(t, "width"), TrainedContext: rapid.Uint32().Draw(t, "trained"), Layers: rapid.Uint32Range(0, 200).Draw(t, "layers"), KvBytesPerToken: rate.Draw(t, "cache"),
 			WindowBytesPerToken: rate.Draw(t, "window's"), Window: rapid.Uint32().Draw(t, "window"), StateBytes: bytes.Draw(t, "state")}
 		d := &wire.Deployment{Context: rapid.Uint32Range(1, math.MaxUint32-1).Draw(t, "context"), Slots: rapid.Uint32Range(1, math.MaxUint32-1).Draw(t, "slots")}
 		m := &wire.Model{Shape: s}
@@ -82,6 +87,10 @@ func TestEstimatesGrow(t *testing.T) {
 			if Memory(more, m) < least {
 				t.Fatalf("%v takes less than %v", more, d)
 			}
+		}
+		n := rapid.Uint32Range(2, 16).Draw(t, "devices")
+		if part := Memory(&wire.Deployment{Context: d.Context, Slots: d.Slots, Gpus: n}, m); part > least || part < least/uint64(n) {
+			t.Fatalf("each of %d devices takes %d, one alone %d", n, part, least)
 		}
 	})
 }

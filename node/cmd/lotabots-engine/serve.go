@@ -48,7 +48,7 @@ func serveCommand() *cobra.Command {
 	f.IntVar(&config.Threads, "threads", 0, "threads; 0: as measured, else the cores, or 1 for a tiny model; never more than the cores")
 	f.StringVar(&config.Variant, "variant", "", "of the libraries for the CPU, such as haswell; default: as measured, else llama.cpp's choice")
 	f.BoolVar(&measure, "measure", true, "at a first start, measure which variant and how many threads are fastest, and keep it")
-	f.StringVar(&config.Device, "device", "cpu", "cpu, or the number of a GPU")
+	f.StringVar(&config.Device, "device", "cpu", "cpu, or the number of a GPU, or those of several with commas")
 	f.StringVar(&config.ChatTemplate, "chat-template", "", "name of one of llama.cpp's chat templates, such as chatml; default: the model's")
 	f.StringVar(&config.Embeddings, "embeddings", "auto", "auto (from the first request on), on or off")
 	f.StringVar(&config.Pooling, "pooling", "", "of embeddings: mean, cls, last or rank; default: the model's, or mean")
