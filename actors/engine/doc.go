@@ -13,11 +13,11 @@
 // Presets and their options:
 //
 //	embedded      threads, embeddings (auto, on, off), pooling (mean, cls, last, rank), chat-template (one of
-//	              llama.cpp's), cache-ram (MiB for conversations that have lost their slot; 64), max-loras
+//	              llama.cpp's), share-prefixes (on, off), cache-ram (MiB for conversations that have lost their slot; 64), max-loras
 //	ollama        threads, gpu-layers, template (Ollama's, where it does not recognise the model's own)
 //	llama-server  threads, gpu-layers, embeddings (on, off), pooling (none, mean, cls, last, rank)
 //	vllm, sglang  weights (of the node's own), task (generate, embed, rerank), dtype, quantization, kv-cache-dtype,
-//	              prefix-caching (on, off), tool-parser, reasoning-parser, lora (on, off), max-loras, sleep (on, off)
+//	              prefix-caching (on, off), share-prefixes (on, off), tool-parser, reasoning-parser, lora (on, off), max-loras, sleep (on, off)
 //	triton        weights
 //	external      url, model (its name there), health (path; default /v1/models), metrics (llama-server, sglang, tgi, vllm)
 //

@@ -219,6 +219,10 @@ func (l *local) Do(ctx context.Context, path string, header http.Header, body []
 	if body, err = l.driver.body(body); err != nil {
 		return nil, err
 	}
+	if l.spec.Options[sharePrefixes] == "on" {
+		header = header.Clone()
+		header.Del(CacheSalt)
+	}
 	if body, err = l.salted(path, header, body); err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ var optionsOf = map[string]table{
 		"pooling":       among("mean", "cls", "last", "rank"),
 		"chat-template": plainWord,
 		"cache-ram":     whole(1, 1<<20),
+		sharePrefixes:   among("on", "off"),
 		MaxAdapters:     whole(1, 64),
 	},
 	LlamaServer: {
@@ -47,6 +48,7 @@ var optionsOf = map[string]table{
 		"quantization":     among("awq", "awq_marlin", "bitsandbytes", "compressed-tensors", "fp8", "gguf", "gptq", "gptq_marlin", "modelopt", "mxfp4"),
 		"kv-cache-dtype":   among("auto", "fp8", "fp8_e4m3", "fp8_e5m2"),
 		"prefix-caching":   among("on", "off"),
+		sharePrefixes:      among("on", "off"),
 		"tool-parser":      plainWord,
 		"reasoning-parser": plainWord,
 		"lora":             among("on", "off"),
@@ -60,6 +62,7 @@ var optionsOf = map[string]table{
 		"quantization":     among("awq", "awq_marlin", "bitsandbytes", "compressed-tensors", "fp8", "gguf", "gptq", "gptq_marlin", "modelopt", "mxfp4"),
 		"kv-cache-dtype":   among("auto", "fp8_e4m3", "fp8_e5m2"),
 		"prefix-caching":   among("on", "off"),
+		sharePrefixes:      among("on", "off"),
 		"tool-parser":      plainWord,
 		"reasoning-parser": plainWord,
 		"lora":             among("on", "off"),

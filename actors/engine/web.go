@@ -66,6 +66,11 @@ var passed = []string{"Content-Type", "Accept", "X-Request-Id", "Traceparent", "
 // through. Engines that know cache_salt get it as that; those elsewhere get none.
 const CacheSalt = "X-Lotabots-Cache-Salt"
 
+// sharePrefixes is the option by which a deployment lets its tenants use what was
+// kept of each other's prompts: who has asked the like before shows by how soon the
+// answer begins.
+const sharePrefixes = "share-prefixes"
+
 // post sends a client's request. net/http repeats a POST only where it has not written any of it, so an
 // engine never gets one twice.
 func (w *web) post(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error) {

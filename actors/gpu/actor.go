@@ -39,9 +39,9 @@ type Config struct {
 	Publish func(*wire.DeviceLoad)
 	// Found are placements whose engines the node's process before has left running. Each is told once.
 	// Nil: none.
-	Found   func() []*wire.LoadModel
+	Found func() []*wire.LoadModel
 	// Guests are those of them that spread over this device from another.
-	Guests func() []Guest
+	Guests  func() []Guest
 	Metrics *Metrics
 	// Learnt is what instances were measured to take; nil: nothing is remembered.
 	Learnt *memory.Learnt
