@@ -34,6 +34,6 @@
 //
 // Not done: all engines of a node run as one user, so that one can end or read another; nobody calls Sleeper yet; Ollama and llama-server keep one set of
 // prefixes for all tenants of a deployment, whatever CacheSalt says; Triton and Ollama know no key. GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;
-// llama-server, vLLM, SGLang and Triton are tested against scripts that record how they were called and
+// vLLM, SGLang and Triton are tested against scripts that record how they were called and
 // answer as those do; external engines get no credentials, so they belong into a network that is trusted.
 package engine

@@ -152,7 +152,7 @@ func TestDamagedModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = e.Start(t.Context())
-	if spec.CodeOf(err) != spec.CodeEngineStart || !strings.Contains(err.Error(), "exit status 1") || !strings.Contains(err.Error(), "lotabots-engine: ") {
+	if spec.CodeOf(err) != spec.CodeEngineUnavailable || !strings.Contains(err.Error(), "file is damaged") || !strings.Contains(err.Error(), "exit status 1") || !strings.Contains(err.Error(), "lotabots-engine: ") {
 		t.Errorf("%v", err)
 	}
 	if !closed(e.Done()) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -88,6 +89,12 @@ func flag(args []string, name string) string {
 // llamaServerMain is llama-server: it starts a process of its own as well, to see whether that stays.
 func llamaServerMain() {
 	mode := os.Getenv("LOTABOTS_MODE")
+	if os.Args[1] == "--help" {
+		if mode == "socket" {
+			fmt.Println("--host HOST   ip address to listen, or bind to an UNIX socket if the address ends with .sock")
+		}
+		os.Exit(0)
+	}
 	if mode == "broken" {
 		fmt.Println("error: unknown model architecture")
 		os.Exit(1)
@@ -128,6 +135,14 @@ func llamaServerMain() {
 			fmt.Printf("line %d of a chatty program that fills its log\n", i)
 		}
 	})
+	if host := flag(os.Args, "--host"); strings.HasSuffix(host, ".sock") {
+		l, err := net.Listen("unix", host)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(http.Serve(l, mux))
+		os.Exit(1)
+	}
 	fmt.Println(http.ListenAndServe(flag(os.Args, "--host")+":"+flag(os.Args, "--port"), mux))
 	os.Exit(1)
 }

@@ -56,7 +56,7 @@ func decodeKept(raw []byte) (kept, error) {
 // web is how to reach the engine in its room.
 func (k kept) web(r *room) (*web, error) {
 	if k.Socket != "" {
-		if k.Socket != socketName {
+		if k.Socket != socketName && k.Socket != serverSocket {
 			return nil, errors.New("its note names another socket")
 		}
 		w, err := socketWeb(r, k.Socket)

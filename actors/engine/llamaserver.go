@@ -10,17 +10,21 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/engine/account"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// llamaServer drives llama.cpp's llama-server on a port of the loopback interface. A random key keeps
-// other users of the machine out.
+// llamaServer drives llama.cpp's llama-server, on a socket where it knows them, else on a port of the loopback
+// interface. A random key keeps other users of the machine out.
 type llamaServer struct {
 	spec    Spec
 	options options
 	path    string
+	user    *account.Account       // as in Config
+	told    atomic.Pointer[string] // version
 }
 
 const (
@@ -35,7 +39,7 @@ func newLlamaServer(s Spec, o options, c Config) (driver, error) {
 	}
 	model, err := filepath.Abs(s.Model)
 	s.Model = model
-	return &llamaServer{spec: s.withDefaults(), options: o, path: path}, err
+	return &llamaServer{spec: s.withDefaults(), options: o, path: path, user: c.User}, err
 }
 
 func (s Spec) withDefaults() Spec {
@@ -49,30 +53,26 @@ func (s Spec) withDefaults() Spec {
 }
 
 func (e *llamaServer) launch(r *room) (command, *web, error) {
-	address, err := freeAddress()
+	where, w, err := e.address(r)
 	if err != nil {
 		return command{}, nil, err
 	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return command{}, nil, err
-	}
-	args := []string{
-		"-m", e.spec.Model, "--host", host, "--port", port, "--metrics",
+	args := append(append([]string{"-m", e.spec.Model}, where...),
+		"--metrics",
 		"-np", strconv.FormatUint(uint64(e.spec.Slots), 10),
 		"-c", strconv.FormatUint(uint64(e.spec.Context)*uint64(e.spec.Slots), 10), // of all slots together
 		"-ngl", strconv.Itoa(e.layers()),
-	}
+	)
 	if e.spec.ModelName != "" {
 		args = append(args, "--alias", e.spec.ModelName)
 	}
 	if n := threads(e.options, e.spec.Model); n > 0 {
 		args = append(args, "-t", strconv.Itoa(n))
 	}
-	if e.options["embeddings"] == "on" {
-		args = append(args, "--embeddings")
+	if e.options["embeddings"] == "on" { // an input has to fit into one batch
+		args = append(args, "--embeddings", "-ub", strconv.FormatUint(uint64(min(max(e.spec.Context, 512), maxBatch)), 10))
 	}
-	if p := e.options["pooling"]; p != "" {
+	if p := e.pooling(); p != "" {
 		args = append(args, "--pooling", p)
 	}
 	for _, a := range e.spec.Adapters {
@@ -82,10 +82,40 @@ func (e *llamaServer) launch(r *room) (command, *web, error) {
 		args = append(args, "--lora-init-without-apply")
 	}
 	key := rand.Text()
-	w := newWeb(&url.URL{Scheme: "http", Host: address}, nil)
 	w.always = http.Header{"Authorization": {"Bearer " + key}}
-	env := append(visible(e.spec.gpus()...), "LLAMA_API_KEY="+key, "HOME="+r.home)
+	// What older versions do not know goes by the environment, which they do not read: no page for browsers,
+	// and less memory for conversations that have lost their slot than the 8 GiB that are its default.
+	env := append(visible(e.spec.gpus()...), "LLAMA_API_KEY="+key, "HOME="+r.home, "LLAMA_ARG_UI=0", "LLAMA_ARG_WEBUI=0", "LLAMA_ARG_CACHE_RAM=256")
 	return command{path: e.path, args: args, env: env, leash: true}, w, nil
+}
+
+// maxBatch bounds the memory that one batch of an embedding's takes.
+const maxBatch = 2048
+
+// serverSocket ends as llama-server wants sockets' names to.
+const serverSocket = "s.sock"
+
+// address chooses where it listens.
+func (e *llamaServer) address(r *room) (args []string, w *web, err error) {
+	if tellsOf(e.path, "unix socket", e.user) {
+		w, err := socketWeb(r, serverSocket)
+		return []string{"--host", serverSocket}, w, err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return nil, nil, err
+	}
+	host, port, err := net.SplitHostPort(address)
+	return []string{"--host", host, "--port", port}, newWeb(&url.URL{Scheme: "http", Host: address}, nil), err
+}
+
+// pooling is how tokens' embeddings become one; empty: as the model says. Of a model that says nothing,
+// the server would refuse to tell embeddings in OpenAI's form.
+func (e *llamaServer) pooling() string {
+	if p := e.options["pooling"]; p != "" || e.options["embeddings"] != "on" || saysPooling(e.spec.Model) {
+		return p
+	}
+	return "mean"
 }
 
 func (e *llamaServer) layers() int {
@@ -109,12 +139,16 @@ func (e *llamaServer) settle(ctx context.Context, w *web, _ *room) (facts, error
 	f := facts{slots: e.spec.Slots, context: e.spec.Context}
 	var props struct {
 		Slots    uint32 `json:"total_slots"`
+		Build    string `json:"build_info"`
 		Defaults struct {
 			Context uint32 `json:"n_ctx"`
 		} `json:"default_generation_settings"`
 	}
 	if w.call(ctx, http.MethodGet, "/props", nil, &props) != nil {
 		return f, ctx.Err()
+	}
+	if props.Build != "" {
+		e.told.Store(&props.Build)
 	}
 	if n := props.Slots; n > 0 && n < f.slots {
 		f.slots = n
@@ -123,6 +157,13 @@ func (e *llamaServer) settle(ctx context.Context, w *web, _ *room) (facts, error
 		f.context = n
 	}
 	return f, nil
+}
+
+func (e *llamaServer) version() string {
+	if told := e.told.Load(); told != nil {
+		return *told
+	}
+	return ""
 }
 
 func (*llamaServer) load(ctx context.Context, w *web) (Load, error) {

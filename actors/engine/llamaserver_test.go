@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,7 +30,9 @@ func TestLlamaServerCommand(t *testing.T) {
 		"options": {func(s *Spec) {
 			s.ModelName = ""
 			s.Options = map[string]string{"embeddings": "on", "pooling": "mean", "gpu-layers": "7", "threads": "1"}
-		}, "--metrics -np 4 -c 32768 -ngl 7 -t 1 --embeddings --pooling mean", nil},
+		}, "--metrics -np 4 -c 32768 -ngl 7 -t 1 --embeddings -ub 2048 --pooling mean", nil},
+		"embeddings of a model that says no pooling": {func(s *Spec) { s.Context, s.Options = 1024, map[string]string{"embeddings": "on", "threads": "1"} },
+			"--metrics -np 4 -c 4096 -ngl 0 --alias lota -t 1 --embeddings -ub 1024 --pooling mean", []string{"LLAMA_ARG_CACHE_RAM=256", "LLAMA_ARG_UI=0"}},
 	} {
 		p, record := fakeServer(t, "", 0)
 		s := serverSpec()
@@ -44,6 +47,40 @@ func TestLlamaServerCommand(t *testing.T) {
 				t.Errorf("%s: the program does not see %s", name, want)
 			}
 		}
+	}
+}
+
+// Where the program knows sockets it listens on one, whose name is as it wants it.
+func TestLlamaServerOnASocket(t *testing.T) {
+	p, record := fakeServer(t, "socket", 0)
+	e := start(t, p, serverSpec())
+	if got := noted(t, record)[0].Args; flag(got, "--host") != serverSocket || flag(got, "--port") != "" {
+		t.Errorf("%q", got)
+	}
+	w := e.mu.web
+	again, err := keep(e.spec, w).web(&room{dir: filepath.Dir(e.presets.config.RunDir), here: mustOpen(t, filepath.Join(e.presets.config.RunDir, "lota-1.d", homeName))})
+	if err != nil || again.socket != serverSocket || e.Healthy(t.Context()) != nil {
+		t.Errorf("%+v, %v", again, err)
+	}
+}
+
+func mustOpen(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+func TestSaysPooling(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	if err := os.WriteFile(path, []byte("GGUF...bert.pooling_type..."), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !saysPooling(path) || saysPooling(demo) || saysPooling("/none") {
+		t.Error("models are not told apart by what they say of pooling")
 	}
 }
 
