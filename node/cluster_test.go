@@ -104,7 +104,7 @@ func TestWhatHasNoPlaceIsTold(t *testing.T) {
 		})
 	}
 	err := client.New(n1.adminKey(), "http://"+n1.cfg.API.Listen).Do(t.Context(), "PUT", "/admin/v1/deployments/huge",
-		map[string]any{"engine": "embeded", "model": "tiny"}, nil)
+		map[string]any{"engine": "lama-server", "model": "tiny"}, nil)
 	if err == nil || !strings.Contains(err.Error(), "embedded") {
 		t.Errorf("an unknown engine: %v", err)
 	}

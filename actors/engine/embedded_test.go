@@ -188,11 +188,7 @@ func TestEmbeddedIsUnavailable(t *testing.T) {
 // What spreads over several GPUs sees them all, and is told of them by number.
 func TestEmbeddedOnSeveralGPUs(t *testing.T) {
 	for want, s := range map[string]Spec{"cpu": {Device: device.Device{Kind: device.KindSimulated}}, "0": {Device: gpuA}, "0,1": {Device: gpuA, Others: []device.Device{gpuB}}} {
-		dir, err := os.MkdirTemp("", "lb") // short: a socket's path is
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		dir := t.TempDir()
 		here, err := os.Open(dir)
 		if err != nil {
 			t.Fatal(err)

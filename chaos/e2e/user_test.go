@@ -53,7 +53,7 @@ func TestEnginesOfAnotherUser(t *testing.T) {
 	victim := pick(c, "holder", nil)
 	c.lingers(victim, "0s", "2m")
 	c.restart(c.file.Nodes[victim].ID)
-	instance := c.servesOn(victim)
+	c.servesOn(victim)
 	data := c.file.Nodes[victim].Data
 	for _, path := range readableBy(t, data) {
 		if filepath.Dir(path) != filepath.Join(data, "models") {
@@ -67,7 +67,7 @@ func TestEnginesOfAnotherUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.await(30*time.Second, "it is started again", func() bool { return c.loads(victim) > loads })
-	instance = c.servesOn(victim)
+	instance := c.servesOn(victim)
 	again := c.engine(victim)
 	if again == engine {
 		t.Fatalf("process %d serves though it was killed", engine)
