@@ -2,6 +2,7 @@ package llamacpp
 
 import (
 	"os"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -18,14 +19,14 @@ const maxLogLine = 4 << 10
 
 // errorsToStderr is a callback for llama.cpp's log that passes on errors alone:
 // they say why a load fails, and the node shows the engine's last lines. The
-// libraries call it from threads of their own, one call at a time.
+// libraries call it from any thread.
 func errorsToStderr() uintptr {
-	last := int32(0)
+	var last atomic.Int32
 	return purego.NewCallback(func(level int32, text *byte, _ uintptr) uintptr {
 		if level != logContinue {
-			last = level
+			last.Store(level)
 		}
-		if last == logError && text != nil {
+		if last.Load() == logError && text != nil {
 			_, _ = os.Stderr.Write(unsafe.Slice(text, length(text)))
 		}
 		return 0
