@@ -24,6 +24,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/session"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/transport"
+	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/node/config"
 	"github.com/lotabots/lotabots/storage"
@@ -34,7 +35,7 @@ import (
 
 // FeatureLevel is what this build can apply. It rises when a command, or a field of
 // one, is added that an older build could not apply.
-const FeatureLevel = 3
+const FeatureLevel = wire.Level
 
 // A Node is one running process of the cluster. Its parts are set once, by
 // Start, in the order in which the fields stand; a role that the node lacks

@@ -132,7 +132,7 @@ func (t *table) remove(m *wire.UnloadModel) (outcome, error) {
 	if in == nil || in.leaving {
 		return outcome{}, nil
 	}
-	if !in.sleeping && (in.waiting || in.unstarted || in.gathers() || in.state == wire.InstanceState_INSTANCE_STATE_COLD) {
+	if in.actorless() {
 		delete(t.instances, id)
 		t.bidFarewell(in)
 		return outcome{}, nil

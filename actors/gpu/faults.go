@@ -18,21 +18,6 @@ type owner interface {
 	Owns(pid int) bool
 }
 
-// ownerOf finds who knows the engine's processes: the engine, or what it wraps.
-func ownerOf(e engine.Engine) (owner, bool) {
-	for e != nil {
-		if o, knows := e.(owner); knows {
-			return o, true
-		}
-		wraps, ok := e.(interface{ Unwrap() engine.Engine })
-		if !ok {
-			return nil, false
-		}
-		e = wraps.Unwrap()
-	}
-	return nil, false
-}
-
 // quarantined tells whether a fault keeps work away from the device. What runs on it goes on, unless
 // the device is gone, until the reconciler has moved it.
 func (t *table) quarantined() bool { return t.fault.Kind != "" }
@@ -52,7 +37,7 @@ func (t *table) slots(in *inst) int {
 // owns tells whether the process is an engine's of this device.
 func (t *table) owns(pid int) bool {
 	for _, in := range t.instances {
-		if o, knows := ownerOf(in.engine); knows && o.Owns(pid) {
+		if o, knows := engine.As[owner](in.engine); knows && o.Owns(pid) {
 			return true
 		}
 	}
@@ -89,7 +74,7 @@ func (t *table) victims(pid int) []*inst {
 		if !in.holds() || in.leaving || in.sleeping {
 			continue
 		}
-		switch o, knows := ownerOf(in.engine); {
+		switch o, knows := engine.As[owner](in.engine); {
 		case pid == 0 || !knows:
 			unsure = append(unsure, in)
 		case o.Owns(pid):
@@ -107,7 +92,7 @@ func (t *table) leaveAll(reason string) (stop []*inst) {
 	for id, in := range t.instances {
 		switch {
 		case in.leaving:
-		case !in.sleeping && (in.waiting || in.unstarted || in.gathers() || in.state == wire.InstanceState_INSTANCE_STATE_COLD):
+		case in.actorless():
 			delete(t.instances, id)
 			t.bidFarewell(in)
 		default:
@@ -121,6 +106,7 @@ func (t *table) leaveAll(reason string) (stop []*inst) {
 	return inOrder(stop)
 }
 
+// inOrder sorts by id, so that decisions do not hang on chance.
 func inOrder(all []*inst) []*inst {
 	slices.SortFunc(all, func(a, b *inst) int { return cmp.Compare(a.id, b.id) })
 	return all

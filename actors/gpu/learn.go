@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/memory"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -32,7 +33,7 @@ func (t *table) weigh(processes []device.Process) (more []*inst) {
 		return nil
 	}
 	for _, in := range t.sorted() {
-		o, knows := ownerOf(in.engine)
+		o, knows := engine.As[owner](in.engine)
 		if !knows {
 			continue
 		}

@@ -279,12 +279,8 @@ func (in *inst) ripe(young bool) time.Time {
 	return in.readyAt
 }
 
-// sorted lists the instances by id, so that decisions do not hang on chance.
-func (t *table) sorted() []*inst {
-	out := slices.Collect(t.every())
-	slices.SortFunc(out, func(a, b *inst) int { return cmp.Compare(a.id, b.id) })
-	return out
-}
+// sorted lists all that has memory here, by id.
+func (t *table) sorted() []*inst { return inOrder(slices.Collect(t.every())) }
 
 func compareBool(a, b bool) int {
 	switch {

@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/instance"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -237,6 +238,15 @@ func (a *Actor) gather(c actor.Context, in *inst) bool {
 	return false
 }
 
+// tellOthers sends m to the actors of the spread's devices beside this one.
+func (a *Actor) tellOthers(c actor.Context, s *spread, m any) {
+	for _, d := range s.order {
+		if d != a.cfg.Device.ID {
+			c.Send(a.peer(c, d), m)
+		}
+	}
+}
+
 // mind keeps the other devices right about the instances that spread over them: it
 // frees their memory when the instance is gone or has failed, whichever way, and
 // tells them when its engine has taken it.
@@ -244,19 +254,11 @@ func (a *Actor) mind(c actor.Context) {
 	for id, in := range a.spreads {
 		switch s := in.spread; {
 		case a.table.instances[id] != in || in.spent:
-			for _, d := range s.order {
-				if d != a.cfg.Device.ID {
-					c.Send(a.peer(c, d), &Free{Instance: id, Epoch: s.epoch})
-				}
-			}
+			a.tellOthers(c, s, &Free{Instance: id, Epoch: s.epoch})
 			delete(a.spreads, id)
 		case in.engine != nil && !s.settled:
 			s.settled = true
-			for _, d := range s.order {
-				if d != a.cfg.Device.ID {
-					c.Send(a.peer(c, d), &Settled{Instance: id, Epoch: s.epoch})
-				}
-			}
+			a.tellOthers(c, s, &Settled{Instance: id, Epoch: s.epoch})
 		}
 	}
 }
@@ -287,7 +289,7 @@ func (a *Actor) share(c actor.Context, m any) {
 		if in == nil || in.leaving || a.pids[in] == nil {
 			break
 		}
-		if o, knows := ownerOf(in.engine); m.Event.PID == 0 || !knows || o.Owns(m.Event.PID) {
+		if o, knows := engine.As[owner](in.engine); m.Event.PID == 0 || !knows || o.Owns(m.Event.PID) {
 			c.Send(a.pids[in], &instance.Fault{Reason: "device " + string(m.Device) + " reports " + m.Event.Text})
 		}
 	}
@@ -313,11 +315,7 @@ func (a *Actor) tellGuests(c actor.Context, e device.Event) {
 // owners of what it holds for them: its successor knows of neither.
 func (a *Actor) leaveOthers(c actor.Context) {
 	for id, in := range a.spreads {
-		for _, d := range in.spread.order {
-			if d != a.cfg.Device.ID {
-				c.Send(a.peer(c, d), &Free{Instance: id, Epoch: in.spread.epoch})
-			}
-		}
+		a.tellOthers(c, in.spread, &Free{Instance: id, Epoch: in.spread.epoch})
 	}
 	for id, g := range a.table.guests {
 		c.Send(g.guest.owner, &Withdrawn{Instance: id, Device: a.cfg.Device.ID})

@@ -66,6 +66,11 @@ type inst struct {
 	holdTime float64 // seconds that a lease is held, smoothed
 }
 
+// actorless tells whether no actor of the instance's runs: it may be taken away at once.
+func (in *inst) actorless() bool {
+	return !in.sleeping && (in.waiting || in.unstarted || in.gathers() || in.state == wire.InstanceState_INSTANCE_STATE_COLD)
+}
+
 type lease struct {
 	inst    *inst
 	adapter *adapter // nil: none
