@@ -170,7 +170,7 @@ func (a *Actor) release(c actor.Context, m *Release) {
 	if stop {
 		a.stop(c, in)
 	}
-	if in.leases == 0 {
+	if in.leases == 0 && a.table.pressed() {
 		a.arrange(c)
 	}
 	a.adapt(c, in)

@@ -136,6 +136,17 @@ func (t *table) begin(in *inst, now time.Time) *inst {
 	return in
 }
 
+// pressed tells whether somebody waits for memory, or gives way: only then does the
+// end of a request change what arrange says before the next heartbeat.
+func (t *table) pressed() bool {
+	for in := range t.every() {
+		if in.waiting || in.yielding {
+			return true
+		}
+	}
+	return false
+}
+
 // idle puts those to sleep that nobody has used for their keep-alive.
 func (t *table) idle(now time.Time) (stop []evicted) {
 	for _, in := range t.sorted() {
