@@ -44,6 +44,10 @@ var samples = []sample{
 	{"POST", "/v1/chat/completions", `{"model":"none","messages":[{"role":"user"}]}`, 404, false},
 	{"POST", "/v1/completions", `{"model":"m","prompt":"x"}`, 200, false},
 	{"POST", "/v1/embeddings", `{"model":"m","input":["x","y"]}`, 502, false}, // this engine has no path for it
+	{"POST", "/v1/rerank", `{"model":"m","query":"x","documents":["y",{"text":"z"}],"top_n":1}`, 200, false},
+	{"POST", "/v1/rerank", `{"model":"m","query":"","documents":[]}`, 400, true},
+	{"POST", "/v2/rerank", `{"model":"m","query":"x","documents":["y"]}`, 200, false},
+	{"POST", "/rerank", `{"model":"m","query":"x","documents":["y"]}`, 200, false},
 	{"GET", "/v1/models", "", 200, false},
 	{"HEAD", "/v1/models", "", 200, false},
 	{"GET", "/v1/models/m", "", 200, false},
@@ -161,6 +165,9 @@ func TestContract(t *testing.T) {
 			streamed(w, req)
 		case req.URL.Path == "/v1/embeddings":
 			w.WriteHeader(500)
+		case req.URL.Path == "/v1/rerank":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"object":"list","results":[{"index":1,"relevance_score":0.5}],"usage":{"prompt_tokens":3,"total_tokens":3}}`)
 		default:
 			whole(w, req)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/lotabots/lotabots/gateway/openai"
 )
 
-const endpoints = 3
+const endpoints = openai.EndpointCount
 
 var seconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600}
 
@@ -64,8 +64,8 @@ func newMetrics(reg prometheus.Registerer, t *balance.Table) *metrics {
 			Help: "Requests that wait for a place."}, func() float64 { return float64(t.Waiting()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_gateway_candidates_instances",
 			Help: "Instances that this gateway could route to, ready or not."}, func() float64 { return float64(t.Size()) }))
-	for e := range endpoints {
-		name := openai.Endpoint(e).String()
+	for _, e := range openai.Endpoints() {
+		name := e.String()
 		m.duration[e], m.first[e] = duration.WithLabelValues(name), first.WithLabelValues(name)
 		m.whole[e] = m.requests.WithLabelValues(name, "ok")
 	}

@@ -11,11 +11,13 @@ import (
 
 // A question is what the mock reads of a request.
 type question struct {
-	Model         string          `json:"model"`
-	Stream        bool            `json:"stream"`
-	MaxTokens     int             `json:"max_tokens"`
-	MaxCompletion int             `json:"max_completion_tokens"`
-	Input         json.RawMessage `json:"input"`
+	Model         string            `json:"model"`
+	Stream        bool              `json:"stream"`
+	MaxTokens     int               `json:"max_tokens"`
+	MaxCompletion int               `json:"max_completion_tokens"`
+	Input         json.RawMessage   `json:"input"`
+	Documents     []json.RawMessage `json:"documents"`
+	TopN          int               `json:"top_n"`
 	StreamOptions struct {
 		IncludeUsage bool `json:"include_usage"`
 	} `json:"stream_options"`
@@ -118,6 +120,25 @@ func (e *Engine) embed(w http.ResponseWriter, r *http.Request, _ bool) bool {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, err := fmt.Fprintf(w, `{"object":"list","model":%q,"data":[%s],"usage":{"prompt_tokens":%d,"total_tokens":%d}}`, e.named(q), strings.Join(rows, ","), count, count)
+	return err == nil
+}
+
+// rerank keeps the documents' order, each half as relevant as the one before.
+func (e *Engine) rerank(w http.ResponseWriter, r *http.Request, _ bool) bool {
+	q, ok := read(w, r)
+	if !ok {
+		return true
+	}
+	rows, score := make([]string, len(q.Documents)), 1.0
+	for i := range rows {
+		rows[i] = fmt.Sprintf(`{"index":%d,"relevance_score":%g}`, i, score)
+		score /= 2
+	}
+	if q.TopN > 0 {
+		rows = rows[:min(q.TopN, len(rows))]
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, err := fmt.Fprintf(w, `{"object":"list","model":%q,"results":[%s],"usage":{"prompt_tokens":%d,"total_tokens":%d}}`, e.named(q), strings.Join(rows, ","), len(q.Documents), len(q.Documents))
 	return err == nil
 }
 

@@ -60,6 +60,7 @@ func New(c Config) *Engine {
 	mux.HandleFunc("POST /v1/chat/completions", e.counted(e.generate))
 	mux.HandleFunc("POST /v1/completions", e.counted(e.generate))
 	mux.HandleFunc("POST /v1/embeddings", e.counted(e.embed))
+	mux.HandleFunc("POST /v1/rerank", e.counted(e.rerank))
 	mux.HandleFunc("GET /v1/models", e.models)
 	mux.HandleFunc("GET /health", e.health)
 	mux.HandleFunc("GET /seen", e.listSeen)

@@ -49,6 +49,7 @@ func TestAnswers(t *testing.T) {
 		{"/v1/chat/completions", `{"model":"m","max_tokens":2}`, `"finish_reason":"length"`},
 		{"/v1/completions", `{"model":"m"}`, `"text":" t0 t1 t2"`},
 		{"/v1/embeddings", `{"model":"m","input":["a","b"]}`, `"index":1`},
+		{"/v1/rerank", `{"model":"m","query":"x","documents":["a","b","c"],"top_n":2}`, `[{"index":0,"relevance_score":1},{"index":1,"relevance_score":0.5}]`},
 	} {
 		status, body, err := ask(t, url+c.path, "r-"+c.path, c.body)
 		if err != nil || status != 200 || !strings.Contains(body, c.want) || !json.Valid([]byte(body)) {

@@ -76,6 +76,38 @@ func (r *Request) text(param string, v *fastjson.Value) {
 	}
 }
 
+// query checks what documents are ranked by.
+func (r *Request) query(v *fastjson.Value) {
+	if !r.want(v, fastjson.TypeString, "query", "a string") {
+		return
+	}
+	text := v.GetStringBytes()
+	if len(text) == 0 {
+		r.add("query", "must not be empty")
+	}
+	r.promptIn += len(text)
+}
+
+// documents checks what is ranked: strings, or objects, whose text is looked for
+// in a field of that name; what else they hold is the engine's to understand.
+func (r *Request) documents(v *fastjson.Value) {
+	list, err := v.Array()
+	if err != nil || len(list) == 0 {
+		r.add("documents", "must be an array of at least one text")
+		return
+	}
+	for i, d := range list {
+		switch d.Type() {
+		case fastjson.TypeString:
+			r.promptIn += len(d.GetStringBytes())
+		case fastjson.TypeObject:
+			r.promptIn += len(d.GetStringBytes("text"))
+		default:
+			r.add(at("documents", i, ""), "must be a string, or an object with text")
+		}
+	}
+}
+
 func textBytes(v *fastjson.Value) int {
 	switch v.Type() {
 	case fastjson.TypeString:

@@ -9,25 +9,6 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// An Endpoint is one of the inference operations.
-type Endpoint uint8
-
-// The endpoints.
-const (
-	Chat Endpoint = iota
-	Completions
-	Embeddings
-)
-
-var paths = [...]string{"/v1/chat/completions", "/v1/completions", "/v1/embeddings"}
-var names = [...]string{"chat", "completions", "embeddings"}
-
-// Path is where the engine serves the endpoint.
-func (e Endpoint) Path() string { return paths[e] }
-
-// String names the endpoint in metrics and logs.
-func (e Endpoint) String() string { return names[e] }
-
 // maxProblems bounds how many problems are listed of one request.
 const maxProblems = 16
 
@@ -96,6 +77,10 @@ const (
 	fN
 	fTemperature
 	fTopP
+	fQuery
+	fDocuments
+	fTopN
+	fReturn
 )
 
 func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {
@@ -113,21 +98,6 @@ func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {
 		if v.Type() != fastjson.TypeNull && r.want(v, fastjson.TypeObject, "stream_options", "an object") {
 			r.IncludeUsage = v.GetBool("include_usage")
 		}
-	case "messages":
-		if e == Chat {
-			r.once(fMessages, "messages")
-			r.messages(v)
-		}
-	case "prompt":
-		if e == Completions {
-			r.once(fPrompt, "prompt")
-			r.text("prompt", v)
-		}
-	case "input":
-		if e == Embeddings {
-			r.once(fInput, "input")
-			r.text("input", v)
-		}
 	case "max_tokens":
 		r.once(fMaxTokens, "max_tokens")
 		r.MaxTokens = max(r.MaxTokens, r.integer("max_tokens", v, 1, math.MaxInt32))
@@ -143,6 +113,49 @@ func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {
 	case "top_p":
 		r.once(fTopP, "top_p")
 		r.number("top_p", v, 0, 1)
+	default:
+		r.own(rows[e].reads, key, v)
+	}
+}
+
+// own looks at a field that only some endpoints have: those of reads.
+func (r *Request) own(reads uint32, key []byte, v *fastjson.Value) {
+	mine := func(bit uint32, param string) bool {
+		if reads&bit == 0 {
+			return false
+		}
+		r.once(bit, param)
+		return true
+	}
+	switch string(key) {
+	case "messages":
+		if mine(fMessages, "messages") {
+			r.messages(v)
+		}
+	case "prompt":
+		if mine(fPrompt, "prompt") {
+			r.text("prompt", v)
+		}
+	case "input":
+		if mine(fInput, "input") {
+			r.text("input", v)
+		}
+	case "query":
+		if mine(fQuery, "query") {
+			r.query(v)
+		}
+	case "documents":
+		if mine(fDocuments, "documents") {
+			r.documents(v)
+		}
+	case "top_n":
+		if mine(fTopN, "top_n") {
+			r.integer("top_n", v, 1, math.MaxInt32)
+		}
+	case "return_documents":
+		if mine(fReturn, "return_documents") {
+			r.boolean("return_documents", v)
+		}
 	}
 }
 
@@ -150,13 +163,10 @@ func (r *Request) required(e Endpoint) {
 	if r.seen&fModel == 0 || (len(r.Model) == 0 && !r.has("model")) {
 		r.add("model", "is missing: name the deployment that should answer")
 	}
-	switch {
-	case e == Chat && r.seen&fMessages == 0:
-		r.add("messages", "is missing: send at least one message")
-	case e == Completions && r.seen&fPrompt == 0:
-		r.add("prompt", "is missing")
-	case e == Embeddings && r.seen&fInput == 0:
-		r.add("input", "is missing")
+	for _, n := range rows[e].needs {
+		if r.seen&n.bit == 0 {
+			r.add(n.param, n.missing)
+		}
 	}
 	if r.seen&fStreamOptions != 0 && r.IncludeUsage && !r.Stream {
 		r.add("stream_options", "may only be given with \"stream\": true")
@@ -167,8 +177,8 @@ func (r *Request) stream(e Endpoint, v *fastjson.Value) {
 	switch v.Type() {
 	case fastjson.TypeTrue:
 		r.Stream = true
-		if e == Embeddings {
-			r.add("stream", "must not be true: embeddings are not streamed")
+		if !e.Streams() {
+			r.add("stream", "must not be true: answers of "+e.String()+" are not streamed")
 		}
 	case fastjson.TypeFalse, fastjson.TypeNull:
 	default:
@@ -224,6 +234,14 @@ func (r *Request) number(param string, v *fastjson.Value, lo, hi float64) {
 	}
 	if f, err := v.Float64(); err != nil || f < lo || f > hi {
 		r.add(param, "must be a number from "+strconv.FormatFloat(lo, 'g', -1, 64)+" to "+strconv.FormatFloat(hi, 'g', -1, 64))
+	}
+}
+
+func (r *Request) boolean(param string, v *fastjson.Value) {
+	switch v.Type() {
+	case fastjson.TypeTrue, fastjson.TypeFalse, fastjson.TypeNull:
+	default:
+		r.add(param, "must be true or false")
 	}
 }
 

@@ -52,6 +52,13 @@ func TestCheck(t *testing.T) {
 		{"empty input", Embeddings, `{"model":"m","input":[]}`, []string{"input"}, Request{Model: []byte("m"), N: 1, PromptTokens: 1}},
 		{"mixed input", Embeddings, `{"model":"m","input":["x",1]}`, []string{"input"}, Request{Model: []byte("m"), N: 1, PromptTokens: 1}},
 		{"input of objects", Completions, `{"model":"m","prompt":[{}]}`, []string{"prompt"}, Request{Model: []byte("m"), N: 1, PromptTokens: 1}},
+		{"rerank", Rerank, `{"model":"m","query":"1234","documents":["12345678",{"text":"1234","more":[]},{"image":"x"}],"top_n":2,"return_documents":true,"rank_fields":["a"]}`, nil,
+			Request{Model: []byte("m"), N: 1, PromptTokens: 4}},
+		{"rerank without anything", Rerank, `{}`, []string{"model", "query", "documents"}, Request{N: 1, PromptTokens: 1}},
+		{"rerank all wrong", Rerank, `{"model":"m","query":"","documents":["x",7,null],"top_n":0,"return_documents":"yes","stream":true}`,
+			[]string{"query", "documents[1]", "documents[2]", "top_n", "return_documents", "stream"}, Request{Model: []byte("m"), Stream: true, N: 1, PromptTokens: 1}},
+		{"rerank of kinds", Rerank, `{"model":"m","query":["x"],"documents":"x"}`, []string{"query", "documents"}, Request{Model: []byte("m"), N: 1, PromptTokens: 1}},
+		{"rerank of nothing twice", Rerank, `{"model":"m","query":"x","documents":[],"query":"y"}`, []string{"documents", "query"}, Request{Model: []byte("m"), N: 1, PromptTokens: 1}},
 		{"no messages", Chat, `{"model":"m","messages":[]}`, []string{"messages"}, Request{Model: []byte("m"), N: 1, PromptTokens: 1}},
 	} {
 		var r Request
@@ -123,14 +130,14 @@ func TestCheckIsFreshEachTime(t *testing.T) {
 func FuzzCheck(f *testing.F) {
 	for _, s := range []string{`{"model":"m","messages":[{"role":"user","content":"x"}]}`, `{"model":"m","prompt":[[1],[2]]}`, `{"input":"x","model":"m"}`,
 		`{"model":"\ud800","n":1e400}`, `{"a":{"b":[{"c":null}]}}`} {
-		for e := range 3 {
+		for e := range EndpointCount {
 			f.Add(uint8(e), []byte(s))
 		}
 	}
 	f.Fuzz(func(t *testing.T, e uint8, body []byte) {
 		var r Request
 		was := bytes.Clone(body)
-		err := r.Check(Endpoint(e%3), body)
+		err := r.Check(Endpoint(int(e)%EndpointCount), body)
 		if !bytes.Equal(body, was) {
 			t.Fatal("the body was changed")
 		}
