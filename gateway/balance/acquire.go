@@ -18,6 +18,7 @@ type Grant struct {
 	prompt  int
 	adapter uint32 // of the query
 	began   time.Time
+	probe   bool // what becomes of it decides whether others may follow
 }
 
 type waiter struct {
@@ -53,8 +54,9 @@ func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 	p.waiters = append(p.waiters, w)
 	t.mu.waiting++
 	t.serveLocked(p) // those before it may wait for what it can do without
+	look := min(wait, t.cfg.ReadyTimeout, p.trial(t.cfg.Now()))
 	t.mu.Unlock()
-	return t.await(ctx, w, standing)
+	return t.await(ctx, w, standing, look)
 }
 
 // waitFor is how long it is worth waiting.
@@ -75,9 +77,9 @@ func (t *Table) waitFor(s Standing, q *Query) time.Duration {
 
 // await waits for w's grant as long as that is worth it: how long that is, is
 // reckoned anew from when the standing last changed.
-func (t *Table) await(ctx context.Context, w *waiter, s Standing) (Grant, error) {
+func (t *Table) await(ctx context.Context, w *waiter, s Standing, first time.Duration) (Grant, error) {
 	since := time.Now()
-	look := time.NewTimer(min(t.waitFor(s, w.q), t.cfg.ReadyTimeout))
+	look := time.NewTimer(first)
 	defer look.Stop()
 	for {
 		select {
@@ -109,6 +111,9 @@ func (t *Table) look(w *waiter, s *Standing, since *time.Time) (time.Duration, e
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.mu.pools[w.q.Deployment]
+	if p != nil {
+		t.serveLocked(p) // an instance may be due for its trial
+	}
 	if p == nil || !slices.Contains(p.waiters, w) {
 		return 0, nil
 	}
@@ -117,7 +122,7 @@ func (t *Table) look(w *waiter, s *Standing, since *time.Time) (time.Duration, e
 		*s, *since = now, time.Now()
 	}
 	if left := t.waitFor(now, w.q) - time.Since(*since); left > 0 {
-		return min(left, t.cfg.ReadyTimeout), nil
+		return min(left, t.cfg.ReadyTimeout, p.trial(t.cfg.Now())), nil
 	}
 	t.leaveLocked(w)
 	return 0, t.refusalLocked(p, w.q, now)
@@ -153,7 +158,7 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 	in.own++
 	in.since++
 	in.pending += q.PromptTokens
-	return Grant{Target: in.Target, Version: in.Version, table: t, in: in, prompt: q.PromptTokens, adapter: q.Adapter, began: now}, Picked
+	return Grant{Target: in.Target, Version: in.Version, table: t, in: in, prompt: q.PromptTokens, adapter: q.Adapter, began: now, probe: in.breaker.sent()}, Picked
 }
 
 // serveAllLocked grants places to those who wait, in the order of their coming.

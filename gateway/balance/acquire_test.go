@@ -328,6 +328,7 @@ func TestNoLostWakeUps(t *testing.T) {
 					f.tell(string(g.Node), "north", 2, 0)
 					seq.Unlock()
 				default:
+					g.Answered()
 					g.Release()
 				}
 			}

@@ -49,12 +49,12 @@ func (in *Instance) brings(q *Query, now time.Time) bool {
 // stand is servable, with Bringing where an instance that would serve loads the
 // request's adapter.
 func stand(list []*Instance, q *Query, now time.Time) (version uint64, s Standing) {
-	version, s = servable(list, q)
+	version, s = servable(list, q, now)
 	if s != Full || q.Adapter == 0 {
 		return version, s
 	}
 	for _, in := range list {
-		if in.Version == version && in.ready(q) && !excluded(in, q) && in.brings(q, now) {
+		if in.Version == version && in.ready(q, now) && !excluded(in, q) && in.brings(q, now) {
 			return version, Bringing
 		}
 	}

@@ -67,8 +67,32 @@ func (g *Grant) Rejected(r *spec.Rejection) {
 	g.in.since = max(g.in.since, max(g.in.Slots, 1)+1-g.in.Running-g.in.Queued)
 }
 
+// Answered says that the instance has answered, well or with what is the request's
+// own fault. The place stays taken.
+func (g *Grant) Answered() { g.tell(func(b *breaker, now time.Time) { b.good(now, g.probe) }) }
+
+// Erred says that the engine answered with an error of its own. The place stays taken.
+func (g *Grant) Erred() { g.tell(func(b *breaker, now time.Time) { b.bad(now, g.probe, false) }) }
+
+func (g *Grant) tell(what func(*breaker, time.Time)) {
+	t := g.table
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	what(&g.in.breaker, t.cfg.Now())
+	if !g.probe {
+		return
+	}
+	g.probe = false
+	if p := t.mu.pools[g.in.Deployment]; p != nil && len(p.waiters) > 0 {
+		t.serveLocked(p)
+	}
+}
+
 // Failed gives the place back after a connection failed: the instance is left
-// alone until it is heard of again.
+// alone until it is heard of again, and longer where that has happened often.
 func (g *Grant) Failed() {
 	t := g.take()
 	if t == nil {
@@ -77,6 +101,8 @@ func (g *Grant) Failed() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g.in.shunned = true
+	g.in.breaker.bad(t.cfg.Now(), g.probe, true)
+	g.probe = false
 	t.backLocked(g)
 }
 
@@ -87,6 +113,10 @@ func (g *Grant) take() *Table {
 }
 
 func (t *Table) backLocked(g *Grant) {
+	if g.probe {
+		g.in.breaker.left()
+		g.probe = false
+	}
 	g.in.own--
 	g.in.since--
 	g.in.pending = max(0, g.in.pending-g.prompt)

@@ -41,6 +41,9 @@ type Instance struct {
 	shunned  bool // it failed or refused; until it is heard of again
 	gone     bool
 	node     *member
+	breaker  breaker
+
+	utilisation int // of its device, percent
 }
 
 // A Member is a node as the routing table needs it.
@@ -106,7 +109,7 @@ func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random
 	var bestScore float64
 	bestPlace, ties := 0, uint64(0)
 	for _, in := range list {
-		if in.Version != version || !in.ready(q) || !in.room(now, stale) || excluded(in, q) || in.brings(q, now) {
+		if in.Version != version || !in.ready(q, now) || !in.room(now, stale) || excluded(in, q) || in.brings(q, now) {
 			continue
 		}
 		place := in.place(q)
@@ -131,14 +134,14 @@ func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random
 }
 
 // servable finds the version to serve: Full says that one is ready.
-func servable(list []*Instance, q *Query) (version uint64, s Standing) {
+func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Standing) {
 	s = Absent
 	tried := false
 	for _, in := range list {
 		switch {
 		case excluded(in, q):
 			tried = tried || in.reachable(q) // though it may be starting again: it is not tried twice
-		case !in.ready(q):
+		case !in.ready(q, now):
 			if s == NotReady || s == Absent {
 				s = in.hope(q, s)
 			}
@@ -154,8 +157,8 @@ func servable(list []*Instance, q *Query) (version uint64, s Standing) {
 	return version, s
 }
 
-func (in *Instance) ready(q *Query) bool {
-	return in.State == wire.InstanceState_INSTANCE_STATE_READY && !in.draining && !in.shunned && !in.gone &&
+func (in *Instance) ready(q *Query, now time.Time) bool {
+	return in.breaker.lets(now) && in.State == wire.InstanceState_INSTANCE_STATE_READY && !in.draining && !in.shunned && !in.gone &&
 		in.node.alive && !in.node.Draining && allowedRegion(in.node.Region, q.Regions)
 }
 

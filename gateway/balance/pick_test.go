@@ -151,7 +151,7 @@ func TestPickProperties(t *testing.T) {
 				q.Avoid = append(q.Avoid, spec.NodeID("n-"+id))
 			}
 		}
-		may := func(in *Instance) bool { return in.ready(q) && !excluded(in, q) }
+		may := func(in *Instance) bool { return in.ready(q, epoch) && !excluded(in, q) }
 		can := func(in *Instance) bool { return may(in) && in.room(epoch, stale) }
 		serving := uint64(0) // the version that has to be served
 		for _, in := range list {

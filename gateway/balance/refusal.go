@@ -44,6 +44,9 @@ func (t *Table) refusalLocked(p *pool, q *Query, s Standing) error {
 		return &Refusal{RetryAfter: time.Second, Err: spec.Errorf(spec.CodeUpstream,
 			"Every instance of %q that is ready failed this request.", q.Deployment)}
 	}
+	if r := p.broken(q, t.cfg.Now()); r != nil {
+		return r
+	}
 	return p.unready(q)
 }
 
@@ -58,6 +61,25 @@ func (p *pool) late(q *Query) *Refusal {
 	}
 	return &Refusal{RetryAfter: p.loadedIn(), Err: spec.Errorf(spec.CodeNotReady,
 		"The model of %q is being loaded and was not ready in time.", q.Deployment)}
+}
+
+// broken is where whoever would serve has failed too often of late; nil: nobody has.
+func (p *pool) broken(q *Query, now time.Time) *Refusal {
+	var wait time.Duration
+	for _, in := range p.list {
+		if in.State != wire.InstanceState_INSTANCE_STATE_READY || in.breaker.lets(now) || !in.reachable(q) {
+			continue
+		}
+		if left := max(in.breaker.until.Sub(now), MinRetry); wait == 0 || left < wait {
+			wait = left
+		}
+	}
+	if wait == 0 {
+		return nil
+	}
+	return &Refusal{RetryAfter: wait, Err: &spec.Error{Code: spec.CodeNotReady,
+		Message: "Every instance of " + quoted(q) + " has failed its last requests, and is tried with one at a time.",
+		Hint:    "Retry after Retry-After; lotabots status and the log of the node show what fails."}}
 }
 
 // unready is where nobody serves, and nobody is being loaded that may be waited for.

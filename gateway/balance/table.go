@@ -163,8 +163,11 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 	for _, il := range dev.GetInstances() {
 		in := t.instanceLocked(spec.InstanceID(il.GetInstance()), il.GetDeployment())
 		in.node, in.Node, in.Device = m, m.Node, id
+		if in.State != il.GetState() && il.GetState() == wire.InstanceState_INSTANCE_STATE_READY {
+			in.breaker.reset()
+		}
 		in.Version, in.State = il.GetVersion(), il.GetState()
-		in.draining = dev.GetDraining()
+		in.draining, in.utilisation = dev.GetDraining(), int(dev.GetUtilisation())
 		in.learn(spec.Load{
 			Slots: int(il.GetSlots()), Running: int(il.GetRunning()), Queued: int(il.GetQueued()),
 			KVUse: float64(il.GetKvUse()), BacklogSeconds: float64(il.GetBacklogSeconds()),
@@ -243,9 +246,9 @@ func (t *Table) Candidates(deployment string) (all, ready int) {
 	if p == nil {
 		return 0, 0
 	}
-	q := Query{}
+	q, now := Query{}, t.cfg.Now()
 	for _, in := range p.list {
-		if in.ready(&q) {
+		if in.ready(&q, now) {
 			ready++
 		}
 	}

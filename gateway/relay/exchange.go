@@ -124,6 +124,7 @@ func (x *Exchange) run() error {
 			err = x.receive()
 		}
 		if err == nil {
+			x.grant.Answered()
 			return nil
 		}
 		if final := x.judge(err); final != nil {

@@ -113,7 +113,9 @@ type nobody struct{}
 func (nobody) Printf(string, ...any) {}
 
 // tell makes every node a member with an instance of four slots.
-func (b *bench) tell() {
+func (b *bench) tell() { b.tellState(wire.InstanceState_INSTANCE_STATE_READY) }
+
+func (b *bench) tellState(s wire.InstanceState) {
 	for i, n := range b.nodes {
 		region := "north"
 		if i > 0 { // the order of trying is that of the names
@@ -121,7 +123,7 @@ func (b *bench) tell() {
 		}
 		b.table.PutMember(balance.Member{Node: spec.NodeID(n), Region: region})
 		b.table.Observe(&wire.LoadDigest{Node: n, Boot: 1, Devices: []*wire.DeviceLoad{{Device: "cpu/" + n, Seq: b.seq.Add(1), Instances: []*wire.InstanceLoad{{
-			Instance: "i-" + n, Deployment: "m", Version: 3, State: wire.InstanceState_INSTANCE_STATE_READY, Slots: 4, PrefillTps: float32(1000 - i)}}}}}, time.Now())
+			Instance: "i-" + n, Deployment: "m", Version: 3, State: s, Slots: 4, PrefillTps: float32(1000 - i)}}}}}, time.Now())
 	}
 }
 
@@ -132,6 +134,7 @@ func (b *bench) nothingHeld() {
 	if b.mu.open != 0 {
 		b.t.Errorf("%d streams were not closed", b.mu.open)
 	}
+	b.tellState(wire.InstanceState_INSTANCE_STATE_LOADING) // who comes from there has failed nothing yet
 	b.tell()
 	for range 4 * len(b.nodes) {
 		if _, err := b.table.Acquire(context.Background(), &balance.Query{Deployment: "m", Version: 3}); err != nil {

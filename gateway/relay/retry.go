@@ -58,6 +58,7 @@ func (x *Exchange) judge(err error) error {
 		return err
 	}
 	if public := (*spec.Error)(nil); errors.As(err, &public) && public.Code.Lookup().Status < 500 {
+		x.grant.Answered()
 		return err // the same anywhere
 	}
 	x.r.metrics.retries.WithLabelValues(reasonOf(err)).Inc()
@@ -67,6 +68,8 @@ func (x *Exchange) judge(err error) error {
 	if !errors.Is(err, errStatus) {
 		x.Query.Avoid = append(x.Query.Avoid, x.grant.Node) // its other instances may be as dead
 		x.grant.Failed()
+	} else if x.out.Status != http.StatusTooManyRequests {
+		x.grant.Erred()
 	}
 	x.drop()
 	if x.failures >= x.r.cfg.Tries {
