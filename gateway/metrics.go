@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lotabots/lotabots/gateway/balance"
+	"github.com/lotabots/lotabots/gateway/limit"
 	"github.com/lotabots/lotabots/gateway/openai"
 )
 
@@ -26,6 +27,7 @@ type metrics struct {
 	malformed prometheus.Counter
 	failed    *prometheus.CounterVec
 	held      prometheus.Counter
+	nodes     *byNode
 }
 
 // Decisions of limits.
@@ -35,13 +37,14 @@ const (
 	limitShared
 )
 
-func newMetrics(reg prometheus.Registerer, t *balance.Table) *metrics {
+func newMetrics(reg prometheus.Registerer, t *balance.Table, l *limit.Limiter) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 		reg.MustRegister(c)
 		return c
 	}
 	m := &metrics{
+		nodes: newByNode(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_requests_total",
 			Help: "Inference requests that ended, by endpoint and outcome (ok, client_gone, or an error's code)."}, []string{"endpoint", "code"}),
 		active: prometheus.NewGauge(prometheus.GaugeOpts{Name: "lotabots_gateway_requests_active",
@@ -59,7 +62,9 @@ func newMetrics(reg prometheus.Registerer, t *balance.Table) *metrics {
 		Help: "Time from a request's arrival to the first byte of the engine's answer.", Buckets: seconds}, []string{"endpoint"})
 	limits := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_limit_decisions_total",
 		Help: "Decisions under limits: admitted, refused, or made by this gateway's share for want of the owner."}, []string{"decision"})
-	reg.MustRegister(m.requests, m.active, m.failed, duration, first, limits,
+	reg.MustRegister(m.requests, m.active, m.failed, duration, first, limits, m.nodes.ended, m.nodes.took, workers{t}, limiterState{l},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_host_load_ratio",
+			Help: "The machine's load over the last minute, for each of its cores."}, hostLoad),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_gateway_queue_requests",
 			Help: "Requests that wait for a place."}, func() float64 { return float64(t.Waiting()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_gateway_candidates_instances",

@@ -64,9 +64,9 @@ func New(cfg Config) (*Gateway, error) {
 		guard: guard.New(guard.Limits{}, nil), names: guard.New(guard.Limits{Burst: 100}, nil), notes: guard.NewNotes(nil),
 		pace: guard.NewPace(4096, nil), bad: guard.NewMemory(countAgain, 16<<10, nil), from: guard.NewMemory(welcome, 64<<10, nil)}
 	g.work, g.abandon = context.WithCancel(context.Background())
-	g.metrics = newMetrics(cfg.Registerer, g.table)
 	g.catalog = newCatalog(cfg.State)
 	g.limiter = limit.New(limit.Config{Leaser: cfg.Quota, Gateways: cfg.Gateways, Log: cfg.Log})
+	g.metrics = newMetrics(cfg.Registerer, g.table, g.limiter)
 	g.relay = relay.New(relay.Config{
 		Opener: cfg.Opener, Table: g.table, Tracer: g.tracer, Registerer: cfg.Registerer, Log: cfg.Log,
 		FirstByte: cfg.FirstByte, Between: cfg.Between, Whole: cfg.Whole,

@@ -66,6 +66,7 @@ var ErrGone = errors.New("client is gone")
 // begin prepares x.
 func (r *Relay) begin(x *Exchange) {
 	x.r, x.began = r, time.Now()
+	r.budgets.request(x.Call.Deployment)
 	r.watcher.add(&x.watch, x.Conn, x.Call.Deadline)
 }
 

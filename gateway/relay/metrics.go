@@ -3,10 +3,11 @@ package relay
 import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
-	retries   *prometheus.CounterVec
-	breaks    *prometheus.CounterVec
-	queueWait prometheus.Histogram
-	pings     prometheus.Counter
+	retries    *prometheus.CounterVec
+	breaks     *prometheus.CounterVec
+	queueWait  prometheus.Histogram
+	pings      prometheus.Counter
+	unbudgeted prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -19,9 +20,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Time that requests waited for a place.", Buckets: []float64{.0001, .001, .01, .05, .1, .25, .5, 1, 2.5, 5, 10}}),
 		pings: prometheus.NewCounter(prometheus.CounterOpts{Name: "lotabots_gateway_pings_total",
 			Help: "Comments sent to keep streams alive before their first byte."}),
+		unbudgeted: prometheus.NewCounter(prometheus.CounterOpts{Name: "lotabots_gateway_retries_refused_total",
+			Help: "Further attempts, retries and hedges, that were not made because the deployment's budget of them was spent."}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.retries, m.breaks, m.queueWait, m.pings)
+		reg.MustRegister(m.retries, m.breaks, m.queueWait, m.pings, m.unbudgeted)
 	}
 	return m
 }

@@ -38,6 +38,7 @@ type Relay struct {
 	between atomic.Int64
 	watcher *watcher
 	metrics *metrics
+	budgets *budgets
 }
 
 // New returns a Relay that is not started.
@@ -61,7 +62,7 @@ func New(cfg Config) *Relay {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, watcher: newWatcher(cfg.Table.Alive), metrics: newMetrics(cfg.Registerer)}
+	r := &Relay{cfg: cfg, watcher: newWatcher(cfg.Table.Alive), metrics: newMetrics(cfg.Registerer), budgets: newBudgets()}
 	r.SetPatience(cfg.FirstByte, cfg.Between)
 	return r
 }

@@ -72,10 +72,19 @@ func (x *Exchange) judge(err error) error {
 		x.grant.Erred()
 	}
 	x.drop()
-	if x.failures >= x.r.cfg.Tries {
+	if x.failures >= x.r.cfg.Tries || !x.budgeted() {
 		return err
 	}
 	return nil
+}
+
+// budgeted spends one attempt of the deployment's budget; false: the request ends.
+func (x *Exchange) budgeted() bool {
+	if x.r.budgets.take(x.Call.Deployment) {
+		return true
+	}
+	x.r.metrics.unbudgeted.Inc()
+	return false
 }
 
 func (x *Exchange) refused(r *spec.Rejection) error {
