@@ -1,7 +1,7 @@
 package wire
 
 // Level is the newest feature level of this build: it can apply every command up to it.
-const Level = 3
+const Level = 4
 
 // Numbers of the bodies in Command: the first that level 2 brought, and the last
 // that this build knows.
@@ -19,6 +19,8 @@ func LevelOf(c *Command) uint32 {
 	switch {
 	case body == nil || body.Number() > lastBody:
 		return Level + 1
+	case fourthLevel(c):
+		return 4
 	case thirdLevel(c):
 		return 3
 	case body.Number() >= secondLevel:
@@ -33,4 +35,10 @@ func thirdLevel(c *Command) bool {
 	p := c.GetPutPlacement().GetPlacement()
 	return d.GetResidency() != nil || d.GetGpus() > 1 || len(d.GetAdapters()) > 0 || len(p.GetDevices()) > 0 || p.GetOnDemand() ||
 		c.GetPutUser().GetEndSessions() != ""
+}
+
+// fourthLevel tells fields that level 4 brought into older bodies.
+func fourthLevel(c *Command) bool {
+	d := c.GetPutDeployment().GetDeployment()
+	return len(d.GetFallbacks()) > 0 || d.GetNoHedge()
 }

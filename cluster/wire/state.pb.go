@@ -3499,9 +3499,11 @@ type Deployment struct {
 	MemoryBytes   uint64                 `protobuf:"varint,12,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`     // reserved per instance; 0: estimated
 	CreatedMs     int64                  `protobuf:"varint,13,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
 	ChangedMs     int64                  `protobuf:"varint,14,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
-	Residency     *Residency             `protobuf:"bytes,15,opt,name=residency,proto3" json:"residency,omitempty"` // absent: always loaded
-	Gpus          uint32                 `protobuf:"varint,16,opt,name=gpus,proto3" json:"gpus,omitempty"`          // devices of one node that an instance spreads over; 0 and 1: one
-	Adapters      []*Adapter             `protobuf:"bytes,17,rep,name=adapters,proto3" json:"adapters,omitempty"`   // LoRA, over the model
+	Residency     *Residency             `protobuf:"bytes,15,opt,name=residency,proto3" json:"residency,omitempty"`             // absent: always loaded
+	Gpus          uint32                 `protobuf:"varint,16,opt,name=gpus,proto3" json:"gpus,omitempty"`                      // devices of one node that an instance spreads over; 0 and 1: one
+	Adapters      []*Adapter             `protobuf:"bytes,17,rep,name=adapters,proto3" json:"adapters,omitempty"`               // LoRA, over the model
+	Fallbacks     []string               `protobuf:"bytes,18,rep,name=fallbacks,proto3" json:"fallbacks,omitempty"`             // deployments that serve, in this order, where no instance of this one can
+	NoHedge       bool                   `protobuf:"varint,19,opt,name=no_hedge,json=noHedge,proto3" json:"no_hedge,omitempty"` // never ask two instances for one answer
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3653,6 +3655,20 @@ func (x *Deployment) GetAdapters() []*Adapter {
 		return x.Adapters
 	}
 	return nil
+}
+
+func (x *Deployment) GetFallbacks() []string {
+	if x != nil {
+		return x.Fallbacks
+	}
+	return nil
+}
+
+func (x *Deployment) GetNoHedge() bool {
+	if x != nil {
+		return x.NoHedge
+	}
+	return false
 }
 
 // Residency says when an instance is in memory. One that is always loaded has its
@@ -4757,7 +4773,7 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x05count\x18\r \x01(\rR\x05count\x12\x18\n" +
 	"\arequest\x18\x0e \x01(\tR\arequest\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\fR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xf4\x04\n" +
+	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xad\x05\n" +
 	"\n" +
 	"Deployment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -4779,7 +4795,9 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"changed_ms\x18\x0e \x01(\x03R\tchangedMs\x129\n" +
 	"\tresidency\x18\x0f \x01(\v2\x1b.lotabots.wire.v1.ResidencyR\tresidency\x12\x12\n" +
 	"\x04gpus\x18\x10 \x01(\rR\x04gpus\x125\n" +
-	"\badapters\x18\x11 \x03(\v2\x19.lotabots.wire.v1.AdapterR\badapters\x1a:\n" +
+	"\badapters\x18\x11 \x03(\v2\x19.lotabots.wire.v1.AdapterR\badapters\x12\x1c\n" +
+	"\tfallbacks\x18\x12 \x03(\tR\tfallbacks\x12\x19\n" +
+	"\bno_hedge\x18\x13 \x01(\bR\anoHedge\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"t\n" +
