@@ -127,7 +127,7 @@ func (s *System) spawn() error {
 	learnt := s.learnt()
 	for _, d := range s.devices {
 		c := gpu.Config{
-			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
+			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Abilities: s.presets.Abilities, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
 			Seq: new(atomic.Uint64), Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: learnt, Log: s.cfg.Log,
 		}
 		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {

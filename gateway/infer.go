@@ -86,6 +86,9 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := r.able(d, check); err != nil {
+		return err
+	}
 	x.Body, x.Conn, x.Topology = body, r.ctx.Conn(), r.who.May(access.TopologyRead, access.In(r.who.Tenant))
 	regions, err := r.regions(d)
 	if err != nil {

@@ -15,9 +15,12 @@ type model struct {
 	Created int64  `json:"created"`
 	OwnedBy string `json:"owned_by"`
 	Parent  string `json:"parent,omitempty"` // of an adapter: the deployment
+
+	Capabilities []string `json:"capabilities,omitempty"`  // absent: not known
+	Context      int      `json:"max_model_len,omitempty"` // tokens of one request, as vLLM calls it
 }
 
-func modelOf(d *deployment) model {
+func (g *Gateway) modelOf(d *deployment) model {
 	owner := d.GetTenant()
 	if owner == "" {
 		owner = "lotabots"
@@ -25,6 +28,11 @@ func modelOf(d *deployment) model {
 	m := model{ID: d.model(), Object: "model", Created: d.GetCreatedMs() / 1000, OwnedBy: owner}
 	if d.adapter != "" {
 		m.Parent = d.GetName()
+	}
+	able, context := g.table.Abilities(d.GetName())
+	m.Context = context
+	if can := able.Can &^ (spec.AbleContinue | spec.AbleSleep | spec.AbleAdapters); can != 0 { // these are the cluster's business
+		m.Capabilities = can.Names()
 	}
 	return m
 }
@@ -35,7 +43,7 @@ func listVisible(r *request) error {
 		Data   []model `json:"data"`
 	}{Object: "list", Data: []model{}}
 	for _, d := range r.g.catalog.visible(r.who) {
-		out.Data = append(out.Data, modelOf(d))
+		out.Data = append(out.Data, r.g.modelOf(d))
 	}
 	return r.json(200, out)
 }
@@ -49,7 +57,7 @@ func showVisible(r *request) error {
 	if !r.who.Lists(d.model(), d.GetTenant()) {
 		return &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.model()) + "."}
 	}
-	return r.json(200, modelOf(d))
+	return r.json(200, r.g.modelOf(d))
 }
 
 // json answers with v, and the index of the state that it was made from.

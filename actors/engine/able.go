@@ -3,21 +3,8 @@ package engine
 import (
 	"context"
 	"net/http"
-	"slices"
 
 	"github.com/lotabots/lotabots/cluster/spec"
-)
-
-// What engines can, as presets tell and deployments show.
-const (
-	CanChat         = "chat"
-	CanComplete     = "completions"
-	CanEmbed        = "embeddings"
-	CanRerank       = "rerank"
-	CanTools        = "tools"
-	CanContinue     = "continuation" // goes on with an answer that was begun
-	CanSleep        = "sleep"        // gives its memory back without ending: Sleeper
-	CanLoadAdapters = "lora"         // Adapters
 )
 
 // Sleeper is what an Engine has that can give its device's memory back and take it again, faster
@@ -27,59 +14,94 @@ type Sleeper interface {
 	Wake(ctx context.Context) error
 }
 
-// Capabilities tells what an engine of that preset and options can, sorted; nil: that is not known. What
-// depends on the model alone, such as whether it has a chat template, it does not tell.
-func (p *Presets) Capabilities(preset string, o map[string]string) []string {
-	out := abilities(preset, o)
-	if own, ok := p.named(preset); ok {
-		out = slices.Clone(own.Capabilities)
+// Able is what an Engine has that knows what it can with the model that it serves.
+type Able interface{ Abilities() spec.Abilities }
+
+// Abilities tells what is known of engines of that preset and options before they run. What depends on the
+// model, such as whether it has a chat template, a running engine tells, if it can: Able.
+func (p *Presets) Abilities(preset string, o map[string]string) spec.Abilities {
+	own, ok := p.named(preset)
+	if !ok {
+		return abilities(preset, o)
 	}
-	slices.Sort(out)
-	return out
+	var a spec.Abilities
+	for _, name := range own.Capabilities {
+		a.Can |= spec.AbilityOf(name)
+	}
+	return a
 }
 
-func abilities(preset string, o map[string]string) (out []string) {
-	text := []string{CanChat, CanComplete}
+// Abilities implements Able.
+func (l *local) Abilities() spec.Abilities {
+	return l.facts().able.Over(l.presets.Abilities(l.spec.Preset, l.spec.Options))
+}
+
+// Sets of abilities that go together.
+const (
+	writes = spec.AbleChat | spec.AbleComplete
+	shaped = spec.AbleSchema | spec.AbleLogprobs
+	media  = spec.AbleTranscribe | spec.AbleSpeak | spec.AbleDraw
+	vector = spec.AbleEmbed | spec.AbleRerank
+)
+
+// abilities is what a preset of every node's can. Endpoints that its program does not have, in any version
+// that is known, it cannot.
+func abilities(preset string, o map[string]string) (a spec.Abilities) {
 	switch preset {
 	case Embedded:
-		out = append(text, CanContinue, CanLoadAdapters)
+		a.Can = writes | shaped | spec.AbleContinue | spec.AbleAdapters
+		a.Cannot = media | spec.AbleKServe | spec.AbleImages | spec.AbleAudio | spec.AbleSleep
 		switch {
+		case o["embeddings"] == "off":
+			a.Cannot |= vector
 		case o["pooling"] == "rank":
-			out = append(out, CanRerank)
-		case o["embeddings"] != "off":
-			out = append(out, CanEmbed)
+			a.Can, a.Cannot = a.Can|spec.AbleRerank, a.Cannot|spec.AbleEmbed
+		default:
+			a.Can |= spec.AbleEmbed
 		}
 	case Ollama:
-		out = append(text, CanEmbed, CanTools)
+		a.Can = writes | spec.AbleEmbed | spec.AbleTools | spec.AbleSchema
+		a.Cannot = spec.AbleRerank | spec.AbleTranscribe | spec.AbleSpeak | spec.AbleKServe
 	case LlamaServer:
+		a.Cannot = media | spec.AbleKServe
 		switch {
 		case o["embeddings"] == "on" && o["pooling"] == "rank":
-			out = []string{CanRerank}
+			a.Can, a.Cannot = spec.AbleRerank, a.Cannot|writes|spec.AbleEmbed
 		case o["embeddings"] == "on":
-			out = []string{CanEmbed}
+			a.Can, a.Cannot = spec.AbleEmbed, a.Cannot|writes|spec.AbleRerank
 		default:
-			out = append(text, CanTools, CanContinue, CanLoadAdapters)
+			a.Can, a.Cannot = writes|shaped|spec.AbleTools|spec.AbleContinue|spec.AbleAdapters, a.Cannot|vector
 		}
 	case VLLM, SGLang:
-		switch o["task"] {
-		case "embed":
-			out = []string{CanEmbed}
-		case "rerank":
-			out = []string{CanRerank}
-		default:
-			out = append(text, CanContinue)
-			if o["tool-parser"] != "" {
-				out = append(out, CanTools)
-			}
-			if o["lora"] == "on" {
-				out = append(out, CanLoadAdapters)
-			}
+		a = batching(o)
+	case Triton:
+		a.Can, a.Cannot = spec.AbleKServe, spec.AbleServe&^spec.AbleKServe
+	}
+	return a
+}
+
+// batching is vLLM's and SGLang's. Both call a function that the request names without a parser of tools, and
+// some models of theirs transcribe: neither is known here.
+func batching(o map[string]string) (a spec.Abilities) {
+	a.Cannot = spec.AbleKServe | spec.AbleDraw
+	switch o["task"] {
+	case "embed":
+		a.Can, a.Cannot = spec.AbleEmbed, a.Cannot|writes|spec.AbleTranscribe|spec.AbleSpeak
+	case "rerank":
+		a.Can, a.Cannot = spec.AbleRerank, a.Cannot|writes|spec.AbleTranscribe|spec.AbleSpeak
+	default:
+		a.Can = writes | shaped | spec.AbleContinue
+		if o["tool-parser"] != "" {
+			a.Can |= spec.AbleTools
 		}
-		if o["sleep"] == "on" {
-			out = append(out, CanSleep)
+		if o["lora"] == "on" {
+			a.Can |= spec.AbleAdapters
 		}
 	}
-	return out
+	if o["sleep"] == "on" {
+		a.Can |= spec.AbleSleep
+	}
+	return a
 }
 
 // Version is what the running program tells of itself; empty: nothing.

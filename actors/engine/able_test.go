@@ -58,28 +58,70 @@ func TestAdaptersAndSleep(t *testing.T) {
 	}
 }
 
-func TestCapabilities(t *testing.T) {
+func TestAbilities(t *testing.T) {
 	p := New(Config{Presets: []custom.Preset{{Name: "my-engine", Capabilities: []string{"tools", "chat"}}}})
 	for _, c := range []struct {
-		preset  string
-		options map[string]string
-		want    string
+		preset      string
+		options     map[string]string
+		can, cannot string // of what the cases differ in; the rest is not looked at
 	}{
-		{Embedded, nil, "chat completions continuation embeddings lora"},
-		{Embedded, map[string]string{"embeddings": "off"}, "chat completions continuation lora"},
-		{LlamaServer, map[string]string{"embeddings": "on", "pooling": "rank"}, "rerank"},
-		{VLLM, map[string]string{"tool-parser": "hermes", "lora": "on"}, "chat completions continuation lora tools"},
-		{SGLang, map[string]string{"task": "embed", "sleep": "on"}, "embeddings sleep"},
-		{Triton, nil, ""}, {External, nil, ""}, {"my-engine", nil, "chat tools"}, {"other-engine", nil, ""},
+		{Embedded, nil, "chat completions embeddings json-schema", "kserve images transcription"},
+		{Embedded, map[string]string{"embeddings": "off"}, "chat completions json-schema", "embeddings rerank kserve images transcription"},
+		{Embedded, map[string]string{"pooling": "rank"}, "chat completions rerank json-schema", "embeddings kserve images transcription"},
+		{LlamaServer, map[string]string{"embeddings": "on", "pooling": "rank"}, "rerank", "chat completions embeddings kserve transcription"},
+		{LlamaServer, nil, "chat completions tools json-schema", "embeddings rerank kserve transcription"},
+		{VLLM, map[string]string{"tool-parser": "hermes", "lora": "on"}, "chat completions tools json-schema", "kserve"},
+		{VLLM, nil, "chat completions json-schema", "kserve"},
+		{SGLang, map[string]string{"task": "embed", "sleep": "on"}, "embeddings", "chat completions kserve transcription"},
+		{Triton, nil, "kserve", "chat completions embeddings rerank transcription"},
+		{External, nil, "", ""}, {"my-engine", nil, "chat tools", ""}, {"other-engine", nil, "", ""},
 	} {
-		got := p.Capabilities(c.preset, c.options)
-		if strings.Join(got, " ") != c.want {
-			t.Errorf("%s %q: %q", c.preset, c.options, got)
+		looked := spec.Ability(0)
+		for _, name := range strings.Fields("chat completions embeddings rerank transcription kserve tools images json-schema") {
+			looked |= spec.AbilityOf(name)
 		}
-		for _, one := range got {
-			if !slices.Contains(custom.Capabilities, one) {
-				t.Errorf("%s is no capability", one)
-			}
+		got := p.Abilities(c.preset, c.options)
+		if can, cannot := got.Can&looked, got.Cannot&looked; can != abilitiesOf(t, c.can) || cannot != abilitiesOf(t, c.cannot) {
+			t.Errorf("%s %q: can %s; cannot %s", c.preset, c.options, can, cannot)
 		}
+		if got.Can&got.Cannot != 0 {
+			t.Errorf("%s %q: both can and cannot %s", c.preset, c.options, got.Can&got.Cannot)
+		}
+	}
+}
+
+func abilitiesOf(t *testing.T, names string) (a spec.Ability) {
+	for _, name := range strings.Fields(names) {
+		if spec.AbilityOf(name) == 0 {
+			t.Fatalf("%q is no ability", name)
+		}
+		a |= spec.AbilityOf(name)
+	}
+	return a
+}
+
+// TestRunningEnginesKnowBetter: what a program tells of its model counts more than its preset.
+func TestRunningEnginesKnowBetter(t *testing.T) {
+	config, _ := fakeConfig(t, "")
+	s := demoSpec(1)
+	s.Preset, s.Options = VLLM, map[string]string{"task": "embed"}
+	if e, ok := As[Able](start(t, New(config), s)); !ok || e.Abilities() != abilities(VLLM, s.Options) {
+		t.Error("a running engine does not tell what its preset can")
+	}
+	for _, c := range []struct {
+		told        []string
+		can, cannot string
+	}{
+		{nil, "", ""},
+		{[]string{"completion", "tools"}, "chat completions tools", "images audio"},
+		{[]string{"embedding"}, "embeddings", "chat completions tools images audio"},
+		{[]string{"completion", "vision", "thinking"}, "chat completions images", "tools audio"},
+	} {
+		if got := ollamaAble(c.told); got.Can != abilitiesOf(t, c.can) || got.Cannot != abilitiesOf(t, c.cannot) {
+			t.Errorf("%q: can %s; cannot %s", c.told, got.Can, got.Cannot)
+		}
+	}
+	if got := toldAble(map[string]bool{"chat": false, "tools": true, "flying": true}); got.Can != spec.AbleTools || got.Cannot != spec.AbleChat {
+		t.Errorf("can %s; cannot %s", got.Can, got.Cannot)
 	}
 }

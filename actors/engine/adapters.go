@@ -42,10 +42,8 @@ func AdaptersAtStart(preset string) bool { return preset == LlamaServer }
 // CheckAdapters tells why engines of that preset and options serve no adapters. No node is asked: engines of
 // a node's own description take none.
 func CheckAdapters(preset string, o map[string]string) error {
-	for _, able := range abilities(preset, o) {
-		if able == CanLoadAdapters {
-			return nil
-		}
+	if abilities(preset, o).Can&spec.AbleAdapters != 0 {
+		return nil
 	}
 	e := &spec.Error{Code: spec.CodeUnsupported, Param: "adapters", Message: fmt.Sprintf("the engine %.60s takes no adapters", preset),
 		Hint: "Use embedded, llama-server, vllm or sglang"}

@@ -33,13 +33,13 @@ func (l *local) bringUp(ctx context.Context, p *process, w *web, r *room, k kept
 	if err := l.await(ctx, p, w); err != nil {
 		return err
 	}
-	f := facts{slots: k.Slots, context: k.Context}
+	f := facts{slots: k.Slots, context: k.Context, able: k.Able}
 	if !k.Ready {
 		var err error
 		if f, err = l.driver.settle(ctx, w, r); err != nil {
 			return err
 		}
-		k.Ready, k.Slots, k.Context = true, f.slots, f.context
+		k.Ready, k.Slots, k.Context, k.Able = true, f.slots, f.context, f.able
 		if err := p.link.Note(ctx, k.encode()); err != nil {
 			l.presets.config.Log.Warn("that the engine serves is not noted", "instance", l.spec.Instance, "error", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/lotabots/lotabots/actors/shim"
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // embedded drives lotabots-engine serve, which loads the GGUF before its health is well. Its
@@ -100,7 +101,8 @@ func (*embedded) up(ctx context.Context, w *web) error {
 func (e *embedded) settle(ctx context.Context, w *web, _ *room) (facts, error) {
 	var models struct {
 		Data []struct {
-			MaxModelLen uint32 `json:"max_model_len"`
+			MaxModelLen uint32          `json:"max_model_len"`
+			Able        map[string]bool `json:"capabilities"`
 		} `json:"data"`
 	}
 	if err := w.call(ctx, http.MethodGet, "/v1/models", nil, &models); err != nil {
@@ -112,9 +114,21 @@ func (e *embedded) settle(ctx context.Context, w *web, _ *room) (facts, error) {
 	}
 	f := facts{slots: uint32(max(load.Slots, 1)), context: e.spec.Context}
 	if len(models.Data) > 0 {
-		f.context = models.Data[0].MaxModelLen
+		f.context, f.able = models.Data[0].MaxModelLen, toldAble(models.Data[0].Able)
 	}
 	return f, nil
+}
+
+// toldAble reads which abilities an engine says that it has or lacks; those that it does not name are not known.
+func toldAble(told map[string]bool) (a spec.Abilities) {
+	for name, can := range told {
+		if can {
+			a.Can |= spec.AbilityOf(name)
+		} else {
+			a.Cannot |= spec.AbilityOf(name)
+		}
+	}
+	return a
 }
 
 // embeddedLoad is actors/llamacpp.Load.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/lotabots/lotabots/actors/shim"
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // keptVersion is of what a shim's note holds. A later build reads every earlier one, or ends the engine.
@@ -24,6 +25,8 @@ type kept struct {
 	Ready   bool        `json:"ready"` // it has served: the rest is known
 	Slots   uint32      `json:"slots"`
 	Context uint32      `json:"context"`
+
+	Able spec.Abilities `json:"able"` // that the engine has told
 }
 
 func keep(s Spec, w *web) kept {

@@ -138,9 +138,10 @@ func (*llamaServer) up(ctx context.Context, w *web) error {
 func (e *llamaServer) settle(ctx context.Context, w *web, _ *room) (facts, error) {
 	f := facts{slots: e.spec.Slots, context: e.spec.Context}
 	var props struct {
-		Slots    uint32 `json:"total_slots"`
-		Build    string `json:"build_info"`
-		Defaults struct {
+		Slots      uint32          `json:"total_slots"`
+		Build      string          `json:"build_info"`
+		Modalities map[string]bool `json:"modalities"`
+		Defaults   struct {
 			Context uint32 `json:"n_ctx"`
 		} `json:"default_generation_settings"`
 	}
@@ -149,6 +150,14 @@ func (e *llamaServer) settle(ctx context.Context, w *web, _ *room) (facts, error
 	}
 	if props.Build != "" {
 		e.told.Store(&props.Build)
+	}
+	for told, able := range map[string]spec.Ability{"vision": spec.AbleImages, "audio": spec.AbleAudio} {
+		switch can, tells := props.Modalities[told]; {
+		case can:
+			f.able.Can |= able
+		case tells:
+			f.able.Cannot |= able
+		}
 	}
 	if n := props.Slots; n > 0 && n < f.slots {
 		f.slots = n

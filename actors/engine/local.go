@@ -31,7 +31,10 @@ type driver interface {
 }
 
 // facts are what an engine serves; 0: not known.
-type facts struct{ slots, context uint32 }
+type facts struct {
+	slots, context uint32
+	able           spec.Abilities // beyond what its preset tells, or against that
+}
 
 // A local is an engine that runs as a process of this node.
 type local struct {

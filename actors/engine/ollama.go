@@ -12,10 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // ollama drives an ollama serve of the engine's own, on a port of the loopback interface and with its
@@ -97,10 +99,11 @@ func (e *ollama) settle(ctx context.Context, w *web, r *room) (facts, error) {
 	if err := e.create(ctx, w, digest, f.context); err != nil {
 		return facts{}, err
 	}
-	trained, err := e.trained(ctx, w)
+	trained, able, err := e.shown(ctx, w)
 	if err != nil {
 		return facts{}, err
 	}
+	f.able = able
 	if trained > 0 && trained < f.context {
 		f.context = trained
 		if err := e.create(ctx, w, digest, f.context); err != nil {
@@ -162,20 +165,40 @@ func (e *ollama) create(ctx context.Context, w *web, digest string, tokens uint3
 	return nil
 }
 
-// trained is the model's own context; 0: it is not told.
-func (e *ollama) trained(ctx context.Context, w *web) (uint32, error) {
+// shown is the model's own context, 0: it is not told; and what it can.
+func (e *ollama) shown(ctx context.Context, w *web) (uint32, spec.Abilities, error) {
 	var shown struct {
-		Info map[string]any `json:"model_info"`
+		Info         map[string]any `json:"model_info"`
+		Capabilities []string       `json:"capabilities"`
 	}
 	if err := w.call(ctx, http.MethodPost, "/api/show", map[string]string{"model": e.name}, &shown); err != nil {
-		return 0, err
+		return 0, spec.Abilities{}, err
 	}
+	able := ollamaAble(shown.Capabilities)
 	for key, value := range shown.Info {
 		if n, ok := value.(float64); ok && strings.HasSuffix(key, ".context_length") && n >= 1 && n <= maxContext {
-			return uint32(n), nil
+			return uint32(n), able, nil
 		}
 	}
-	return 0, nil
+	return 0, able, nil
+}
+
+// ollamaAble reads what Ollama tells of a model. Versions that tell nothing leave all open.
+func ollamaAble(told []string) (a spec.Abilities) {
+	if len(told) == 0 {
+		return a
+	}
+	for name, able := range map[string]spec.Ability{"completion": writes, "embedding": spec.AbleEmbed, "tools": spec.AbleTools, "vision": spec.AbleImages, "audio": spec.AbleAudio} {
+		if slices.Contains(told, name) {
+			a.Can |= able
+		} else {
+			a.Cannot |= able
+		}
+	}
+	if a.Can&writes != 0 { // these embed as well
+		a.Cannot &^= spec.AbleEmbed
+	}
+	return a
 }
 
 // preload has the model loaded before the first client asks. Models that only embed refuse to generate.

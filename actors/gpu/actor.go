@@ -30,8 +30,10 @@ type Config struct {
 	Device  device.Device
 	Devices []device.Device // all of the node's
 	Engines Engines
-	Path    func(ctx context.Context, load *wire.LoadModel) (string, error)
-	Policy  instance.Policy
+	// Abilities tells what engines of a preset and its options can; nil: nobody knows.
+	Abilities func(preset string, options map[string]string) spec.Abilities
+	Path      func(ctx context.Context, load *wire.LoadModel) (string, error)
+	Policy    instance.Policy
 	// Seq counts the device's digests. It outlives a restart of the actor, which
 	// nobody must mistake for old news.
 	Seq *atomic.Uint64
@@ -69,7 +71,9 @@ func New(c Config) *Actor {
 		c.Now = time.Now
 	}
 	c.Log = c.Log.With("device", c.Device.ID)
-	return &Actor{cfg: c, table: newTable(c.Device), children: map[string]*inst{}, pids: map[*inst]*actor.PID{}, spreads: map[spec.InstanceID]*inst{}}
+	t := newTable(c.Device)
+	t.abilities = c.Abilities
+	return &Actor{cfg: c, table: t, children: map[string]*inst{}, pids: map[*inst]*actor.PID{}, spreads: map[spec.InstanceID]*inst{}}
 }
 
 // Receive is the actor's one entry.

@@ -78,7 +78,7 @@ func (t *table) adopt(m *wire.LoadModel, now time.Time) (*inst, error) {
 		return nil, err
 	}
 	t.runs++
-	in := &inst{load: m, id: id, run: t.runs, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING,
+	in := &inst{load: m, able: t.ableOf(m), id: id, run: t.runs, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING,
 		context: m.GetContext(), slots: int(m.GetSlots())}
 	in.asked, in.usedAt = now, now
 	if len(m.GetDevices()) > 0 { // the others hold its memory: see host

@@ -46,7 +46,7 @@ func (t *table) add(m *wire.LoadModel, check func(*wire.LoadModel) error) (outco
 		return outcome{}, err
 	}
 	t.runs++
-	in := &inst{load: m, id: id, run: t.runs, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING,
+	in := &inst{load: m, able: t.ableOf(m), id: id, run: t.runs, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING,
 		waiting: wait, context: m.GetContext(), slots: int(m.GetSlots())}
 	t.instances[id] = in
 	if len(m.GetDevices()) > 0 { // it takes its memory here when its turn comes
@@ -73,7 +73,7 @@ func (t *table) keepRefused(m *wire.LoadModel, why error) {
 	if public := (*spec.Error)(nil); errors.As(why, &public) {
 		reason = public.Message
 	}
-	in := &inst{load: m, id: spec.InstanceID(m.GetInstance()), epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_FAILED,
+	in := &inst{load: m, able: t.ableOf(m), id: spec.InstanceID(m.GetInstance()), epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_FAILED,
 		reason: clip(reason, maxReason), spent: true, unstarted: true}
 	t.instances[in.id] = in
 	if !t.fits() {

@@ -52,6 +52,7 @@ func (t *table) digest(in *inst) *wire.InstanceLoad {
 		KvUse: float32(in.busy.KVUse), BacklogSeconds: float32(in.backlog()), PrefillTps: float32(in.prefillTPS()),
 		DecodeTps: float32(in.decode), Context: in.context, LoadSeconds: float32(in.loadSeconds),
 		Devices: in.load.GetDevices(), Adapters: in.marks(), Phase: in.phase,
+		Can: uint32(in.able.Can), Cannot: uint32(in.able.Cannot),
 	}
 	if in.holds() {
 		d.MemoryReserved, d.MemoryMeasured = in.load.GetMemoryBytes(), in.measured
@@ -118,7 +119,7 @@ func (t *table) fits() bool {
 }
 
 // Shrink makes d fit in a datagram by leaving out what matters least: farewells
-// (who is not told of is gone too), then adapters, reasons, then the device's name. It
+// (who is not told of is gone too), then adapters, reasons, the device's name, what engines can. It
 // changes d and may fail to shrink it far enough: see fits.
 func Shrink(d *wire.DeviceLoad) *wire.DeviceLoad {
 	steps := []func(){
@@ -138,6 +139,7 @@ func Shrink(d *wire.DeviceLoad) *wire.DeviceLoad {
 		func() {
 			for _, i := range d.Instances {
 				i.Phase, i.Progress, i.MemoryMeasured, i.LoadSeconds = "", 0, 0, 0
+				i.Can, i.Cannot = 0, 0
 			}
 		},
 		func() {

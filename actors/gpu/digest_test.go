@@ -51,6 +51,7 @@ func TestADeviceAlwaysFitsInADatagram(t *testing.T) {
 			tab.becomes(in, isReady, stub{slots: 256, context: 1 << 20})
 			in.reason, in.leases, in.prefill, in.decode = strings.Repeat("r", maxReason), 256, 1234.5, 99
 			in.busy = engine.Load{Known: true, KVUse: 0.5, Queued: 1000}
+			in.able = spec.Abilities{Can: 1<<31 | 1, Cannot: 1 << 30}
 		}
 		d := tab.snapshot()
 		d.Seq = 1 << 40

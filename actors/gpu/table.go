@@ -26,7 +26,8 @@ type table struct {
 	leases    map[Lease]*lease
 	seen      epochs
 	gone      map[spec.InstanceID]*farewell
-	evict     evict // memory.Evict, but where a test compares it with others
+	abilities func(preset string, options map[string]string) spec.Abilities // nil: nobody knows
+	evict     evict                                                         // memory.Evict, but where a test compares it with others
 }
 
 // An evict chooses who goes so that so many bytes come back.
@@ -50,6 +51,7 @@ type inst struct {
 	engine engine.Engine
 	// adapters are those that have been asked for; empty while there is no engine.
 	adapters map[string]*adapter
+	able     spec.Abilities // as its preset has it; a running engine may know better
 	slots    int
 	context  uint32
 
@@ -87,6 +89,14 @@ type farewell struct {
 
 const farewells = 4
 
+// ableOf is what is known of an engine before it runs.
+func (t *table) ableOf(m *wire.LoadModel) spec.Abilities {
+	if t.abilities == nil {
+		return spec.Abilities{}
+	}
+	return t.abilities(m.GetEngine(), m.GetOptions())
+}
+
 func newTable(d device.Device) *table {
 	return &table{device: d, instances: map[spec.InstanceID]*inst{}, guests: map[spec.InstanceID]*inst{}, leases: map[Lease]*lease{},
 		seen: newEpochs(maxEpochs), gone: map[spec.InstanceID]*farewell{}, evict: memory.Evict}
@@ -104,6 +114,9 @@ func (t *table) change(m *instance.Changed, now time.Time) (stop *inst) {
 	in.engine, in.spent = m.Engine, m.State == wire.InstanceState_INSTANCE_STATE_FAILED
 	if m.Engine != nil {
 		in.slots, in.context = slotsOf(in.load, m.Engine), contextOf(in.load, m.Engine)
+		if e, tells := engine.As[engine.Able](m.Engine); tells {
+			in.able = e.Abilities().Over(in.able)
+		}
 	}
 	if in.state == wire.InstanceState_INSTANCE_STATE_DRAINING {
 		if m.Engine == nil { // what it drained for is lost

@@ -113,6 +113,7 @@ func (s *Server) prefixes(w http.ResponseWriter, r *http.Request, e *Engine) err
 func (s *Server) models(w http.ResponseWriter, _ *http.Request, e *Engine) error {
 	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": []map[string]any{{
 		"id": e.model.name, "object": "model", "created": s.now().Unix(), "owned_by": "lotabots", "max_model_len": e.context,
+		"capabilities": e.abilities(),
 	}}})
 	return nil
 }

@@ -303,6 +303,8 @@ type InstanceLoad struct {
 	LoadSeconds    float32                `protobuf:"fixed32,19,opt,name=load_seconds,json=loadSeconds,proto3" json:"load_seconds,omitempty"`          // that its load took, or is expected to take; 0: not known
 	Devices        []string               `protobuf:"bytes,20,rep,name=devices,proto3" json:"devices,omitempty"`                                       // the others that it spreads over
 	Adapters       []uint32               `protobuf:"fixed32,21,rep,packed,name=adapters,proto3" json:"adapters,omitempty"`                            // FNV-1a of the names of those that are loaded; may be left out
+	Can            uint32                 `protobuf:"varint,22,opt,name=can,proto3" json:"can,omitempty"`                                              // bits of spec.Ability; what is in neither is not known
+	Cannot         uint32                 `protobuf:"varint,23,opt,name=cannot,proto3" json:"cannot,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -484,6 +486,20 @@ func (x *InstanceLoad) GetAdapters() []uint32 {
 	return nil
 }
 
+func (x *InstanceLoad) GetCan() uint32 {
+	if x != nil {
+		return x.Can
+	}
+	return 0
+}
+
+func (x *InstanceLoad) GetCannot() uint32 {
+	if x != nil {
+		return x.Cannot
+	}
+	return 0
+}
+
 var File_cluster_wire_load_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_load_proto_rawDesc = "" +
@@ -509,7 +525,7 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\tinstances\x18\n" +
 	" \x03(\v2\x1e.lotabots.wire.v1.InstanceLoadR\tinstances\x12\x14\n" +
 	"\x05share\x18\v \x01(\rR\x05share\x12\x14\n" +
-	"\x05links\x18\f \x03(\tR\x05links\"\x88\x05\n" +
+	"\x05links\x18\f \x03(\tR\x05links\"\xb2\x05\n" +
 	"\fInstanceLoad\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -536,7 +552,9 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x0fmemory_measured\x18\x12 \x01(\x04R\x0ememoryMeasured\x12!\n" +
 	"\fload_seconds\x18\x13 \x01(\x02R\vloadSeconds\x12\x18\n" +
 	"\adevices\x18\x14 \x03(\tR\adevices\x12\x1a\n" +
-	"\badapters\x18\x15 \x03(\aR\badapters*\xee\x01\n" +
+	"\badapters\x18\x15 \x03(\aR\badapters\x12\x10\n" +
+	"\x03can\x18\x16 \x01(\rR\x03can\x12\x16\n" +
+	"\x06cannot\x18\x17 \x01(\rR\x06cannot*\xee\x01\n" +
 	"\rInstanceState\x12\x1e\n" +
 	"\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16INSTANCE_STATE_LOADING\x10\x01\x12\x18\n" +

@@ -24,6 +24,8 @@ type Instance struct {
 	PrefillTPS float64
 	DecodeTPS  float64
 
+	able     spec.Abilities
+	context  int       // tokens of one request; 0: not told
 	adapters []uint32  // marks of those that are loaded, as last told
 	bringing []brought // that a request of this gateway's has had loaded, and that are not told as loaded yet
 

@@ -175,6 +175,8 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 		}, now)
 		in.loadSeconds, in.phase, in.reason = float64(il.GetLoadSeconds()), il.GetPhase(), il.GetReason()
 		in.adapters = il.GetAdapters()
+		in.able = spec.Abilities{Can: spec.Ability(il.GetCan()), Cannot: spec.Ability(il.GetCannot())}
+		in.context = int(il.GetContext())
 		in.shunned = false
 	}
 	for iid, in := range t.mu.instances {

@@ -1,5 +1,7 @@
 package openai
 
+import "github.com/lotabots/lotabots/cluster/spec"
+
 // An Endpoint is one of the inference operations: a row of the table below.
 type Endpoint uint8
 
@@ -27,7 +29,8 @@ type row struct {
 	path    string // at the engine
 	name    string // in metrics, traces and logs
 	body    BodyKind
-	streams bool // an answer may come as a stream of events
+	able    spec.Ability // that the engine must have
+	streams bool         // an answer may come as a stream of events
 	needs   []need
 	reads   uint32 // of the fields that only some endpoints have
 }
@@ -40,13 +43,13 @@ type need struct {
 }
 
 var rows = [endpointCount]row{
-	Chat: {path: "/v1/chat/completions", name: "chat", streams: true, reads: fMessages,
+	Chat: {path: "/v1/chat/completions", name: "chat", able: spec.AbleChat, streams: true, reads: fMessages,
 		needs: []need{{fMessages, "messages", "is missing: send at least one message"}}},
-	Completions: {path: "/v1/completions", name: "completions", streams: true, reads: fPrompt,
+	Completions: {path: "/v1/completions", name: "completions", able: spec.AbleComplete, streams: true, reads: fPrompt,
 		needs: []need{{fPrompt, "prompt", "is missing"}}},
-	Embeddings: {path: "/v1/embeddings", name: "embeddings", reads: fInput,
+	Embeddings: {path: "/v1/embeddings", name: "embeddings", able: spec.AbleEmbed, reads: fInput,
 		needs: []need{{fInput, "input", "is missing"}}},
-	Rerank: {path: "/v1/rerank", name: "rerank", reads: fQuery | fDocuments | fTopN | fReturn,
+	Rerank: {path: "/v1/rerank", name: "rerank", able: spec.AbleRerank, reads: fQuery | fDocuments | fTopN | fReturn,
 		needs: []need{{fQuery, "query", "is missing: say what the documents are compared with"}, {fDocuments, "documents", "is missing: send at least one document"}}},
 }
 
@@ -70,6 +73,9 @@ func (e Endpoint) String() string { return rows[e].name }
 
 // Body tells how requests are written.
 func (e Endpoint) Body() BodyKind { return rows[e].body }
+
+// Able is what an engine must be able to.
+func (e Endpoint) Able() spec.Ability { return rows[e].able }
 
 // Streams tells whether an answer may be asked for as a stream.
 func (e Endpoint) Streams() bool { return rows[e].streams }

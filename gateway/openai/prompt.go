@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	"github.com/valyala/fastjson"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // messages checks a chat's messages and counts their text.
@@ -44,6 +46,12 @@ func (r *Request) parts(message int, list []*fastjson.Value) {
 			return
 		}
 		r.promptIn += len(p.GetStringBytes("text"))
+		switch string(p.GetStringBytes("type")) {
+		case "image_url", "input_image":
+			r.wish(spec.AbleImages, &r.images, message)
+		case "input_audio":
+			r.wish(spec.AbleAudio, &r.audio, message)
+		}
 	}
 }
 

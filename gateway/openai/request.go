@@ -22,9 +22,12 @@ type Request struct {
 	Stream       bool
 	IncludeUsage bool
 	N            int
-	MaxTokens    int // 0: the engine's default
-	PromptTokens int // estimate: four bytes a token
+	MaxTokens    int          // 0: the engine's default
+	PromptTokens int          // estimate: four bytes a token
+	Needs        spec.Ability // of the engine, with its endpoint's
 	Problems     []Problem
+
+	images, audio int // messages that brought these first; meant where Needs has them
 
 	seen     uint32
 	promptIn int // bytes of text in the prompt
@@ -35,7 +38,7 @@ var parsers fastjson.ParserPool
 // Check reads body. The error is an invalid_json one where it is no JSON object;
 // whatever else is wrong is listed in r.Problems. body is not kept.
 func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
-	*r = Request{Model: r.Model[:0], Problems: r.Problems[:0], N: 1}
+	*r = Request{Model: r.Model[:0], Problems: r.Problems[:0], N: 1, Needs: e.Able()}
 	p := parsers.Get()
 	// Parsing bounds the depth, and validation, which is strict, does not: in this order.
 	v, err := p.ParseBytes(body)
@@ -115,6 +118,7 @@ func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {
 		r.number("top_p", v, 0, 1)
 	default:
 		r.own(rows[e].reads, key, v)
+		r.wishes(key, v)
 	}
 }
 

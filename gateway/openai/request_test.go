@@ -76,6 +76,34 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestCheckTellsWhatTheEngineMust(t *testing.T) {
+	const m = `{"model":"m","messages":[{"role":"user","content":`
+	for _, c := range []struct {
+		e     Endpoint
+		body  string
+		needs spec.Ability
+		first spec.Ability // whose field is asked for
+		param string
+	}{
+		{Chat, m + `"x"}]}`, spec.AbleChat, spec.AbleChat, ""},
+		{Completions, `{"model":"m","prompt":"x","logprobs":0}`, spec.AbleComplete, spec.AbleComplete, ""},
+		{Rerank, `{}`, spec.AbleRerank, spec.AbleRerank, ""},
+		{Chat, m + `"x"},{"role":"user","content":[{"type":"image_url"}]},{"role":"user","content":[{"type":"image_url"}]}]}`, spec.AbleChat | spec.AbleImages, spec.AbleImages, "messages[1].content"},
+		{Chat, m + `[{"type":"input_audio"}]}],"modalities":["audio"]}`, spec.AbleChat | spec.AbleAudio, spec.AbleAudio, "messages[0].content"},
+		{Chat, m + `null}],"functions":[{}],"response_format":{"type":"json_schema"},"logprobs":true}`,
+			spec.AbleChat | spec.AbleTools | spec.AbleSchema | spec.AbleLogprobs, spec.AbleSchema, "response_format"},
+		{Chat, m + `null}],"functions":{},"tools":7,"response_format":"json_schema","logprobs":"yes","modalities":"audio"}`, spec.AbleChat, spec.AbleTools, "tools"},
+	} {
+		var r Request
+		if err := r.Check(c.e, []byte(c.body)); err != nil {
+			t.Fatal(err)
+		}
+		if r.Needs != c.needs || r.Wished(c.first) != c.param {
+			t.Errorf("%s: needs %s by %q", c.body, r.Needs, r.Wished(c.first))
+		}
+	}
+}
+
 func TestCheckRefusesWhatIsNoObject(t *testing.T) {
 	deep := strings.Repeat("[", 100_000)
 	for _, body := range []string{"", " ", "null", "7", `"x"`, "[]", "{", `{"model":"m"`, `{"model":"m",}`, `{"model":'m'}`, `{"model":"m"} x`, `{"a":01}`,

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // BuiltIn are the names that presets of one's own may not have, nor resemble: a slip of the pen
@@ -14,7 +16,7 @@ import (
 var BuiltIn = []string{"embedded", "ollama", "llama-server", "vllm", "sglang", "triton", "external"}
 
 // Capabilities are what a preset may say that it can.
-var Capabilities = []string{"chat", "completions", "embeddings", "rerank", "tools", "continuation", "sleep", "lora"}
+var Capabilities = spec.Ability(math.MaxUint32).Names()
 
 // Loads are the kinds of metrics that are known.
 var Loads = []string{"llama-server", "sglang", "tgi", "vllm"}

@@ -1,0 +1,63 @@
+package openai
+
+import (
+	"github.com/valyala/fastjson"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// wishes looks for what not every engine can in the fields that are nobody else's.
+// Their form is the engine's to judge.
+func (r *Request) wishes(key []byte, v *fastjson.Value) {
+	switch string(key) {
+	case "tools", "functions":
+		if list, err := v.Array(); err == nil && len(list) > 0 {
+			r.Needs |= spec.AbleTools
+		}
+	case "response_format":
+		if string(v.GetStringBytes("type")) == "json_schema" {
+			r.Needs |= spec.AbleSchema
+		}
+	case "logprobs": // true, or of completions how many
+		if v.Type() == fastjson.TypeTrue || v.Type() == fastjson.TypeNumber && v.GetInt() > 0 {
+			r.Needs |= spec.AbleLogprobs
+		}
+	case "modalities":
+		for _, kind := range v.GetArray() {
+			if string(kind.GetStringBytes()) == "audio" {
+				r.wish(spec.AbleAudio, &r.audio, -1)
+			}
+		}
+	}
+}
+
+// wish notes what a message asks for, and which was the first to.
+func (r *Request) wish(a spec.Ability, at *int, message int) {
+	if r.Needs&a == 0 {
+		r.Needs |= a
+		*at = message
+	}
+}
+
+// Wished names the field that asks for the ability; empty: the endpoint does.
+func (r *Request) Wished(a spec.Ability) string {
+	message := func(i int) string {
+		if i < 0 {
+			return "modalities"
+		}
+		return at("messages", i, ".content")
+	}
+	switch a {
+	case spec.AbleTools:
+		return "tools"
+	case spec.AbleSchema:
+		return "response_format"
+	case spec.AbleLogprobs:
+		return "logprobs"
+	case spec.AbleImages:
+		return message(r.images)
+	case spec.AbleAudio:
+		return message(r.audio)
+	}
+	return ""
+}
