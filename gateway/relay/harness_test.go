@@ -50,6 +50,7 @@ type bench struct {
 		of       map[string][]Outcome // by request id
 	}
 	compose func(spec.NodeID, spec.Call) play // instead of plays
+	prepare func(*Exchange)                   // nil: nothing
 }
 
 // A play is what one Open does.
@@ -161,6 +162,9 @@ func (b *bench) handle(ctx *fasthttp.RequestCtx) {
 	x.Done = func(o Outcome) { b.done(x.Call.RequestID, o) }
 	if d, err := time.ParseDuration(string(h.Peek("Deadline"))); err == nil {
 		x.Call.Deadline = time.Now().Add(d)
+	}
+	if b.prepare != nil {
+		b.prepare(x)
 	}
 	defer func() {
 		if p := recover(); p != nil {
