@@ -33,6 +33,7 @@ type deploymentView struct {
 	Slots        uint32            `json:"slots"`
 	MemoryBytes  uint64            `json:"memory_bytes"`
 	residencyView
+	rescueView
 	CreatedMS int64 `json:"created_ms"`
 	ChangedMS int64 `json:"changed_ms"`
 }
@@ -40,7 +41,7 @@ type deploymentView struct {
 func viewDeployment(d *wire.Deployment) deploymentView {
 	v := deploymentView{Name: d.GetName(), Tenant: d.GetTenant(), Version: d.GetVersion(), Model: d.GetModel(), Engine: d.GetEngine(),
 		Options: d.GetOptions(), Replicas: d.GetReplicas(), MinPerRegion: d.GetMinPerRegion(), Regions: some(d.GetRegions()),
-		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
+		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), rescueView: viewRescue(d), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
 	if v.Options == nil {
 		v.Options = map[string]string{}
 	}
@@ -79,6 +80,7 @@ type deploymentForm struct {
 	Slots        uint32            `json:"slots"`
 	MemoryBytes  uint64            `json:"memory_bytes"`
 	residencyForm
+	rescueForm
 }
 
 const maxReplicas = 10_000
@@ -99,6 +101,7 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 	f.check(len(d.Options) <= 64, "options", "must have at most 64 entries")
 	d.checkEngine(f, g)
 	d.residencyForm.check(f, name, d.Engine, g)
+	d.rescueForm.check(f, name)
 	for i, region := range d.Regions {
 		at := "regions[" + strconv.Itoa(i) + "]"
 		f.check(region != "" && len(region) <= 64, at, "must have 1 to 64 bytes")
@@ -126,6 +129,7 @@ func (d *deploymentForm) deployment(name string) *wire.Deployment {
 		out.Replicas = *d.Replicas
 	}
 	d.residencyForm.put(out)
+	d.rescueForm.put(out)
 	return out
 }
 

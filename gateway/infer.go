@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -107,6 +106,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if d.adapter != "" {
 		x.Query.Adapter = spec.AdapterMark(d.adapter)
 	}
+	x.rescue(r, d, check)
 	return nil
 }
 
@@ -151,22 +151,10 @@ func (r *request) credential() string {
 func (r *request) regions(d *deployment) ([]string, error) { return regionsOf(r.who, d) }
 
 func regionsOf(who *auth.Principal, d *deployment) ([]string, error) {
-	own, theirs := who.Regions(), d.GetRegions()
-	switch {
-	case len(own) == 0:
-		return theirs, nil
-	case len(theirs) == 0:
-		return own, nil
-	}
-	var both []string
-	for _, region := range theirs {
-		if slices.Contains(own, region) {
-			both = append(both, region)
-		}
-	}
-	if len(both) == 0 {
+	both, ok := bothAllow(who.Regions(), d.GetRegions())
+	if !ok {
 		return nil, &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Hint: "Use a key for other regions, or have the key's regions changed.",
-			Message: "The model is served in " + join(theirs) + " alone, and the key's requests may be served in " + join(own) + " alone."}
+			Message: "The model is served in " + join(d.GetRegions()) + " alone, and the key's requests may be served in " + join(who.Regions()) + " alone."}
 	}
 	return both, nil
 }

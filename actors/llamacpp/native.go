@@ -84,8 +84,6 @@ type model struct {
 	begin    llama.Token
 	known    []atomic.Pointer[spelling] // by token; nil: not asked yet
 	controls []string                   // texts of the control tokens, which a user's text must not smuggle in
-
-	controlTokens []llama.Token // those tokens
 }
 
 func openModel(path, device string) (*model, error) {
@@ -114,7 +112,7 @@ func openModel(path, device string) (*model, error) {
 	m.known = make([]atomic.Pointer[spelling], m.tokens)
 	for t := range m.tokens {
 		if text := llama.VocabGetText(m.vocab, llama.Token(t)); text != "" && llama.VocabIsControl(m.vocab, llama.Token(t)) {
-			m.controls, m.controlTokens = append(m.controls, text), append(m.controlTokens, llama.Token(t))
+			m.controls = append(m.controls, text)
 		}
 	}
 	return m, nil

@@ -7,7 +7,6 @@ import (
 	"github.com/hybridgroup/yzma/pkg/llama"
 
 	"github.com/lotabots/lotabots/actors/llamacpp/openai"
-	"github.com/lotabots/lotabots/actors/llamacpp/tools"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -19,7 +18,6 @@ type job struct {
 	adapter string // empty: none
 	max     int    // tokens to generate at most; the context's rest is within
 	chooser *chooser
-	caller  *caller // nil: nothing can be called
 	stops   []string
 	index   int // among the answers of its request
 	scores  bool
@@ -54,11 +52,6 @@ type sequence struct {
 	next    llama.Token     // the last one chosen, not yet in the cache
 	row     int32           // where in the batch the next token's logits are; -1: nowhere
 	told    bool            // the prompt's marks are announced
-
-	// where tools can be called
-	parser  *tools.Parser
-	content strings.Builder // what was sent as text
-	calls   []openai.CallDelta
 }
 
 // pendingScore is a token's score and where in the answer its text begins.
@@ -68,7 +61,7 @@ type pendingScore struct {
 }
 
 func newSequence(j *job, cached int) *sequence {
-	return &sequence{job: j, text: openai.NewText(j.stops), cached: cached, read: cached, row: -1, parser: j.caller.parser()}
+	return &sequence{job: j, text: openai.NewText(j.stops), cached: cached, read: cached, row: -1}
 }
 
 func (s *sequence) reading() bool { return s.read < len(s.prompt) }
@@ -95,10 +88,7 @@ func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
 		s.end("stop")
 		return true, nil
 	}
-	piece := s.caller.spell(m, t)
-	if s.chooser.calling() || s.parser != nil && s.parser.Calling() {
-		s.text.Unstop()
-	}
+	piece := m.piece(t)
 	if s.scores {
 		logits, err := llama.GetLogitsIth(ctx, s.row, int(m.tokens))
 		if err != nil || logits == nil {
@@ -111,7 +101,7 @@ func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
 	s.send(text)
 	switch {
 	case stopped:
-		s.end("stop")
+		s.put(event{finish: "stop", usage: s.usage()})
 	case s.chosen >= s.max:
 		s.end("length")
 	default:
@@ -127,58 +117,15 @@ func (s *sequence) send(text string) {
 		return
 	}
 	s.answer.WriteString(text)
-	if s.parser != nil {
-		s.tell(s.parser.Push(text))
-		return
-	}
-	s.put(event{text: text, scores: s.scored(s.answer.Len())})
-}
-
-// scored are the scores of the tokens that begin before a byte of the answer.
-func (s *sequence) scored(before int) (out []openai.Logprob) {
-	for len(s.pending) > 0 && s.pending[0].at < before {
-		out = append(out, s.pending[0].Logprob)
+	e := event{text: text}
+	for len(s.pending) > 0 && s.pending[0].at < s.answer.Len() {
+		e.scores = append(e.scores, s.pending[0].Logprob)
 		s.pending = s.pending[1:]
 	}
-	return out
-}
-
-// tell sends what the parser has made of the text. Tokens of calls have no scores.
-func (s *sequence) tell(deltas []tools.Delta) {
-	for _, d := range deltas {
-		if d.Call == nil {
-			s.content.WriteString(d.Text)
-			e := event{text: d.Text}
-			if len(s.calls) == 0 {
-				e.scores = s.scored(s.content.Len())
-			}
-			s.put(e)
-			continue
-		}
-		s.calls = openai.AddCall(s.calls, *d.Call)
-		s.put(event{calls: []openai.CallDelta{*d.Call}})
-		s.pending, s.scores = nil, false
-	}
-}
-
-// said is the answer as a message of the next request will have it.
-func (s *sequence) said() (content string, calls []openai.Call) {
-	if s.parser == nil {
-		return s.answer.String(), nil
-	}
-	for _, c := range s.calls {
-		calls = append(calls, c.Call)
-	}
-	return s.content.String(), calls
+	s.put(e)
 }
 
 func (s *sequence) end(reason string) {
 	s.send(s.text.Flush())
-	if s.parser != nil {
-		s.tell(s.parser.Flush())
-		if reason == "stop" && len(s.calls) > 0 {
-			reason = "tool_calls"
-		}
-	}
 	s.put(event{finish: reason, usage: s.usage()})
 }

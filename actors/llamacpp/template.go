@@ -9,7 +9,6 @@ import (
 
 	"github.com/lotabots/lotabots/actors/llamacpp/openai"
 	"github.com/lotabots/lotabots/actors/llamacpp/prefix"
-	"github.com/lotabots/lotabots/actors/llamacpp/tools"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -64,7 +63,7 @@ func formatOf(controls []string) string {
 
 // chat turns messages into the prompt's tokens. The beginning of an answer follows, or, where the last
 // message is to be continued, that message without its end.
-func (m *model) chat(format string, f *tools.Family, r *openai.Generation) (input, error) {
+func (m *model) chat(format string, r *openai.Generation) (input, error) {
 	if format == "" {
 		e := spec.Errorf(spec.CodeUnsupported, "the model has no chat template that this engine knows")
 		e.Param, e.Hint = "messages", "Name one of llama.cpp's by --chat-template, send a prompt to /v1/completions, or use a model with a known template"
@@ -74,16 +73,13 @@ func (m *model) chat(format string, f *tools.Family, r *openai.Generation) (inpu
 	if r.Continue {
 		turns, begun = turns[:len(turns)-1], turns[len(turns)-1].Content
 	}
-	in := input{answered: func(answer string, calls []openai.Call) prefix.Chain {
-		chain := chatChain(r)
+	in := input{answered: func(answer string) prefix.Chain {
+		chain := prefix.Start(prefix.Chat, r.Salt)
 		for _, t := range turns {
-			chain = withMessage(chain, t)
+			chain = chain.Message(t.Role, t.Content)
 		}
-		return withMessage(chain, openai.Message{Role: "assistant", Content: begun + answer, Calls: calls})
+		return chain.Message("assistant", begun+answer)
 	}}
-	if withTools(r) {
-		return in, m.chatWithTools(format, f, turns, begun, r, &in)
-	}
 	if m.smuggles(r.Messages) {
 		return in, m.chatInParts(format, turns, begun, r, &in)
 	}
@@ -99,17 +95,10 @@ func (m *model) chat(format string, f *tools.Family, r *openai.Generation) (inpu
 // smuggles reports whether a message spells a control token.
 func (m *model) smuggles(messages []openai.Message) bool {
 	for _, message := range messages {
-		if m.spellsControl(message.Content) {
-			return true
-		}
-	}
-	return false
-}
-
-func (m *model) spellsControl(text string) bool {
-	for _, c := range m.controls {
-		if strings.Contains(text, c) {
-			return true
+		for _, c := range m.controls {
+			if strings.Contains(message.Content, c) {
+				return true
+			}
 		}
 	}
 	return false

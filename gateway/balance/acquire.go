@@ -64,6 +64,8 @@ func (t *Table) waitFor(s Standing, q *Query) time.Duration {
 	switch {
 	case s == Full:
 		return time.Duration(t.queue.Load())
+	case q.Hasty:
+		return 0
 	case s == Warming || s == Bringing:
 		return time.Duration(t.load.Load())
 	case s == Exhausted:
@@ -155,10 +157,15 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 	if standing != Picked {
 		return Grant{}, standing
 	}
+	return t.grantLocked(in, q, now), Picked
+}
+
+// grantLocked gives q a place on in.
+func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
 	in.own++
 	in.since++
 	in.pending += q.PromptTokens
-	return Grant{Target: in.Target, Version: in.Version, table: t, in: in, prompt: q.PromptTokens, adapter: q.Adapter, began: now, probe: in.breaker.sent()}, Picked
+	return Grant{Target: in.Target, Version: in.Version, table: t, in: in, prompt: q.PromptTokens, adapter: q.Adapter, began: now, probe: in.breaker.sent()}
 }
 
 // serveAllLocked grants places to those who wait, in the order of their coming.

@@ -73,6 +73,7 @@ type Query struct {
 	Exclude      []spec.InstanceID // tried already
 	Avoid        []spec.NodeID     // failed already: only if nobody else has room
 	Expected     bool              // the state places an instance of it, so waiting may help
+	Hasty        bool              // another deployment may serve: only for those that are full is waited
 }
 
 // A Standing tells why nothing was picked.

@@ -45,12 +45,13 @@ type bench struct {
 		plays    map[spec.NodeID][]play // the next ones; the last is played again
 		opened   []spec.Call
 		at       []spec.NodeID
+		bodies   []string
 		open     int // streams that are not closed
 		outcomes []Outcome
 		of       map[string][]Outcome // by request id
 	}
 	compose func(spec.NodeID, spec.Call) play // instead of plays
-	prepare func(*Exchange)                   // nil: nothing
+	change  func(*Exchange)                   // before it is served
 }
 
 // A play is what one Open does.
@@ -163,8 +164,8 @@ func (b *bench) handle(ctx *fasthttp.RequestCtx) {
 	if d, err := time.ParseDuration(string(h.Peek("Deadline"))); err == nil {
 		x.Call.Deadline = time.Now().Add(d)
 	}
-	if b.prepare != nil {
-		b.prepare(x)
+	if b.change != nil {
+		b.change(x)
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -206,6 +207,18 @@ func (b *bench) tried() string {
 		out = append(out, string(n))
 	}
 	return strings.Join(out, " ")
+}
+
+// bodyOf is the last body that the node was sent.
+func (b *bench) bodyOf(node spec.NodeID) (body string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, at := range b.mu.at {
+		if at == node {
+			body = b.mu.bodies[i]
+		}
+	}
+	return body
 }
 
 func eventually(t testing.TB, what string, ok func() bool) {
@@ -253,6 +266,7 @@ func (b *bench) Open(ctx context.Context, target spec.Target, call spec.Call, bo
 	b.mu.Lock()
 	b.mu.opened = append(b.mu.opened, call)
 	b.mu.at = append(b.mu.at, target.Node)
+	b.mu.bodies = append(b.mu.bodies, string(body))
 	list := b.mu.plays[target.Node]
 	p := play{err: errConnect}
 	if len(list) > 0 {

@@ -7,6 +7,8 @@ type metrics struct {
 	breaks     *prometheus.CounterVec
 	queueWait  prometheus.Histogram
 	pings      prometheus.Counter
+	hedges     *prometheus.CounterVec
+	fallbacks  *prometheus.CounterVec
 	unbudgeted prometheus.Counter
 }
 
@@ -22,9 +24,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Comments sent to keep streams alive before their first byte."}),
 		unbudgeted: prometheus.NewCounter(prometheus.CounterOpts{Name: "lotabots_gateway_retries_refused_total",
 			Help: "Further attempts, retries and hedges, that were not made because the deployment's budget of them was spent."}),
+		hedges: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_hedges_total",
+			Help: "Answers that were late, by what came of it: no_room for a second attempt, or which of the two was first."}, []string{"outcome"}),
+		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_fallbacks_total",
+			Help: "Requests that were given to deployments' fallbacks, and whether one served them."}, []string{"outcome"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.retries, m.breaks, m.queueWait, m.pings, m.unbudgeted)
+		reg.MustRegister(m.retries, m.breaks, m.queueWait, m.pings, m.unbudgeted, m.hedges, m.fallbacks)
 	}
 	return m
 }

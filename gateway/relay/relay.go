@@ -2,6 +2,7 @@ package relay
 
 import (
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,6 +40,8 @@ type Relay struct {
 	watcher *watcher
 	metrics *metrics
 	budgets *budgets
+	speeds  speeds
+	legs    sync.WaitGroup // that ask instances for whole answers
 }
 
 // New returns a Relay that is not started.
@@ -85,4 +88,5 @@ func (r *Relay) Abort() { r.watcher.endAll() }
 func (r *Relay) Stop() {
 	close(r.watcher.stop)
 	<-r.watcher.ended
+	r.legs.Wait()
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,7 +49,8 @@ func TestParse(t *testing.T) {
 		{"setting", "colour", map[string]any{"value": "1e3"}},
 		{"deployment", "chat", map[string]any{"tenant": "", "model": "tiny", "engine": "embedded", "options": map[string]string{"batch": "512", "flash": "on"},
 			"replicas": uint64(2), "min_per_region": uint64(0), "regions": []string{"north", "south"}, "context": uint64(0), "slots": uint64(0), "memory_bytes": uint64(1<<64 - 1),
-			"residency": "always", "keep_alive_seconds": int64(0), "min_resident_seconds": int64(0), "gpus": uint64(1), "adapters": map[string]string{}}},
+			"residency": "always", "keep_alive_seconds": int64(0), "min_resident_seconds": int64(0), "gpus": uint64(1), "adapters": map[string]string{},
+			"fallbacks": []string{}, "hedge": "auto"}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -180,6 +182,8 @@ func anyDocument(kind Kind) *rapid.Generator[Document] {
 			}
 			d.Fields["tenant"] = names.Draw(t, "tenant")
 			d.Fields["residency"] = rapid.SampledFrom([]string{"always", "on-demand"}).Draw(t, "residency")
+			d.Fields["hedge"] = rapid.SampledFrom([]string{"auto", "off"}).Draw(t, "hedge")
+			d.Fields["fallbacks"] = slices.DeleteFunc(d.Fields["fallbacks"].([]string), func(s string) bool { return s == d.Name })
 			d.Fields["gpus"] = rapid.Uint64Range(1, maxGPUs).Draw(t, "gpus")
 		}
 		return d

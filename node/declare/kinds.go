@@ -1,6 +1,7 @@
 package declare
 
 import (
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -39,9 +40,10 @@ type Kind struct {
 }
 
 const (
-	maxReplicas = 10_000
-	maxGPUs     = 64
-	maxUint32   = 1<<32 - 1
+	maxReplicas  = 10_000
+	maxGPUs      = 64
+	maxFallbacks = 4
+	maxUint32    = 1<<32 - 1
 )
 
 // Kinds lists them in the order in which they are written.
@@ -70,6 +72,8 @@ func Kinds() []Kind {
 			{Name: "min_resident_seconds", Default: int64(0), Help: "of on-demand: not unloaded for others before; 0: 30"},
 			{Name: "gpus", Default: uint64(1), Max: maxGPUs, Help: "devices of one node that a copy spreads over"},
 			{Name: "adapters", Default: map[string]string{}, Help: "LoRA adapters: the name that clients use, and the imported model"},
+			{Name: "fallbacks", Default: []string{}, Help: "deployments that serve where no instance of this one can, in this order"},
+			{Name: "hedge", Default: "auto", Help: "whether late embeddings are asked for at a second instance: auto, or off"},
 		}},
 	}
 }
@@ -161,6 +165,21 @@ func checkSetting(d Document, bad func(field, reason string)) {
 	}
 }
 
+func checkRescue(d Document, bad func(field, reason string)) {
+	others := d.Fields["fallbacks"].([]string)
+	if len(others) > maxFallbacks {
+		bad("fallbacks", "must have at most 4 entries")
+	}
+	for i, name := range others {
+		if name == d.Name || slices.Contains(others[:i], name) {
+			bad(fmt.Sprintf("fallbacks[%d]", i), "is the deployment itself, or given twice")
+		}
+	}
+	if h := text(d, "hedge"); h != "auto" && h != "off" {
+		bad("hedge", "must be auto or off")
+	}
+}
+
 func checkDeployment(d Document, bad func(field, reason string)) {
 	if len(text(d, "tenant")) > maxTenant {
 		bad("tenant", "must have at most 100 bytes")
@@ -188,6 +207,7 @@ func checkDeployment(d Document, bad func(field, reason string)) {
 	if d.Fields["min_resident_seconds"].(int64) < 0 {
 		bad("min_resident_seconds", "must not be negative")
 	}
+	checkRescue(d, bad)
 	regions := d.Fields["regions"].([]string)
 	for i, region := range regions {
 		switch {

@@ -52,11 +52,8 @@ func parseObject(raw json.RawMessage) (object, error) {
 	return o, err
 }
 
-// only refuses keys other than these and what only annotates; a lenient converter passes over them.
-func (c *converter) only(o object, at string, known ...string) error {
-	if c.lenient {
-		return nil
-	}
+// only refuses keys other than these and what only annotates.
+func (o object) only(at string, known ...string) error {
 	for _, k := range o.keys {
 		if annotations[k] || strings.HasPrefix(k, "x-") || contains(known, k) {
 			continue

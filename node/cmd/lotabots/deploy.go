@@ -32,6 +32,8 @@ type deploymentRow struct {
 	MinResident  int64             `json:"min_resident_seconds,omitempty"`
 	GPUs         uint32            `json:"gpus,omitempty"`
 	Adapters     map[string]string `json:"adapters,omitempty"`
+	Fallbacks    []string          `json:"fallbacks,omitempty"`
+	Hedge        string            `json:"hedge,omitempty"`
 }
 
 // A wish is a deployment as flags describe it.
@@ -56,6 +58,8 @@ func (w *wish) flags(f *pflag.FlagSet) {
 	f.DurationVar(&w.keep, "keep-alive", 0, "with --on-demand: idle for so long, a copy is unloaded; 0: 10m; -1s: only for others")
 	f.DurationVar(&w.least, "min-resident", 0, "with --on-demand: not unloaded for others before it has served for so long; 0: 10s")
 	f.Uint32Var(&w.row.GPUs, "gpus", 1, "devices of one node that a copy spreads over")
+	f.StringSliceVar(&w.row.Fallbacks, "fallback", nil, "deployment that serves where no instance of this one can; repeat for more, in order")
+	f.StringVar(&w.row.Hedge, "hedge", "", "whether late embeddings are asked for at a second instance: auto (the default) or off")
 	f.StringToStringVar(&w.row.Adapters, "adapter", nil, "LoRA adapter over the model, NAME=IMPORTED-MODEL; clients use NAME")
 }
 
@@ -94,7 +98,7 @@ func deployCommand() *cobra.Command {
 			return err
 		}
 		fmt.Fprintf(c.OutOrStdout(), "deployment %s, version %d; see its instances with lotabots status\n", args[0], got.Version)
-		return nil
+		return warnFallbacks(c, api, got.Fallbacks)
 	}
 	return c
 }
@@ -141,4 +145,22 @@ func removeCommand(flags *client.Flags, use, short, path, done string) *cobra.Co
 		fmt.Fprintf(c.OutOrStdout(), "%s %s\n", args[0], done)
 		return nil
 	}}
+}
+
+// warnFallbacks tells of fallbacks that the caller sees no deployment for.
+func warnFallbacks(c *cobra.Command, api *client.Client, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	all, err := listWhere[deploymentRow](c, api, "/admin/v1/deployments", nil)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		known := slices.ContainsFunc(all, func(d deploymentRow) bool { _, adapter := d.Adapters[name]; return d.Name == name || adapter })
+		if !known {
+			fmt.Fprintf(c.ErrOrStderr(), "no deployment %s is there yet: until then it is passed over as a fallback\n", name)
+		}
+	}
+	return nil
 }
