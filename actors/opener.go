@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -125,6 +126,15 @@ func (x *stream) failed(ctx context.Context, err error) error {
 
 func headerOf(ctx context.Context, call *spec.Call) http.Header {
 	h := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {call.RequestID}, engine.CacheSalt: {spec.CacheSalt(call.Tenant)}}
+	if call.ContentType != "" {
+		h.Set("Content-Type", call.ContentType)
+	}
+	if call.Method != "" {
+		h.Set(engine.Method, call.Method)
+	}
+	if call.HeadLength > 0 {
+		h.Set(spec.HeadLengthHeader, strconv.Itoa(call.HeadLength))
+	}
 	if call.Adapter != "" {
 		h.Set(engine.Adapter, call.Adapter)
 	}

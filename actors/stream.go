@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,6 +81,12 @@ func (x *stream) answer(ctx context.Context, resp *http.Response) {
 
 func (x *stream) Status() int         { return x.resp.StatusCode }
 func (x *stream) ContentType() string { return x.resp.Header.Get("Content-Type") }
+
+// HeadLength implements spec.Headed.
+func (x *stream) HeadLength() int {
+	n, _ := strconv.Atoi(x.resp.Header.Get(spec.HeadLengthHeader))
+	return max(n, 0)
+}
 
 func (x *stream) Load() (spec.Load, bool) {
 	x.mu.Lock()

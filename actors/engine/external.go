@@ -92,11 +92,15 @@ func (e *external) Do(ctx context.Context, path string, header http.Header, body
 	if e.stopped.Err() != nil {
 		return nil, spec.Errorf(spec.CodeUpstream, "the engine was stopped")
 	}
-	if name := e.options["model"]; name != "" {
-		var err error
-		if body, err = withModel(body, name); err != nil {
-			return nil, err
-		}
+	var err error
+	switch name := e.options["model"]; {
+	case !isJSON(header) || kserves(path):
+		path, body, err = addressed(path, header, body, name)
+	case name != "":
+		body, err = withModel(body, name)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return e.web.post(ctx, path, header, body)
 }

@@ -219,20 +219,35 @@ func (l *local) Do(ctx context.Context, path string, header http.Header, body []
 	if err != nil {
 		return nil, err
 	}
-	if body, err = l.driver.body(body); err != nil {
-		return nil, err
-	}
 	if l.spec.Options[sharePrefixes] == "on" {
 		header = header.Clone()
 		header.Del(CacheSalt)
 	}
-	if body, err = l.salted(path, header, body); err != nil {
-		return nil, err
+	name := ""
+	if d, ok := l.driver.(knownAs); ok {
+		name = d.knownAs()
 	}
-	if body, err = l.adapted(path, header, body); err != nil {
+	if isJSON(header) && !kserves(path) {
+		body, err = l.json(path, header, body)
+	} else {
+		path, body, err = addressed(path, header, body, name)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return w.post(ctx, path, header, body)
+}
+
+// json is a body of one object as the program wants it.
+func (l *local) json(path string, header http.Header, body []byte) ([]byte, error) {
+	body, err := l.driver.body(body)
+	if err != nil {
+		return nil, err
+	}
+	if body, err = l.salted(path, header, body); err != nil {
+		return nil, err
+	}
+	return l.adapted(path, header, body)
 }
 
 // Load implements Engine.

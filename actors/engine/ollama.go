@@ -222,3 +222,5 @@ type wake struct {
 func (*ollama) load(context.Context, *web) (Load, error) { return Load{}, nil }
 
 func (e *ollama) body(body []byte) ([]byte, error) { return withModel(body, e.name) }
+
+func (e *ollama) knownAs() string { return e.name }

@@ -131,6 +131,13 @@ func (p *python) body(body []byte) ([]byte, error) {
 	return withModel(body, p.name())
 }
 
+func (p *python) knownAs() string {
+	if p.spec.ModelName != "" {
+		return ""
+	}
+	return p.name()
+}
+
 // maxRank is the largest of adapters, which both programs want to know before there are any.
 const maxRank = "64"
 

@@ -107,3 +107,5 @@ func (e *triton) load(ctx context.Context, _ *web) (Load, error) {
 
 // body needs no change: the path names the model.
 func (*triton) body(body []byte) ([]byte, error) { return body, nil }
+
+func (e *triton) knownAs() string { return e.model }

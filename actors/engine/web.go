@@ -59,7 +59,10 @@ func onlyHTTP1() *http.Protocols {
 func (w *web) close() { w.client.CloseIdleConnections() }
 
 // passed are the headers of a request that an engine gets; credentials are not among them.
-var passed = []string{"Content-Type", "Accept", "X-Request-Id", "Traceparent", "Tracestate"}
+var passed = []string{"Content-Type", "Accept", "X-Request-Id", "Traceparent", "Tracestate", spec.HeadLengthHeader}
+
+// Method is the header by which a node has a request be another than POST. The node must set or remove it.
+const Method = "X-Lotabots-Method"
 
 // CacheSalt is the header by which a node tells an engine of its own whose beginnings of prompts, kept from
 // earlier requests, this one may use. The node must set or remove it: a client's own is not to be let
@@ -74,7 +77,11 @@ const sharePrefixes = "share-prefixes"
 // post sends a client's request. net/http repeats a POST only where it has not written any of it, so an
 // engine never gets one twice.
 func (w *web) post(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error) {
-	r, err := w.request(ctx, http.MethodPost, path, body)
+	method := http.MethodPost
+	if m := header.Get(Method); m != "" {
+		method = m
+	}
+	r, err := w.request(ctx, method, path, body)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ func (o opener) Open(ctx context.Context, target spec.Target, call spec.Call, bo
 type answer struct {
 	io.Reader
 	status int
+	head   int
 	load   *spec.Load
 	closed chan struct{}
 	once   sync.Once
@@ -37,6 +38,7 @@ func whole(r io.Reader) *answer { return &answer{Reader: r, status: 200, closed:
 
 func (a *answer) Status() int         { return a.status }
 func (a *answer) ContentType() string { return "text/event-stream" }
+func (a *answer) HeadLength() int     { return a.head }
 func (a *answer) Load() (spec.Load, bool) {
 	if a.load == nil {
 		return spec.Load{}, false

@@ -203,6 +203,9 @@ func (s *server) serve(ctx context.Context, w http.ResponseWriter, target spec.T
 	h.Set(hdrKind, kindStream)
 	h.Set(hdrStatus, strconv.Itoa(stream.Status()))
 	h.Set("Content-Type", stream.ContentType())
+	if headed, ok := stream.(spec.Headed); ok && headed.HeadLength() > 0 {
+		h.Set(spec.HeadLengthHeader, strconv.Itoa(headed.HeadLength()))
+	}
 	h.Set("Trailer", hdrEnd+", "+hdrLoad+", "+hdrCause)
 	if l, ok := stream.Load(); ok {
 		h.Set(hdrLoad, loadText(l))

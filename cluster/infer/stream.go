@@ -81,6 +81,12 @@ func (s *stream) Close() error {
 func (s *stream) Status() int         { return s.status }
 func (s *stream) ContentType() string { return s.resp.Header.Get("Content-Type") }
 
+// HeadLength implements spec.Headed.
+func (s *stream) HeadLength() int {
+	n, _ := strconv.Atoi(s.resp.Header.Get(spec.HeadLengthHeader))
+	return max(n, 0)
+}
+
 func (s *stream) Load() (spec.Load, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 
 func TestTheCallAndTheAnswerArriveAsTheyWereMade(t *testing.T) {
 	sent := spec.Call{RequestID: "r-1", Tenant: "t", Key: "k", Deployment: "d", Version: 7, Regions: []string{"eu", "us"}, Attempt: 2,
-		Path: "/v1/chat/completions", Gateway: "a", TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", PromptTokens: 99, Stream: true}
+		Path: "/v1/chat/completions", Gateway: "a", TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", PromptTokens: 99, Stream: true, Method: "PUT", ContentType: "application/octet-stream", HeadLength: 5}
 	target := spec.Target{Node: "b", Device: "gpu/1", Instance: "i1"}
 	load := spec.Load{Instance: "i1", Ready: true, Slots: 4, Running: 3, Queued: 2, KVUse: 0.5, BacklogSeconds: 1.5, PrefillTPS: 100, DecodeTPS: 20, Seq: 9}
 	r := newRig(t, opener(func(_ context.Context, to spec.Target, call spec.Call, body []byte) (spec.Stream, error) {
@@ -28,7 +28,7 @@ func TestTheCallAndTheAnswerArriveAsTheyWereMade(t *testing.T) {
 			t.Errorf("got %+v %+v %q", to, call, body)
 		}
 		a := whole(strings.NewReader("data: x\n\n"))
-		a.status, a.load = 418, &load
+		a.status, a.load, a.head = 418, &load, 7
 		return a, nil
 	}), Config{})
 	s, err := r.client.Open(t.Context(), target, sent, []byte(`{"a":1}`))
@@ -39,6 +39,9 @@ func TestTheCallAndTheAnswerArriveAsTheyWereMade(t *testing.T) {
 	all, err := io.ReadAll(s)
 	if err != nil || string(all) != "data: x\n\n" || s.Status() != 418 || s.ContentType() != "text/event-stream" {
 		t.Errorf("got %q, %v, %d, %s", all, err, s.Status(), s.ContentType())
+	}
+	if headed, ok := s.(spec.Headed); !ok || headed.HeadLength() != 7 {
+		t.Error("the length of the answer's head was lost")
 	}
 	got, ok := s.Load()
 	got.At = time.Time{}

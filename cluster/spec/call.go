@@ -23,6 +23,9 @@ type Call struct {
 	PromptTokens int       // estimate
 	Stream       bool
 	Adapter      string // one of the deployment's, by the name that clients use; empty: none
+	Method       string // empty: POST
+	ContentType  string // of the body; empty: application/json
+	HeadLength   int    // bytes of the JSON with which a binary body begins, as KServe has it; 0: it is not in two parts
 }
 
 // A Target is where one attempt goes.
@@ -64,6 +67,14 @@ type Stream interface {
 	ContentType() string
 	Load() (Load, bool) // the freshest load that came with the answer
 }
+
+// Headed is what a Stream has that can be in two parts, as KServe has it.
+type Headed interface {
+	HeadLength() int // bytes of the JSON with which the answer begins; 0: it is not in two parts
+}
+
+// HeadLengthHeader is where KServe's protocol has the length of such a head.
+const HeadLengthHeader = "Inference-Header-Content-Length"
 
 // A Rejection is an actor's refusal to admit a call. It cost one message,
 // nothing was begun, and another candidate may be tried at once.

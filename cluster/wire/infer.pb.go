@@ -40,7 +40,10 @@ type Call struct {
 	Traceparent   string                 `protobuf:"bytes,13,opt,name=traceparent,proto3" json:"traceparent,omitempty"`                        // W3C
 	PromptTokens  uint32                 `protobuf:"varint,14,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"` // estimate
 	Stream        bool                   `protobuf:"varint,15,opt,name=stream,proto3" json:"stream,omitempty"`
-	Adapter       string                 `protobuf:"bytes,16,opt,name=adapter,proto3" json:"adapter,omitempty"` // of the deployment's, by the name that clients use; empty: none
+	Adapter       string                 `protobuf:"bytes,16,opt,name=adapter,proto3" json:"adapter,omitempty"`                            // of the deployment's, by the name that clients use; empty: none
+	Method        string                 `protobuf:"bytes,20,opt,name=method,proto3" json:"method,omitempty"`                              // empty: POST
+	ContentType   string                 `protobuf:"bytes,21,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"` // of the body; empty: application/json
+	HeadLength    uint32                 `protobuf:"varint,22,opt,name=head_length,json=headLength,proto3" json:"head_length,omitempty"`   // bytes of the JSON with which a binary body begins; 0: it is not in two parts
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -185,6 +188,27 @@ func (x *Call) GetAdapter() string {
 		return x.Adapter
 	}
 	return ""
+}
+
+func (x *Call) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Call) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *Call) GetHeadLength() uint32 {
+	if x != nil {
+		return x.HeadLength
+	}
+	return 0
 }
 
 // QuotaRequest asks a limit's owner for a share to be spent locally.
@@ -597,7 +621,7 @@ var File_cluster_wire_infer_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\xb9\x03\n" +
+	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\x95\x04\n" +
 	"\x04Call\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -619,7 +643,11 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\vtraceparent\x18\r \x01(\tR\vtraceparent\x12#\n" +
 	"\rprompt_tokens\x18\x0e \x01(\rR\fpromptTokens\x12\x16\n" +
 	"\x06stream\x18\x0f \x01(\bR\x06stream\x12\x18\n" +
-	"\aadapter\x18\x10 \x01(\tR\aadapter\"t\n" +
+	"\aadapter\x18\x10 \x01(\tR\aadapter\x12\x16\n" +
+	"\x06method\x18\x14 \x01(\tR\x06method\x12!\n" +
+	"\fcontent_type\x18\x15 \x01(\tR\vcontentType\x12\x1f\n" +
+	"\vhead_length\x18\x16 \x01(\rR\n" +
+	"headLength\"t\n" +
 	"\fQuotaRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1d\n" +
 	"\n" +
