@@ -1,11 +1,13 @@
 package llamacpp
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/hybridgroup/yzma/pkg/llama"
 
@@ -38,7 +40,11 @@ type embedder struct {
 	quit     context.Context
 	done     chan struct{}
 	asked    atomic.Int32 // requests that wait or run
-	log      *slog.Logger
+	// steps counts signs of life: each step, and within one whenever llama.cpp has computed on for signEvery.
+	steps   *atomic.Uint64
+	serving atomic.Pointer[embedJob]
+	signed  time.Time // the last sign; the thread that computes alone touches it
+	log     *slog.Logger
 }
 
 // An embedJob is one request's texts. The loop writes vectors and err, then closes ready.
@@ -50,7 +56,7 @@ type embedJob struct {
 	ready   chan struct{}
 }
 
-func newEmbedder(quit context.Context, m *model, contextSize int, threads int32, pooling string, log *slog.Logger) (*embedder, error) {
+func newEmbedder(quit context.Context, m *model, contextSize int, threads int32, pooling string, steps *atomic.Uint64, log *slog.Logger) (*embedder, error) {
 	capacity := min(max(embedBatch, contextSize), m.trained)
 	p := m.contextParams()
 	p.NCtx, p.NBatch, p.NUbatch = uint32(capacity), uint32(capacity), uint32(capacity)
@@ -75,10 +81,26 @@ func newEmbedder(quit context.Context, m *model, contextSize int, threads int32,
 	if err != nil {
 		return nil, err
 	}
-	return &embedder{
+	e := &embedder{
 		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity, ranks: ranks, length: length,
-		submit: make(chan *embedJob), quit: quit, done: make(chan struct{}), log: log,
-	}, nil
+		submit: make(chan *embedJob), quit: quit, done: make(chan struct{}), steps: steps, log: log,
+	}
+	llama.SetAbortCallback(ctx, e.within)
+	return e, nil
+}
+
+// signEvery is how often a long step shows that it goes on.
+const signEvery = 20 * time.Millisecond
+
+// within is asked between two operations of a step on a CPU: whether to break it off. A text is read in one step,
+// which may take long.
+func (e *embedder) within() bool {
+	if now := time.Now(); now.Sub(e.signed) >= signEvery {
+		e.signed = now
+		e.steps.Add(1)
+	}
+	j := e.serving.Load()
+	return j != nil && (j.ctx.Err() != nil || e.quit.Err() != nil)
 }
 
 // embedAttention is flash attention for long texts, on a CPU too: a text is read in one step, and without it
@@ -99,7 +121,9 @@ func (e *embedder) run() {
 	for {
 		select {
 		case j := <-e.submit:
+			e.serving.Store(j)
 			j.err = e.serve(j)
+			e.serving.Store(nil)
 			close(j.ready)
 		case <-e.quit.Done():
 			return
@@ -145,7 +169,12 @@ func (e *embedder) step(texts [][]llama.Token) ([][]float32, error) {
 			}
 		}
 	}
-	if code, err := llama.Decode(e.ctx, e.batch); err != nil || code != 0 {
+	code, err := llama.Decode(e.ctx, e.batch)
+	e.steps.Add(1)
+	if j := e.serving.Load(); j != nil && code != 0 && (j.ctx.Err() != nil || e.quit.Err() != nil) {
+		return nil, cmp.Or(j.ctx.Err(), error(spec.Errorf(spec.CodeDraining, "the engine is stopping")))
+	}
+	if err != nil || code != 0 {
 		e.log.Error("llama.cpp failed to embed", "code", code, "tokens", e.batch.NTokens, "error", err)
 		return nil, spec.Errorf(spec.CodeUpstream, "llama.cpp failed to embed a batch (%d)", code)
 	}

@@ -3,6 +3,7 @@ package llamacpp
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hybridgroup/yzma/pkg/llama"
 
@@ -28,6 +29,7 @@ type Engine struct {
 
 	embedding sync.Mutex // guards emb, which is made when first asked for
 	emb       *embedder
+	embSteps  atomic.Uint64
 }
 
 // Open loads the libraries and the model and starts the loops.
@@ -94,7 +96,7 @@ func (e *Engine) embedder() (*embedder, error) {
 	if e.quit.Err() != nil {
 		return nil, spec.Errorf(spec.CodeDraining, "the engine is stopping")
 	}
-	emb, err := newEmbedder(e.quit, e.model, e.context, e.batchThreads, e.config.Pooling, e.config.Log)
+	emb, err := newEmbedder(e.quit, e.model, e.context, e.batchThreads, e.config.Pooling, &e.embSteps, e.config.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -107,9 +109,11 @@ func (e *Engine) embedder() (*embedder, error) {
 func (e *Engine) Load() Load {
 	if e.gen == nil { // then the embedder is there from the start; it serves one request at a time
 		asked := int(e.emb.asked.Load())
-		return Load{Slots: 1, Running: min(asked, 1), Queued: max(asked-1, 0)}
+		return Load{Slots: 1, Running: min(asked, 1), Queued: max(asked-1, 0), Totals: Totals{Steps: e.embSteps.Load()}}
 	}
-	return *e.gen.load.Load()
+	l := *e.gen.load.Load()
+	l.Totals.Steps += e.embSteps.Load()
+	return l
 }
 
 // Prefixes is what has changed in the beginnings of prompts that the engine holds, after a reader's

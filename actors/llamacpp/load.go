@@ -32,7 +32,8 @@ type Totals struct {
 	Prompt    uint64 `json:"prompt_tokens"`    // of requests that were given a slot
 	Cached    uint64 `json:"cached_tokens"`    // of these, not read again
 	Generated uint64 `json:"generated_tokens"` // put into the cache by decoding; the last one of an answer never is
-	Steps     uint64 `json:"steps"`
+	// Steps grows with all that is computed, vectors included, and several times within a step that takes long.
+	Steps uint64 `json:"steps"`
 }
 
 func (g *generator) running() int {
