@@ -42,8 +42,8 @@ type Config struct {
 	// Dial connects to another node's cluster port; nil: plain TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 
-	// BlobPath brings a model's file here, from other nodes if need be.
-	BlobPath func(ctx context.Context, load *wire.LoadModel) (string, error)
+	// BlobPath brings a model's file here, from other nodes if need be, and tells on the way which part of it is, 0 to 1.
+	BlobPath func(ctx context.Context, load *wire.LoadModel, told func(part float64)) (string, error)
 	// Revoked tells whether the key is no longer in force; nil: none is revoked.
 	Revoked func(key string) bool
 	// Digest takes load digests, each fit for one datagram. Calls come from one

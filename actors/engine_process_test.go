@@ -79,7 +79,7 @@ func withServer(t *testing.T) (bend func(*Config), model string) {
 	}
 	return func(c *Config) {
 		c.Engines.LlamaServer = script
-		c.BlobPath = func(context.Context, *wire.LoadModel) (string, error) { return model, nil }
+		c.BlobPath = func(context.Context, *wire.LoadModel, func(float64)) (string, error) { return model, nil }
 	}, model
 }
 
@@ -278,7 +278,7 @@ func TestRealModel(t *testing.T) {
 	path := helper(t)
 	n := newMesh(t).start("a", everything, func(c *Config) {
 		c.Engines.Helper, c.Policy = path, instance.Policy{First: 5 * time.Millisecond, Probe: 50 * time.Millisecond}
-		c.BlobPath = func(context.Context, *wire.LoadModel) (string, error) { return demo, nil }
+		c.BlobPath = func(context.Context, *wire.LoadModel, func(float64)) (string, error) { return demo, nil }
 	})
 	m := &wire.LoadModel{Instance: "lota-1", Deployment: "lota", Version: 1, Epoch: 5, Model: "lota-tiny", Digest: []byte("d"), Engine: "embedded", Slots: 2, MemoryBytes: 100 << 20}
 	ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, 0), m)

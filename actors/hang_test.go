@@ -48,7 +48,7 @@ func realNode(t *testing.T, id string) (*testNode, spec.Target) {
 	path := helper(t)
 	n := newMesh(t).start("a", everything, func(c *Config) {
 		c.Engines.Helper, c.Policy = path, instance.Policy{First: 5 * time.Millisecond}
-		c.BlobPath = func(context.Context, *wire.LoadModel) (string, error) { return demo, nil }
+		c.BlobPath = func(context.Context, *wire.LoadModel, func(float64)) (string, error) { return demo, nil }
 	})
 	m := &wire.LoadModel{Instance: id, Deployment: "lota", Version: 1, Epoch: 5, Model: "lota-tiny", Digest: []byte("d"), Engine: "embedded", Slots: 2, MemoryBytes: 100 << 20}
 	ack, err := n.Command(within(t, 10*time.Second), n.cfg.Node, deviceOf(n, 0), m)

@@ -228,9 +228,11 @@ func (m *mesh) start(id string, roles []spec.Role, bend ...func(*Config)) *testN
 		Node: spec.NodeID(id), Region: "east", Boot: uint64(time.Now().UnixMilli()), Address: n.port.listener.Addr().String(),
 		ServerTLS: m.server(own), ClientTLS: func() *tls.Config { return m.client(own) },
 		RemoteAddr: m.address, Splice: n.port.splice, Digest: n.take,
-		BlobPath: func(context.Context, *wire.LoadModel) (string, error) { return "", errors.New("no model here") },
-		Devices:  Devices{Kind: "simulated", Simulated: 2, MemoryMB: 1000},
-		Engines:  Engines{Shim: []string{os.Args[0]}},
+		BlobPath: func(context.Context, *wire.LoadModel, func(float64)) (string, error) {
+			return "", errors.New("no model here")
+		},
+		Devices: Devices{Kind: "simulated", Simulated: 2, MemoryMB: 1000},
+		Engines: Engines{Shim: []string{os.Args[0]}},
 		// Stand-ins for engines hold answers back at will: none of them hangs.
 		Policy: instance.Policy{First: 5 * time.Millisecond, Probe: 50 * time.Millisecond, Hang: -1, Canary: -1},
 		RunDir: m.t.TempDir(), Log: testLog(m.t), Registerer: n.metrics,

@@ -60,7 +60,7 @@ func TestLoadsLeaveNothing(t *testing.T) {
 	path := helper(t)
 	n := newMesh(t).start("a", everything, func(c *Config) {
 		c.Engines.Helper, c.Policy = path, instance.Policy{First: 5 * time.Millisecond}
-		c.BlobPath = func(context.Context, *wire.LoadModel) (string, error) { return demo, nil }
+		c.BlobPath = func(context.Context, *wire.LoadModel, func(float64)) (string, error) { return demo, nil }
 	})
 	cycle := func(epoch uint64) {
 		m := &wire.LoadModel{Instance: "i", Deployment: "lota", Version: 1, Epoch: epoch, Model: "lota-tiny", Digest: []byte("d"), Engine: "embedded", Slots: 2, MemoryBytes: 900 << 20}

@@ -200,7 +200,7 @@ type panicky struct{}
 
 func (panicky) Check(engine.Spec) error                       { panic("broken preset") }
 func (panicky) Open(engine.Spec) (engine.Engine, error)       { return nil, errors.New("not asked") }
-func noFile(context.Context, *wire.LoadModel) (string, error) { return "", errors.New("not asked") }
+func noFile(context.Context, *wire.LoadModel, func(float64)) (string, error) { return "", errors.New("not asked") }
 
 // TestPanickingActorComesBack: however often; the library's own strategy ends it at
 // the eleventh time.

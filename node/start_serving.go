@@ -187,7 +187,7 @@ func (n *Node) onMember(e gossip.Event) {
 
 // modelPath finds the file of the model to load, and fetches it from the other
 // nodes where this one lacks it or has it damaged.
-func (n *Node) modelPath(ctx context.Context, load *wire.LoadModel) (string, error) {
+func (n *Node) modelPath(ctx context.Context, load *wire.LoadModel, told func(part float64)) (string, error) {
 	path, lacking := n.blobs.Verified(ctx, load.GetDigest())
 	switch {
 	case lacking == nil:
@@ -201,7 +201,7 @@ func (n *Node) modelPath(ctx context.Context, load *wire.LoadModel) (string, err
 	if !ok || string(m.GetDigest()) != string(load.GetDigest()) {
 		return "", spec.Errorf(spec.CodeModelNotFound, "the state has no model %q with the digest that was placed", load.GetModel())
 	}
-	path, err := n.models.Fetch(ctx, m)
+	path, err := n.models.Fetch(ctx, m, told)
 	switch {
 	case err == nil:
 		return path, nil

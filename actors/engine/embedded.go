@@ -97,6 +97,15 @@ func (*embedded) up(ctx context.Context, w *web) error {
 	return err
 }
 
+// progress asks which part of the model has been loaded.
+func (*embedded) progress(ctx context.Context, w *web) (float64, error) {
+	var told struct {
+		Part float64 `json:"load_progress"`
+	}
+	err := w.call(ctx, http.MethodGet, "/progress", nil, &told)
+	return told.Part, err
+}
+
 // settle asks what came of what was wanted: a context is cut to what the model was trained on.
 func (e *embedded) settle(ctx context.Context, w *web, _ *room) (facts, error) {
 	var models struct {

@@ -25,6 +25,9 @@ type Spec struct {
 	MemoryBytes uint64          // reserved on each device; engines are not held to it
 	Placement   []byte          // opaque: kept with the engine, for who finds it again
 	Launched    func()          `json:"-"` // Start calls it once the process runs and has yet to load; nil: nobody asks
+	// Loading is told, again and again until Start returns, which part of the model has been loaded, 0 to 1, by
+	// engines that know; nil: nobody asks.
+	Loading func(part float64) `json:"-"`
 }
 
 // An Engine serves one model. Methods may be called from any goroutine; Start only once.

@@ -181,6 +181,9 @@ func (l *local) await(ctx context.Context, p *process, w *web) error {
 	for wait := firstLook; ; wait = min(2*wait, lastLook) {
 		look, cancel := context.WithTimeout(ctx, lookTime)
 		err := l.driver.up(look, w)
+		if err != nil {
+			l.tellProgress(look, w)
+		}
 		cancel()
 		// A port may have gone to somebody else in between: then ours has ended, or is about to.
 		select {
@@ -193,6 +196,19 @@ func (l *local) await(ctx context.Context, p *process, w *web) error {
 		if err == nil {
 			return nil
 		}
+	}
+}
+
+// tellProgress passes on how far a load is, where the engine tells.
+func (l *local) tellProgress(ctx context.Context, w *web) {
+	d, tells := l.driver.(interface {
+		progress(ctx context.Context, w *web) (float64, error)
+	})
+	if !tells || l.spec.Loading == nil {
+		return
+	}
+	if part, err := d.progress(ctx, w); err == nil {
+		l.spec.Loading(part)
 	}
 }
 

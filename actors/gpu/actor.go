@@ -32,7 +32,7 @@ type Config struct {
 	Engines Engines
 	// Abilities tells what engines of a preset and its options can; nil: nobody knows.
 	Abilities func(preset string, options map[string]string) spec.Abilities
-	Path      func(ctx context.Context, load *wire.LoadModel) (string, error)
+	Path      func(ctx context.Context, load *wire.LoadModel, told func(part float64)) (string, error)
 	Policy    instance.Policy
 	// Seq counts the device's digests. It outlives a restart of the actor, which
 	// nobody must mistake for old news.

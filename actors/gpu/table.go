@@ -55,7 +55,8 @@ type inst struct {
 	slots    int
 	context  uint32
 
-	phase string // of its start
+	phase   string // of its start
+	percent uint32 // of the phase
 
 	predicted uint64 // bytes that it was placed with; load says what is reserved
 
@@ -129,6 +130,7 @@ func (t *table) change(m *instance.Changed, now time.Time) (stop *inst) {
 		in.loaded(now)
 	}
 	in.state, in.reason, in.phase = m.State, m.Reason, ""
+	in.percent = 0
 	return nil
 }
 
@@ -158,7 +160,7 @@ func (t *table) progress(m *instance.Progress) bool {
 	if in == nil || in.run != m.Run || in.engine != nil {
 		return false
 	}
-	in.phase = m.Phase
+	in.phase, in.percent = m.Phase, m.Percent
 	return true
 }
 

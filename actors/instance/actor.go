@@ -19,11 +19,12 @@ import (
 
 // Config is what an instance is and what it needs.
 type Config struct {
-	Load    *wire.LoadModel // never changed
-	Run     uint64          // repeated in every message to the parent
-	Device  device.Device
-	Others  []device.Device                                                 // that it spreads over as well
-	Path    func(ctx context.Context, load *wire.LoadModel) (string, error) // of the model's file
+	Load   *wire.LoadModel // never changed
+	Run    uint64          // repeated in every message to the parent
+	Device device.Device
+	Others []device.Device // that it spreads over as well
+	// Path brings the model's file here, and tells on the way which part of it is, 0 to 1.
+	Path    func(ctx context.Context, load *wire.LoadModel, told func(part float64)) (string, error)
 	Open    func(engine.Spec) (engine.Engine, error)
 	Attach  func(spec.InstanceID) (engine.Engine, bool) // to an engine that runs already, if there is one; may be nil
 	Policy  Policy
@@ -74,7 +75,7 @@ func (a *Actor) Receive(c actor.Context) {
 		}
 	case *progressed:
 		if m.attempt == a.attempt && a.readyAt.IsZero() {
-			c.Send(c.Parent(), &Progress{Instance: a.id(), Run: a.cfg.Run, Phase: m.phase})
+			c.Send(c.Parent(), &Progress{Instance: a.id(), Run: a.cfg.Run, Phase: m.phase, Percent: m.percent})
 		}
 	case *measured:
 		if m.attempt == a.attempt {

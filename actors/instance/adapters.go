@@ -101,7 +101,7 @@ func (c *Config) adapterPath(ctx context.Context, name string) (string, error) {
 			continue
 		}
 		path, err := c.Path(ctx, &wire.LoadModel{Instance: c.Load.GetInstance(), Deployment: c.Load.GetDeployment(),
-			Version: c.Load.GetVersion(), Epoch: c.Load.GetEpoch(), Model: f.GetModel(), Digest: f.GetDigest()})
+			Version: c.Load.GetVersion(), Epoch: c.Load.GetEpoch(), Model: f.GetModel(), Digest: f.GetDigest()}, func(float64) {})
 		if err != nil {
 			return "", fmt.Errorf("bringing the file of adapter %s: %w", name, err)
 		}

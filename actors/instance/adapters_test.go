@@ -51,7 +51,7 @@ func TestAdaptersOneAfterAnother(t *testing.T) {
 	e := newScripted()
 	next, stop, send := launchWith(t, fast(), func(int) (engine.Engine, error) { return &adaptable{e, log, busy}, nil }, func(c *Config) {
 		c.Load.Adapters = []*wire.ModelFile{{Name: "fr", Model: "m-fr"}, {Name: "bad", Model: "m-bad"}}
-		c.Path = func(_ context.Context, l *wire.LoadModel) (string, error) {
+		c.Path = func(_ context.Context, l *wire.LoadModel, _ func(float64)) (string, error) {
 			if l.GetModel() == "m" {
 				return "/model.gguf", nil
 			}

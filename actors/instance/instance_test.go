@@ -139,7 +139,7 @@ func launchWith(t *testing.T, p Policy, open func(n int) (engine.Engine, error),
 	events := make(chan any, 1000)
 	cfg := Config{
 		Load: &wire.LoadModel{Instance: "i", Deployment: "d", Model: "m", Engine: "embedded"}, Run: 7, Policy: p,
-		Path: func(context.Context, *wire.LoadModel) (string, error) { return "/model.gguf", nil },
+		Path: func(context.Context, *wire.LoadModel, func(float64)) (string, error) { return "/model.gguf", nil },
 		Open: func(s engine.Spec) (engine.Engine, error) {
 			if s.Model != "/model.gguf" || s.Instance != "i" || s.Preset != "embedded" {
 				return nil, fmt.Errorf("asked for %+v", s)
@@ -291,7 +291,7 @@ func TestStopEndsTheEngineFirst(t *testing.T) {
 // TestStopWhileFetching: a model that is on its way holds nobody up.
 func TestStopWhileFetching(t *testing.T) {
 	fetching := make(chan struct{})
-	cfg := Config{Load: &wire.LoadModel{Instance: "i", Model: "m"}, Path: func(ctx context.Context, _ *wire.LoadModel) (string, error) {
+	cfg := Config{Load: &wire.LoadModel{Instance: "i", Model: "m"}, Path: func(ctx context.Context, _ *wire.LoadModel, _ func(float64)) (string, error) {
 		close(fetching)
 		<-ctx.Done()
 		return "", ctx.Err()

@@ -15,11 +15,12 @@ type Changed struct {
 	Engine   engine.Engine // of READY: where requests go until the next Changed
 }
 
-// Progress tells the parent what phase a start is in.
+// Progress tells the parent what phase a start is in, and how far.
 type Progress struct {
 	Instance spec.InstanceID
 	Run      uint64
 	Phase    string
+	Percent  uint32 // of the phase; 0: not told, or nothing yet
 }
 
 // Measured tells the parent what a probe has read.
@@ -52,5 +53,6 @@ type (
 	progressed struct {
 		attempt int
 		phase   string
+		percent uint32
 	}
 )

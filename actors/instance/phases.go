@@ -20,8 +20,9 @@ type phases struct {
 	run *run
 	mu  struct {
 		sync.Mutex
-		now   string
-		since time.Time
+		now     string
+		since   time.Time
+		percent uint32
 	}
 }
 
@@ -29,7 +30,7 @@ type phases struct {
 func (p *phases) enter(phase string) {
 	p.mu.Lock()
 	before, since := p.mu.now, p.mu.since
-	p.mu.now, p.mu.since = phase, time.Now()
+	p.mu.now, p.mu.since, p.mu.percent = phase, time.Now(), 0
 	p.mu.Unlock()
 	if before != "" {
 		took := time.Since(since)
@@ -39,7 +40,21 @@ func (p *phases) enter(phase string) {
 		}
 	}
 	if phase != "" {
-		p.run.post(&progressed{p.run.attempt, phase})
+		p.run.post(&progressed{p.run.attempt, phase, 0})
+	}
+}
+
+// part tells which part of a phase is done, if it still is the phase: whole percents, and no step back.
+func (p *phases) part(of string, done float64) {
+	percent := uint32(100 * min(max(done, 0), 1))
+	p.mu.Lock()
+	news := p.mu.now == of && percent > p.mu.percent
+	if news {
+		p.mu.percent = percent
+	}
+	p.mu.Unlock()
+	if news {
+		p.run.post(&progressed{p.run.attempt, of, percent})
 	}
 }
 

@@ -95,7 +95,7 @@ func (r *run) start(ctx context.Context) (engine.Engine, error) {
 	}
 	if s.Model != "" && s.Preset != engine.External {
 		r.phases.enter(PhaseFetch)
-		path, err := r.cfg.Path(ctx, r.cfg.Load)
+		path, err := r.cfg.Path(ctx, r.cfg.Load, func(part float64) { r.phases.part(PhaseFetch, part) })
 		if err != nil {
 			return nil, fmt.Errorf("bringing the model's file: %w", err)
 		}
@@ -112,6 +112,7 @@ func (r *run) start(ctx context.Context) (engine.Engine, error) {
 	}
 	r.phases.enter(PhaseLaunch)
 	s.Launched = func() { r.phases.enter(PhaseLoad) }
+	s.Loading = func(part float64) { r.phases.part(PhaseLoad, part) }
 	e, err := r.cfg.Open(s)
 	if err != nil {
 		return nil, err

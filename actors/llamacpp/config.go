@@ -31,6 +31,9 @@ type Config struct {
 	// Measure finds out which variant and how many threads are fastest, where that is not known; nil: nobody does.
 	Measure tuning.Measurer
 
+	// Told is told which part of the model has been loaded, 0 to 1; nil: nobody asks.
+	Told func(part float32)
+
 	batchThreads int // 0: Threads
 }
 

@@ -34,7 +34,8 @@
 // the tokens of what follows run into it. A name appears when its prompt has been read (with the answer,
 // when that is there) and goes when neither a slot nor the shelf holds it any more.
 //
-// GET /load answers with a Load: exact counts as of the last step.
+// GET /load answers with a Load: exact counts as of the last step. GET /progress tells which part of the model has been
+// loaded, while it is: {"load_progress":0.42}.
 //
 // # Threads
 //

@@ -40,7 +40,7 @@ func Open(c Config) (*Engine, error) {
 	if err := loadLibraries(c.Libraries, c.Variant); err != nil {
 		return nil, err
 	}
-	m, err := openModel(c.Model, c.Device)
+	m, err := openModel(c.Model, c.Device, c.Told)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func Measure(c Config, within time.Duration, say func(tuning.Result) error) erro
 	if err := loadLibraries(c.Libraries, c.Variant); err != nil {
 		return err
 	}
-	m, err := openModel(c.Model, c.Device)
+	m, err := openModel(c.Model, c.Device, nil)
 	if err != nil {
 		return err
 	}

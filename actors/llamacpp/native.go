@@ -86,8 +86,15 @@ type model struct {
 	controls []string                   // texts of the control tokens, which a user's text must not smuggle in
 }
 
-func openModel(path, device string) (*model, error) {
+// openModel tells on the way which part of the file it has read, 0 to 1. told may be nil.
+func openModel(path, device string, told func(part float32)) (*model, error) {
 	p := llama.ModelDefaultParams()
+	if told != nil {
+		p.SetProgressCallback(func(part float32, _ uintptr) uint8 {
+			told(part)
+			return 1 // go on
+		})
+	}
 	devices, err := placement(&p, device)
 	if err != nil {
 		return nil, err

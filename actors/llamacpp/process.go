@@ -25,6 +25,7 @@ func Run(ctx context.Context, socket string, c Config, grace time.Duration) erro
 		return err
 	}
 	server := NewServer(c.Log, nil)
+	c.Told = server.Loading
 	web := &http.Server{Handler: server, ReadHeaderTimeout: headerTimeout}
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()

@@ -21,6 +21,7 @@ const maxBody = 32 << 20
 type Server struct {
 	engine   atomic.Pointer[Engine]
 	stopping atomic.Bool
+	loaded   atomic.Uint32 // per mille of the model
 	now      func() time.Time
 	log      *slog.Logger
 	mux      *http.ServeMux
@@ -36,6 +37,7 @@ func NewServer(log *slog.Logger, now func() time.Time) *Server {
 	}
 	s := &Server{log: log, now: now, mux: http.NewServeMux()}
 	s.mux.HandleFunc("GET /health", s.health)
+	s.mux.HandleFunc("GET /progress", s.progress)
 	s.mux.HandleFunc("GET /load", s.ready(s.showLoad))
 	s.mux.HandleFunc("GET /prefixes", s.ready(s.prefixes))
 	s.mux.HandleFunc("GET /v1/models", s.ready(s.models))
@@ -54,6 +56,18 @@ func NewServer(log *slog.Logger, now func() time.Time) *Server {
 
 // Serve makes requests go to e from now on.
 func (s *Server) Serve(e *Engine) { s.engine.Store(e) }
+
+// Loading is told which part of the model has been loaded, 0 to 1, before Serve.
+func (s *Server) Loading(part float32) { s.loaded.Store(uint32(1000 * min(max(part, 0), 1))) }
+
+// progress answers while the model is loaded, too; 1 once it is.
+func (s *Server) progress(w http.ResponseWriter, _ *http.Request) {
+	part := float64(s.loaded.Load()) / 1000
+	if s.engine.Load() != nil {
+		part = 1
+	}
+	writeJSON(w, http.StatusOK, map[string]float64{"load_progress": part})
+}
 
 // Stopping makes health say so; running requests go on.
 func (s *Server) Stopping() { s.stopping.Store(true) }

@@ -270,6 +270,21 @@ func TestLoadingIsSaid(t *testing.T) {
 			t.Errorf("%s while loading: %d", path, w.Code)
 		}
 	}
+	progress := func() string {
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, httptest.NewRequest("GET", "/progress", nil))
+		return strings.TrimSpace(w.Body.String())
+	}
+	before, parts := progress(), 0
+	e, _ := open(t, Config{Slots: 1, Context: 256, Told: func(part float32) {
+		server.Loading(part / 2)
+		parts++
+	}})
+	during := progress()
+	server.Serve(e)
+	if after := progress(); before != `{"load_progress":0}` || during != `{"load_progress":0.5}` || after != `{"load_progress":1}` || parts < 2 {
+		t.Errorf("told %d times: %s, %s, %s", parts, before, during, after)
+	}
 }
 
 func TestBadModelIsAnError(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -38,6 +39,7 @@ const (
 	streams      = 2               // chunks asked for at a time
 	chunkTimeout = 2 * time.Minute // for one chunk from one holder
 	maxChunk     = 64 << 20
+	lookEvery    = 200 * time.Millisecond
 	progressStep = 10 // percent between two lines of the log
 )
 
@@ -81,6 +83,7 @@ type flight struct {
 	cancel  context.CancelFunc
 	waiting int  // callers; guarded by Fetcher.mu
 	left    bool // the last of them had left once; guarded by Fetcher.mu, and read when done
+	percent atomic.Int32
 	path    string
 	err     error
 }
@@ -88,22 +91,32 @@ type flight struct {
 // Fetch returns the path of m's file here, and brings it here first where it is
 // not. Callers that want the same bytes share one fetch, which ends early only
 // when the last of them has left. What had come is kept for the next attempt.
-func (f *Fetcher) Fetch(ctx context.Context, m *wire.Model) (string, error) {
+// told, where it is not nil, is told now and then which part has come, 0 to 1.
+func (f *Fetcher) Fetch(ctx context.Context, m *wire.Model, told func(part float64)) (string, error) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		if path, ok := f.path(m.Digest); ok {
 			return path, nil
 		}
 		fl := f.board(m)
-		select {
-		case <-fl.done:
-			if fl.err != nil && fl.left && ctx.Err() == nil {
-				continue // everybody else had left just before we came
+		for flying := true; flying; {
+			select {
+			case <-fl.done:
+				flying = false
+			case <-look.C:
+				if told != nil {
+					told(float64(fl.percent.Load()) / 100)
+				}
+			case <-ctx.Done():
+				f.leave(fl)
+				return "", ctx.Err()
 			}
-			return fl.path, fl.err
-		case <-ctx.Done():
-			f.leave(fl)
-			return "", ctx.Err()
 		}
+		if fl.err != nil && fl.left && ctx.Err() == nil {
+			continue // everybody else had left just before we came
+		}
+		return fl.path, fl.err
 	}
 }
 
@@ -120,7 +133,7 @@ func (f *Fetcher) board(m *wire.Model) *flight {
 	f.flying[string(m.Digest)] = fl
 	go func() {
 		defer cancel()
-		fl.path, fl.err = f.fetch(ctx, m)
+		fl.path, fl.err = f.fetch(ctx, m, fl)
 		f.mu.Lock()
 		delete(f.flying, string(m.Digest))
 		f.mu.Unlock()
@@ -142,7 +155,7 @@ func (f *Fetcher) leave(fl *flight) {
 	}
 }
 
-func (f *Fetcher) fetch(ctx context.Context, m *wire.Model) (_ string, err error) {
+func (f *Fetcher) fetch(ctx context.Context, m *wire.Model, fl *flight) (_ string, err error) {
 	w, err := f.writer(m)
 	if err != nil {
 		return "", err
@@ -154,6 +167,7 @@ func (f *Fetcher) fetch(ctx context.Context, m *wire.Model) (_ string, err error
 	}()
 	began, missing := time.Now(), w.Missing()
 	p := newPull(f, m, w, missing)
+	p.flight = fl
 	if len(missing) > 0 {
 		f.opts.Log.Info("fetching a model", "model", m.Name, "digest", hex.EncodeToString(m.Digest),
 			"chunks", len(m.Chunks), "missing", len(missing), "holders", p.names())

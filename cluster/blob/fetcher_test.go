@@ -42,7 +42,7 @@ func TestTheChunksComeFromWhoeverHasThem(t *testing.T) {
 		}
 		told.Add(1)
 	}})
-	path, err := f.Fetch(t.Context(), m)
+	path, err := f.Fetch(t.Context(), m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestTheChunksComeFromWhoeverHasThem(t *testing.T) {
 		t.Errorf("the good ones were asked %d and %d times", h.asked["good"].Load(), h.asked["good-too"].Load())
 	}
 	before := h.asked["good"].Load()
-	if _, err := f.Fetch(t.Context(), m); err != nil || h.asked["good"].Load() != before {
+	if _, err := f.Fetch(t.Context(), m, nil); err != nil || h.asked["good"].Load() != before {
 		t.Errorf("what is here was fetched again, or %v", err)
 	}
 }
@@ -70,12 +70,12 @@ func TestNobodyHasIt(t *testing.T) {
 	m, _ := model("small", 3)
 	h := newHolders(t)
 	store := newMemory()
-	if _, err := NewFetcher(h, store, h.list).Fetch(t.Context(), m); spec.CodeOf(err) != spec.CodeNotReady {
+	if _, err := NewFetcher(h, store, h.list).Fetch(t.Context(), m, nil); spec.CodeOf(err) != spec.CodeNotReady {
 		t.Errorf("without holders: %v", err)
 	}
 	h.add("n7", nil)
 	h.add("n8", Handler(newMemory(), knows(m)))
-	_, err := NewFetcher(h, store, h.list).Fetch(t.Context(), m)
+	_, err := NewFetcher(h, store, h.list).Fetch(t.Context(), m, nil)
 	if spec.CodeOf(err) != spec.CodeNotReady || !strings.Contains(err.Error(), "n7") || !strings.Contains(err.Error(), "n8") {
 		t.Errorf("got %v", err)
 	}
@@ -99,7 +99,7 @@ func TestItGoesOnWhereItStopped(t *testing.T) {
 	}))
 	store := newMemory()
 	f := NewFetcher(h, store, h.list)
-	if _, err := f.Fetch(t.Context(), m); spec.CodeOf(err) != spec.CodeNotReady || !strings.Contains(err.Error(), "of 10 chunks are here") {
+	if _, err := f.Fetch(t.Context(), m, nil); spec.CodeOf(err) != spec.CodeNotReady || !strings.Contains(err.Error(), "of 10 chunks are here") {
 		t.Fatalf("got %v", err)
 	}
 	missing := len((&writer{s: store, m: m}).Missing())
@@ -108,7 +108,7 @@ func TestItGoesOnWhereItStopped(t *testing.T) {
 	}
 	broken.Store(false)
 	before := int(h.asked["n1"].Load())
-	if _, err := f.Fetch(t.Context(), m); err != nil {
+	if _, err := f.Fetch(t.Context(), m, nil); err != nil {
 		t.Fatal(err)
 	}
 	// A request that the first fetch gave up may arrive only now.
@@ -123,7 +123,7 @@ func TestAFullDiskIsNobodysFault(t *testing.T) {
 	h.add("n1", Handler(newMemory(raw), knows(m)))
 	store := newMemory()
 	store.putErr = errors.New("no space left")
-	_, err := NewFetcher(h, store, h.list).Fetch(t.Context(), m)
+	_, err := NewFetcher(h, store, h.list).Fetch(t.Context(), m, nil)
 	if !errors.Is(err, store.putErr) || h.asked["n1"].Load() > streams {
 		t.Errorf("got %v after %d requests", err, h.asked["n1"].Load())
 	}
@@ -153,12 +153,12 @@ func TestCallersShareAFetch(t *testing.T) {
 	f := NewFetcher(h, store, h.list)
 	impatient, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
-	go func() { _, err := f.Fetch(impatient, m); left <- err }()
+	go func() { _, err := f.Fetch(impatient, m, nil); left <- err }()
 	<-asked
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			if _, err := f.Fetch(t.Context(), m); err != nil {
+			if _, err := f.Fetch(t.Context(), m, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -190,14 +190,14 @@ func TestTheLastToLeaveEndsTheFetch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
 	began := time.Now()
-	if _, err := f.Fetch(ctx, m); !errors.Is(err, context.Canceled) || time.Since(began) > 5*time.Second {
+	if _, err := f.Fetch(ctx, m, nil); !errors.Is(err, context.Canceled) || time.Since(began) > 5*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(began))
 	}
 	if !store.idle() {
 		t.Error("the fetch goes on")
 	}
 	close(open)
-	if _, err := f.Fetch(t.Context(), m); err != nil {
+	if _, err := f.Fetch(t.Context(), m, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -219,7 +219,7 @@ func TestComingAndGoing(t *testing.T) {
 					defer cancel()
 					ctx = c
 				}
-				if _, err := f.Fetch(ctx, m); err != nil && ctx.Err() == nil {
+				if _, err := f.Fetch(ctx, m, nil); err != nil && ctx.Err() == nil {
 					t.Error(err)
 				}
 			})
@@ -236,7 +236,7 @@ func TestARecordThatMakesNoSense(t *testing.T) {
 	m.ChunkSize = 1 << 31
 	h := newHolders(t)
 	h.add("n1", Handler(newMemory(raw), knows(m)))
-	if _, err := NewFetcher(h, newMemory(), h.list).Fetch(t.Context(), m); err == nil || !strings.Contains(err.Error(), "out of range") {
+	if _, err := NewFetcher(h, newMemory(), h.list).Fetch(t.Context(), m, nil); err == nil || !strings.Contains(err.Error(), "out of range") {
 		t.Errorf("chunks of 2 GiB: %v", err)
 	}
 	m, _ = model("small", 3)
@@ -248,7 +248,7 @@ func TestARecordThatMakesNoSense(t *testing.T) {
 		r.Header.Set(hdrDigest, hexOf(good.Digest))
 		Handler(newMemory(raw), knows(good)).ServeHTTP(w, r)
 	}))
-	if _, err := NewFetcher(h, newMemory(), h.list).Fetch(t.Context(), m); spec.CodeOf(err) != spec.CodeModelDamaged {
+	if _, err := NewFetcher(h, newMemory(), h.list).Fetch(t.Context(), m, nil); spec.CodeOf(err) != spec.CodeModelDamaged {
 		t.Errorf("good chunks of a wrong whole: %v", err)
 	}
 }
@@ -259,5 +259,27 @@ func within(t *testing.T, what string, cond func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("not within 5 s: %s", what)
 		}
+	}
+}
+
+// Whoever waits for a model is told how much of it has come.
+func TestThePartThatHasComeIsTold(t *testing.T) {
+	m, raw := model("small", 10)
+	h, good, seen := newHolders(t), Handler(newMemory(raw), knows(m)), make(chan struct{})
+	var asked atomic.Int32
+	h.add("slow", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) > 6 {
+			<-seen
+		}
+		good.ServeHTTP(w, r)
+	}))
+	var once sync.Once
+	_, err := NewFetcher(h, newMemory(), h.list).Fetch(t.Context(), m, func(part float64) {
+		if part >= 0.5 && part < 1 {
+			once.Do(func() { close(seen) })
+		}
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

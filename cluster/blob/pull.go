@@ -18,10 +18,11 @@ import (
 // A pull is one model on its way from several holders. Its streams take chunks
 // from one list; a holder that failed is asked no further.
 type pull struct {
-	f     *Fetcher
-	model *wire.Model
-	to    Writer
-	put   sync.Mutex // the writer is used by one stream at a time
+	f      *Fetcher
+	model  *wire.Model
+	to     Writer
+	flight *flight
+	put    sync.Mutex // the writer is used by one stream at a time
 
 	mu      sync.Mutex
 	missing []int
@@ -171,6 +172,7 @@ func (p *pull) progress() {
 		p.told = percent
 	}
 	p.mu.Unlock()
+	p.flight.percent.Store(int32(percent))
 	if p.f.opts.Progress != nil {
 		p.f.opts.Progress(p.model, have, total)
 	}
