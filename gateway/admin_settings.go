@@ -49,8 +49,17 @@ var known = map[string]struct {
 	"sessions/rotate-every":  {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
 	spec.SettingRaftVoters:   {isVoters, spec.RaftVotersRule},
 	"audit/keep-days":        {isDays, "must be a number of days from 0, for all, to 36500"},
+	spec.SettingUsageMinutes: {isKept, spec.UsageKeptRule},
+	spec.SettingUsageHours:   {isKept, spec.UsageKeptRule},
+	spec.SettingUsageDays:    {isKept, spec.UsageKeptRule},
+	spec.SettingUsageRecords: {isKept, spec.UsageKeptRule},
 	settingWrites:            {isCount, countRule},
 	settingKeys:              {isCount, countRule},
+}
+
+func isKept(s string) bool {
+	_, ok := spec.UsageKept(spec.SettingUsageDays, s)
+	return ok
 }
 
 func isVoters(s string) bool {

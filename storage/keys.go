@@ -10,6 +10,7 @@ const (
 	RaftLog Prefix = 'l' // raftlog: entries by index
 	Stable  Prefix = 's' // raftlog: Raft's own variables by name
 	State   Prefix = 't' // state: records
+	Usage   Prefix = 'u' // usage: the ledger of this node's own requests
 )
 
 // Key is the key that ends in the given parts, one after the other.

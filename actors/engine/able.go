@@ -49,7 +49,7 @@ const (
 func abilities(preset string, o map[string]string) (a spec.Abilities) {
 	switch preset {
 	case Embedded:
-		a.Can = writes | shaped | spec.AbleContinue | spec.AbleAdapters
+		a.Can = writes | shaped | spec.AbleTools | spec.AbleContinue | spec.AbleAdapters
 		a.Cannot = media | spec.AbleKServe | spec.AbleImages | spec.AbleAudio | spec.AbleSleep
 		switch {
 		case o["embeddings"] == "off":

@@ -65,9 +65,9 @@ func TestAbilities(t *testing.T) {
 		options     map[string]string
 		can, cannot string // of what the cases differ in; the rest is not looked at
 	}{
-		{Embedded, nil, "chat completions embeddings json-schema", "kserve images transcription"},
-		{Embedded, map[string]string{"embeddings": "off"}, "chat completions json-schema", "embeddings rerank kserve images transcription"},
-		{Embedded, map[string]string{"pooling": "rank"}, "chat completions rerank json-schema", "embeddings kserve images transcription"},
+		{Embedded, nil, "chat completions embeddings tools json-schema", "kserve images transcription"},
+		{Embedded, map[string]string{"embeddings": "off"}, "chat completions tools json-schema", "embeddings rerank kserve images transcription"},
+		{Embedded, map[string]string{"pooling": "rank"}, "chat completions rerank tools json-schema", "embeddings kserve images transcription"},
 		{LlamaServer, map[string]string{"embeddings": "on", "pooling": "rank"}, "rerank", "chat completions embeddings kserve transcription"},
 		{LlamaServer, nil, "chat completions tools json-schema", "embeddings rerank kserve transcription"},
 		{VLLM, map[string]string{"tool-parser": "hermes", "lora": "on"}, "chat completions tools json-schema", "kserve"},

@@ -87,6 +87,9 @@ func whole(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, ou
 			}
 			c := &choices[e.index]
 			texts[e.index].WriteString(e.text)
+			for _, d := range e.calls {
+				c.Calls = openai.AddCall(c.Calls, d)
+			}
 			c.Index, c.Finish, c.Logprobs = e.index, e.finish, append(c.Logprobs, e.scores...)
 			if !out.ended(e) {
 				continue
@@ -129,7 +132,7 @@ func stream(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, o
 				sendEvent(w, body)
 				return nil //nolint:nilerr // it has been told
 			}
-			sendEvent(w, answer.Event(openai.Choice{Index: e.index, Text: e.text, Finish: e.finish, Logprobs: e.scores}))
+			sendEvent(w, answer.Event(openai.Choice{Index: e.index, Text: e.text, Finish: e.finish, Logprobs: e.scores, Calls: e.calls}))
 			if !out.ended(e) {
 				continue
 			}

@@ -65,14 +65,28 @@
 // response_format json_object and json_schema make the answer keep to a grammar (package grammar). logprobs
 // are the model's own, before temperature, bias and grammar; tokens of a stop string have none.
 //
+// # Tools
+//
+// Tools are told, and calls and results written, in the form that the model's family was taught (package tools).
+// Where tool_choice demands a call, a grammar has one written from the first token on, by the schema of the
+// function's parameters; with auto, text is free until the family's mark of a call, and the grammar holds from there.
+// So arguments are always whole JSON of the schema, unless max_tokens cuts them off: then finish_reason is length and
+// the arguments are what there is of them. A schema that the grammar cannot keep to is refused for a strict tool;
+// otherwise it keeps to what it can. After a call come further calls (not with parallel_tool_calls: false, nor in
+// the family llama3) or the end: text stands before calls only.
+//
+// Stop strings end text, never a call. Tokens of calls have no logprobs. Beside response_format an answer is either
+// calls or JSON of the format; models of the family llama3, whose calls are JSON themselves, are refused that.
+// With tool_choice none the tools are not shown to the model. A message that is continued can call tools at its end,
+// but not be made to.
+//
 // # Chats, vectors, ranks
 //
 // llama.cpp applies the model's chat template where it recognises its format (it runs no Jinja); else the
 // format is told by control tokens, or by --chat-template. /v1/embeddings pools as the GGUF says, or
 // --pooling. /v1/rerank needs a model with the pooling type rank; scores lie between 0 and 1.
 //
-// Not there yet: tools (llama.cpp's C interface has none: they are text and templates there), best_of, echo,
-// suffix, moving a sequence elsewhere. Fields that ask for these are refused by name. GPUs are
+// Not there yet: functions (the older name of tools), best_of, echo, suffix, moving a sequence elsewhere. Fields that ask for these are refused by name. GPUs are
 // placed on by --device N, which nobody has tried.
 //
 // node/cmd/lotabots-engine calls it, and nothing else may: it links libffi, which the node's binary

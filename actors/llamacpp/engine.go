@@ -9,6 +9,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors/llamacpp/openai"
 	"github.com/lotabots/lotabots/actors/llamacpp/prefix"
+	"github.com/lotabots/lotabots/actors/llamacpp/tools"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -17,7 +18,9 @@ type Engine struct {
 	config  Config
 	model   *model
 	format  string // of chats
-	context int    // tokens of one request
+	family  *tools.Family
+	words   map[llama.Token][]byte // of the family's calls
+	context int                    // tokens of one request
 	gen     *generator
 	// threads for one token at a time, and for more
 	threads, batchThreads int32
@@ -62,6 +65,12 @@ func Open(c Config) (*Engine, error) {
 		e.free()
 		return nil, err
 	}
+	template := m.template
+	if c.ChatTemplate != "" || template == "" {
+		template = e.format
+	}
+	e.family = tools.ForModel(template, m.controls)
+	e.words = m.toolWords(e.family)
 	if m.encoder && m.decoder {
 		e.free()
 		return nil, spec.Errorf(spec.CodeEngineStart, "the model is an encoder with a decoder, which this engine does not serve")
@@ -154,6 +163,10 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation, adapter str
 		return nil, err
 	}
 	r.Salt = salt
+	may, err := e.caller(r)
+	if err != nil {
+		return nil, err
+	}
 	in, err := e.input(r)
 	if err != nil {
 		return nil, err
@@ -168,12 +181,12 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation, adapter str
 	}
 	out := newOutbox()
 	for i := range max(r.N, 1) {
-		c, err := e.chooser(r, i)
+		c, err := e.chooser(r, may, i)
 		if err != nil {
 			return nil, err
 		}
 		j := &job{
-			ctx: ctx, input: in, salt: r.Salt, adapter: adapter, max: limit, chooser: c, stops: r.Stop, index: i,
+			ctx: ctx, input: in, salt: r.Salt, adapter: adapter, max: limit, chooser: c, caller: may, stops: r.Stop, index: i,
 			scores: r.Logprobs, top: min(r.TopLogprobs, int(e.model.tokens)), out: out,
 		}
 		if err := e.gen.send(j); err != nil {
@@ -185,7 +198,7 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation, adapter str
 }
 
 // chooser is that of the i-th answer. Answers of one request differ by their seeds.
-func (e *Engine) chooser(r *openai.Generation, i int) (*chooser, error) {
+func (e *Engine) chooser(r *openai.Generation, may *caller, i int) (*chooser, error) {
 	p := r.Sampling
 	for _, b := range p.Bias {
 		if _, err := e.model.checked("logit_bias", []int32{b.Token}); err != nil {
@@ -196,7 +209,7 @@ func (e *Engine) chooser(r *openai.Generation, i int) (*chooser, error) {
 		seed := *p.Seed + uint32(i)
 		p.Seed = &seed
 	}
-	return newChooser(p, r.Grammar, e.model)
+	return newChooser(p, r.Grammar, may, e.model)
 }
 
 // embed gives a vector per input, and how many tokens were read.

@@ -84,6 +84,8 @@ type model struct {
 	begin    llama.Token
 	known    []atomic.Pointer[spelling] // by token; nil: not asked yet
 	controls []string                   // texts of the control tokens, which a user's text must not smuggle in
+
+	controlTokens []llama.Token // those tokens
 }
 
 // openModel tells on the way which part of the file it has read, 0 to 1. told may be nil.
@@ -119,7 +121,7 @@ func openModel(path, device string, told func(part float32)) (*model, error) {
 	m.known = make([]atomic.Pointer[spelling], m.tokens)
 	for t := range m.tokens {
 		if text := llama.VocabGetText(m.vocab, llama.Token(t)); text != "" && llama.VocabIsControl(m.vocab, llama.Token(t)) {
-			m.controls = append(m.controls, text)
+			m.controls, m.controlTokens = append(m.controls, text), append(m.controlTokens, llama.Token(t))
 		}
 	}
 	return m, nil

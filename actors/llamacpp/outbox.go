@@ -12,7 +12,8 @@ type event struct {
 	index  int // of the answer, where a request has several
 	text   string
 	scores []openai.Logprob // of the tokens that begin in text, where asked for
-	finish string           // "stop" or "length" at the end
+	calls  []openai.CallDelta
+	finish string // "stop", "length" or "tool_calls" at the end
 	usage  openai.Usage
 	err    error // the end too
 }

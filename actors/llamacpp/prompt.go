@@ -15,13 +15,13 @@ type input struct {
 	prompt []llama.Token
 	marks  []prefix.Mark // beginnings of the prompt, by rising count of tokens
 	// answered names the conversation once the answer is there; nil: not a chat.
-	answered func(answer string) prefix.Chain
+	answered func(answer string, calls []openai.Call) prefix.Chain
 }
 
 func (e *Engine) input(r *openai.Generation) (in input, err error) {
 	switch {
 	case r.Kind == openai.Chat:
-		in, err = e.model.chat(e.format, r)
+		in, err = e.model.chat(e.format, e.family, r)
 	case r.Tokens != nil:
 		if in.prompt, err = e.model.checked("prompt", r.Tokens); err == nil {
 			in.marks = tokenMarks(r.Salt, r.Tokens)
@@ -138,7 +138,7 @@ func (g *generator) announceAnswer(s *slot) {
 	if w.answered == nil {
 		return
 	}
-	k := prefix.Mark{Name: w.answered(w.answer.String()).Name(), Tokens: len(s.held)}
+	k := prefix.Mark{Name: w.answered(w.said()).Name(), Tokens: len(s.held)}
 	s.marks = append(s.marks, k)
 	g.prefixes.Add(k)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hybridgroup/yzma/pkg/llama"
 
 	"github.com/lotabots/lotabots/actors/llamacpp/openai"
+	"github.com/lotabots/lotabots/actors/llamacpp/tools"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -19,20 +20,27 @@ type chooser struct {
 	grammar llama.Sampler // 0: none
 	vocab   int
 	scratch []llama.TokenData // the generator's, of the vocabulary's length
+
+	model  *model
+	caller *caller      // nil: no tools
+	watch  *tools.Watch // for the beginning of a call, with which a grammar begins; nil: none, or there is one from the start
 }
 
-// newChooser fails where llama.cpp does not take the grammar.
-func newChooser(p openai.Sampling, grammar string, m *model) (*chooser, error) {
-	c := &chooser{chain: newChain(p, m), vocab: int(m.tokens)}
+// newChooser fails where llama.cpp does not take the grammar. may is nil where nothing can be called.
+func newChooser(p openai.Sampling, grammar string, may *caller, m *model) (*chooser, error) {
+	c := &chooser{chain: newChain(p, m), vocab: int(m.tokens), model: m, caller: may}
+	param := "response_format"
+	if may != nil {
+		if grammar, param = may.whole, "tools"; grammar == "" {
+			c.watch = may.family.NewWatch()
+		}
+	}
 	if grammar == "" {
 		return c, nil
 	}
 	if c.grammar = llama.SamplerInitGrammar(m.vocab, grammar, "root"); c.grammar == 0 {
 		c.free()
-		return nil, &spec.Error{
-			Code: spec.CodeUnsupported, Param: "response_format", Message: "llama.cpp does not take the grammar of this JSON schema",
-			Hint: "Make the schema simpler: fewer repetitions, less nesting",
-		}
+		return nil, refusedGrammar(param)
 	}
 	return c, nil
 }
@@ -44,7 +52,7 @@ func (c *chooser) free() {
 
 // choose takes the next token by the logits in the batch's row.
 func (c *chooser) choose(ctx llama.Context, row int32) (llama.Token, error) {
-	if c.grammar == 0 {
+	if c.grammar == 0 && c.watch == nil {
 		return llama.SamplerSample(c.chain, ctx, row), nil
 	}
 	logits, err := llama.GetLogitsIth(ctx, row, c.vocab)
@@ -53,6 +61,17 @@ func (c *chooser) choose(ctx llama.Context, row int32) (llama.Token, error) {
 	}
 	// what the model wants is mostly allowed, and to ask the grammar of one token is quick
 	chosen := c.pick(c.candidates(logits), false)
+	if c.grammar == 0 && possible(chosen) {
+		if err := c.begins(chosen.Id); err != nil {
+			return 0, err
+		}
+	}
+	if c.grammar == 0 {
+		if possible(chosen) {
+			llama.SamplerAccept(c.chain, chosen.Id)
+		}
+		return chosen.Id, nil
+	}
 	if one := []llama.TokenData{chosen}; !possible(c.apply(c.grammar, one)[0]) {
 		if chosen = c.pick(c.candidates(logits), true); !possible(chosen) {
 			return 0, spec.Errorf(spec.CodeUpstream, "no token of the vocabulary can go on as the JSON schema wants")

@@ -7,6 +7,7 @@ import (
 	"github.com/hybridgroup/yzma/pkg/llama"
 
 	"github.com/lotabots/lotabots/actors/llamacpp/openai"
+	"github.com/lotabots/lotabots/actors/llamacpp/tools"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -18,6 +19,7 @@ type job struct {
 	adapter string // empty: none
 	max     int    // tokens to generate at most; the context's rest is within
 	chooser *chooser
+	caller  *caller // nil: nothing can be called
 	stops   []string
 	index   int // among the answers of its request
 	scores  bool
@@ -52,6 +54,11 @@ type sequence struct {
 	next    llama.Token     // the last one chosen, not yet in the cache
 	row     int32           // where in the batch the next token's logits are; -1: nowhere
 	told    bool            // the prompt's marks are announced
+
+	// where tools can be called
+	parser  *tools.Parser
+	content strings.Builder // what was sent as text
+	calls   []openai.CallDelta
 }
 
 // pendingScore is a token's score and where in the answer its text begins.
@@ -61,7 +68,7 @@ type pendingScore struct {
 }
 
 func newSequence(j *job, cached int) *sequence {
-	return &sequence{job: j, text: openai.NewText(j.stops), cached: cached, read: cached, row: -1}
+	return &sequence{job: j, text: openai.NewText(j.stops), cached: cached, read: cached, row: -1, parser: j.caller.parser()}
 }
 
 func (s *sequence) reading() bool { return s.read < len(s.prompt) }
@@ -88,7 +95,10 @@ func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
 		s.end("stop")
 		return true, nil
 	}
-	piece := m.piece(t)
+	piece := s.caller.spell(m, t)
+	if s.chooser.calling() || s.parser != nil && s.parser.Calling() {
+		s.text.Unstop()
+	}
 	if s.scores {
 		logits, err := llama.GetLogitsIth(ctx, s.row, int(m.tokens))
 		if err != nil || logits == nil {
@@ -101,7 +111,7 @@ func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
 	s.send(text)
 	switch {
 	case stopped:
-		s.put(event{finish: "stop", usage: s.usage()})
+		s.end("stop")
 	case s.chosen >= s.max:
 		s.end("length")
 	default:
@@ -117,15 +127,58 @@ func (s *sequence) send(text string) {
 		return
 	}
 	s.answer.WriteString(text)
-	e := event{text: text}
-	for len(s.pending) > 0 && s.pending[0].at < s.answer.Len() {
-		e.scores = append(e.scores, s.pending[0].Logprob)
+	if s.parser != nil {
+		s.tell(s.parser.Push(text))
+		return
+	}
+	s.put(event{text: text, scores: s.scored(s.answer.Len())})
+}
+
+// scored are the scores of the tokens that begin before a byte of the answer.
+func (s *sequence) scored(before int) (out []openai.Logprob) {
+	for len(s.pending) > 0 && s.pending[0].at < before {
+		out = append(out, s.pending[0].Logprob)
 		s.pending = s.pending[1:]
 	}
-	s.put(e)
+	return out
+}
+
+// tell sends what the parser has made of the text. Tokens of calls have no scores.
+func (s *sequence) tell(deltas []tools.Delta) {
+	for _, d := range deltas {
+		if d.Call == nil {
+			s.content.WriteString(d.Text)
+			e := event{text: d.Text}
+			if len(s.calls) == 0 {
+				e.scores = s.scored(s.content.Len())
+			}
+			s.put(e)
+			continue
+		}
+		s.calls = openai.AddCall(s.calls, *d.Call)
+		s.put(event{calls: []openai.CallDelta{*d.Call}})
+		s.pending, s.scores = nil, false
+	}
+}
+
+// said is the answer as a message of the next request will have it.
+func (s *sequence) said() (content string, calls []openai.Call) {
+	if s.parser == nil {
+		return s.answer.String(), nil
+	}
+	for _, c := range s.calls {
+		calls = append(calls, c.Call)
+	}
+	return s.content.String(), calls
 }
 
 func (s *sequence) end(reason string) {
 	s.send(s.text.Flush())
+	if s.parser != nil {
+		s.tell(s.parser.Flush())
+		if reason == "stop" && len(s.calls) > 0 {
+			reason = "tool_calls"
+		}
+	}
 	s.put(event{finish: reason, usage: s.usage()})
 }

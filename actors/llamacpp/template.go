@@ -9,6 +9,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors/llamacpp/openai"
 	"github.com/lotabots/lotabots/actors/llamacpp/prefix"
+	"github.com/lotabots/lotabots/actors/llamacpp/tools"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -63,7 +64,7 @@ func formatOf(controls []string) string {
 
 // chat turns messages into the prompt's tokens. The beginning of an answer follows, or, where the last
 // message is to be continued, that message without its end.
-func (m *model) chat(format string, r *openai.Generation) (input, error) {
+func (m *model) chat(format string, f *tools.Family, r *openai.Generation) (input, error) {
 	if format == "" {
 		e := spec.Errorf(spec.CodeUnsupported, "the model has no chat template that this engine knows")
 		e.Param, e.Hint = "messages", "Name one of llama.cpp's by --chat-template, send a prompt to /v1/completions, or use a model with a known template"
@@ -73,13 +74,16 @@ func (m *model) chat(format string, r *openai.Generation) (input, error) {
 	if r.Continue {
 		turns, begun = turns[:len(turns)-1], turns[len(turns)-1].Content
 	}
-	in := input{answered: func(answer string) prefix.Chain {
-		chain := prefix.Start(prefix.Chat, r.Salt)
+	in := input{answered: func(answer string, calls []openai.Call) prefix.Chain {
+		chain := chatChain(r)
 		for _, t := range turns {
-			chain = chain.Message(t.Role, t.Content)
+			chain = withMessage(chain, t)
 		}
-		return chain.Message("assistant", begun+answer)
+		return withMessage(chain, openai.Message{Role: "assistant", Content: begun + answer, Calls: calls})
 	}}
+	if withTools(r) {
+		return in, m.chatWithTools(format, f, turns, begun, r, &in)
+	}
 	if m.smuggles(r.Messages) {
 		return in, m.chatInParts(format, turns, begun, r, &in)
 	}
@@ -95,10 +99,17 @@ func (m *model) chat(format string, r *openai.Generation) (input, error) {
 // smuggles reports whether a message spells a control token.
 func (m *model) smuggles(messages []openai.Message) bool {
 	for _, message := range messages {
-		for _, c := range m.controls {
-			if strings.Contains(message.Content, c) {
-				return true
-			}
+		if m.spellsControl(message.Content) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *model) spellsControl(text string) bool {
+	for _, c := range m.controls {
+		if strings.Contains(text, c) {
+			return true
 		}
 	}
 	return false

@@ -3,79 +3,126 @@
 package e2e
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/lotabots/lotabots/node/demo"
 )
 
-// The official clients, pinned. They are fetched into the repository's cache.
-const (
-	openaiNode   = "openai@7.57.0"
-	openaiPython = "openai==3.54.0"
-)
+// A clientCase is what the scripts of the official clients are told, beside the variables that the
+// libraries read by themselves.
+type clientCase struct {
+	Model    string `json:"model"`    // lota-tiny on the embedded engine
+	Mock     string `json:"mock"`     // a mock, which calls tools and makes up what schemas want
+	Paced    string `json:"paced"`    // a mock that streams for some seconds
+	Silent   string `json:"silent"`   // a mock whose first token does not come in time
+	Late     string `json:"late"`     // has no instance before one is asked for
+	URL      string `json:"url"`      // of the fast mock
+	Seen     string `json:"seen"`     // URL: what the paced and the silent mock saw, by request id
+	API      string `json:"api"`      // URL of the gateway
+	Admin    string `json:"admin"`    // the key that the libraries have
+	Question string `json:"question"` // for Model
+	Answer   string `json:"answer"`
+	Wrong    string `json:"wrong"`   // a key that nobody made
+	Revoked  string `json:"revoked"` // keys with a right less
+	Narrow   string `json:"narrow"`  // may use Model alone
+	Mute     string `json:"mute"`    // may not infer
+	Limited  string `json:"limited"` // 60 requests a minute
+}
 
-// TestOfficialClients: OpenAI's own libraries chat, stream, embed and list models
-// with no setting but base URL and key.
+// clientScripts are run one after another, each against another gateway.
+var clientScripts = []struct{ name, language string }{
+	{"openai", "python"}, {"openai", "node"}, {"anthropic", "python"}, {"anthropic", "node"}, {"langchain", "python"},
+}
+
+// clientsPending names parts of steps of the scripts that wait for what they try to be built; they are told as not tried.
+const clientsPending = "responses,audio,anthropic"
+
+// TestOfficialClients: the libraries that people use do what they do elsewhere, with no setting but base
+// URL and key. Each script says which of its steps went wrong.
 func TestOfficialClients(t *testing.T) {
-	c := startCluster(t, nil)
-	environment := append(os.Environ(),
-		"OPENAI_BASE_URL="+c.file.Nodes[1].API+"/v1", "OPENAI_API_KEY="+c.file.AdminKey, "MODEL="+c.file.Deployment,
-		"QUESTION="+demo.Question, "ANSWER="+demo.Answer)
-	t.Run("node", func(t *testing.T) {
-		dir := cache(t, "openai-node")
-		if _, err := os.Stat(filepath.Join(dir, "node_modules", "openai")); err != nil {
-			command(t, dir, nil, "npm", "install", "--no-save", "--no-audit", "--no-fund", "--prefix", dir, openaiNode)
-		}
-		script, err := os.ReadFile("clients/openai.mjs")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "openai.mjs"), script, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		t.Log(command(t, dir, environment, "node", "openai.mjs"))
-	})
-	t.Run("python", func(t *testing.T) {
-		dir := cache(t, "openai-python")
-		python := filepath.Join(dir, "bin", "python")
-		if _, err := os.Stat(filepath.Join(dir, "complete")); err != nil {
-			command(t, dir, nil, "python3", "-m", "venv", dir)
-			command(t, dir, nil, python, "-m", "pip", "install", "-q", openaiPython)
-			if err := os.WriteFile(filepath.Join(dir, "complete"), nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		script, err := filepath.Abs("clients/openai_client.py")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Log(command(t, dir, environment, python, script))
-	})
+	m := startMocks(t)
+	c := startCluster(t, []string{"LOTABOTS_ENGINES_EXTERNAL_URLS=" + strings.Join(m.urls(), ",")})
+	told := c.prepareClients(m)
+	nodeClients(t)
+	pythonClients(t, "clients")
+	for i, s := range clientScripts {
+		told.API = c.file.Nodes[i%len(c.file.Nodes)].API
+		told.Limited = c.key("limited-"+s.name+"-"+s.language, "--rpm", "60").Key // each script spends its own
+		t.Run(s.name+"-"+s.language, func(t *testing.T) {
+			t.Parallel() // they wait more than they do
+			began := time.Now()
+			out := runScript(t, s.name, s.language, append(os.Environ(), "CASE="+told.write(t), "PENDING="+clientsPending,
+				"OPENAI_BASE_URL="+told.API+"/v1", "OPENAI_API_KEY="+told.Admin,
+				"ANTHROPIC_BASE_URL="+told.API, "ANTHROPIC_API_KEY="+told.Admin))
+			t.Logf("%s\ntook %.1f s", out, time.Since(began).Seconds())
+		})
+	}
 }
 
-// cache returns a directory that survives the test.
-func cache(t *testing.T, name string) string {
+// write puts it into a file for a script.
+func (told clientCase) write(t *testing.T) string {
 	t.Helper()
-	dir, err := filepath.Abs(filepath.Join("../../.cache/e2e", name))
+	raw, err := json.Marshal(told)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	file := filepath.Join(t.TempDir(), "case.json")
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return dir
+	return file
 }
 
-func command(t *testing.T, dir string, environment []string, name string, arguments ...string) string {
-	t.Helper()
-	cmd := exec.Command(name, arguments...)
-	cmd.Dir, cmd.Env = dir, environment
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %v: %v\n%s", name, arguments, err, out)
+type madeKey struct{ ID, Key string }
+
+// key makes one with further flags.
+func (c *cluster) key(name string, more ...string) (made madeKey) {
+	c.t.Helper()
+	raw := c.run(append([]string{"keys", "create", "--name", name, "-o", "json"}, more...)...)
+	if err := json.Unmarshal([]byte(raw), &made); err != nil || made.Key == "" {
+		c.t.Fatalf("%v in %s", err, raw)
 	}
-	return string(out)
+	return made
+}
+
+// prepareClients deploys the mocks and makes the keys.
+func (c *cluster) prepareClients(m *mocks) clientCase {
+	c.t.Helper()
+	for name, url := range m.engines {
+		c.run("deploy", name, "--engine", "external", "--option", "url="+url, "--slots", "8")
+	}
+	c.run("deploy", "late", "--engine", "external", "--option", "url="+m.engines[mockFast], "--replicas", "0")
+	gone := c.key("revoked")
+	c.run("keys", "revoke", gone.ID)
+	told := clientCase{
+		Model: c.file.Deployment, Mock: mockFast, Paced: mockPaced, Silent: mockSilent, Late: "late", URL: m.engines[mockFast],
+		Seen: m.seen, Admin: c.file.AdminKey, Question: demo.Question, Answer: demo.Answer,
+		Wrong: "lb-wrong", Revoked: gone.Key, Narrow: c.key("narrow", "--models", c.file.Deployment).Key,
+		Mute: c.key("mute", "--scopes", "metrics").Key,
+	}
+	c.await(time.Minute, "the mocks are ready", func() bool { return c.readyInstances() >= 2+len(m.engines) })
+	return told
+}
+
+// runScript runs one of clients/ with the library that it needs.
+func runScript(t *testing.T, name, language string, environment []string) string {
+	t.Helper()
+	switch language {
+	case "node":
+		dir := nodeClients(t)
+		return command(t, dir, environment, "node", filepath.Join(dir, name+".mjs"))
+	case "python":
+		script, err := filepath.Abs(filepath.Join("clients", name+"_client.py"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return command(t, "clients", append(environment, "PYTHONDONTWRITEBYTECODE=1"), pythonClients(t, "clients"), script)
+	}
+	panic(fmt.Sprintf("no language %q", language))
 }

@@ -21,6 +21,11 @@ type question struct {
 	StreamOptions struct {
 		IncludeUsage bool `json:"include_usage"`
 	} `json:"stream_options"`
+	Messages          []message       `json:"messages"`
+	Tools             []tool          `json:"tools"`
+	ToolChoice        json.RawMessage `json:"tool_choice"`
+	ParallelToolCalls *bool           `json:"parallel_tool_calls"`
+	ResponseFormat    format          `json:"response_format"`
 }
 
 // tokens is how many the answer has, and whether the request's limit ended it.
@@ -56,11 +61,11 @@ func (e *Engine) generate(w http.ResponseWriter, r *http.Request, hit bool) bool
 	if q.Stream {
 		return e.stream(w, r, q, chat, hit)
 	}
-	n, reason := q.tokens(e.config.Tokens)
-	if !pause(r, e.config.FirstToken+time.Duration(n-1)*e.config.Interval) {
+	answer := e.reply(q)
+	if !pause(r, e.config.FirstToken+time.Duration(answer.n-1)*e.config.Interval) {
 		return false
 	}
-	body := whole(chat, e.named(q), text(n), reason, n)
+	body := whole(chat, e.named(q), answer)
 	if hit && e.config.Faults.Cut > 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 		_, _ = io.WriteString(w, body[:min(len(body), e.config.Faults.Cut)])
@@ -83,24 +88,29 @@ func (e *Engine) named(q question) string {
 	return e.config.Model
 }
 
-// text is the made-up answer: token N reads " tN".
-func text(n int) string {
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, " t%d", i)
-	}
-	return b.String()
-}
-
 func usage(n int) string {
 	return fmt.Sprintf(`{"prompt_tokens":8,"completion_tokens":%d,"total_tokens":%d}`, n, n+8)
 }
 
-func whole(chat bool, model, content, reason string, n int) string {
-	if chat {
-		return fmt.Sprintf(`{"id":"mock","object":"chat.completion","created":1,"model":%q,"choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":%q}],"usage":%s}`, model, content, reason, usage(n))
+func whole(chat bool, model string, a reply) string {
+	content := quoted(strings.Join(a.pieces, ""))
+	if !chat {
+		return fmt.Sprintf(`{"id":"mock","object":"text_completion","created":1,"model":%q,"choices":[{"index":0,"text":%s,"finish_reason":%q}],"usage":%s}`, model, content, a.reason, usage(a.n))
 	}
-	return fmt.Sprintf(`{"id":"mock","object":"text_completion","created":1,"model":%q,"choices":[{"index":0,"text":%q,"finish_reason":%q}],"usage":%s}`, model, content, reason, usage(n))
+	if len(a.calls) > 0 {
+		calls := make([]string, len(a.calls))
+		for i, c := range a.calls {
+			calls[i] = fmt.Sprintf(`{"id":%q,"type":"function","function":{"name":%q,"arguments":%s}}`, c.ID, c.Name, quoted(c.Arguments))
+		}
+		content = `null,"tool_calls":[` + strings.Join(calls, ",") + `]`
+	}
+	return fmt.Sprintf(`{"id":"mock","object":"chat.completion","created":1,"model":%q,"choices":[{"index":0,"message":{"role":"assistant","content":%s},"finish_reason":%q}],"usage":%s}`, model, content, a.reason, usage(a.n))
+}
+
+// quoted is s as JSON.
+func quoted(s string) string {
+	raw, _ := json.Marshal(s) // no string fails
+	return string(raw)
 }
 
 // embed answers vectors that depend on the input's length alone.

@@ -41,16 +41,16 @@ func (e *Engine) stream(w http.ResponseWriter, r *http.Request, q question, chat
 	if !pause(r, e.config.FirstToken) {
 		return false
 	}
-	n, reason := q.tokens(e.config.Tokens)
+	answer := e.reply(q)
 	due := time.Now()
-	for i := range n {
+	for i, delta := range answer.deltas(chat) {
 		if i > 0 && e.config.Interval > 0 {
 			due = due.Add(e.config.Interval) // against the clock, so that the pace does not drift
 			if !pause(r, time.Until(due)) {
 				return false
 			}
 		}
-		if !s.send(chunk(chat, e.named(q), " t"+strconv.Itoa(i), "")) {
+		if !s.send(chunk(chat, e.named(q), delta, "")) {
 			return false
 		}
 		if hit && e.config.Faults.Stall {
@@ -58,11 +58,38 @@ func (e *Engine) stream(w http.ResponseWriter, r *http.Request, q question, chat
 			return false
 		}
 	}
-	last := chunk(chat, e.named(q), "", reason)
+	last := chunk(chat, e.named(q), "", answer.reason)
 	if q.StreamOptions.IncludeUsage {
-		last += fmt.Sprintf("data: {\"id\":\"mock\",\"object\":%q,\"created\":1,\"model\":%q,\"choices\":[],\"usage\":%s}\n\n", object(chat), e.named(q), usage(n))
+		last += fmt.Sprintf("data: {\"id\":\"mock\",\"object\":%q,\"created\":1,\"model\":%q,\"choices\":[],\"usage\":%s}\n\n", object(chat), e.named(q), usage(answer.n))
 	}
 	return s.send(last + "data: [DONE]\n\n")
+}
+
+// deltas are what the events of a stream add: a piece of text each, or of a call of a tool, whose
+// arguments come in two halves.
+func (a reply) deltas(chat bool) []string {
+	var out []string
+	for i, p := range a.pieces {
+		word := quoted(p)
+		switch {
+		case chat && i == 0:
+			word = `{"role":"assistant","content":` + word + `}`
+		case chat:
+			word = `{"content":` + word + `}`
+		}
+		out = append(out, word)
+	}
+	for i, c := range a.calls {
+		half, first := len(c.Arguments)/2, ""
+		if i == 0 {
+			first = `"role":"assistant","content":null,`
+		}
+		out = append(out,
+			fmt.Sprintf(`{%s"tool_calls":[{"index":%d,"id":%q,"type":"function","function":{"name":%q,"arguments":""}}]}`, first, i, c.ID, c.Name),
+			fmt.Sprintf(`{"tool_calls":[{"index":%d,"function":{"arguments":%s}}]}`, i, quoted(c.Arguments[:half])),
+			fmt.Sprintf(`{"tool_calls":[{"index":%d,"function":{"arguments":%s}}]}`, i, quoted(c.Arguments[half:])))
+	}
+	return out
 }
 
 func object(chat bool) string {
@@ -72,8 +99,8 @@ func object(chat bool) string {
 	return "text_completion"
 }
 
-// chunk is one event; an empty reason means that more comes.
-func chunk(chat bool, model, content, reason string) string {
+// chunk is one event that adds delta, which is JSON; an empty reason means that more comes.
+func chunk(chat bool, model, delta, reason string) string {
 	var b strings.Builder
 	b.WriteString(`data: {"id":"mock","object":"`)
 	b.WriteString(object(chat))
@@ -81,12 +108,14 @@ func chunk(chat bool, model, content, reason string) string {
 	b.WriteString(strconv.Quote(model))
 	b.WriteString(`,"choices":[{"index":0,`)
 	switch {
+	case !chat && delta == "":
+		b.WriteString(`"text":""`)
 	case !chat:
-		b.WriteString(`"text":` + strconv.Quote(content))
-	case content == "":
+		b.WriteString(`"text":` + delta)
+	case delta == "":
 		b.WriteString(`"delta":{}`)
 	default:
-		b.WriteString(`"delta":{"content":` + strconv.Quote(content) + `}`)
+		b.WriteString(`"delta":` + delta)
 	}
 	if reason == "" {
 		b.WriteString(`,"finish_reason":null}]}` + "\n\n")

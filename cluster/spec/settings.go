@@ -13,6 +13,7 @@ var Settings = []string{
 	"admin/writes-per-minute", SettingAuditKeep, "keys/per-owner",
 	SettingOIDCIssuer, SettingOIDCClientID, SettingOIDCGroups, SettingOIDCScopes, SettingOIDCTenant,
 	SettingRaftVoters, SettingAccessTTL, SettingSessionTTL, SettingRotateEvery,
+	SettingUsageMinutes, SettingUsageHours, SettingUsageDays, SettingUsageRecords,
 }
 
 // NoSetting is why nothing may be written under the name, or "": where the first

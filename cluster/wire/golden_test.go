@@ -23,7 +23,7 @@ var golden = filepath.Join("testdata", "golden.txt")
 // messages are all that the .proto files declare.
 func messages() []protoreflect.MessageType {
 	var out []protoreflect.MessageType
-	for _, file := range []protoreflect.FileDescriptor{File_cluster_wire_state_proto, File_cluster_wire_load_proto, File_cluster_wire_actor_proto, File_cluster_wire_infer_proto} {
+	for _, file := range []protoreflect.FileDescriptor{File_cluster_wire_state_proto, File_cluster_wire_load_proto, File_cluster_wire_actor_proto, File_cluster_wire_infer_proto, File_cluster_wire_usage_proto} {
 		for i := range file.Messages().Len() {
 			d := file.Messages().Get(i)
 			kind, err := protoregistry.GlobalTypes.FindMessageByName(d.FullName())

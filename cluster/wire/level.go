@@ -3,11 +3,12 @@ package wire
 // Level is the newest feature level of this build: it can apply every command up to it.
 const Level = 4
 
-// Numbers of the bodies in Command: the first that level 2 brought, and the last
-// that this build knows.
+// Numbers of the bodies in Command: the first that levels 2 and 4 brought, and the
+// last that this build knows.
 const (
 	secondLevel = 30
-	lastBody    = 44
+	firstOfFour = 45
+	lastBody    = 45
 )
 
 // LevelOf is the feature level that brought the command: that of its body, or of
@@ -19,7 +20,7 @@ func LevelOf(c *Command) uint32 {
 	switch {
 	case body == nil || body.Number() > lastBody:
 		return Level + 1
-	case fourthLevel(c):
+	case body.Number() >= firstOfFour || fourthLevel(c):
 		return 4
 	case thirdLevel(c):
 		return 3

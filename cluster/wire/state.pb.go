@@ -119,6 +119,7 @@ type Command struct {
 	//	*Command_TouchKeys
 	//	*Command_RemoveTenant
 	//	*Command_RemoveSetting
+	//	*Command_PutUsage
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -482,6 +483,15 @@ func (x *Command) GetRemoveSetting() *RemoveSetting {
 	return nil
 }
 
+func (x *Command) GetPutUsage() *PutUsage {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutUsage); ok {
+			return x.PutUsage
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -611,6 +621,11 @@ type Command_RemoveSetting struct {
 	RemoveSetting *RemoveSetting `protobuf:"bytes,44,opt,name=remove_setting,json=removeSetting,proto3,oneof"`
 }
 
+type Command_PutUsage struct {
+	// Level 4.
+	PutUsage *PutUsage `protobuf:"bytes,45,opt,name=put_usage,json=putUsage,proto3,oneof"`
+}
+
 func (*Command_PutNode) isCommand_Body() {}
 
 func (*Command_SetNodeState) isCommand_Body() {}
@@ -672,6 +687,8 @@ func (*Command_TouchKeys) isCommand_Body() {}
 func (*Command_RemoveTenant) isCommand_Body() {}
 
 func (*Command_RemoveSetting) isCommand_Body() {}
+
+func (*Command_PutUsage) isCommand_Body() {}
 
 type PutNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2298,6 +2315,94 @@ func (x *RemoveSetting) GetName() string {
 	return ""
 }
 
+// PutUsage counts the records of a gateway's ledger whose numbers are above after,
+// up to through. It is carried out only where after is what the state has of the
+// ledger: a second time is a success, anything else a conflict, and Result.version
+// tells what the state has.
+type PutUsage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ledger        string                 `protobuf:"bytes,1,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	Gateway       string                 `protobuf:"bytes,2,opt,name=gateway,proto3" json:"gateway,omitempty"`
+	After         uint64                 `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`
+	Through       uint64                 `protobuf:"varint,4,opt,name=through,proto3" json:"through,omitempty"`
+	Rows          []*UsageRow            `protobuf:"bytes,5,rep,name=rows,proto3" json:"rows,omitempty"`
+	Dropped       uint64                 `protobuf:"varint,6,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutUsage) Reset() {
+	*x = PutUsage{}
+	mi := &file_cluster_wire_state_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutUsage) ProtoMessage() {}
+
+func (x *PutUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutUsage.ProtoReflect.Descriptor instead.
+func (*PutUsage) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *PutUsage) GetLedger() string {
+	if x != nil {
+		return x.Ledger
+	}
+	return ""
+}
+
+func (x *PutUsage) GetGateway() string {
+	if x != nil {
+		return x.Gateway
+	}
+	return ""
+}
+
+func (x *PutUsage) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *PutUsage) GetThrough() uint64 {
+	if x != nil {
+		return x.Through
+	}
+	return 0
+}
+
+func (x *PutUsage) GetRows() []*UsageRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *PutUsage) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
 // Result is what applying a Command answers. code is empty on success,
 // else a code of spec's catalogue (not_found, already_exists, conflict, ...).
 type Result struct {
@@ -2313,7 +2418,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_cluster_wire_state_proto_msgTypes[33]
+	mi := &file_cluster_wire_state_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2430,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[33]
+	mi := &file_cluster_wire_state_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2443,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{33}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -2397,7 +2502,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_cluster_wire_state_proto_msgTypes[34]
+	mi := &file_cluster_wire_state_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2409,7 +2514,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[34]
+	mi := &file_cluster_wire_state_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2422,7 +2527,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{34}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Node) GetId() string {
@@ -2528,7 +2633,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_cluster_wire_state_proto_msgTypes[35]
+	mi := &file_cluster_wire_state_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2540,7 +2645,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[35]
+	mi := &file_cluster_wire_state_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2553,7 +2658,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{35}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Tenant) GetId() string {
@@ -2612,7 +2717,7 @@ type APIKey struct {
 
 func (x *APIKey) Reset() {
 	*x = APIKey{}
-	mi := &file_cluster_wire_state_proto_msgTypes[36]
+	mi := &file_cluster_wire_state_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2624,7 +2729,7 @@ func (x *APIKey) String() string {
 func (*APIKey) ProtoMessage() {}
 
 func (x *APIKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[36]
+	mi := &file_cluster_wire_state_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2637,7 +2742,7 @@ func (x *APIKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use APIKey.ProtoReflect.Descriptor instead.
 func (*APIKey) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{36}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *APIKey) GetId() string {
@@ -2803,7 +2908,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_cluster_wire_state_proto_msgTypes[37]
+	mi := &file_cluster_wire_state_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2815,7 +2920,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[37]
+	mi := &file_cluster_wire_state_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2828,7 +2933,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{37}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *User) GetId() string {
@@ -2946,7 +3051,7 @@ type AccessRole struct {
 
 func (x *AccessRole) Reset() {
 	*x = AccessRole{}
-	mi := &file_cluster_wire_state_proto_msgTypes[38]
+	mi := &file_cluster_wire_state_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3063,7 @@ func (x *AccessRole) String() string {
 func (*AccessRole) ProtoMessage() {}
 
 func (x *AccessRole) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[38]
+	mi := &file_cluster_wire_state_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3076,7 @@ func (x *AccessRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessRole.ProtoReflect.Descriptor instead.
 func (*AccessRole) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{38}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AccessRole) GetId() string {
@@ -3033,7 +3138,7 @@ type Permission struct {
 
 func (x *Permission) Reset() {
 	*x = Permission{}
-	mi := &file_cluster_wire_state_proto_msgTypes[39]
+	mi := &file_cluster_wire_state_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3045,7 +3150,7 @@ func (x *Permission) String() string {
 func (*Permission) ProtoMessage() {}
 
 func (x *Permission) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[39]
+	mi := &file_cluster_wire_state_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3058,7 +3163,7 @@ func (x *Permission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permission.ProtoReflect.Descriptor instead.
 func (*Permission) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{39}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Permission) GetVerb() string {
@@ -3090,7 +3195,7 @@ type Binding struct {
 
 func (x *Binding) Reset() {
 	*x = Binding{}
-	mi := &file_cluster_wire_state_proto_msgTypes[40]
+	mi := &file_cluster_wire_state_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3102,7 +3207,7 @@ func (x *Binding) String() string {
 func (*Binding) ProtoMessage() {}
 
 func (x *Binding) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[40]
+	mi := &file_cluster_wire_state_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3115,7 +3220,7 @@ func (x *Binding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Binding.ProtoReflect.Descriptor instead.
 func (*Binding) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{40}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Binding) GetId() string {
@@ -3184,7 +3289,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_cluster_wire_state_proto_msgTypes[41]
+	mi := &file_cluster_wire_state_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3196,7 +3301,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[41]
+	mi := &file_cluster_wire_state_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3209,7 +3314,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{41}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Session) GetId() string {
@@ -3343,7 +3448,7 @@ type AuditEntry struct {
 
 func (x *AuditEntry) Reset() {
 	*x = AuditEntry{}
-	mi := &file_cluster_wire_state_proto_msgTypes[42]
+	mi := &file_cluster_wire_state_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3355,7 +3460,7 @@ func (x *AuditEntry) String() string {
 func (*AuditEntry) ProtoMessage() {}
 
 func (x *AuditEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[42]
+	mi := &file_cluster_wire_state_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3368,7 +3473,7 @@ func (x *AuditEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
 func (*AuditEntry) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{42}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AuditEntry) GetSeq() uint64 {
@@ -3510,7 +3615,7 @@ type Deployment struct {
 
 func (x *Deployment) Reset() {
 	*x = Deployment{}
-	mi := &file_cluster_wire_state_proto_msgTypes[43]
+	mi := &file_cluster_wire_state_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3522,7 +3627,7 @@ func (x *Deployment) String() string {
 func (*Deployment) ProtoMessage() {}
 
 func (x *Deployment) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[43]
+	mi := &file_cluster_wire_state_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3535,7 +3640,7 @@ func (x *Deployment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deployment.ProtoReflect.Descriptor instead.
 func (*Deployment) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{43}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Deployment) GetName() string {
@@ -3684,7 +3789,7 @@ type Residency struct {
 
 func (x *Residency) Reset() {
 	*x = Residency{}
-	mi := &file_cluster_wire_state_proto_msgTypes[44]
+	mi := &file_cluster_wire_state_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3696,7 +3801,7 @@ func (x *Residency) String() string {
 func (*Residency) ProtoMessage() {}
 
 func (x *Residency) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[44]
+	mi := &file_cluster_wire_state_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3709,7 +3814,7 @@ func (x *Residency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Residency.ProtoReflect.Descriptor instead.
 func (*Residency) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{44}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Residency) GetOnDemand() bool {
@@ -3744,7 +3849,7 @@ type Adapter struct {
 
 func (x *Adapter) Reset() {
 	*x = Adapter{}
-	mi := &file_cluster_wire_state_proto_msgTypes[45]
+	mi := &file_cluster_wire_state_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3756,7 +3861,7 @@ func (x *Adapter) String() string {
 func (*Adapter) ProtoMessage() {}
 
 func (x *Adapter) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[45]
+	mi := &file_cluster_wire_state_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3769,7 +3874,7 @@ func (x *Adapter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adapter.ProtoReflect.Descriptor instead.
 func (*Adapter) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{45}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Adapter) GetName() string {
@@ -3803,7 +3908,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_cluster_wire_state_proto_msgTypes[46]
+	mi := &file_cluster_wire_state_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3815,7 +3920,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[46]
+	mi := &file_cluster_wire_state_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3828,7 +3933,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{46}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Placement) GetInstance() string {
@@ -3911,7 +4016,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_cluster_wire_state_proto_msgTypes[47]
+	mi := &file_cluster_wire_state_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3923,7 +4028,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[47]
+	mi := &file_cluster_wire_state_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3936,7 +4041,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{47}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Model) GetName() string {
@@ -4027,7 +4132,7 @@ type ModelShape struct {
 
 func (x *ModelShape) Reset() {
 	*x = ModelShape{}
-	mi := &file_cluster_wire_state_proto_msgTypes[48]
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4039,7 +4144,7 @@ func (x *ModelShape) String() string {
 func (*ModelShape) ProtoMessage() {}
 
 func (x *ModelShape) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[48]
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4052,7 +4157,7 @@ func (x *ModelShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelShape.ProtoReflect.Descriptor instead.
 func (*ModelShape) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{48}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ModelShape) GetArchitecture() string {
@@ -4182,7 +4287,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4194,7 +4299,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4207,7 +4312,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{49}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *JoinToken) GetId() string {
@@ -4275,7 +4380,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4287,7 +4392,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4300,7 +4405,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{50}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Secret) GetName() string {
@@ -4357,7 +4462,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4369,7 +4474,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4382,7 +4487,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{51}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *WrappedKey) GetNode() string {
@@ -4425,7 +4530,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_cluster_wire_state_proto_msgTypes[52]
+	mi := &file_cluster_wire_state_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4437,7 +4542,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[52]
+	mi := &file_cluster_wire_state_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4450,7 +4555,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{52}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -4478,7 +4583,7 @@ var File_cluster_wire_state_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_state_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/wire/state.proto\x12\x10lotabots.wire.v1\"\x9c\x11\n" +
+	"\x18cluster/wire/state.proto\x12\x10lotabots.wire.v1\x1a\x18cluster/wire/usage.proto\"\xd7\x11\n" +
 	"\aCommand\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\x12\x1d\n" +
 	"\n" +
@@ -4530,7 +4635,8 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\n" +
 	"touch_keys\x18* \x01(\v2\x1b.lotabots.wire.v1.TouchKeysH\x00R\ttouchKeys\x12E\n" +
 	"\rremove_tenant\x18+ \x01(\v2\x1e.lotabots.wire.v1.RemoveTenantH\x00R\fremoveTenant\x12H\n" +
-	"\x0eremove_setting\x18, \x01(\v2\x1f.lotabots.wire.v1.RemoveSettingH\x00R\rremoveSettingB\x06\n" +
+	"\x0eremove_setting\x18, \x01(\v2\x1f.lotabots.wire.v1.RemoveSettingH\x00R\rremoveSetting\x129\n" +
+	"\tput_usage\x18- \x01(\v2\x1a.lotabots.wire.v1.PutUsageH\x00R\bputUsageB\x06\n" +
 	"\x04body\"5\n" +
 	"\aPutNode\x12*\n" +
 	"\x04node\x18\x01 \x01(\v2\x16.lotabots.wire.v1.NodeR\x04node\"Q\n" +
@@ -4632,7 +4738,14 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\fRemoveTenant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"#\n" +
 	"\rRemoveSetting\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x82\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xb6\x01\n" +
+	"\bPutUsage\x12\x16\n" +
+	"\x06ledger\x18\x01 \x01(\tR\x06ledger\x12\x18\n" +
+	"\agateway\x18\x02 \x01(\tR\agateway\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\x04R\x05after\x12\x18\n" +
+	"\athrough\x18\x04 \x01(\x04R\athrough\x12.\n" +
+	"\x04rows\x18\x05 \x03(\v2\x1a.lotabots.wire.v1.UsageRowR\x04rows\x12\x18\n" +
+	"\adropped\x18\x06 \x01(\x04R\adropped\"\x82\x01\n" +
 	"\x06Result\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
@@ -4911,7 +5024,7 @@ func file_cluster_wire_state_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_cluster_wire_state_proto_goTypes = []any{
 	(NodeState)(0),           // 0: lotabots.wire.v1.NodeState
 	(*Command)(nil),          // 1: lotabots.wire.v1.Command
@@ -4947,27 +5060,29 @@ var file_cluster_wire_state_proto_goTypes = []any{
 	(*KeyUse)(nil),           // 31: lotabots.wire.v1.KeyUse
 	(*RemoveTenant)(nil),     // 32: lotabots.wire.v1.RemoveTenant
 	(*RemoveSetting)(nil),    // 33: lotabots.wire.v1.RemoveSetting
-	(*Result)(nil),           // 34: lotabots.wire.v1.Result
-	(*Node)(nil),             // 35: lotabots.wire.v1.Node
-	(*Tenant)(nil),           // 36: lotabots.wire.v1.Tenant
-	(*APIKey)(nil),           // 37: lotabots.wire.v1.APIKey
-	(*User)(nil),             // 38: lotabots.wire.v1.User
-	(*AccessRole)(nil),       // 39: lotabots.wire.v1.AccessRole
-	(*Permission)(nil),       // 40: lotabots.wire.v1.Permission
-	(*Binding)(nil),          // 41: lotabots.wire.v1.Binding
-	(*Session)(nil),          // 42: lotabots.wire.v1.Session
-	(*AuditEntry)(nil),       // 43: lotabots.wire.v1.AuditEntry
-	(*Deployment)(nil),       // 44: lotabots.wire.v1.Deployment
-	(*Residency)(nil),        // 45: lotabots.wire.v1.Residency
-	(*Adapter)(nil),          // 46: lotabots.wire.v1.Adapter
-	(*Placement)(nil),        // 47: lotabots.wire.v1.Placement
-	(*Model)(nil),            // 48: lotabots.wire.v1.Model
-	(*ModelShape)(nil),       // 49: lotabots.wire.v1.ModelShape
-	(*JoinToken)(nil),        // 50: lotabots.wire.v1.JoinToken
-	(*Secret)(nil),           // 51: lotabots.wire.v1.Secret
-	(*WrappedKey)(nil),       // 52: lotabots.wire.v1.WrappedKey
-	(*Entry)(nil),            // 53: lotabots.wire.v1.Entry
-	nil,                      // 54: lotabots.wire.v1.Deployment.OptionsEntry
+	(*PutUsage)(nil),         // 34: lotabots.wire.v1.PutUsage
+	(*Result)(nil),           // 35: lotabots.wire.v1.Result
+	(*Node)(nil),             // 36: lotabots.wire.v1.Node
+	(*Tenant)(nil),           // 37: lotabots.wire.v1.Tenant
+	(*APIKey)(nil),           // 38: lotabots.wire.v1.APIKey
+	(*User)(nil),             // 39: lotabots.wire.v1.User
+	(*AccessRole)(nil),       // 40: lotabots.wire.v1.AccessRole
+	(*Permission)(nil),       // 41: lotabots.wire.v1.Permission
+	(*Binding)(nil),          // 42: lotabots.wire.v1.Binding
+	(*Session)(nil),          // 43: lotabots.wire.v1.Session
+	(*AuditEntry)(nil),       // 44: lotabots.wire.v1.AuditEntry
+	(*Deployment)(nil),       // 45: lotabots.wire.v1.Deployment
+	(*Residency)(nil),        // 46: lotabots.wire.v1.Residency
+	(*Adapter)(nil),          // 47: lotabots.wire.v1.Adapter
+	(*Placement)(nil),        // 48: lotabots.wire.v1.Placement
+	(*Model)(nil),            // 49: lotabots.wire.v1.Model
+	(*ModelShape)(nil),       // 50: lotabots.wire.v1.ModelShape
+	(*JoinToken)(nil),        // 51: lotabots.wire.v1.JoinToken
+	(*Secret)(nil),           // 52: lotabots.wire.v1.Secret
+	(*WrappedKey)(nil),       // 53: lotabots.wire.v1.WrappedKey
+	(*Entry)(nil),            // 54: lotabots.wire.v1.Entry
+	nil,                      // 55: lotabots.wire.v1.Deployment.OptionsEntry
+	(*UsageRow)(nil),         // 56: lotabots.wire.v1.UsageRow
 }
 var file_cluster_wire_state_proto_depIdxs = []int32{
 	2,  // 0: lotabots.wire.v1.Command.put_node:type_name -> lotabots.wire.v1.PutNode
@@ -5001,33 +5116,35 @@ var file_cluster_wire_state_proto_depIdxs = []int32{
 	30, // 28: lotabots.wire.v1.Command.touch_keys:type_name -> lotabots.wire.v1.TouchKeys
 	32, // 29: lotabots.wire.v1.Command.remove_tenant:type_name -> lotabots.wire.v1.RemoveTenant
 	33, // 30: lotabots.wire.v1.Command.remove_setting:type_name -> lotabots.wire.v1.RemoveSetting
-	35, // 31: lotabots.wire.v1.PutNode.node:type_name -> lotabots.wire.v1.Node
-	0,  // 32: lotabots.wire.v1.SetNodeState.state:type_name -> lotabots.wire.v1.NodeState
-	36, // 33: lotabots.wire.v1.PutTenant.tenant:type_name -> lotabots.wire.v1.Tenant
-	37, // 34: lotabots.wire.v1.PutKey.key:type_name -> lotabots.wire.v1.APIKey
-	44, // 35: lotabots.wire.v1.PutDeployment.deployment:type_name -> lotabots.wire.v1.Deployment
-	47, // 36: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
-	48, // 37: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
-	50, // 38: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
-	51, // 39: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
-	38, // 40: lotabots.wire.v1.PutUser.user:type_name -> lotabots.wire.v1.User
-	39, // 41: lotabots.wire.v1.PutRole.role:type_name -> lotabots.wire.v1.AccessRole
-	41, // 42: lotabots.wire.v1.PutBinding.binding:type_name -> lotabots.wire.v1.Binding
-	42, // 43: lotabots.wire.v1.PutSession.session:type_name -> lotabots.wire.v1.Session
-	37, // 44: lotabots.wire.v1.ChangeKey.key:type_name -> lotabots.wire.v1.APIKey
-	31, // 45: lotabots.wire.v1.TouchKeys.uses:type_name -> lotabots.wire.v1.KeyUse
-	0,  // 46: lotabots.wire.v1.Node.state:type_name -> lotabots.wire.v1.NodeState
-	40, // 47: lotabots.wire.v1.AccessRole.permissions:type_name -> lotabots.wire.v1.Permission
-	54, // 48: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
-	45, // 49: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
-	46, // 50: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
-	49, // 51: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
-	52, // 52: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	34, // 31: lotabots.wire.v1.Command.put_usage:type_name -> lotabots.wire.v1.PutUsage
+	36, // 32: lotabots.wire.v1.PutNode.node:type_name -> lotabots.wire.v1.Node
+	0,  // 33: lotabots.wire.v1.SetNodeState.state:type_name -> lotabots.wire.v1.NodeState
+	37, // 34: lotabots.wire.v1.PutTenant.tenant:type_name -> lotabots.wire.v1.Tenant
+	38, // 35: lotabots.wire.v1.PutKey.key:type_name -> lotabots.wire.v1.APIKey
+	45, // 36: lotabots.wire.v1.PutDeployment.deployment:type_name -> lotabots.wire.v1.Deployment
+	48, // 37: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
+	49, // 38: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
+	51, // 39: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
+	52, // 40: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
+	39, // 41: lotabots.wire.v1.PutUser.user:type_name -> lotabots.wire.v1.User
+	40, // 42: lotabots.wire.v1.PutRole.role:type_name -> lotabots.wire.v1.AccessRole
+	42, // 43: lotabots.wire.v1.PutBinding.binding:type_name -> lotabots.wire.v1.Binding
+	43, // 44: lotabots.wire.v1.PutSession.session:type_name -> lotabots.wire.v1.Session
+	38, // 45: lotabots.wire.v1.ChangeKey.key:type_name -> lotabots.wire.v1.APIKey
+	31, // 46: lotabots.wire.v1.TouchKeys.uses:type_name -> lotabots.wire.v1.KeyUse
+	56, // 47: lotabots.wire.v1.PutUsage.rows:type_name -> lotabots.wire.v1.UsageRow
+	0,  // 48: lotabots.wire.v1.Node.state:type_name -> lotabots.wire.v1.NodeState
+	41, // 49: lotabots.wire.v1.AccessRole.permissions:type_name -> lotabots.wire.v1.Permission
+	55, // 50: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
+	46, // 51: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
+	47, // 52: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
+	50, // 53: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
+	53, // 54: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_state_proto_init() }
@@ -5035,6 +5152,7 @@ func file_cluster_wire_state_proto_init() {
 	if File_cluster_wire_state_proto != nil {
 		return
 	}
+	file_cluster_wire_usage_proto_init()
 	file_cluster_wire_state_proto_msgTypes[0].OneofWrappers = []any{
 		(*Command_PutNode)(nil),
 		(*Command_SetNodeState)(nil),
@@ -5067,6 +5185,7 @@ func file_cluster_wire_state_proto_init() {
 		(*Command_TouchKeys)(nil),
 		(*Command_RemoveTenant)(nil),
 		(*Command_RemoveSetting)(nil),
+		(*Command_PutUsage)(nil),
 	}
 	file_cluster_wire_state_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
@@ -5075,7 +5194,7 @@ func file_cluster_wire_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_state_proto_rawDesc), len(file_cluster_wire_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   54,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

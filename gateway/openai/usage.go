@@ -1,6 +1,10 @@
 package openai
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/valyala/fastjson"
+)
 
 // TailSize is how much of an answer's end Usage and the end of a stream need.
 const TailSize = 1024
@@ -45,6 +49,18 @@ func Done(tail []byte) (done, failed bool) {
 	line = bytes.TrimLeft(line, " ")
 	return string(line) == "[DONE]", bytes.HasPrefix(line, []byte(`{"error"`))
 }
+
+// ErrorMessage is what an engine says in its error event; empty where it cannot be told.
+func ErrorMessage(event []byte) string {
+	at := bytes.Index(event, []byte(`{"error"`))
+	if at < 0 {
+		return ""
+	}
+	return fastjson.GetString(bytes.TrimRight(event[at:], "\r\n "), "error", "message")
+}
+
+// LastEvent is where the last of the whole events b begins.
+func LastEvent(b []byte) int { return EventEnd(bytes.TrimRight(b, "\r\n")) }
 
 // EventEnd returns the length of the complete events at the beginning of b, or
 // 0 if it holds none. An event ends with an empty line.

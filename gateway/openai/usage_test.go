@@ -64,6 +64,27 @@ func TestEventEnd(t *testing.T) {
 	}
 }
 
+func TestLastEvent(t *testing.T) {
+	for in, want := range map[string]int{
+		"": 0, "data: x\n\n": 0, "data: x\n\ndata: y\n\n": 9, "data: x\r\n\r\nevent: e\r\ndata: y\r\n\r\n": 11, "data: x\n\ndata: y": 9,
+	} {
+		if got := LastEvent([]byte(in)); got != want {
+			t.Errorf("%q: %d, want %d", in, got, want)
+		}
+	}
+}
+
+func TestErrorMessage(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "data: {\"error\":{\"message\":\"out of memory\"}}\n\n": "out of memory", "event: error\ndata: {\"error\":{}}": "",
+		"data: {\"error\":\"flat\"}\n\n": "", "data: {\"error\":{\"message\":\"cut": "",
+	} {
+		if got := ErrorMessage([]byte(in)); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
 // FuzzEvents cuts a stream into pieces as a reader gets them, and takes the
 // complete events off: all bytes have to come, in order, and every cut has to
 // be behind an empty line.

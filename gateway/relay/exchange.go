@@ -24,8 +24,14 @@ type Exchange struct {
 	Query    balance.Query
 	Conn     net.Conn
 	Topology bool          // the client may see which node serves it
+	Shape    Shape         // nil: the answer as it came
 	Hedge    bool          // a second instance may be asked where the first is late
 	Done     func(Outcome) // called once, when everything has ended
+	// Settle is called at most once, just before the last bytes of an answer go out:
+	// the whole of it, a stream's last event, or the error instead. It may block for
+	// a short while. Its error is what a client whose answer is whole gets then. It is
+	// not called for clients that have left before, nor while a panic is handled.
+	Settle func(Outcome) error
 	// Fallback is the n-th deployment to try where those before it cannot serve; false:
 	// there is no further one. nil: there is none.
 	Fallback func(n int) (Alternative, bool)
@@ -51,6 +57,8 @@ type Exchange struct {
 	buf    []byte // bytes that came and were not passed on yet
 	tail   []byte // the last bytes of the answer
 	closed bool
+
+	settled bool
 }
 
 // An Outcome is how a request ended.
@@ -83,14 +91,29 @@ func (x *Exchange) end(err error) {
 	x.closed = true
 	x.drop()
 	x.r.watcher.remove(&x.watch)
-	x.out.Gone = errors.Is(err, ErrGone)
-	if err != nil && !x.out.Gone {
-		x.out.Err = asPublic(err)
-	}
-	x.out.Usage, x.out.HasUsage = openai.UsageOf(x.tail)
 	if x.Done != nil {
-		x.Done(x.out)
+		x.Done(x.outcome(err))
 	}
+}
+
+// settle calls Settle, once, for a client that is still there.
+func (x *Exchange) settle(err error) error {
+	if x.settled || x.Settle == nil || errors.Is(err, ErrGone) {
+		return nil
+	}
+	x.settled = true
+	return x.Settle(x.outcome(err))
+}
+
+// outcome is how x ends with err.
+func (x *Exchange) outcome(err error) Outcome {
+	out := x.out
+	out.Gone = errors.Is(err, ErrGone)
+	if err != nil && !out.Gone {
+		out.Err = asPublic(err)
+	}
+	out.Usage, out.HasUsage = openai.UsageOf(x.tail)
+	return out
 }
 
 // drop closes the present attempt and gives its place back.

@@ -19,7 +19,7 @@ func (b *bench) other(node, deployment string, state wire.InstanceState) {
 }
 
 func (b *bench) fallsTo(names ...string) {
-	b.change = func(x *Exchange) {
+	b.prepare = func(x *Exchange) {
 		x.Fallback = func(n int) (Alternative, bool) {
 			if n >= len(names) {
 				return Alternative{}, false

@@ -51,7 +51,7 @@ type bench struct {
 		of       map[string][]Outcome // by request id
 	}
 	compose func(spec.NodeID, spec.Call) play // instead of plays
-	change  func(*Exchange)                   // before it is served
+	prepare func(*Exchange)                   // nil: nothing
 }
 
 // A play is what one Open does.
@@ -164,8 +164,8 @@ func (b *bench) handle(ctx *fasthttp.RequestCtx) {
 	if d, err := time.ParseDuration(string(h.Peek("Deadline"))); err == nil {
 		x.Call.Deadline = time.Now().Add(d)
 	}
-	if b.change != nil {
-		b.change(x)
+	if b.prepare != nil {
+		b.prepare(x)
 	}
 	defer func() {
 		if p := recover(); p != nil {

@@ -17,7 +17,7 @@ import (
 func late(t *testing.T, slow play, nodes string) (*bench, *prometheus.Registry, *atomic.Bool) {
 	reg, now := prometheus.NewRegistry(), &atomic.Bool{}
 	b := newBench(t, nodes, func(c *Config) { c.Registerer = reg })
-	b.change = func(x *Exchange) { x.Hedge = true }
+	b.prepare = func(x *Exchange) { x.Hedge = true }
 	b.compose = func(n spec.NodeID, _ spec.Call) play {
 		switch {
 		case n == "b":
@@ -68,7 +68,7 @@ func TestHedgeWherePossible(t *testing.T) {
 		},
 	} {
 		b, _, _ := late(t, slow, "a b")
-		b.change = change
+		b.prepare = change
 		if _, body := b.get(false); body != `{"by":"a"}` || b.tried() != "a" {
 			t.Errorf("%s: %s, tried %s", name, body, b.tried())
 		}

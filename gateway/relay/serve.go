@@ -71,7 +71,7 @@ func (b *body) collect(ctx *fasthttp.RequestCtx) error {
 		piece, err := b.next()
 		switch {
 		case err == io.EOF:
-			ctx.Response.Header.SetContentType(eventStream)
+			ctx.Response.Header.SetContentType(b.x.streamType())
 			ctx.Response.SetBodyRaw(all)
 			return nil
 		case err != nil:
@@ -99,17 +99,24 @@ func (r *Relay) serveWhole(ctx *fasthttp.RequestCtx, x *Exchange) error {
 // respond sets an answer that is not streamed.
 func (x *Exchange) respond(ctx *fasthttp.RequestCtx, err error) error {
 	x.setTopology(ctx)
-	if errors.Is(err, errStatus) && x.out.Status == fasthttp.StatusTooManyRequests {
+	if errors.Is(err, errStatus) && x.out.Status == fasthttp.StatusTooManyRequests && x.Shape == nil {
 		err = nil // the engine's own refusal says it best
 	}
-	if errors.Is(err, errStatus) {
-		err = &spec.Error{Code: spec.CodeUpstream,
-			Message: "The engine answered with status " + strconv.Itoa(x.out.Status) + ": " + excerpt(x.buf)}
+	if errors.Is(err, errStatus) || err == nil && x.Shape != nil && x.out.Status >= fasthttp.StatusBadRequest {
+		err = x.misfit()
+	}
+	var answer []byte
+	kind := ""
+	if err == nil {
+		answer, kind, err = x.whole()
+	}
+	if unsettled := x.settle(err); unsettled != nil && err == nil {
+		err = unsettled
 	}
 	if err == nil {
 		ctx.SetStatusCode(x.out.Status)
-		ctx.Response.Header.SetContentType(x.contentType)
-		ctx.Response.SetBodyRaw(x.buf)
+		ctx.Response.Header.SetContentType(kind)
+		ctx.Response.SetBodyRaw(answer)
 	}
 	x.end(err)
 	return err
@@ -130,7 +137,7 @@ func (x *Exchange) setTopology(ctx *fasthttp.RequestCtx) {
 
 func startStream(ctx *fasthttp.RequestCtx, b *body) {
 	ctx.SetStatusCode(fasthttp.StatusOK)
-	ctx.Response.Header.SetContentType(eventStream)
+	ctx.Response.Header.SetContentType(b.x.streamType())
 	ctx.Response.Header.Set("Cache-Control", "no-cache")
 	ctx.Response.Header.Set("X-Accel-Buffering", "no")
 	ctx.Response.SetBodyStream(b, -1)

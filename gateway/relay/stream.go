@@ -3,8 +3,6 @@ package relay
 import (
 	"errors"
 	"io"
-	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -33,6 +31,7 @@ type body struct {
 	armed   time.Time     // when the write deadline was last set
 	fault   error         // how the stream ended, for the outcome
 	rest    []byte        // of Read
+	shape   []byte        // what Exchange.Shape made of events
 }
 
 var ping = []byte(": ping\n\n")
@@ -131,7 +130,7 @@ func (b *body) await() []byte {
 		case <-timer.C:
 			b.pinged = true
 			b.x.r.metrics.pings.Inc()
-			return ping
+			return b.x.ping()
 		}
 	} else {
 		<-b.ready
@@ -152,10 +151,10 @@ func (b *body) step() ([]byte, error) {
 	if !b.sent {
 		b.sent = true
 		if !x.streaming() { // it answered in one piece after the stream had begun
-			return b.fail(b.misfit())
+			return b.fail(b.x.misfit())
 		}
-		if piece := b.events(); len(piece) > 0 {
-			return piece, nil
+		if piece, err := b.events(); err != nil || len(piece) > 0 {
+			return piece, err
 		}
 	}
 	x.buf = x.buf[:copy(x.buf, x.buf[b.held:])]
@@ -167,7 +166,7 @@ func (b *body) step() ([]byte, error) {
 		x.last = err
 		return b.fail(x.explain(err))
 	}
-	return b.events(), nil
+	return b.events()
 }
 
 // lastWait is how long an engine may take to end a stream that it has said is whole.
@@ -176,19 +175,47 @@ const lastWait = time.Second
 // maxEvent is the size from which an event is passed on in pieces.
 const maxEvent = 1 << 20
 
-// events returns the complete events of x.buf.
-func (b *body) events() []byte {
+// events returns what the client is to see of the complete events of x.buf.
+func (b *body) events() ([]byte, error) {
 	x := b.x
 	n := openai.EventEnd(x.buf)
-	if n > 0 {
+	switch {
+	case n > 0:
 		b.torn = false
-	} else if len(x.buf) > maxEvent {
+	case x.Shape != nil && len(x.buf) > x.r.cfg.MaxAnswer:
+		return b.fail(errTooLong)
+	case x.Shape == nil && len(x.buf) > maxEvent:
 		n, b.torn = len(x.buf), true
 	}
 	b.held = n
-	x.keepTail(x.buf[:n])
-	b.last()
-	return x.buf[:n]
+	return b.pass(x.buf[:n])
+}
+
+// pass takes note of events and returns what the client is to see of them.
+func (b *body) pass(events []byte) ([]byte, error) {
+	b.x.keepTail(events)
+	if b.last(); b.ended {
+		if err := b.x.settle(b.fault); err != nil {
+			return b.unsettled(events, err)
+		}
+	}
+	piece, err := b.shaped(events)
+	if err != nil {
+		return b.fail(err)
+	}
+	return piece, nil
+}
+
+// unsettled passes on what comes before the engine's last event, and an error in
+// place of that.
+func (b *body) unsettled(events []byte, err error) ([]byte, error) {
+	b.fault = nil
+	piece, shapeErr := b.shaped(events[:openai.LastEvent(events)])
+	if shapeErr != nil {
+		piece = nil
+	}
+	end, gone := b.fail(err)
+	return append(piece[:len(piece):len(piece)], end...), gone
 }
 
 // last takes note of the engine's last event: [DONE], or its own error.
@@ -202,8 +229,17 @@ func (b *body) last() {
 		b.x.r.watcher.expect(&b.x.watch, b.x.grant.Node, lastWait)
 	}
 	if b.fault = nil; failed {
-		b.fault = &spec.Error{Code: spec.CodeUpstream, Message: "The engine ended the stream with an error."}
+		b.fault = engineFailed(b.x.tail)
 	}
+}
+
+// engineFailed is the engine's own error, of the last event in tail.
+func engineFailed(tail []byte) error {
+	text := "."
+	if said := openai.ErrorMessage(tail[openai.LastEvent(tail):]); said != "" {
+		text = ": " + excerpt([]byte(said))
+	}
+	return &spec.Error{Code: spec.CodeUpstream, Message: "The engine ended the stream with an error" + text}
 }
 
 // finish checks that the engine's stream came to its proper end.
@@ -217,31 +253,18 @@ func (b *body) finish() ([]byte, error) {
 	if b.ended {
 		return nil, nil
 	}
-	x.keepTail(x.buf)
-	if b.last(); b.ended { // and left out the empty line
-		return append(x.buf, "\n\n"...), nil
+	if done, failed := openai.Done(x.buf); done || failed { // and left out the empty line
+		x.buf = append(x.buf, "\n\n"...)
+		return b.pass(x.buf)
 	}
 	return b.fail(x.explain(spec.ErrBroken)) // what is left of an event says nothing
-}
-
-// misfit is an engine's answer that is no stream, as the error it is.
-func (b *body) misfit() error {
-	x := b.x
-	code := spec.CodeUpstream
-	switch {
-	case x.out.Status == http.StatusTooManyRequests:
-		code = spec.CodeBusy
-	case x.out.Status >= 400 && x.out.Status < 500:
-		code = spec.CodeInvalidRequest
-	}
-	return &spec.Error{Code: code, Message: "The engine answered with status " + strconv.Itoa(x.out.Status) + ": " + excerpt(x.buf)}
 }
 
 // fail ends the stream with an error event, and without [DONE].
 func (b *body) fail(err error) ([]byte, error) {
 	b.over = true
 	if errors.Is(err, errStatus) {
-		err = b.misfit()
+		err = b.x.misfit()
 	}
 	b.fault = err
 	if errors.Is(err, ErrGone) {
@@ -256,7 +279,8 @@ func (b *body) fail(err error) ([]byte, error) {
 	if b.torn {
 		lead = []byte("\n\n")
 	}
-	return openai.AppendErrorEvent(lead, asPublic(err), b.x.Call.RequestID), nil
+	_ = b.x.settle(err) // the client is told of what ended it, one way or the other
+	return b.x.failed(lead, asPublic(err)), nil
 }
 
 // Close ends the exchange: fasthttp calls it when the answer has been written

@@ -27,7 +27,13 @@
 // An entry that this build cannot apply halts it: Apply panics and says which
 // level is missing, ApplyEntry returns an error and goes no further.
 //
-// Not done yet: quotas and usage roll-ups have no records; the records of one kind
+// Usage. What a gateway's ledger sums up is added to the sums of its minute, hour and
+// day at once, so that coarser sums never wait for finer ones to end. A batch names
+// the records that it is of, by their numbers in that ledger, and is counted only
+// where it follows the one before. Sums are bounded in age, by settings, and in
+// number; when the first were dropped is kept beside them.
+//
+// Not done yet: quotas have no records; the records of one kind
 // are read from disk one by one, without a cache of decoded ones; the versions of
 // removed deployments and the ids of removed users are kept for ever.
 package state

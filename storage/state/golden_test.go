@@ -54,6 +54,9 @@ func goldenCommands(format uint32) []*wire.Command {
 		list = append(list, refresh("s1", "f", "1", "2"), rotateKey("kb", "n", 500), touchKeys(&wire.KeyUse{Id: "kb", AtMs: 900}),
 			revokeSession("s2", ""), removeUser("bob"), noteAudit(&wire.NoteAudit{Action: "login", Target: "user:eve", Outcome: "login_failed", Count: 3}))
 	}
+	if format >= 4 {
+		list = append(list, putUsage("l1", 0, 2, sumOf(90_000, "acme", "ka", 2, 30)), putUsage("l1", 2, 3, sumOf(150_000, "acme", "ka", 1, 5)))
+	}
 	return list
 }
 

@@ -48,6 +48,9 @@ const (
 	byAuditActor       = 0x93 // actor 0 milliseconds(8) seq(8)
 	byAuditTarget      = 0x94 // target 0 milliseconds(8) seq(8)
 	byAuditTenant      = 0x95 // tenant 0 milliseconds(8) seq(8)
+	byUsageTenant      = 0x96 // tenant 0 name of a sum of usage, as the next two
+	byUsageKey         = 0x97 // key 0 name
+	byUsageDeployment  = 0x98 // deployment 0 name
 )
 
 var pointerKey = storage.State.Key([]byte{pointerMark})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/storage"
 )
@@ -51,21 +52,23 @@ type Store struct {
 // nothing. They save going over what was removed there, entry by entry, until the
 // database has cleared it away, and change nothing of what is found: they are of one process.
 type floors struct {
-	answers  uint64 // in byAge, index of an entry
-	sessions int64  // in bySessionEnd, Unix milliseconds
+	answers  uint64                        // in byAge, index of an entry
+	sessions int64                         // in bySessionEnd, Unix milliseconds
+	usage    [len(spec.UsagePeriods)]int64 // when the first sum of each period begins, Unix milliseconds
 }
 
-// limits bound what is kept beside the records. Requests, life and audits are a
+// limits bound what is kept beside the records. Requests, life, audits and usage are a
 // part of what apply computes: all nodes must have the same.
 type limits struct {
 	requests int           // answers remembered
 	audits   int           // entries of the audit log
+	usage    int           // sums of usage, of each period
 	life     time.Duration // of an answer, by the clocks of the proposers
 	entries  int           // in the window
 	bytes    int           // of the commands in the window
 }
 
-var usual = limits{requests: 10_000, audits: 1_000_000, life: 24 * time.Hour, entries: 4096, bytes: 16 << 20}
+var usual = limits{requests: 10_000, audits: 1_000_000, usage: 250_000, life: 24 * time.Hour, entries: 4096, bytes: 16 << 20}
 
 // Open returns the state in db as of its applied index. What a restore left
 // behind that did not come to its end is removed. There may be one Store at a time.

@@ -64,6 +64,7 @@ const (
 	goneTable     = 0x11 // id of a removed user -> index of the entry that removed it (8 bytes)
 	usesTable     = 0x12 // id of an API key -> when it was last used, Unix milliseconds (8 bytes)
 	lossesTable   = 0x13 // user:ID, key:ID, or * for all -> index of the entry that last took some permission away (8 bytes)
+	tallyTable    = 0x16 // period of usage (4 bytes) -> how many sums there are, and from when on none was dropped, Unix milliseconds (8 bytes each)
 )
 
 func fresh[T any]() *T { return new(T) }
@@ -112,6 +113,7 @@ var sections = map[byte]section{
 	settingsTable: func([]byte, []byte) ([][]byte, error) { return nil, nil },
 	requestsTable: checkRequest,
 	retiredTable:  checkNumber, goneTable: checkNumber, usesTable: checkNumber, lossesTable: checkNumber,
+	usage.id: usage.check, ledgers.id: ledgers.check, tallyTable: checkTally,
 }
 
 // checkNumber checks a record that is one number.

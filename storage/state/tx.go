@@ -51,6 +51,9 @@ func (t *tx) run() *wire.Result {
 		return &wire.Result{Index: t.index}
 	}
 	id := t.command.GetRequestId()
+	if t.command.GetPutUsage() != nil { // tells by itself what was counted, and would crowd out the answers of others
+		id = ""
+	}
 	if r, ok := t.remembered(id); ok {
 		return r
 	}
@@ -153,7 +156,7 @@ func (t *tx) dispatch() *wire.Result {
 	return t.dispatchAccess()
 }
 
-// dispatchAccess carries out the commands of feature level 2.
+// dispatchAccess carries out the commands that came after feature level 1.
 func (t *tx) dispatchAccess() *wire.Result {
 	switch b := t.command.GetBody().(type) {
 	case *wire.Command_PutUser:
@@ -186,6 +189,8 @@ func (t *tx) dispatchAccess() *wire.Result {
 		return t.removeTenant(b.RemoveTenant.GetId())
 	case *wire.Command_RemoveSetting:
 		return t.removeSetting(b.RemoveSetting.GetName())
+	case *wire.Command_PutUsage:
+		return t.putUsage(given(b.PutUsage))
 	}
 	panic("state: a command that this build does not carry out came past decodeCommand")
 }

@@ -12,5 +12,8 @@
 // allOf of one, and $ref inside the document, recursion included. Annotations are passed over. Everything
 // else is refused by name: a constraint that is not kept must not be taken in silence.
 //
-// actors/llamacpp/openai calls it. It imports cluster/spec and the standard library only.
+// Calls are the grammars of calls of functions, in the form of a family of models. There, a schema that is not strict
+// is kept to as far as it is understood: its unknown keywords are passed over, and what cannot be kept is any value of its type.
+//
+// actors/llamacpp/openai and actors/llamacpp/tools call it. It imports cluster/spec and the standard library only.
 package grammar

@@ -52,8 +52,11 @@ func parseObject(raw json.RawMessage) (object, error) {
 	return o, err
 }
 
-// only refuses keys other than these and what only annotates.
-func (o object) only(at string, known ...string) error {
+// only refuses keys other than these and what only annotates; a lenient converter passes over them.
+func (c *converter) only(o object, at string, known ...string) error {
+	if c.lenient {
+		return nil
+	}
 	for _, k := range o.keys {
 		if annotations[k] || strings.HasPrefix(k, "x-") || contains(known, k) {
 			continue

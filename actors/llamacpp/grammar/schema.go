@@ -2,10 +2,13 @@ package grammar
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // Schema is the grammar of the JSON texts that conform to a JSON schema.
@@ -39,6 +42,8 @@ type converter struct {
 	document json.RawMessage
 	rules    rules
 	refs     map[string]ref // by pointer
+	// lenient takes what it cannot keep to as a wider schema that it can, and passes over keywords that it does not know.
+	lenient bool
 }
 
 // rule names n, so that it can be repeated and referred to.
@@ -49,6 +54,28 @@ func (c *converter) rule(n node) ref {
 }
 
 func (c *converter) schema(raw json.RawMessage, at string, depth int) (node, error) {
+	n, err := c.exact(raw, at, depth)
+	var e *spec.Error
+	if err != nil && c.lenient && errors.As(err, &e) && e.Code == spec.CodeUnsupported {
+		return wider(raw), nil
+	}
+	return n, err
+}
+
+// wider is any value of the one type that a schema names, or any at all.
+func wider(raw json.RawMessage) node {
+	var o struct {
+		Type string `json:"type"`
+	}
+	if json.Unmarshal(raw, &o) == nil {
+		if _, ok := keywords[o.Type]; ok {
+			return ref(o.Type)
+		}
+	}
+	return ref("value")
+}
+
+func (c *converter) exact(raw json.RawMessage, at string, depth int) (node, error) {
 	if depth > maxDepth || len(c.rules) > maxRules {
 		return nil, unsupported(at, "it is nested or repeated too deeply")
 	}
@@ -77,7 +104,7 @@ func (c *converter) schema(raw json.RawMessage, at string, depth int) (node, err
 }
 
 func (c *converter) reference(o object, at string, depth int) (node, error) {
-	if err := o.only(at, "$ref"); err != nil {
+	if err := c.only(o, at, "$ref"); err != nil {
 		return nil, err
 	}
 	var target string
@@ -106,14 +133,14 @@ func (c *converter) reference(o object, at string, depth int) (node, error) {
 }
 
 func (c *converter) constant(o object, at string, _ int) (node, error) {
-	if err := o.only(at, "const", "type"); err != nil {
+	if err := c.only(o, at, "const", "type"); err != nil {
 		return nil, err
 	}
 	return c.oneOf(o, []json.RawMessage{o.values["const"]}, at)
 }
 
 func (c *converter) enumeration(o object, at string, _ int) (node, error) {
-	if err := o.only(at, "enum", "type"); err != nil {
+	if err := c.only(o, at, "enum", "type"); err != nil {
 		return nil, err
 	}
 	var list []json.RawMessage
@@ -193,7 +220,7 @@ func (c *converter) anyOf(o object, at string, depth int) (node, error) {
 	if _, ok := o.values[key]; !ok {
 		key = "oneOf"
 	}
-	if err := o.only(at, key); err != nil {
+	if err := c.only(o, at, key); err != nil {
 		return nil, err
 	}
 	var list []json.RawMessage
@@ -212,7 +239,7 @@ func (c *converter) anyOf(o object, at string, depth int) (node, error) {
 }
 
 func (c *converter) allOf(o object, at string, depth int) (node, error) {
-	if err := o.only(at, "allOf"); err != nil {
+	if err := c.only(o, at, "allOf"); err != nil {
 		return nil, err
 	}
 	var list []json.RawMessage

@@ -339,3 +339,49 @@ func FuzzSchema(f *testing.F) {
 		}
 	})
 }
+
+func TestCallsOfFunctions(t *testing.T) {
+	form := Form{Before: "<c>", After: "</c>", Between: "\n", Key: "arguments", Many: true}
+	functions := []Function{
+		{Name: "f", Parameters: json.RawMessage(`{"type":"object","properties":{"a":{"type":"string","format":"uri","minLength":1},"b":{"type":"array","uniqueItems":true,"items":{"type":"integer"}}},"required":["a"]}`)},
+		{Name: "g", Strict: true, Parameters: json.RawMessage(`{"type":"object","properties":{"n":{"$ref":"#/$defs/n"}},"required":["n"],"additionalProperties":false,"$defs":{"n":{"enum":[1,2]}}}`)},
+		{Name: "h"},
+	}
+	calls, err := NewCalls(form, functions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(5, 5))
+	for range 300 {
+		r := calls.copy()
+		r["root"] = calls.all(false, form.Before)
+		r.complete()
+		text := sample(r, random)
+		for _, call := range strings.Split(strings.TrimSuffix(strings.TrimPrefix(text, "<c>"), "</c>"), "</c>\n<c>") {
+			var c struct {
+				Name      string
+				Arguments map[string]any
+			}
+			if err := json.Unmarshal([]byte(call), &c); err != nil {
+				t.Fatalf("%q: %v", call, err)
+			}
+			_, isText := c.Arguments["a"].(string)
+			if c.Name == "f" && !isText || c.Name == "g" && c.Arguments["n"] != 1.0 && c.Arguments["n"] != 2.0 {
+				t.Errorf("%q", call)
+			}
+		}
+	}
+	if once, err := calls.Whole(true, nil); err != nil || strings.Contains(once, `\x0A<c>`) {
+		t.Errorf("%v: %s", err, once)
+	}
+	if after := calls.After(" <c", "<c>"[:2], true); !strings.Contains(after, `root ::= " <c>" r`) {
+		t.Errorf("%s", after)
+	}
+	inside, err := NewCalls(Form{Key: "parameters"}, functions[1:2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := inside.After("\n{\"name\"", `{"name"`, true); !strings.Contains(after, `root ::= "\x0A{\"name\": \"g\", \"parameters\": " r`) {
+		t.Errorf("%s", after)
+	}
+}

@@ -31,7 +31,7 @@ func (c *converter) typed(o object, at string, depth int) (node, error) {
 		}
 		known = append(known, more...)
 	}
-	if err := o.only(at, known...); err != nil {
+	if err := c.only(o, at, known...); err != nil {
 		return nil, err
 	}
 	if len(types) == 0 {

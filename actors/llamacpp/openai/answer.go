@@ -43,20 +43,28 @@ type Choice struct {
 	Text     string
 	Finish   string // why it ended; empty: it has not
 	Logprobs []Logprob
+	Calls    []CallDelta // in a stream: pieces of calls; in a whole answer each is a whole call
 }
 
 type choice struct {
-	Index    int     `json:"index"`
-	Delta    *delta  `json:"delta,omitempty"`
-	Message  *delta  `json:"message,omitempty"`
-	Text     *string `json:"text,omitempty"`
-	Logprobs any     `json:"logprobs"` // null unless asked for; some clients want the key
-	Finish   *string `json:"finish_reason"`
+	Index    int      `json:"index"`
+	Delta    *delta   `json:"delta,omitempty"`
+	Message  *message `json:"message,omitempty"`
+	Text     *string  `json:"text,omitempty"`
+	Logprobs any      `json:"logprobs"` // null unless asked for; some clients want the key
+	Finish   *string  `json:"finish_reason"`
 }
 
 type delta struct {
-	Role    string  `json:"role,omitempty"`
-	Content *string `json:"content,omitempty"`
+	Role    string     `json:"role,omitempty"`
+	Content *string    `json:"content,omitempty"`
+	Calls   []callPart `json:"tool_calls,omitempty"`
+}
+
+type message struct {
+	Role    string     `json:"role"`
+	Content *string    `json:"content"` // null beside calls, where there is none
+	Calls   []callPart `json:"tool_calls,omitempty"`
 }
 
 type envelope struct {
@@ -77,12 +85,14 @@ func (a *Answer) Role(index int) []byte {
 	return a.event(choice{Index: index, Delta: &delta{Role: "assistant", Content: &empty}})
 }
 
-// Event is a piece of a choice's text, or its end.
+// Event is a piece of a choice's text or of its calls, or its end.
 func (a *Answer) Event(c Choice) []byte {
 	out := a.choice(c)
 	switch {
 	case a.Kind != Chat:
 		out.Text = &c.Text
+	case len(c.Calls) > 0:
+		out.Delta = &delta{Calls: callParts(c.Calls, true)}
 	case c.Text != "":
 		out.Delta = &delta{Content: &c.Text}
 	default:
@@ -103,10 +113,13 @@ func (a *Answer) Whole(choices []Choice, u Usage) []byte {
 	object, out := "text_completion", make([]choice, len(choices))
 	for i, c := range choices {
 		out[i] = a.choice(c)
-		if a.Kind == Chat {
-			out[i].Message = &delta{Role: "assistant", Content: &choices[i].Text}
-		} else {
+		if a.Kind != Chat {
 			out[i].Text = &choices[i].Text
+			continue
+		}
+		out[i].Message = &message{Role: "assistant", Content: &choices[i].Text, Calls: callParts(c.Calls, false)}
+		if c.Text == "" && len(c.Calls) > 0 {
+			out[i].Message.Content = nil
 		}
 	}
 	if a.Kind == Chat {

@@ -12,8 +12,6 @@ import (
 // a lie. What only informs (user, metadata, store) is ignored.
 type unsupported struct {
 	BestOf     *int            `json:"best_of"`
-	Tools      json.RawMessage `json:"tools"`
-	ToolChoice json.RawMessage `json:"tool_choice"`
 	Functions  json.RawMessage `json:"functions"`
 	Echo       *bool           `json:"echo"`
 	Suffix     *string         `json:"suffix"`
@@ -41,8 +39,6 @@ func (u *unsupported) check() error {
 		raw     json.RawMessage
 		without []string // values that ask for nothing
 	}{
-		{"tools", u.Tools, []string{"[]"}},
-		{"tool_choice", u.ToolChoice, []string{`"none"`, `"auto"`}},
 		{"functions", u.Functions, []string{"[]"}},
 		{"audio", u.Audio, nil},
 	} {
@@ -92,6 +88,8 @@ func parseStop(raw json.RawMessage) ([]string, error) {
 type messageBody struct {
 	Role    string          `json:"role"`
 	Content json.RawMessage `json:"content"`
+	Calls   json.RawMessage `json:"tool_calls"`
+	CallID  *string         `json:"tool_call_id"`
 }
 
 func parseMessages(raw json.RawMessage) ([]Message, error) {
@@ -120,6 +118,15 @@ func parseMessages(raw json.RawMessage) ([]Message, error) {
 			return nil, invalid(at+".role", "the role is %q; it must be system, developer, user, assistant or tool", b.Role)
 		}
 		messages[i] = Message{Role: b.Role, Content: text}
+		if b.Role == "assistant" {
+			if messages[i].Calls, err = parseCalls(b.Calls, fmt.Sprintf("messages[%d].tool_calls", i)); err != nil {
+				return nil, err
+			}
+		} else if b.CallID != nil && b.Role == "tool" {
+			if messages[i].CallID, err = *b.CallID, noNUL(at+".tool_call_id", *b.CallID); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return messages, nil
 }

@@ -23,7 +23,7 @@ func (g *Generation) output(b *generationBody) (err error) {
 	if g.Sampling.Bias, err = parseBias(b.LogitBias); err != nil {
 		return err
 	}
-	g.Grammar, err = parseFormat(b.ResponseFormat)
+	g.Grammar, g.Schema, err = parseFormat(b.ResponseFormat)
 	return err
 }
 
@@ -81,10 +81,10 @@ func parseBias(raw json.RawMessage) ([]Bias, error) {
 	return list, nil
 }
 
-// parseFormat gives the grammar that a response_format stands for; empty: any text.
-func parseFormat(raw json.RawMessage) (string, error) {
+// parseFormat gives the grammar that a response_format stands for, and its schema; empty: any text.
+func parseFormat(raw json.RawMessage) (string, json.RawMessage, error) {
 	if isNull(raw) {
-		return "", nil
+		return "", nil, nil
 	}
 	var f struct {
 		Type   string `json:"type"`
@@ -93,18 +93,19 @@ func parseFormat(raw json.RawMessage) (string, error) {
 		} `json:"json_schema"`
 	}
 	if json.Unmarshal(raw, &f) != nil {
-		return "", invalid("response_format", "response_format must be an object with a type")
+		return "", nil, invalid("response_format", "response_format must be an object with a type")
 	}
 	switch f.Type {
 	case "text":
-		return "", nil
+		return "", nil, nil
 	case "json_object":
-		return grammar.Object(), nil
+		return grammar.Object(), json.RawMessage("object"), nil
 	case "json_schema":
 		if isNull(f.Schema.Schema) {
-			return "", invalid("response_format", "response_format.json_schema.schema is missing")
+			return "", nil, invalid("response_format", "response_format.json_schema.schema is missing")
 		}
-		return grammar.Schema(f.Schema.Schema)
+		text, err := grammar.Schema(f.Schema.Schema)
+		return text, f.Schema.Schema, err
 	}
-	return "", refuse("response_format", "response_format has the type %q; text, json_object and json_schema are supported", f.Type)
+	return "", nil, refuse("response_format", "response_format has the type %q; text, json_object and json_schema are supported", f.Type)
 }

@@ -24,6 +24,8 @@ const (
 type Message struct {
 	Role    string
 	Content string
+	Calls   []Call // that the assistant has made
+	CallID  string // of a tool's message: which call it answers
 }
 
 // A Generation is a checked request for text.
@@ -45,6 +47,10 @@ type Generation struct {
 	Grammar      string // in GBNF, which the answer must keep to; empty: none
 	Logprobs     bool
 	TopLogprobs  int // alternatives to each token
+	Tools        []Tool
+	ToolChoice   ToolChoice
+	// Schema is what Grammar was made of: a JSON schema, or "object"; empty: there is no Grammar.
+	Schema json.RawMessage
 }
 
 // Sampling is how the next token is chosen.
@@ -101,6 +107,7 @@ type generationBody struct {
 	TopLogprobs         *int            `json:"top_logprobs"`
 	LogitBias           json.RawMessage `json:"logit_bias"`
 	ResponseFormat      json.RawMessage `json:"response_format"`
+	toolFields
 	unsupported
 }
 
@@ -145,6 +152,9 @@ func ParseGeneration(kind Kind, body []byte) (*Generation, error) {
 		return nil, err
 	}
 	if g.Stop, err = parseStop(b.Stop); err != nil {
+		return nil, err
+	}
+	if err = b.toolFields.parse(g); err != nil {
 		return nil, err
 	}
 	return g, g.output(&b)

@@ -18,7 +18,7 @@ func TestChatIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Message{{"system", "S"}, {"user", "ab"}, {"assistant", ""}}
+	want := []Message{{Role: "system", Content: "S"}, {Role: "user", Content: "ab"}, {Role: "assistant"}}
 	if !reflect.DeepEqual(g.Messages, want) || !g.Stream || !g.IncludeUsage || g.MaxTokens != 7 || g.Model != "m" {
 		t.Errorf("got %+v", g)
 	}
@@ -43,6 +43,7 @@ func TestDefaults(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	const m = `"messages":[{"role":"user","content":"x"}]`
+	const f = `{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}`
 	for _, c := range []struct {
 		kind        Kind
 		body        string
@@ -67,7 +68,18 @@ func TestRefusals(t *testing.T) {
 		{Completion, `{"prompt":"x","logprobs":99}`, spec.CodeInvalidRequest, "logprobs", "between"},
 		{Chat, `{` + m + `,"logit_bias":{"x":1}}`, spec.CodeInvalidRequest, "logit_bias", "token's number"},
 		{Chat, `{` + m + `,"logit_bias":{"7":101}}`, spec.CodeInvalidRequest, "logit_bias", "between -100 and 100"},
-		{Chat, `{` + m + `,"tools":[{"type":"function"}]}`, spec.CodeUnsupported, "tools", "tools"},
+		{Chat, `{` + m + `,"tools":{}}`, spec.CodeInvalidRequest, "tools", "list"},
+		{Chat, `{` + m + `,"tools":[{"type":"function"}]}`, spec.CodeInvalidRequest, "tools[0].function", "missing"},
+		{Chat, `{` + m + `,"tools":[` + f + `,{"type":"web_search"}]}`, spec.CodeUnsupported, "tools[1].type", "web_search"},
+		{Chat, `{` + m + `,"tools":[{"type":"function","function":{"name":"a b"}}]}`, spec.CodeInvalidRequest, "tools[0].function.name", "letters"},
+		{Chat, `{` + m + `,"tools":[` + f + `,` + f + `]}`, spec.CodeInvalidRequest, "tools[1].function.name", "two tools"},
+		{Chat, `{` + m + `,"tool_choice":"required"}`, spec.CodeInvalidRequest, "tool_choice", "no tools"},
+		{Chat, `{` + m + `,"tool_choice":"any","tools":[` + f + `]}`, spec.CodeInvalidRequest, "tool_choice", "auto"},
+		{Chat, `{` + m + `,"tool_choice":{"type":"function","function":{"name":"g"}},"tools":[` + f + `]}`, spec.CodeInvalidRequest, "tool_choice.function.name", "\"g\""},
+		{Chat, `{"messages":[{"role":"user","content":"x"},{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":{}}}]}]}`, spec.CodeInvalidRequest, "messages[1].tool_calls", "string"},
+		{Chat, `{"messages":[{"role":"user","content":"x"},{"role":"assistant","tool_calls":[{"id":"1"}]}]}`, spec.CodeInvalidRequest, "messages[1].tool_calls[0].function.name", "function's"},
+		{Completion, `{"prompt":"x","tools":[` + f + `]}`, spec.CodeUnsupported, "tools", "completion"},
+		{Chat, `{` + m + `,"functions":[{}]}`, spec.CodeUnsupported, "functions", "functions"},
 		{Chat, `{` + m + `,"response_format":{"type":"xml"}}`, spec.CodeUnsupported, "response_format", "json_schema"},
 		{Chat, `{` + m + `,"response_format":{"type":"json_schema"}}`, spec.CodeInvalidRequest, "response_format", "missing"},
 		{Chat, `{` + m + `,"response_format":{"type":"json_schema","json_schema":{"schema":{"not":{}}}}}`, spec.CodeUnsupported, "response_format", "\"not\""},

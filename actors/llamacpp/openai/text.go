@@ -35,6 +35,9 @@ func (t *Text) Push(piece []byte) (text string, stopped bool) {
 	return text, false
 }
 
+// Unstop ends the search for stop strings.
+func (t *Text) Unstop() { t.stops = nil }
+
 // Flush returns what was held back, when no more tokens come. The beginning of a character whose
 // rest never came is left out.
 func (t *Text) Flush() string {

@@ -10,7 +10,9 @@
 //	tokens:  sum = SHA-256(sum, next 64 tokens, each int32le)         after each whole block
 //	name   = the first 8 bytes of sum, in hexadecimal
 //
-// The role developer counts as system, and the text parts of a message are joined. testdata has
+// The role developer counts as system, and the text parts of a message are joined. Each tool that the model is shown is
+// a message of the role tools before all others, its content the tool's JSON as the request has it. A message's calls
+// follow its content: NUL, the function's name, NUL, its arguments, for each. testdata has
 // examples for other implementations. Two prompts with one name by accident cost a wrong estimate and
 // nothing more: an engine compares tokens before it reuses anything.
 //
