@@ -113,6 +113,23 @@ func (c *chooser) begins(t llama.Token) error {
 	return nil
 }
 
+// replay takes a token that was chosen elsewhere, by the same rules.
+func (c *chooser) replay(t llama.Token) error {
+	if c.grammar == 0 && c.watch != nil {
+		if err := c.begins(t); err != nil {
+			return err
+		}
+	}
+	if c.grammar != 0 {
+		if one := []llama.TokenData{{Id: t}}; !possible(c.apply(c.grammar, one)[0]) {
+			return &spec.Error{Code: spec.CodeInvalidRequest, Param: "continuation.token_ids", Message: "the tokens do not keep to the request's grammar"}
+		}
+		llama.SamplerAccept(c.grammar, t)
+	}
+	llama.SamplerAccept(c.chain, t)
+	return nil
+}
+
 // calling reports whether the next token can belong to nothing but a call.
 func (c *chooser) calling() bool {
 	return c.caller != nil && c.grammar != 0 && (c.watch != nil || c.caller.choice.Must == openai.MustCall)

@@ -42,6 +42,9 @@
 // Which of the libraries' variants for the CPU and how many threads is measured at a first start, about 4 s,
 // and kept (package tuning). What a machine at work measured is measured again by a start that finds it calm.
 //
+// POST /tokenize tells the tokens of a chat or a completion as the model reads it, tools included:
+// {"count":N, "max_model_len":N, "tokens":[...]}, as vLLM does.
+//
 // # Adapters
 //
 // LoRA adapters are loaded and unloaded between two steps (adapters.go), from GGUFs. llama.cpp sets them for a
@@ -59,6 +62,15 @@
 //
 // A chat whose last message is the assistant's, with continue_final_message: true, goes on with that
 // message; the answer is what is new. add_generation_prompt: false leaves the beginning of an answer out.
+//
+// A stream that broke off goes on exactly. With return_token_ids each choice of an event (and of a whole answer) tells
+// its token_ids, those of tokens that no event has shown yet with the next one that there is. The same request with
+//
+//	"continuation": {"token_ids": [...], "events": N}
+//
+// goes on behind these tokens of its answer: they pass through grammar, stop strings and tools as when they were
+// chosen, and the first N events (with a choice, the role's not counted) are not sent again. usage is the whole answer's. A sampled answer goes
+// on as likely as another, not with the same chance events. Refused: several answers, logprobs, no stream.
 //
 // # JSON and scores
 //

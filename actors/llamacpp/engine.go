@@ -171,6 +171,13 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation, adapter str
 	if err != nil {
 		return nil, err
 	}
+	begun, events := []llama.Token(nil), 0
+	if r.Begun != nil {
+		if begun, err = e.model.checked("continuation.token_ids", r.Begun.Tokens); err != nil {
+			return nil, err
+		}
+		events = r.Begun.Events
+	}
 	room := e.context - len(in.prompt)
 	if room < 1 {
 		return nil, tooLong("the prompt", len(in.prompt), e.context)
@@ -179,6 +186,8 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation, adapter str
 	if r.MaxTokens > 0 {
 		limit = min(limit, r.MaxTokens)
 	}
+	given := len(in.prompt)
+	in.prompt = append(in.prompt, begun[:min(len(begun), room-1)]...)
 	out := newOutbox()
 	for i := range max(r.N, 1) {
 		c, err := e.chooser(r, may, i)
@@ -187,6 +196,7 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation, adapter str
 		}
 		j := &job{
 			ctx: ctx, input: in, salt: r.Salt, adapter: adapter, max: limit, chooser: c, caller: may, stops: r.Stop, index: i,
+			given: given, begun: begun, events: events, ids: r.TokenIDs,
 			scores: r.Logprobs, top: min(r.TopLogprobs, int(e.model.tokens)), out: out,
 		}
 		if err := e.gen.send(j); err != nil {

@@ -194,6 +194,12 @@ func (g *generator) settle(p place, j *job) {
 	s.salt, s.used, s.work = j.salt, g.turn, newSequence(j, len(s.held))
 	g.totals.Prompt += uint64(len(j.prompt))
 	g.totals.Cached += uint64(len(s.held))
+	if done, err := s.work.replay(g.model); done {
+		if err != nil {
+			s.work.put(event{err: err})
+		}
+		g.release(s)
+	}
 }
 
 // forget leaves the first keep tokens of a slot, or none where it cannot.

@@ -13,7 +13,8 @@ type event struct {
 	text   string
 	scores []openai.Logprob // of the tokens that begin in text, where asked for
 	calls  []openai.CallDelta
-	finish string // "stop", "length" or "tool_calls" at the end
+	ids    []int32 // of the tokens since the event before, where asked for
+	finish string  // "stop", "length" or "tool_calls" at the end
 	usage  openai.Usage
 	err    error // the end too
 }

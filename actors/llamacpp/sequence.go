@@ -25,6 +25,10 @@ type job struct {
 	scores  bool
 	top     int // with scores: how many alternatives
 	out     *outbox
+	given   int           // tokens of the prompt that the request gave; the rest of it are those of begun
+	begun   []llama.Token // of the answer, from elsewhere
+	events  int           // of these, that the client has
+	ids     bool          // events tell their tokens
 }
 
 // free gives the library's memory back, when the job is over or was never begun.
@@ -59,6 +63,9 @@ type sequence struct {
 	parser  *tools.Parser
 	content strings.Builder // what was sent as text
 	calls   []openai.CallDelta
+
+	skip  int     // events that the client has
+	quiet []int32 // tokens that no event has told
 }
 
 // pendingScore is a token's score and where in the answer its text begins.
@@ -75,8 +82,8 @@ func (s *sequence) reading() bool { return s.read < len(s.prompt) }
 
 func (s *sequence) usage() openai.Usage {
 	return openai.Usage{
-		Prompt: len(s.prompt), Completion: s.chosen, Total: len(s.prompt) + s.chosen,
-		Details: openai.PromptDetails{Cached: s.cached},
+		Prompt: s.given, Completion: s.chosen, Total: s.given + s.chosen,
+		Details: openai.PromptDetails{Cached: min(s.cached, s.given)},
 	}
 }
 
@@ -89,22 +96,56 @@ func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
 	if err != nil {
 		return true, err
 	}
+	if s.scores {
+		if err := s.score(ctx, t, m); err != nil {
+			return true, err
+		}
+	}
+	return s.take(t, m), nil
+}
+
+// replay takes what was chosen elsewhere, and reports whether that was the whole answer.
+func (s *sequence) replay(m *model) (bool, error) {
+	s.skip = s.events
+	for _, t := range s.begun {
+		if err := s.chooser.replay(t); err != nil {
+			return true, err
+		}
+		if s.take(t, m) {
+			return true, nil
+		}
+	}
+	s.skip = 0
+	return false, nil
+}
+
+// score keeps the model's score of a token until its text is sent.
+func (s *sequence) score(ctx llama.Context, t llama.Token, m *model) error {
+	if m.spelling(t).end {
+		return nil
+	}
+	logits, err := llama.GetLogitsIth(ctx, s.row, int(m.tokens))
+	if err != nil || logits == nil {
+		return spec.Errorf(spec.CodeUpstream, "llama.cpp gave no logits")
+	}
+	s.pending = append(s.pending, pendingScore{scored(logits, t, s.top, m.piece), s.bytes})
+	return nil
+}
+
+// take adds a token to the answer and reports whether it was the last.
+func (s *sequence) take(t llama.Token, m *model) bool {
 	s.chosen++
 	s.next = t
+	if s.ids {
+		s.quiet = append(s.quiet, int32(t))
+	}
 	if m.spelling(t).end {
 		s.end("stop")
-		return true, nil
+		return true
 	}
 	piece := s.caller.spell(m, t)
 	if s.chooser.calling() || s.parser != nil && s.parser.Calling() {
 		s.text.Unstop()
-	}
-	if s.scores {
-		logits, err := llama.GetLogitsIth(ctx, s.row, int(m.tokens))
-		if err != nil || logits == nil {
-			return true, spec.Errorf(spec.CodeUpstream, "llama.cpp gave no logits")
-		}
-		s.pending = append(s.pending, pendingScore{scored(logits, t, s.top, m.piece), s.bytes})
 	}
 	s.bytes += len(piece)
 	text, stopped := s.text.Push(piece)
@@ -115,9 +156,19 @@ func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
 	case s.chosen >= s.max:
 		s.end("length")
 	default:
-		return false, nil
+		return false
 	}
-	return true, nil
+	return true
+}
+
+// put sends an event, unless the client has it.
+func (s *sequence) put(e event) {
+	e.ids, s.quiet = s.quiet, nil
+	if s.skip > 0 && e.err == nil {
+		s.skip--
+		return
+	}
+	s.job.put(e)
 }
 
 // send gives a piece of text out, with the scores of the tokens that begin in it. Those of a stop string

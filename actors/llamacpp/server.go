@@ -46,6 +46,7 @@ func NewServer(log *slog.Logger, now func() time.Time) *Server {
 	s.mux.HandleFunc("POST /v1/embeddings", s.ready(bare(s.embeddings)))
 	s.mux.HandleFunc("POST /v1/load_lora_adapter", s.ready(s.changeAdapter((*Engine).LoadAdapter)))
 	s.mux.HandleFunc("POST /v1/unload_lora_adapter", s.ready(s.changeAdapter(func(e *Engine, name, _ string) error { return e.UnloadAdapter(name) })))
+	s.mux.HandleFunc("POST /tokenize", s.ready(s.tokenize))
 	s.mux.HandleFunc("POST /canary", s.ready(s.canary))
 	s.mux.HandleFunc("POST /v1/rerank", s.ready(bare(s.rerank)))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -326,3 +326,30 @@ func BenchmarkTogether(b *testing.B) {
 		})
 	}
 }
+
+// What is counted beforehand is what usage says afterwards.
+func TestTokensAreCounted(t *testing.T) {
+	_, web := open(t, Config{})
+	for path, body := range map[string]fields{
+		"/v1/chat/completions": question("How many are these?", fields{"tools": []fields{weather}, "max_tokens": 1}),
+		"/v1/completions":      {"prompt": "One two three", "max_tokens": 1},
+	} {
+		resp, err := post(t.Context(), web.URL, "/tokenize", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told struct {
+			Count  int
+			Tokens []int32
+		}
+		err = json.NewDecoder(resp.Body).Decode(&told)
+		resp.Body.Close()
+		_, r := ask(t, web.URL, path, body)
+		if err != nil || told.Count == 0 || told.Count != r.Usage.Prompt || len(told.Tokens) != told.Count {
+			t.Errorf("%s: counted %d (%v), read %+v", path, told.Count, err, r.Usage)
+		}
+	}
+	if status, r := ask(t, web.URL, "/tokenize", fields{"messages": 3}); status != 400 || r.Error == nil {
+		t.Errorf("%d %+v", status, r.Error)
+	}
+}

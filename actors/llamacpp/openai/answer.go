@@ -43,6 +43,7 @@ type Choice struct {
 	Text     string
 	Finish   string // why it ended; empty: it has not
 	Logprobs []Logprob
+	TokenIDs []int32     // where asked for
 	Calls    []CallDelta // in a stream: pieces of calls; in a whole answer each is a whole call
 }
 
@@ -53,6 +54,7 @@ type choice struct {
 	Text     *string  `json:"text,omitempty"`
 	Logprobs any      `json:"logprobs"` // null unless asked for; some clients want the key
 	Finish   *string  `json:"finish_reason"`
+	TokenIDs []int32  `json:"token_ids,omitempty"`
 }
 
 type delta struct {
@@ -131,7 +133,7 @@ func (a *Answer) Whole(choices []Choice, u Usage) []byte {
 }
 
 func (a *Answer) choice(c Choice) choice {
-	out := choice{Index: c.Index}
+	out := choice{Index: c.Index, TokenIDs: c.TokenIDs}
 	if c.Finish != "" {
 		out.Finish = &c.Finish
 	}

@@ -46,11 +46,19 @@ type Generation struct {
 	N            int    // answers
 	Grammar      string // in GBNF, which the answer must keep to; empty: none
 	Logprobs     bool
-	TopLogprobs  int // alternatives to each token
+	TopLogprobs  int           // alternatives to each token
+	TokenIDs     bool          // each piece of the answer is to tell its tokens
+	Begun        *Continuation // nil: the answer begins
 	Tools        []Tool
 	ToolChoice   ToolChoice
 	// Schema is what Grammar was made of: a JSON schema, or "object"; empty: there is no Grammar.
 	Schema json.RawMessage
+}
+
+// A Continuation is an answer that was begun elsewhere.
+type Continuation struct {
+	Tokens []int32 `json:"token_ids"`
+	Events int     `json:"events"` // of a stream that the client has, without that of the role
 }
 
 // Sampling is how the next token is chosen.
@@ -107,6 +115,8 @@ type generationBody struct {
 	TopLogprobs         *int            `json:"top_logprobs"`
 	LogitBias           json.RawMessage `json:"logit_bias"`
 	ResponseFormat      json.RawMessage `json:"response_format"`
+	TokenIDs            *bool           `json:"return_token_ids"`
+	Begun               *Continuation   `json:"continuation"`
 	toolFields
 	unsupported
 }
@@ -157,7 +167,29 @@ func ParseGeneration(kind Kind, body []byte) (*Generation, error) {
 	if err = b.toolFields.parse(g); err != nil {
 		return nil, err
 	}
-	return g, g.output(&b)
+	if err = g.output(&b); err != nil {
+		return nil, err
+	}
+	g.TokenIDs = b.TokenIDs != nil && *b.TokenIDs
+	g.Begun = b.Begun
+	return g, g.begun()
+}
+
+// begun checks what is to be gone on with.
+func (g *Generation) begun() error {
+	switch {
+	case g.Begun == nil:
+		return nil
+	case g.Begun.Events < 0:
+		return invalid("continuation.events", "continuation.events must not be negative")
+	case !g.Stream:
+		return invalid("continuation", "continuation needs stream: true")
+	case g.N > 1:
+		return refuse("continuation", "one answer can be continued, not several")
+	case g.Logprobs:
+		return refuse("continuation", "the tokens that are there already would have no logprobs")
+	}
+	return nil
 }
 
 // ending reads how the messages end: vLLM's fields, by its rules.
