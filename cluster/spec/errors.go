@@ -100,6 +100,7 @@ const (
 	CodeModelDamaged      Code = "model_damaged"
 	CodeUnsupported       Code = "unsupported_parameter"
 	CodeUnsupportedModel  Code = "unsupported_by_model"
+	CodeUnsupportedMedia  Code = "unsupported_media_type"
 	CodeContextLength     Code = "context_length_exceeded"
 	CodeAddressForbidden  Code = "address_not_allowed"
 	CodeEndpointForbidden Code = "endpoint_not_allowed"
@@ -164,6 +165,7 @@ var Catalogue = map[Code]Class{
 	CodeModelDamaged:      {502, "A model file's content does not match its digest.", "Import the model again; the damaged copy was set aside."},
 	CodeUnsupported:       {400, "The engine does not support this field.", "Leave it out, or use an engine that supports it."},
 	CodeUnsupportedModel:  {400, "No instance of the model can do what the request asks for.", "Use a model that can: GET /v1/models tells what each can."},
+	CodeUnsupportedMedia:  {415, "The body is of a kind that is not read here.", "Send the Content-Type, and the Content-Encoding, that /docs names."},
 	CodeContextLength:     {400, "The prompt is longer than the model's context.", "Shorten it, or deploy the model with a larger context."},
 	CodeAddressForbidden:  {403, "The key may not be used from this address.", "Send the request from one of the key's address ranges, or have them changed."},
 	CodeEndpointForbidden: {403, "The key may not use this endpoint.", "Use a key whose endpoints include it."},

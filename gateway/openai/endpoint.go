@@ -11,6 +11,11 @@ const (
 	Completions
 	Embeddings
 	Rerank
+	Transcriptions
+	Translations
+	Speech
+	Images
+	KServe
 
 	endpointCount
 )
@@ -20,7 +25,9 @@ type BodyKind uint8
 
 // The kinds of bodies.
 const (
-	JSON BodyKind = iota // one object, which names the model
+	JSON    BodyKind = iota // one object, which names the model
+	Form                    // multipart/form-data, of which a field does
+	Tensors                 // KServe's: the path names the model, and the engine reads the rest
 )
 
 // A row says all that is particular about one endpoint. Fields that are not among
@@ -31,6 +38,7 @@ type row struct {
 	body    BodyKind
 	able    spec.Ability // that the engine must have
 	streams bool         // an answer may come as a stream of events
+	raw     bool         // answers that are streamed are not in the form of completions, and pass as they come
 	needs   []need
 	reads   uint32 // of the fields that only some endpoints have
 }
@@ -51,7 +59,16 @@ var rows = [endpointCount]row{
 		needs: []need{{fInput, "input", "is missing"}}},
 	Rerank: {path: "/v1/rerank", name: "rerank", able: spec.AbleRerank, reads: fQuery | fDocuments | fTopN | fReturn,
 		needs: []need{{fQuery, "query", "is missing: say what the documents are compared with"}, {fDocuments, "documents", "is missing: send at least one document"}}},
+	Transcriptions: {path: "/v1/audio/transcriptions", name: "transcriptions", body: Form, able: spec.AbleTranscribe, streams: true, raw: true, needs: ofSounds},
+	Translations:   {path: "/v1/audio/translations", name: "translations", body: Form, able: spec.AbleTranscribe, streams: true, raw: true, needs: ofSounds},
+	Speech: {path: "/v1/audio/speech", name: "speech", able: spec.AbleSpeak, streams: true, raw: true, reads: fSpoken,
+		needs: []need{{fSpoken, "input", "is missing: send the text to be spoken"}}},
+	Images: {path: "/v1/images/generations", name: "images", able: spec.AbleDraw, streams: true, raw: true, reads: fPrompt,
+		needs: []need{{fPrompt, "prompt", "is missing"}}},
+	KServe: {name: "kserve", body: Tensors, able: spec.AbleKServe},
 }
+
+var ofSounds = []need{{fFile, "file", "is missing: send the audio as a file of the form"}}
 
 // Endpoints lists them all.
 func Endpoints() []Endpoint {
@@ -65,7 +82,7 @@ func Endpoints() []Endpoint {
 // EndpointCount is how many there are.
 const EndpointCount = int(endpointCount)
 
-// Path is where the engine serves the endpoint.
+// Path is where the engine serves the endpoint; KServe's names the model.
 func (e Endpoint) Path() string { return rows[e].path }
 
 // String names the endpoint in metrics and logs.
@@ -79,3 +96,6 @@ func (e Endpoint) Able() spec.Ability { return rows[e].able }
 
 // Streams tells whether an answer may be asked for as a stream.
 func (e Endpoint) Streams() bool { return rows[e].streams }
+
+// Raw tells whether answers that are streamed pass as they come, whatever they are.
+func (e Endpoint) Raw() bool { return rows[e].raw }

@@ -84,14 +84,14 @@ func (r *Request) text(param string, v *fastjson.Value) {
 	}
 }
 
-// query checks what documents are ranked by.
-func (r *Request) query(v *fastjson.Value) {
-	if !r.want(v, fastjson.TypeString, "query", "a string") {
+// plain checks a text that must be one string.
+func (r *Request) plain(param string, v *fastjson.Value) {
+	if !r.want(v, fastjson.TypeString, param, "a string") {
 		return
 	}
 	text := v.GetStringBytes()
 	if len(text) == 0 {
-		r.add("query", "must not be empty")
+		r.add(param, "must not be empty")
 	}
 	r.promptIn += len(text)
 }

@@ -84,6 +84,8 @@ const (
 	fDocuments
 	fTopN
 	fReturn
+	fSpoken
+	fFile
 )
 
 func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {
@@ -144,9 +146,12 @@ func (r *Request) own(reads uint32, key []byte, v *fastjson.Value) {
 		if mine(fInput, "input") {
 			r.text("input", v)
 		}
+		if mine(fSpoken, "input") {
+			r.plain("input", v)
+		}
 	case "query":
 		if mine(fQuery, "query") {
-			r.query(v)
+			r.plain("query", v)
 		}
 	case "documents":
 		if mine(fDocuments, "documents") {
