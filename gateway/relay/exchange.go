@@ -23,6 +23,7 @@ type Exchange struct {
 	Body     []byte
 	Query    balance.Query
 	Conn     net.Conn
+	Raw      bool          // an answer of status 200 is in no form that is known here: it passes on as it comes
 	Topology bool          // the client may see which node serves it
 	Shape    Shape         // nil: the answer as it came
 	Hedge    bool          // a second instance may be asked where the first is late
@@ -53,6 +54,7 @@ type Exchange struct {
 	fell     string // the alternative that is asked; empty: the deployment itself
 
 	contentType string
+	headLength  int // as spec.Headed has it
 
 	buf    []byte // bytes that came and were not passed on yet
 	tail   []byte // the last bytes of the answer
@@ -195,6 +197,10 @@ func (x *Exchange) open() error {
 	x.stream = stream
 	x.unhook = context.AfterFunc(x.ctx, func() { _ = stream.Close() })
 	x.out.Status, x.out.Node, x.contentType = stream.Status(), x.grant.Node, stream.ContentType()
+	x.headLength = 0
+	if headed, ok := stream.(spec.Headed); ok {
+		x.headLength = headed.HeadLength()
+	}
 	if l, ok := stream.Load(); ok {
 		x.grant.Learn(l)
 	}
@@ -211,7 +217,7 @@ func (x *Exchange) streaming() bool {
 // receive reads the first events of a stream, or the whole of another answer.
 func (x *Exchange) receive() error {
 	x.buf, x.tail = x.buf[:0], x.tail[:0]
-	streaming := x.streaming()
+	streaming := x.streaming() && !x.Raw
 	for {
 		err := x.fill()
 		switch {
@@ -222,6 +228,9 @@ func (x *Exchange) receive() error {
 			return x.checkStatus()
 		case err != nil:
 			return err
+		case x.raw():
+			x.r.watcher.expect(&x.watch, x.grant.Node, time.Duration(x.r.between.Load()))
+			return nil
 		case streaming && openai.EventEnd(x.buf) > 0:
 			x.r.watcher.expect(&x.watch, x.grant.Node, time.Duration(x.r.between.Load()))
 			return nil

@@ -24,6 +24,9 @@ const (
 // nobody to write to). x.Done is called in every case.
 func (r *Relay) Serve(ctx *fasthttp.RequestCtx, x *Exchange) error {
 	r.begin(x)
+	if x.Raw {
+		return r.serveRaw(ctx, x)
+	}
 	if !x.Call.Stream {
 		return r.serveWhole(ctx, x)
 	}
@@ -116,6 +119,9 @@ func (x *Exchange) respond(ctx *fasthttp.RequestCtx, err error) error {
 	if err == nil {
 		ctx.SetStatusCode(x.out.Status)
 		ctx.Response.Header.SetContentType(kind)
+		if x.headLength > 0 {
+			ctx.Response.Header.Set(spec.HeadLengthHeader, strconv.Itoa(x.headLength))
+		}
 		ctx.Response.SetBodyRaw(answer)
 	}
 	x.end(err)

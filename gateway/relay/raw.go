@@ -1,0 +1,135 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// raw tells whether the answer passes on as it comes, whatever it is.
+func (x *Exchange) raw() bool {
+	return x.Raw && x.stream != nil && x.stream.Status() == http.StatusOK
+}
+
+// serveRaw carries an answer that nobody here can read, such as sound.
+func (r *Relay) serveRaw(ctx *fasthttp.RequestCtx, x *Exchange) error {
+	defer func() {
+		if p := recover(); p != nil {
+			x.end(fmt.Errorf("panic: %v", p))
+			panic(p)
+		}
+	}()
+	err := x.run()
+	if err != nil || !x.raw() {
+		return x.respond(ctx, err)
+	}
+	b := &rawBody{x: x}
+	if !ctx.Request.Header.IsHTTP11() { // it cannot tell the end of an answer of unknown length from a break
+		return b.collect(ctx)
+	}
+	x.setTopology(ctx)
+	ctx.SetStatusCode(fasthttp.StatusOK)
+	ctx.Response.Header.SetContentType(x.contentType)
+	if b.events() {
+		ctx.Response.Header.Set("Cache-Control", "no-cache")
+		ctx.Response.Header.Set("X-Accel-Buffering", "no")
+	}
+	ctx.Response.SetBodyStream(b, -1)
+	return nil
+}
+
+// A rawBody is such an answer as fasthttp reads it. One that breaks ends with an error
+// event where the client reads events, and else with the connection: without the last
+// chunk nobody takes it for whole.
+type rawBody struct {
+	x     *Exchange
+	at    int   // of x.buf: what is before was passed on
+	over  bool  // nothing follows
+	fault error // how it ended
+}
+
+func (b *rawBody) events() bool { return strings.HasPrefix(b.x.contentType, eventStream) }
+
+// Read implements io.Reader.
+func (b *rawBody) Read(p []byte) (int, error) {
+	x := b.x
+	for b.at == len(x.buf) {
+		if b.over {
+			return 0, io.EOF
+		}
+		x.buf, b.at = x.buf[:0], 0
+		switch err := x.fill(); {
+		case err == io.EOF:
+			b.over = true
+			if err := x.settle(nil); err != nil {
+				if err := b.fail(err); err != nil {
+					return 0, err
+				}
+			}
+		case err != nil:
+			x.last = err
+			if err := b.fail(x.explain(err)); err != nil {
+				return 0, err
+			}
+		}
+	}
+	n := copy(p, x.buf[b.at:])
+	if !b.over {
+		x.keepTail(x.buf[b.at : b.at+n])
+	}
+	b.at += n
+	if x.Conn != nil {
+		_ = x.Conn.SetWriteDeadline(time.Now().Add(x.r.cfg.WriteStall))
+	}
+	return n, nil
+}
+
+// fail leaves an error event in x.buf, or returns what ends the connection.
+func (b *rawBody) fail(err error) error {
+	b.over, b.fault = true, err
+	if errors.Is(err, ErrGone) {
+		return ErrGone
+	}
+	b.x.r.metrics.breaks.WithLabelValues(reasonOf(err)).Inc()
+	_ = b.x.settle(err)
+	if !b.events() {
+		return fmt.Errorf("%w: %w", spec.ErrBroken, err)
+	}
+	b.x.buf = b.x.failed(append(b.x.buf[:0], "\n\n"...), asPublic(err))
+	b.at = 0
+	return nil
+}
+
+// collect gives the answer in one piece.
+func (b *rawBody) collect(ctx *fasthttp.RequestCtx) error {
+	all, err := io.ReadAll(io.LimitReader(b, int64(b.x.r.cfg.MaxAnswer)+1))
+	if b.fault != nil {
+		err = b.fault
+	} else if err == nil && len(all) > b.x.r.cfg.MaxAnswer {
+		err = errTooLong
+	}
+	if err == nil {
+		b.x.setTopology(ctx)
+		ctx.SetStatusCode(fasthttp.StatusOK)
+		ctx.Response.Header.SetContentType(b.x.contentType)
+		ctx.Response.SetBodyRaw(all)
+	}
+	b.x.end(err)
+	return err
+}
+
+// Close ends the exchange: fasthttp calls it when the answer has been written or cannot be.
+func (b *rawBody) Close() error {
+	if !b.over && b.fault == nil || errors.Is(b.x.r.watcher.finalCause(&b.x.watch), errClientGone) {
+		b.fault = ErrGone
+	}
+	b.x.end(b.fault)
+	return nil
+}

@@ -1,0 +1,144 @@
+package relay
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+func sounds(pieces ...any) play { return play{status: 200, kind: "audio/mpeg", pieces: pieces} }
+
+func rawBench(t *testing.T, plays ...play) *bench {
+	b := newBench(t, "a b", func(c *Config) { c.Tries = 2 })
+	b.plays("a", plays...)
+	b.prepare = func(x *Exchange) { x.Raw = true }
+	return b
+}
+
+// TestRawPassesAsItComes: sound goes out before it has ended, by its own type.
+func TestRawPassesAsItComes(t *testing.T) {
+	b := rawBench(t, sounds("\x00one", 100*time.Millisecond, "two\xff"))
+	res, err := b.ask(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	first := make([]byte, 4)
+	if _, err := io.ReadFull(res.Body, first); err != nil || string(first) != "\x00one" {
+		t.Fatalf("%q, %v", first, err)
+	}
+	if b.streamsOpen() != 1 {
+		t.Error("the first bytes came when all was over")
+	}
+	rest, err := io.ReadAll(res.Body)
+	if err != nil || string(rest) != "two\xff" || res.Header.Get("Content-Type") != "audio/mpeg" || res.StatusCode != 200 {
+		t.Errorf("%q, %v, %v", rest, err, res.Header)
+	}
+	if o := b.outcome(); o.Err != nil || o.Gone || o.Attempts != 1 {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestRawIsTriedAgain before its first byte, and its errors come whole.
+func TestRawIsTriedAgain(t *testing.T) {
+	b := rawBench(t, play{err: errConnect})
+	b.plays("b", sounds("x"))
+	if _, body := b.get(false); body != "x" || b.outcome().Attempts != 2 {
+		t.Errorf("%q after %s", body, b.tried())
+	}
+	b = rawBench(t, says(400, `{"error":"no such voice"}`))
+	if res, body := b.get(false); res.StatusCode != 400 || body != `{"error":"no such voice"}` {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+	b = rawBench(t, sounds()) // nothing at all is an answer
+	if res, body := b.get(false); res.StatusCode != 200 || body != "" {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+}
+
+// TestRawBreaksAreSeen: nobody takes half an answer for a whole one.
+func TestRawBreaksAreSeen(t *testing.T) {
+	b := rawBench(t, sounds("x", 20*time.Millisecond, errBroke))
+	res, err := b.ask(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	res.Body.Close()
+	if err == nil || string(body) != "x" {
+		t.Errorf("%q, %v", body, err)
+	}
+	if o := b.outcome(); o.Err == nil || o.Err.Code != spec.CodeStreamBroken {
+		t.Errorf("%+v", o)
+	}
+	b = rawBench(t, streams("data: 1\n\n", 20*time.Millisecond, errBroke))
+	if res, body := b.get(true); !strings.HasPrefix(body, "data: 1\n\n\n\nevent: error\n") || res.Header.Get("Cache-Control") != "no-cache" {
+		t.Errorf("%q", body)
+	}
+}
+
+func TestRawIsSettled(t *testing.T) {
+	for _, failure := range []error{nil, errors.New("disk full")} {
+		b := rawBench(t, sounds("x", "y"))
+		settled := 0
+		b.prepare = func(x *Exchange) { x.Raw, x.Settle = true, func(Outcome) error { settled++; return failure } }
+		res, err := b.ask(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if string(body) != "xy" || (err == nil) != (failure == nil) {
+			t.Errorf("%v: %q, %v", failure, body, err)
+		}
+		if o := b.outcome(); (o.Err == nil) != (failure == nil) || settled != 1 {
+			t.Errorf("%v: %+v, settled %d times", failure, o, settled)
+		}
+	}
+}
+
+func TestRawStopsWithItsClient(t *testing.T) {
+	b := rawBench(t, play{status: 200, kind: "audio/mpeg", pieces: []any{"x", 20 * time.Millisecond}, loopLast: true})
+	res, err := b.ask(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.ReadFull(res.Body, make([]byte, 1))
+	res.Body.Close()
+	eventually(t, "the engine's stop", func() bool { return b.streamsOpen() == 0 })
+	if o := b.outcome(); !o.Gone {
+		t.Errorf("%+v", o)
+	}
+}
+
+// TestRawOverHTTP10 comes in one piece, or as an error.
+func TestRawOverHTTP10(t *testing.T) {
+	for _, c := range []struct {
+		last   any
+		status int
+	}{{"y", 200}, {errBroke, 502}} {
+		b := rawBench(t, sounds("x", c.last))
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}")
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != c.status || c.status == 200 && string(body) != "xy" {
+			t.Errorf("%d %q, %v", res.StatusCode, body, err)
+		}
+		res.Body.Close()
+	}
+}
