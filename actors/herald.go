@@ -16,6 +16,9 @@ import (
 // maxDatagram is the size of a digest: a larger datagram is torn up on its way.
 const maxDatagram = 1200
 
+// noteSize is what the hash of the node's note takes of it, which who sends the digest adds.
+const noteSize = 9
+
 // A herald tells the digests of the node's devices, in one goroutine. Of each
 // device, what is newest when its turn comes.
 type herald struct {
@@ -83,7 +86,7 @@ func split(node spec.NodeID, boot uint64, devices []*wire.DeviceLoad) []*wire.Lo
 		one := proto.Size(&wire.LoadDigest{Devices: []*wire.DeviceLoad{d}})
 		if len(out) == 0 || size+one > maxDatagram {
 			next := &wire.LoadDigest{Node: string(node), Boot: boot}
-			out, size = append(out, next), proto.Size(next)
+			out, size = append(out, next), proto.Size(next)+noteSize
 		}
 		last := out[len(out)-1]
 		last.Devices = append(last.Devices, d)

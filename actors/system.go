@@ -26,6 +26,7 @@ type System struct {
 	cfg     Config
 	metrics *metrics
 	presets *engine.Presets
+	memory  *memory.Learnt // nil: nothing is kept
 	devices []device.Device
 	system  *actor.ActorSystem
 	link    *link // nil: not started
@@ -124,11 +125,11 @@ func (s *System) spawn() error {
 		return fmt.Errorf("starting the actor of limits: %w", err)
 	}
 	measured := gpu.NewMetrics(s.cfg.Registerer)
-	learnt := s.learnt()
+	s.memory = s.learnt()
 	for _, d := range s.devices {
 		c := gpu.Config{
 			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Abilities: s.presets.Abilities, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
-			Seq: new(atomic.Uint64), Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: learnt, Log: s.cfg.Log,
+			Seq: new(atomic.Uint64), Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Log: s.cfg.Log,
 		}
 		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {
 			return fmt.Errorf("starting the actor of device %s: %w", d.ID, err)

@@ -44,6 +44,7 @@ func (l *local) bringUp(ctx context.Context, p *process, w *web, r *room, k kept
 			l.presets.config.Log.Warn("that the engine serves is not noted", "instance", l.spec.Instance, "error", err)
 		}
 	}
+	l.presets.versions.note(l.spec.Preset, l.Version())
 	l.mu.Lock()
 	l.mu.facts = f
 	l.mu.Unlock()

@@ -168,12 +168,7 @@ func (e *llamaServer) settle(ctx context.Context, w *web, _ *room) (facts, error
 	return f, nil
 }
 
-func (e *llamaServer) version() string {
-	if told := e.told.Load(); told != nil {
-		return *told
-	}
-	return ""
-}
+func (e *llamaServer) version() string { return toldBy(&e.told) }
 
 func (*llamaServer) load(ctx context.Context, w *web) (Load, error) {
 	return gaugedLoad(ctx, w, LlamaServer)

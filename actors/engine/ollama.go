@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -28,6 +30,7 @@ type ollama struct {
 	options options
 	path    string
 	name    string // of the model inside
+	told    atomic.Pointer[string]
 }
 
 // ollamaName is what Ollama takes for a model's name, without its namespaces.
@@ -75,10 +78,18 @@ func (e *ollama) launch(r *room) (command, *web, error) {
 
 func modelsDir(r *room) string { return filepath.Join(r.home, "models") }
 
-func (*ollama) up(ctx context.Context, w *web) error {
-	_, err := w.ask(ctx, http.MethodGet, "/api/version", nil)
+func (e *ollama) up(ctx context.Context, w *web) error {
+	var answer struct {
+		Version string `json:"version"`
+	}
+	raw, err := w.ask(ctx, http.MethodGet, "/api/version", nil)
+	if err == nil && json.Unmarshal(raw, &answer) == nil && answer.Version != "" {
+		e.told.Store(&answer.Version)
+	}
 	return err
 }
+
+func (e *ollama) version() string { return toldBy(&e.told) }
 
 // create is the question of POST /api/create: a Modelfile, spelled out.
 type create struct {

@@ -72,6 +72,7 @@ type Presets struct {
 	config   Config
 	external atomic.Pointer[[]string] // Config.ExternalURLs, which may change
 	rooms    sync.Mutex               // held while RunDir is tidied and a directory in it is taken
+	versions versions                 // that programs have told while they ran
 	leaving  atomic.Bool              // engines are left to the next process of the node
 	endings  sync.WaitGroup           // of engines that were disowned
 	left     struct {                 // by the process before, not taken over yet

@@ -116,12 +116,7 @@ func (p *python) askVersion(ctx context.Context, w *web, paths ...string) {
 // saltsBody: both take cache_salt.
 func (*python) saltsBody() {}
 
-func (p *python) version() string {
-	if told := p.told.Load(); told != nil {
-		return *told
-	}
-	return ""
-}
+func (p *python) version() string { return toldBy(&p.told) }
 
 // body has the model's name as the program knows it; a deployment's own name is that already.
 func (p *python) body(body []byte) ([]byte, error) {

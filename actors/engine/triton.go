@@ -90,12 +90,7 @@ func (e *triton) settle(ctx context.Context, w *web, _ *room) (facts, error) {
 	return facts{slots: e.spec.Slots, context: e.spec.Context}, ctx.Err()
 }
 
-func (e *triton) version() string {
-	if told := e.told.Load(); told != nil {
-		return *told
-	}
-	return ""
-}
+func (e *triton) version() string { return toldBy(&e.told) }
 
 func (e *triton) load(ctx context.Context, _ *web) (Load, error) {
 	w := e.metrics.Load()

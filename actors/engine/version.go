@@ -4,7 +4,37 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
+
+// versions are what running programs have told of themselves, by preset.
+type versions struct {
+	mu struct {
+		sync.Mutex
+		told map[string]string
+	}
+}
+
+const maxVersion = 40 // bytes that are kept of one
+
+func (v *versions) note(preset, told string) {
+	if told == "" {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.mu.told == nil {
+		v.mu.told = map[string]string{}
+	}
+	v.mu.told[preset] = strings.ToValidUTF8(told[:min(len(told), maxVersion)], "")
+}
+
+func (v *versions) of(preset string) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.mu.told[preset]
+}
 
 // A version is an engine's, as far as presets ask for it: 0.10.2rc1 is {0, 10, 2}.
 type version [3]int
@@ -59,4 +89,12 @@ func packageVersion(path, name string) version {
 		}
 	}
 	return version{}
+}
+
+// toldBy is what a driver has kept of its program's account; empty: nothing.
+func toldBy(kept *atomic.Pointer[string]) string {
+	if told := kept.Load(); told != nil {
+		return *told
+	}
+	return ""
 }

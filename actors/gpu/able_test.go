@@ -26,7 +26,7 @@ func TestDigestsTellWhatEnginesCan(t *testing.T) {
 	in := tab.mustAdd(t, model("a", 1, 1))
 	told := func(can, cannot spec.Ability) {
 		t.Helper()
-		if d := tab.snapshot().Instances[0]; d.Can != uint32(can) || d.Cannot != uint32(cannot) {
+		if d := tab.snapshot(traceEpoch).Instances[0]; d.Can != uint32(can) || d.Cannot != uint32(cannot) {
 			t.Errorf("can %s, cannot %s; want %s and %s", spec.Ability(d.Can), spec.Ability(d.Cannot), can, cannot)
 		}
 	}

@@ -62,6 +62,7 @@ type Actor struct {
 	pids     map[*inst]*actor.PID
 	spreads  map[spec.InstanceID]*inst // for which other devices have been asked for memory
 	flushing *time.Timer               // nil: nothing has changed since the last digest
+	born     int64                     // Unix ms: tells this actor's runs from its predecessors'
 	closing  bool                      // nothing is started any more: the actor's own end waits for its children's
 }
 
@@ -73,7 +74,7 @@ func New(c Config) *Actor {
 	c.Log = c.Log.With("device", c.Device.ID)
 	t := newTable(c.Device)
 	t.abilities = c.Abilities
-	return &Actor{cfg: c, table: t, children: map[string]*inst{}, pids: map[*inst]*actor.PID{}, spreads: map[spec.InstanceID]*inst{}}
+	return &Actor{cfg: c, born: c.Now().UnixMilli(), table: t, children: map[string]*inst{}, pids: map[*inst]*actor.PID{}, spreads: map[spec.InstanceID]*inst{}}
 }
 
 // Receive is the actor's one entry.
@@ -114,7 +115,7 @@ func (a *Actor) receive(c actor.Context) {
 		a.sampled(c, m.Reading)
 	case *Faulted:
 		a.faulted(c, m.Event)
-	case *Reserve, *Reserved, *Free, *Settled, *Withdrawn, *GuestFaulted:
+	case *Reserve, *Reserved, *Free, *Settled, *Withdrawn, *GuestFaulted, *GuestMeasured:
 		a.share(c, m)
 	case *Heartbeat:
 		a.table.overdue(a.cfg.Now())
@@ -241,7 +242,7 @@ func (a *Actor) command(c actor.Context, e *wire.Envelope) {
 	if err == nil {
 		err = a.obey(c, m)
 	}
-	load := a.table.snapshot()
+	load := a.table.snapshot(a.cfg.Now())
 	load.Seq = a.cfg.Seq.Load()
 	ack := &wire.Ack{Load: load}
 	if err != nil {
@@ -366,9 +367,7 @@ func (a *Actor) sampled(c actor.Context, r device.Reading) {
 	}
 	a.cfg.Metrics.device.count(a.cfg.Device.ID, a.table.reading.ECC, r.ECC)
 	a.table.reading, a.table.sampled = r, true
-	for _, in := range a.table.weigh(r.Processes) {
-		a.learn(in)
-	}
+	a.weighed(c, r.Processes)
 	a.cfg.Metrics.device.show(a.cfg.Device.ID, r)
 	if e, wrong := device.Judge(a.table.accepted, r); wrong {
 		a.faulted(c, e)
@@ -404,10 +403,10 @@ func (a *Actor) publish() {
 		a.flushing.Stop()
 		a.flushing = nil
 	}
-	d := a.table.snapshot()
+	d := a.table.snapshot(a.cfg.Now())
 	d.Seq = a.cfg.Seq.Add(1)
 	a.table.told()
-	a.cfg.Metrics.show(d, len(a.table.leases), a.table.predicted())
+	a.cfg.Metrics.show(d, a.table.hosted(), len(a.table.leases), a.table.predicted())
 	a.cfg.Metrics.showAdapters(d.Device, a.table.sorted())
 	a.cfg.Publish(Shrink(d))
 }

@@ -70,7 +70,7 @@ func TestManyRequestsLoadAnAdapterOnce(t *testing.T) {
 	if reason := reasonOf(tab, 9, "a0", now); reason != "" {
 		t.Errorf("loaded, and %q", reason)
 	}
-	if m := tab.digest(in).GetAdapters(); len(m) != 1 || m[0] != spec.AdapterMark("a0") {
+	if m := tab.digest(in, traceEpoch).GetAdapters(); len(m) != 1 || m[0] != spec.AdapterMark("a0") {
 		t.Errorf("the digest tells %v", m)
 	}
 	if reason := reasonOf(tab, 10, "unknown", now); reason != spec.RejectStale {
@@ -150,7 +150,7 @@ func TestAnAdapterThatCannotBeLoaded(t *testing.T) {
 	if reason := reasonOf(tab, 2, "a0", now); reason != spec.RejectAdapter || len(tab.adapt(in, now)) != 0 {
 		t.Errorf("it failed a moment ago, and is %q", reason)
 	}
-	if d := tab.digest(in); d.Reason != "adapter a0: wrong shape" || d.State != isReady {
+	if d := tab.digest(in, traceEpoch); d.Reason != "adapter a0: wrong shape" || d.State != isReady {
 		t.Errorf("the digest tells %s, %q", d.State, d.Reason)
 	}
 	if reason := reasonOf(tab, 3, "", now); reason != "" {
@@ -262,11 +262,11 @@ func TestAdaptersLeaveADigestThatIsFull(t *testing.T) {
 			in.adapters[f.GetName()] = &adapter{name: f.GetName(), state: adapterLoaded}
 		}
 		held++
-		if few := Shrink(tab.snapshot()); held == 1 && len(few.Instances[0].GetAdapters()) != engine.DefaultAdapters {
+		if few := Shrink(tab.snapshot(traceEpoch)); held == 1 && len(few.Instances[0].GetAdapters()) != engine.DefaultAdapters {
 			t.Errorf("one instance tells of %d adapters", len(few.Instances[0].GetAdapters()))
 		}
 	}
-	d := Shrink(tab.snapshot())
+	d := Shrink(tab.snapshot(traceEpoch))
 	if size := proto.Size(d); size > MaxDevice || held < 10 || len(d.Instances) != held {
 		t.Errorf("%d bytes for %d of %d instances", size, len(d.Instances), held)
 	}

@@ -60,7 +60,7 @@ type Guest struct {
 // host has the device hold memory that another's instance uses already.
 func (t *table) host(m *wire.LoadModel, owner *actor.PID) {
 	id := spec.InstanceID(m.GetInstance())
-	t.guests[id] = &inst{load: &wire.LoadModel{Instance: m.GetInstance(), Epoch: m.GetEpoch(), MemoryBytes: m.GetMemoryBytes()},
+	t.guests[id] = &inst{load: &wire.LoadModel{Instance: m.GetInstance(), Deployment: m.GetDeployment(), Epoch: m.GetEpoch(), MemoryBytes: m.GetMemoryBytes()},
 		id: id, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING, guest: &guest{owner: owner, settled: true}}
 }
 
@@ -83,7 +83,7 @@ func (t *table) adopt(m *wire.LoadModel, now time.Time) (*inst, error) {
 	in.asked, in.usedAt = now, now
 	if len(m.GetDevices()) > 0 { // the others hold its memory: see host
 		in.spread = newSpread(t.device.ID, m)
-		in.spread.at, in.spread.own, in.spread.settled = len(in.spread.order), true, true
+		in.spread.at, in.spread.own = len(in.spread.order), true
 	}
 	t.instances[id] = in
 	return in, nil

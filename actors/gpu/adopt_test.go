@@ -18,7 +18,7 @@ func TestAdopt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := table.snapshot(); d.MemoryFree != 300 || len(d.Instances) != 1 || d.Instances[0].State != wire.InstanceState_INSTANCE_STATE_LOADING || d.Instances[0].Epoch != 7 {
+	if d := table.snapshot(traceEpoch); d.MemoryFree != 300 || len(d.Instances) != 1 || d.Instances[0].State != wire.InstanceState_INSTANCE_STATE_LOADING || d.Instances[0].Epoch != 7 {
 		t.Errorf("told: %v", d)
 	}
 	if start, stop := table.arrange(now); len(start)+len(stop) != 0 {

@@ -2,8 +2,10 @@ package gpu
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
@@ -15,7 +17,7 @@ import (
 
 // MaxDevice is how many bytes one device may take in a digest: a datagram of 1,200
 // less what surrounds the device in it.
-const MaxDevice = 1200 - 72
+const MaxDevice = 1200 - 81
 
 const (
 	maxReason = 200
@@ -45,7 +47,7 @@ func (in *inst) backlog() float64 {
 	return 0
 }
 
-func (t *table) digest(in *inst) *wire.InstanceLoad {
+func (t *table) digest(in *inst, now time.Time) *wire.InstanceLoad {
 	d := &wire.InstanceLoad{
 		Instance: string(in.id), Deployment: in.load.GetDeployment(), Version: in.load.GetVersion(), Epoch: in.epoch,
 		State: in.state, Reason: in.reason, Slots: uint32(t.slots(in)), Running: uint32(in.leases), Queued: uint32(in.queued()),
@@ -57,11 +59,16 @@ func (t *table) digest(in *inst) *wire.InstanceLoad {
 	if in.holds() {
 		d.MemoryReserved, d.MemoryMeasured = in.load.GetMemoryBytes(), in.measured
 	}
+	if in.unloadable() {
+		d.IdleSeconds, d.ServedSeconds, d.Demand = seconds(now.Sub(in.usedAt)), max(seconds(now.Sub(in.readyAt)), 1), float32(in.demand.At(now))
+	}
 	if in.waiting && in.state == wire.InstanceState_INSTANCE_STATE_LOADING || in.gathers() && !in.spent {
 		d.Phase = phaseMemory
 	}
 	return d
 }
+
+func seconds(d time.Duration) uint32 { return uint32(min(max(d.Seconds(), 0), math.MaxUint32)) }
 
 // phaseMemory is an instance's phase while it waits for memory.
 const phaseMemory = "memory"
@@ -76,7 +83,7 @@ func (t *table) loadOf(in *inst) spec.Load {
 }
 
 // snapshot is the whole device, instances in the order of their ids.
-func (t *table) snapshot() *wire.DeviceLoad {
+func (t *table) snapshot(now time.Time) *wire.DeviceLoad {
 	d := &wire.DeviceLoad{
 		Device: string(t.device.ID), Kind: t.device.Kind, Name: clip(t.device.Name, 100), MemoryTotal: t.device.MemoryTotal,
 		MemoryFree: t.free(), Health: device.Healthy, Draining: t.draining,
@@ -88,7 +95,7 @@ func (t *table) snapshot() *wire.DeviceLoad {
 		d.Health = clip(t.fault.Text, maxHealth)
 	}
 	for _, in := range t.instances {
-		d.Instances = append(d.Instances, t.digest(in))
+		d.Instances = append(d.Instances, t.digest(in, now))
 	}
 	for _, f := range t.gone {
 		d.Instances = append(d.Instances, proto.CloneOf(f.load))
@@ -108,7 +115,7 @@ func (t *table) told() {
 
 // fits tells whether the device's digest, at its barest, fits in a datagram.
 func (t *table) fits() bool {
-	d := t.snapshot()
+	d := t.snapshot(time.Time{})
 	d.Seq = 1 << 40
 	for _, i := range d.Instances { // what they may grow to
 		i.Running, i.Queued, i.Slots, i.Context = 1<<14, 1<<14, 1<<14, 1<<21
@@ -132,6 +139,11 @@ func Shrink(d *wire.DeviceLoad) *wire.DeviceLoad {
 		func() {
 			for _, i := range d.Instances {
 				i.Adapters = nil
+			}
+		},
+		func() {
+			for _, i := range d.Instances {
+				i.IdleSeconds, i.ServedSeconds, i.Demand = 0, 0, 0
 			}
 		},
 		func() { eachReason(d, 0) },

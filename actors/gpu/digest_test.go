@@ -21,12 +21,12 @@ func TestFarewellsEnd(t *testing.T) {
 	}
 	tab.ended(in)
 	for n := range farewells {
-		if i := tab.snapshot().Instances; len(i) != 1 || i[0].State != gone {
+		if i := tab.snapshot(traceEpoch).Instances; len(i) != 1 || i[0].State != gone {
 			t.Fatalf("digest %d tells %v", n, i)
 		}
 		tab.told()
 	}
-	if i := tab.snapshot().Instances; len(i) != 0 {
+	if i := tab.snapshot(traceEpoch).Instances; len(i) != 0 {
 		t.Errorf("still told of %v", i)
 	}
 }
@@ -53,7 +53,7 @@ func TestADeviceAlwaysFitsInADatagram(t *testing.T) {
 			in.busy = engine.Load{Known: true, KVUse: 0.5, Queued: 1000}
 			in.able = spec.Abilities{Can: 1<<31 | 1, Cannot: 1 << 30}
 		}
-		d := tab.snapshot()
+		d := tab.snapshot(traceEpoch)
 		d.Seq = 1 << 40
 		if size := proto.Size(Shrink(d)); size > MaxDevice || taken < 3 {
 			t.Errorf("names of %d bytes: %d instances in %d bytes", length, taken, size)

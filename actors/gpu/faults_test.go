@@ -72,7 +72,7 @@ func TestQuarantine(t *testing.T) {
 	if news, _, _ := tab.happened(device.XidEvent(64, 0)); news {
 		t.Error("a second fault is news")
 	}
-	if d := tab.snapshot(); d.Health != "xid 48: double bit memory error" || d.Instances[0].Running != 1 || d.Instances[0].State != isReady {
+	if d := tab.snapshot(traceEpoch); d.Health != "xid 48: double bit memory error" || d.Instances[0].Running != 1 || d.Instances[0].State != isReady {
 		t.Errorf("%v", d)
 	}
 	if _, _, r := tab.admit(ask(2, "a"), now); r == nil || r.Reason != spec.RejectUnhealthy {
@@ -132,7 +132,7 @@ func TestShareLowersTheSlots(t *testing.T) {
 	tab.sampled = true
 	for share, expected := range map[float64]int{0: 4, 1: 4, 0.95: 4, 0.75: 3, 0.5: 2, 0.3: 2, 0.25: 1, 0.05: 1} {
 		tab.reading = device.Reading{Health: device.Healthy, MemoryFree: 900, Share: share}
-		if got := tab.snapshot().Instances[0].Slots; int(got) != expected || tab.loadOf(in).Slots != expected {
+		if got := tab.snapshot(traceEpoch).Instances[0].Slots; int(got) != expected || tab.loadOf(in).Slots != expected {
 			t.Errorf("a share of %g gives %d slots, want %d", share, got, expected)
 		}
 	}
@@ -188,7 +188,7 @@ func TestFaultsAtAnyTime(t *testing.T) {
 		if start, _ := tab.arrange(now); tab.quarantined() && len(start) > 0 {
 			t.Fatalf("%v start", ids(start))
 		}
-		if proto.Size(Shrink(tab.snapshot())) > MaxDevice {
+		if proto.Size(Shrink(tab.snapshot(traceEpoch))) > MaxDevice {
 			t.Fatal("the digest does not fit")
 		}
 	})

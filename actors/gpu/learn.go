@@ -1,29 +1,73 @@
 package gpu
 
 import (
+	"fmt"
 	"slices"
+
+	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/memory"
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-// reserve is what to reserve for m on the device: what was asked for, or more where
-// its like was measured to take more. It is never less: what was asked for may be an
-// operator's word. What spreads over devices has what was asked for.
+// reserve is what to reserve for m on the device, by what its like were measured to
+// take and by whose word it was placed with. No device can give more than it has.
 func (a *Actor) reserve(m *wire.LoadModel) uint64 {
-	if len(m.GetDevices()) > 0 {
-		return m.GetMemoryBytes()
-	}
-	return min(a.cfg.Learnt.Reserve(memory.KeyOf(m, a.cfg.Device.Name), m.GetMemoryBytes()), max(m.GetMemoryBytes(), a.cfg.Device.MemoryTotal))
+	known := a.cfg.Learnt.Of(memory.KeyOf(m, a.cfg.Device.Name), a.cfg.Now())
+	return min(known.Reserve(m.GetMemoryBytes(), m.GetMemorySource()), max(m.GetMemoryBytes(), a.cfg.Device.MemoryTotal))
 }
 
-// learn remembers what the instance was measured to take.
+// learn remembers what the instance was measured to take, on the one of its devices
+// where that is the most: as much is reserved on each.
 func (a *Actor) learn(in *inst) {
-	if in != nil && in.measured > 0 && in.engine != nil && len(in.load.GetDevices()) == 0 {
-		a.cfg.Learnt.Note(memory.KeyOf(in.load, a.cfg.Device.Name), in.measured, a.cfg.Now())
+	if in == nil || in.guest != nil || in.engine == nil {
+		return
 	}
+	most := in.measured
+	for _, bytes := range in.elsewhere {
+		most = max(most, bytes)
+	}
+	a.cfg.Learnt.Note(memory.KeyOf(in.load, a.cfg.Device.Name), fmt.Sprintf("%s %d %x", in.id, in.run, a.born), most, a.cfg.Now())
+}
+
+// A GuestMeasured tells the owner of an instance what its engine was seen to take on
+// another of its devices.
+type GuestMeasured struct {
+	Instance spec.InstanceID
+	Epoch    uint64
+	Device   spec.DeviceID
+	Bytes    uint64
+}
+
+// weighed learns of instances that have more on the device than was known, or has
+// those learn that own them.
+func (a *Actor) weighed(c actor.Context, processes []device.Process) {
+	for _, in := range a.table.weigh(processes) {
+		if in.guest != nil {
+			c.Send(in.guest.owner, &GuestMeasured{Instance: in.id, Epoch: in.epoch, Device: a.cfg.Device.ID, Bytes: in.measured})
+		}
+	}
+	for _, in := range a.table.instances {
+		if in.measured > 0 {
+			a.learn(in)
+		}
+	}
+}
+
+// measuredElsewhere takes in a GuestMeasured.
+func (t *table) measuredElsewhere(m *GuestMeasured) *inst {
+	in := t.instances[m.Instance]
+	if in == nil || in.spread == nil || in.spread.epoch != m.Epoch || !slices.Contains(in.spread.order, m.Device) {
+		return nil
+	}
+	if in.elsewhere == nil {
+		in.elsewhere = map[spec.DeviceID]uint64{}
+	}
+	in.elsewhere[m.Device] = max(in.elsewhere[m.Device], m.Bytes)
+	return in
 }
 
 // weigh takes in what each process has on the device, and returns the instances

@@ -56,7 +56,7 @@ func TestMeasuredMemoryRaisesTheNextReservation(t *testing.T) {
 		}
 		a.learn(in)
 	}
-	d := a.table.digest(in)
+	d := a.table.digest(in, traceEpoch)
 	if d.MemoryReserved != 100 || d.MemoryMeasured != 200 {
 		t.Errorf("reserved %d, measured %d", d.MemoryReserved, d.MemoryMeasured)
 	}
@@ -71,9 +71,45 @@ func TestMeasuredMemoryRaisesTheNextReservation(t *testing.T) {
 	if got := a.reserve(other); got != 100 {
 		t.Errorf("%d with other slots", got)
 	}
-	a.cfg.Learnt.Note(memory.KeyOf(other, "G"), 5000, time.Now())
+	a.cfg.Learnt.Note(memory.KeyOf(other, "G"), "x", 5000, time.Now())
 	if got := a.reserve(other); got != 1000 {
 		t.Errorf("%d on a device of 1000", got)
+	}
+}
+
+// TestMemoryIsLearntOfEveryDevice that an instance spreads over: what its engine's
+// processes have on another is told to the owner, and shown there.
+func TestMemoryIsLearntOfEveryDevice(t *testing.T) {
+	owner, host := learner(t, device.KindNVIDIA), learner(t, device.KindNVIDIA)
+	m := model("a", 1, 100)
+	m.Devices = []string{"gpu/2"}
+	in := owner.table.mustAdd(t, m)
+	e := behind{possessive{stub{slots: 2}, []int{10}}}
+	owner.table.becomes(in, isReady, e)
+	if err := host.table.reserve(&Reserve{Instance: "a", Deployment: "chat", Epoch: 1, Bytes: 100}); err != nil {
+		t.Fatal(err)
+	}
+	host.table.arrange(time.Now())
+	host.table.settled(&Settled{Instance: "a", Epoch: 1, Engine: e})
+	more := host.table.weigh([]device.Process{{PID: 10, Memory: 170}, {PID: 12, Memory: 400}})
+	if len(more) != 1 || more[0].guest == nil || more[0].measured != 170 {
+		t.Fatalf("%v", more)
+	}
+	shown := host.table.hosted()
+	if len(shown) != 1 || shown[0].Deployment != "chat" || shown[0].MemoryReserved != 100 || shown[0].MemoryMeasured != 170 {
+		t.Errorf("shown is %v", shown)
+	}
+	owner.learn(owner.table.measuredElsewhere(&GuestMeasured{Instance: "a", Epoch: 1, Device: "gpu/2", Bytes: 170}))
+	again := model("b", 2, 100)
+	again.Devices = []string{"gpu/2"}
+	if got := owner.reserve(again); got != 173 {
+		t.Errorf("the next of its kind has %d reserved on each", got)
+	}
+	if got := owner.reserve(model("c", 3, 100)); got != 100 {
+		t.Errorf("one device alone: %d", got)
+	}
+	if owner.table.measuredElsewhere(&GuestMeasured{Instance: "a", Epoch: 1, Device: "gpu/9", Bytes: 1}) != nil {
+		t.Error("a device that it does not spread over is believed")
 	}
 }
 

@@ -51,8 +51,9 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-// show sets the gauges to what the digest tells.
-func (m *Metrics) show(d *wire.DeviceLoad, leases int, predicted map[string]uint64) {
+// show sets the gauges to what the digest tells, and to the memory that is held for
+// instances of other devices.
+func (m *Metrics) show(d *wire.DeviceLoad, hosted []*wire.InstanceLoad, leases int, predicted map[string]uint64) {
 	set := func(g *prometheus.GaugeVec, v float64) { g.WithLabelValues(d.Device).Set(v) }
 	set(m.leases, float64(leases))
 	set(m.memoryTotal, float64(d.MemoryTotal))
@@ -63,7 +64,7 @@ func (m *Metrics) show(d *wire.DeviceLoad, leases int, predicted map[string]uint
 		healthy = 1
 	}
 	set(m.healthy, healthy)
-	m.showInstances(d, predicted)
+	m.showInstances(d, hosted, predicted)
 	count := map[wire.InstanceState]int{}
 	for _, i := range d.Instances {
 		count[i.State]++

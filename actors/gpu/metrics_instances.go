@@ -106,11 +106,11 @@ func (m *instanceMetrics) released(deployment string, r *Release) {
 }
 
 // showInstances sets the gauges to what the digest tells, and takes away those of
-// deployments that have left the device. predicted is by instance.
-func (m *instanceMetrics) showInstances(d *wire.DeviceLoad, predicted map[string]uint64) {
+// deployments that have left the device. hosted have memory alone here; predicted is by instance.
+func (m *instanceMetrics) showInstances(d *wire.DeviceLoad, hosted []*wire.InstanceLoad, predicted map[string]uint64) {
 	placed := map[string]uint64{}          // by deployment
 	now := map[string]*wire.InstanceLoad{} // by deployment: sums, and the worst of backlog and KV use
-	for _, i := range d.Instances {
+	for _, i := range slices.Concat(d.Instances, hosted) {
 		if i.State == wire.InstanceState_INSTANCE_STATE_GONE {
 			continue
 		}

@@ -18,7 +18,7 @@ func TestInstancesAreShownWhileTheyAreThere(t *testing.T) {
 		{Instance: "a-2", Deployment: "a", Slots: 4, Running: 2, KvUse: .5, MemoryReserved: 10, MemoryMeasured: 7},
 		{Instance: "b-1", Deployment: "b", State: wire.InstanceState_INSTANCE_STATE_GONE, Slots: 1},
 	}}
-	m.showInstances(d, map[string]uint64{"a-1": 8, "a-2": 9, "b-1": 1})
+	m.showInstances(d, nil, map[string]uint64{"a-1": 8, "a-2": 9, "b-1": 1})
 	m.ended("a", "hung")
 	m.phased("embedded", "load", time.Second)
 	m.released("a", &Release{PromptTokens: 5, CompletionTokens: 3, Prefill: time.Second, Decode: time.Second})
@@ -32,7 +32,7 @@ func TestInstancesAreShownWhileTheyAreThere(t *testing.T) {
 		}
 	}
 	d.Instances = d.Instances[2:]
-	m.showInstances(d, map[string]uint64{"a-1": 8, "a-2": 9, "b-1": 1})
+	m.showInstances(d, nil, map[string]uint64{"a-1": 8, "a-2": 9, "b-1": 1})
 	if got := sumOf(t, r, "lotabots_instance_slots"); got != 0 {
 		t.Errorf("after they have left: %v slots", got)
 	}

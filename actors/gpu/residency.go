@@ -277,17 +277,9 @@ func (t *table) candidates(now time.Time, busy, young bool) []memory.Candidate {
 	return out
 }
 
-// ripe is since when the instance has served as the policy counts it, which has
-// one least residency for all.
+// ripe is since when the instance has served as the policy counts it.
 func (in *inst) ripe(young bool) time.Time {
-	least := memory.DefaultPolicy.MinResidency
-	switch own := time.Duration(in.load.GetMinResidentMs()) * time.Millisecond; {
-	case young:
-		return in.readyAt.Add(-least)
-	case own > 0:
-		return in.readyAt.Add(own - least)
-	}
-	return in.readyAt
+	return memory.Ripe(in.readyAt, time.Duration(in.load.GetMinResidentMs())*time.Millisecond, young)
 }
 
 // sorted lists all that has memory here, by id.

@@ -1,9 +1,13 @@
 package gpu
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
+	"github.com/lotabots/lotabots/actors/memory"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -154,8 +158,8 @@ func TestNothingGoesInVain(t *testing.T) {
 	started, stopped := s.turn()
 	want(t, "started", started)
 	want(t, "stopped", stopped)
-	if in := s.instances["c"]; s.digest(in).Phase != phaseMemory || in.reason == "" {
-		t.Errorf("c is in phase %q: %s", s.digest(in).Phase, in.reason)
+	if in := s.instances["c"]; s.digest(in, traceEpoch).Phase != phaseMemory || in.reason == "" {
+		t.Errorf("c is in phase %q: %s", s.digest(in, traceEpoch).Phase, in.reason)
 	}
 }
 
@@ -281,9 +285,52 @@ func TestUnloadInEveryState(t *testing.T) {
 			if start, stop := s.arrange(s.now); len(start)+len(stop) != 0 || len(s.instances) != 0 || s.free() != 1000 {
 				t.Errorf("starts %v, stops %v, %d bytes free of %v", start, stop, s.free(), s.instances)
 			}
-			if i := s.snapshot().Instances; len(i) != 1 || i[0].State != gone {
+			if i := s.snapshot(traceEpoch).Instances; len(i) != 1 || i[0].State != gone {
 				t.Errorf("told %v", i)
 			}
 		})
 	}
+}
+
+// TestDigestsTellWhoWouldGo: from a digest alone, memory.Evict chooses those that the
+// device itself would unload.
+func TestDigestsTellWhoWouldGo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.Unix(1_700_000_000, 0)
+		tab := newTestTable()
+		for i := range rapid.IntRange(1, 8).Draw(t, "instances") {
+			m := model(fmt.Sprint("i", i), 1, rapid.Uint64Range(1, 120).Draw(t, "bytes"))
+			m.OnDemand = rapid.IntRange(0, 3).Draw(t, "placed") > 0
+			m.MinResidentMs = int64(rapid.SampledFrom([]int{0, 0, 1000, 60_000}).Draw(t, "least"))
+			if _, err := tab.add(m, fine); err != nil {
+				t.Fatal(err)
+			}
+			in, ago := tab.instances[spec.InstanceID(m.Instance)], func(label string) time.Time {
+				return now.Add(-time.Duration(rapid.IntRange(1, 600).Draw(t, label)) * time.Second)
+			}
+			in.state, in.readyAt, in.usedAt = isReady, ago("ready"), ago("used")
+			in.loadSeconds = float64(rapid.IntRange(0, 20).Draw(t, "load"))
+			in.leases = max(0, rapid.IntRange(-3, 2).Draw(t, "leases"))
+			for range rapid.IntRange(0, 5).Draw(t, "asked") {
+				in.demand.Note(now)
+			}
+		}
+		young := rapid.Bool().Draw(t, "young")
+		var told []memory.Candidate
+		for _, i := range tab.snapshot(now).Instances {
+			load := tab.instances[spec.InstanceID(i.Instance)].load
+			told = append(told, memory.Told(i, now, load.OnDemand, time.Duration(load.MinResidentMs)*time.Millisecond, young))
+		}
+		need := rapid.Uint64Range(1, 300).Draw(t, "need")
+		want, refused := memory.Evict(tab.candidates(now, false, young), need, now, memory.DefaultPolicy)
+		got, alike := memory.Evict(told, need, now, memory.DefaultPolicy)
+		if (refused == nil) != (alike == nil) || len(got) != len(want) {
+			t.Fatalf("the digest says %v, %v; the device %v, %v", got, alike, want, refused)
+		}
+		for i := range want {
+			if got[i].ID != want[i].ID {
+				t.Fatalf("the digest says %v, the device %v", got, want)
+			}
+		}
+	})
 }

@@ -114,7 +114,7 @@ func checkTable(t *rapid.T, tab *table, held map[Lease]bool, running map[*inst]b
 			t.Fatalf("%s is %s, waits: %v, sleeps: %v, runs: %v", in.id, in.state, in.waiting, in.sleeping, running[in])
 		}
 	}
-	if size := proto.Size(Shrink(tab.snapshot())); size > MaxDevice {
+	if size := proto.Size(Shrink(tab.snapshot(traceEpoch))); size > MaxDevice {
 		t.Fatalf("a digest of %d bytes", size)
 	}
 }

@@ -48,10 +48,11 @@ func (in *inst) gathers() bool { return in.spread != nil && !in.spread.complete(
 // Reserve asks the actor of another device of the node for memory for an instance
 // that Owner has. It is answered by Reserved, when its turn comes.
 type Reserve struct {
-	Instance spec.InstanceID
-	Epoch    uint64
-	Bytes    uint64
-	Owner    *actor.PID
+	Instance   spec.InstanceID
+	Deployment string
+	Epoch      uint64
+	Bytes      uint64
+	Owner      *actor.PID
 }
 
 // Reserved says that the memory is there, or that it never will be.
@@ -73,6 +74,7 @@ type Free struct {
 type Settled struct {
 	Instance spec.InstanceID
 	Epoch    uint64
+	Engine   engine.Engine // knows its processes, perhaps
 }
 
 // Withdrawn says that the device does not hold the memory any more.
@@ -106,7 +108,7 @@ func (t *table) reserve(m *Reserve) error {
 	if t.draining || t.quarantined() {
 		return spec.Errorf(spec.CodeDraining, "Device %s takes no more instances.", t.device.ID)
 	}
-	load := &wire.LoadModel{Instance: string(m.Instance), Epoch: m.Epoch, MemoryBytes: m.Bytes}
+	load := &wire.LoadModel{Instance: string(m.Instance), Deployment: m.Deployment, Epoch: m.Epoch, MemoryBytes: m.Bytes}
 	if _, err := t.room(load); err != nil {
 		return err
 	}
@@ -125,7 +127,7 @@ func (t *table) freed(m *Free) {
 // settled takes in a Settled.
 func (t *table) settled(m *Settled) {
 	if g := t.guests[m.Instance]; g != nil && g.epoch == m.Epoch {
-		g.guest.settled = true
+		g.guest.settled, g.engine = true, m.Engine
 	}
 }
 
@@ -234,7 +236,7 @@ func (a *Actor) gather(c actor.Context, in *inst) bool {
 		}
 		return false
 	}
-	c.Send(a.peer(c, next), &Reserve{Instance: in.id, Epoch: s.epoch, Bytes: in.load.GetMemoryBytes(), Owner: c.Self()})
+	c.Send(a.peer(c, next), &Reserve{Instance: in.id, Deployment: in.load.GetDeployment(), Epoch: s.epoch, Bytes: in.load.GetMemoryBytes(), Owner: c.Self()})
 	return false
 }
 
@@ -258,7 +260,7 @@ func (a *Actor) mind(c actor.Context) {
 			delete(a.spreads, id)
 		case in.engine != nil && !s.settled:
 			s.settled = true
-			a.tellOthers(c, s, &Settled{Instance: id, Epoch: s.epoch})
+			a.tellOthers(c, s, &Settled{Instance: id, Epoch: s.epoch, Engine: in.engine})
 		}
 	}
 }
@@ -278,6 +280,8 @@ func (a *Actor) share(c actor.Context, m any) {
 		a.table.freed(m)
 	case *Settled:
 		a.table.settled(m)
+	case *GuestMeasured:
+		a.learn(a.table.measuredElsewhere(m))
 	case *Withdrawn:
 		if in := a.table.instances[m.Instance]; in != nil && in.spread != nil && !in.spent {
 			a.cfg.Log.Error("a device has lost the memory of an instance that spreads over it", "instance", m.Instance, "lost_by", m.Device)

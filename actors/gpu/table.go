@@ -60,13 +60,15 @@ type inst struct {
 
 	predicted uint64 // bytes that it was placed with; load says what is reserved
 
-	leases   int
-	unread   int // prompt tokens of leases whose first byte has not come
-	busy     engine.Load
-	measured uint64  // bytes: the most that its engine's processes were seen to have on the device; 0: not seen
-	prefill  speed   // tokens/s
-	decode   speed   // tokens/s of one stream
-	holdTime float64 // seconds that a lease is held, smoothed
+	leases int
+	unread int // prompt tokens of leases whose first byte has not come
+	busy   engine.Load
+	// elsewhere is what it was seen to have on other devices that it spreads over.
+	elsewhere map[spec.DeviceID]uint64
+	measured  uint64  // bytes: the most that its engine's processes were seen to have on the device; 0: not seen
+	prefill   speed   // tokens/s
+	decode    speed   // tokens/s of one stream
+	holdTime  float64 // seconds that a lease is held, smoothed
 }
 
 // actorless tells whether no actor of the instance's runs: it may be taken away at once.
@@ -112,6 +114,9 @@ func (t *table) change(m *instance.Changed, now time.Time) (stop *inst) {
 		return nil
 	}
 	in.adapters = map[string]*adapter{} // another engine has none
+	if in.spread != nil && m.Engine == nil {
+		in.spread.settled = false // the others are to know the next engine
+	}
 	in.engine, in.spent = m.Engine, m.State == wire.InstanceState_INSTANCE_STATE_FAILED
 	if m.Engine != nil {
 		in.slots, in.context = slotsOf(in.load, m.Engine), contextOf(in.load, m.Engine)
@@ -191,7 +196,7 @@ func (t *table) ended(in *inst) {
 }
 
 func (t *table) bidFarewell(in *inst) {
-	last := t.digest(in)
+	last := t.digest(in, in.readyAt)
 	last.State, last.Running, last.Queued = wire.InstanceState_INSTANCE_STATE_GONE, 0, 0
 	t.gone[in.id] = &farewell{load: last, left: farewells}
 }

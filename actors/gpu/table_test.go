@@ -114,7 +114,7 @@ func TestFailedInstancesHoldNoMemory(t *testing.T) {
 		t.Fatalf("unload of a failed one: %+v, %v; want it stopped at once", do, err)
 	}
 	tab.ended(in)
-	if i := tab.snapshot().Instances; len(i) != 1 || i[0].State != gone {
+	if i := tab.snapshot(traceEpoch).Instances; len(i) != 1 || i[0].State != gone {
 		t.Errorf("told %v, want that it is gone", i)
 	}
 }
@@ -251,7 +251,7 @@ func TestRefusedInstanceSaysWhy(t *testing.T) {
 		return spec.Errorf(spec.CodeEngineUnavailable, "ollama is not on this machine")
 	})
 	wantCode(t, err, spec.CodeEngineUnavailable)
-	told := tab.snapshot().GetInstances()
+	told := tab.snapshot(traceEpoch).GetInstances()
 	if len(told) != 1 || told[0].GetState() != wire.InstanceState_INSTANCE_STATE_FAILED || told[0].GetReason() != "ollama is not on this machine" {
 		t.Fatalf("the digest tells %v", told)
 	}
@@ -261,7 +261,7 @@ func TestRefusedInstanceSaysWhy(t *testing.T) {
 	if do, err := tab.remove(&wire.UnloadModel{Instance: "a", Epoch: 1}); err != nil || do.stop != nil || len(tab.instances) != 0 {
 		t.Errorf("unloading it: %v, %v", do, err)
 	}
-	if told := tab.snapshot().GetInstances(); len(told) != 1 || told[0].GetState() != wire.InstanceState_INSTANCE_STATE_GONE {
+	if told := tab.snapshot(traceEpoch).GetInstances(); len(told) != 1 || told[0].GetState() != wire.InstanceState_INSTANCE_STATE_GONE {
 		t.Errorf("the digest tells %v afterwards", told)
 	}
 }

@@ -221,8 +221,8 @@ func TestATurnOutlivesALapse(t *testing.T) {
 	s.turn()
 	s.now = s.now.Add(demandLasts - patience + time.Second)
 	s.turn()
-	if b := s.instances["b"]; b.state != cold || s.digest(b).Phase != "" {
-		t.Fatalf("b is %s in phase %q: nobody would ask again", b.state, s.digest(b).Phase)
+	if b := s.instances["b"]; b.state != cold || s.digest(b, traceEpoch).Phase != "" {
+		t.Fatalf("b is %s in phase %q: nobody would ask again", b.state, s.digest(b, traceEpoch).Phase)
 	}
 	if r := s.ask("a"); r == nil || r.Reason != spec.RejectBusy {
 		t.Fatalf("a admits again: %+v", r)

@@ -6,10 +6,9 @@
 // what it says; a simulation there measures the choice against others (make
 // bench-eviction). The decisions have no goroutine and read no clock.
 //
-// It also keeps what instances were measured to take (Learnt), in a small file of
-// the node, so that the next of their kind has as much reserved. Not done yet:
-// learning to reserve less than was placed, which would need to know whether that
-// was an estimate or an operator's word.
+// It also keeps what instances were measured to take (Learnt), the last loads of
+// each kind in a small file of the node, so that the next of their kind has as much
+// reserved: more than was estimated, or less where several loads agree (Figure).
 //
 // It imports cluster/spec and cluster/wire and nothing else of the project.
 package memory

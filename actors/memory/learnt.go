@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -30,12 +31,9 @@ type Key struct {
 // KeyOf is the key of m on a device of that name.
 func KeyOf(m *wire.LoadModel, device string) Key {
 	k := Key{Model: fmt.Sprintf("%x", m.GetDigest()), Engine: m.GetEngine(), Device: device,
-		Flags: fmt.Sprintf("context=%d slots=%d", m.GetContext(), m.GetSlots())}
+		Flags: spec.MemoryFlags(m.GetContext(), m.GetSlots(), m.GetOptions(), 1+len(m.GetDevices()), len(m.GetAdapters()))}
 	if len(m.GetDigest()) == 0 {
 		k.Model = m.GetModel()
-	}
-	for _, name := range slices.Sorted(maps.Keys(m.GetOptions())) {
-		k.Flags += fmt.Sprintf(" %s=%q", name, m.GetOptions()[name])
 	}
 	return k
 }
@@ -46,6 +44,8 @@ const (
 	maxFlags      = 1024    // bytes; more than that is not learnt
 	saveEvery     = 30 * time.Second
 	lastUpTo      = 1 << 50 // bytes; what was measured above is nonsense
+	maxLoadID     = 200     // bytes
+	renewEvery    = 30      // seconds between two notes that a load goes on as it was
 )
 
 // A Learnt remembers what instances were measured to take, in a small file. Any
@@ -59,9 +59,20 @@ type Learnt struct {
 	}
 }
 
+// An entry is the loads of a kind, the newest last.
 type entry struct {
-	Bytes uint64 `json:"bytes"` // the most that was seen
-	At    int64  `json:"at"`    // Unix seconds of the last measurement
+	Loads []load `json:"loads"`
+	// Bytes and At are all that earlier builds wrote: the most of any load, and when it was seen last.
+	Bytes uint64 `json:"bytes,omitempty"`
+	At    int64  `json:"at,omitempty"`
+}
+
+// newest is when the entry was measured last.
+func (e entry) newest() (at int64) {
+	for _, l := range e.Loads {
+		at = max(at, l.To)
+	}
+	return at
 }
 
 type line struct {
@@ -104,8 +115,17 @@ func parseLearnt(raw []byte) (map[Key]entry, error) {
 	}
 	out := map[Key]entry{}
 	for _, l := range lines {
-		if l.Bytes == 0 || l.Bytes > lastUpTo || l.At < 0 || len(l.Flags) > maxFlags {
-			return nil, fmt.Errorf("it tells of %d bytes at %d", l.Bytes, l.At)
+		if l.Bytes > 0 && len(l.Loads) == 0 {
+			l.Loads = []load{{Bytes: l.Bytes, From: l.At, To: l.At}}
+		}
+		l.Bytes, l.At = 0, 0
+		if len(l.Loads) == 0 || len(l.Loads) > keptLoads || len(l.Flags) > maxFlags {
+			return nil, fmt.Errorf("it has %d loads of one kind", len(l.Loads))
+		}
+		for _, one := range l.Loads {
+			if one.Bytes == 0 || one.Bytes > lastUpTo || one.From < 0 || one.To < one.From || len(one.ID) > maxLoadID {
+				return nil, fmt.Errorf("it tells of %d bytes from %d to %d", one.Bytes, one.From, one.To)
+			}
 		}
 		out[l.Key] = l.entry
 	}
@@ -118,7 +138,7 @@ func bounded(all map[Key]entry) map[Key]entry {
 		return all
 	}
 	keys := slices.SortedFunc(maps.Keys(all), func(a, b Key) int {
-		return cmp.Or(cmp.Compare(all[b].At, all[a].At), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Flags, b.Flags), cmp.Compare(a.Engine, b.Engine), cmp.Compare(a.Device, b.Device))
+		return cmp.Or(cmp.Compare(all[b].newest(), all[a].newest()), cmp.Compare(a.Model, b.Model), cmp.Compare(a.Flags, b.Flags), cmp.Compare(a.Engine, b.Engine), cmp.Compare(a.Device, b.Device))
 	})
 	for _, k := range keys[maxLearnt:] {
 		delete(all, k)
@@ -126,31 +146,57 @@ func bounded(all map[Key]entry) map[Key]entry {
 	return all
 }
 
-// Note takes in a measurement.
-func (l *Learnt) Note(k Key, bytes uint64, now time.Time) {
-	if l == nil || bytes == 0 || bytes > lastUpTo || len(k.Flags) > maxFlags {
+// Note takes in a measurement of the engine that id tells from others.
+func (l *Learnt) Note(k Key, id string, bytes uint64, now time.Time) {
+	if l == nil || bytes == 0 || bytes > lastUpTo || len(k.Flags) > maxFlags || len(id) > maxLoadID {
 		return
 	}
+	at := max(now.Unix(), 0)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.mu.entries[k]
-	if bytes <= e.Bytes && now.Unix()-e.At < 24*3600 {
+	i := slices.IndexFunc(e.Loads, func(x load) bool { return x.ID == id })
+	switch {
+	case i < 0:
+		e.Loads = append(slices.Clone(e.Loads), load{ID: id, Bytes: bytes, From: at, To: at})
+		e.Loads = e.Loads[max(0, len(e.Loads)-keptLoads):]
+	case bytes <= e.Loads[i].Bytes && at-e.Loads[i].To < renewEvery:
 		return
+	default:
+		x := &e.Loads[i]
+		x.Bytes, x.To = max(x.Bytes, bytes), max(x.To, at)
 	}
-	l.mu.entries[k] = entry{max(bytes, e.Bytes), max(now.Unix(), 0)}
+	l.mu.entries[k] = e
 	l.mu.entries, l.mu.dirty = bounded(l.mu.entries), true
 }
 
-// Reserve is what to reserve where so much was asked for: no less, and no less than
-// the most that was measured before, and a fiftieth.
-func (l *Learnt) Reserve(k Key, asked uint64) uint64 {
-	if l == nil || asked == 0 {
-		return asked
+// Of is what is known of the kind.
+func (l *Learnt) Of(k Key, now time.Time) Figure {
+	if l == nil {
+		return Figure{}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	known := l.mu.entries[k].Bytes
-	return max(asked, known+known/50)
+	return figure(l.mu.entries[k].Loads, now)
+}
+
+// Tell lists what is known, in an order of its own that does not change, in whole MiB.
+func (l *Learnt) Tell(now time.Time) (out []*wire.LearntMemory) {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for k, e := range l.mu.entries {
+		if f := figure(e.Loads, now); f.Bytes > 0 {
+			out = append(out, &wire.LearntMemory{Model: k.Model, Engine: k.Engine, Flags: k.Flags, Device: k.Device,
+				Bytes: (f.Bytes + 1<<20 - 1) >> 20 << 20, Loads: uint32(f.Loads), Agreed: f.Agreed})
+		}
+	}
+	slices.SortFunc(out, func(a, b *wire.LearntMemory) int {
+		return cmp.Or(cmp.Compare(a.Model, b.Model), cmp.Compare(a.Engine, b.Engine), cmp.Compare(a.Flags, b.Flags), cmp.Compare(a.Device, b.Device))
+	})
+	return out
 }
 
 // Keep saves what is new to the file, now and then and when ctx ends, and returns
@@ -182,7 +228,7 @@ func (l *Learnt) save() (err error) {
 	l.mu.dirty = false
 	var lines []line
 	for k, e := range l.mu.entries {
-		lines = append(lines, line{k, e})
+		lines = append(lines, line{k, entry{Loads: slices.Clone(e.Loads)}})
 	}
 	l.mu.Unlock()
 	defer func() {

@@ -24,6 +24,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// MemorySource says where a figure of memory is from, and so what a device may make of it.
+type MemorySource int32
+
+const (
+	MemorySource_MEMORY_SOURCE_UNSPECIFIED MemorySource = 0 // not told: a device reserves no less
+	MemorySource_MEMORY_SOURCE_ESTIMATED   MemorySource = 1 // it reserves what it has learnt
+	MemorySource_MEMORY_SOURCE_STATED      MemorySource = 2 // an operator's word: it reserves that
+	MemorySource_MEMORY_SOURCE_LEARNT      MemorySource = 3 // of all nodes: it reserves no less
+)
+
+// Enum value maps for MemorySource.
+var (
+	MemorySource_name = map[int32]string{
+		0: "MEMORY_SOURCE_UNSPECIFIED",
+		1: "MEMORY_SOURCE_ESTIMATED",
+		2: "MEMORY_SOURCE_STATED",
+		3: "MEMORY_SOURCE_LEARNT",
+	}
+	MemorySource_value = map[string]int32{
+		"MEMORY_SOURCE_UNSPECIFIED": 0,
+		"MEMORY_SOURCE_ESTIMATED":   1,
+		"MEMORY_SOURCE_STATED":      2,
+		"MEMORY_SOURCE_LEARNT":      3,
+	}
+)
+
+func (x MemorySource) Enum() *MemorySource {
+	p := new(MemorySource)
+	*p = x
+	return p
+}
+
+func (x MemorySource) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MemorySource) Descriptor() protoreflect.EnumDescriptor {
+	return file_cluster_wire_actor_proto_enumTypes[0].Descriptor()
+}
+
+func (MemorySource) Type() protoreflect.EnumType {
+	return &file_cluster_wire_actor_proto_enumTypes[0]
+}
+
+func (x MemorySource) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MemorySource.Descriptor instead.
+func (MemorySource) EnumDescriptor() ([]byte, []int) {
+	return file_cluster_wire_actor_proto_rawDescGZIP(), []int{0}
+}
+
 type Envelope struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -126,7 +179,8 @@ type LoadModel struct {
 	MinResidentMs int64                  `protobuf:"varint,14,opt,name=min_resident_ms,json=minResidentMs,proto3" json:"min_resident_ms,omitempty"`
 	Devices       []string               `protobuf:"bytes,15,rep,name=devices,proto3" json:"devices,omitempty"` // the others that it spreads over, of this node
 	Adapters      []*ModelFile           `protobuf:"bytes,16,rep,name=adapters,proto3" json:"adapters,omitempty"`
-	Tenant        string                 `protobuf:"bytes,17,opt,name=tenant,proto3" json:"tenant,omitempty"` // the deployment's; empty: every tenant's
+	Tenant        string                 `protobuf:"bytes,17,opt,name=tenant,proto3" json:"tenant,omitempty"`                                                                     // the deployment's; empty: every tenant's
+	MemorySource  MemorySource           `protobuf:"varint,18,opt,name=memory_source,json=memorySource,proto3,enum=lotabots.wire.v1.MemorySource" json:"memory_source,omitempty"` // of memory_bytes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,6 +332,13 @@ func (x *LoadModel) GetTenant() string {
 		return x.Tenant
 	}
 	return ""
+}
+
+func (x *LoadModel) GetMemorySource() MemorySource {
+	if x != nil {
+		return x.MemorySource
+	}
+	return MemorySource_MEMORY_SOURCE_UNSPECIFIED
 }
 
 type ModelFile struct {
@@ -600,7 +661,7 @@ const file_cluster_wire_actor_proto_rawDesc = "" +
 	"deadlineMs\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe4\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa9\x05\n" +
 	"\tLoadModel\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -621,7 +682,8 @@ const file_cluster_wire_actor_proto_rawDesc = "" +
 	"\x0fmin_resident_ms\x18\x0e \x01(\x03R\rminResidentMs\x12\x18\n" +
 	"\adevices\x18\x0f \x03(\tR\adevices\x127\n" +
 	"\badapters\x18\x10 \x03(\v2\x1b.lotabots.wire.v1.ModelFileR\badapters\x12\x16\n" +
-	"\x06tenant\x18\x11 \x01(\tR\x06tenant\x1a:\n" +
+	"\x06tenant\x18\x11 \x01(\tR\x06tenant\x12C\n" +
+	"\rmemory_source\x18\x12 \x01(\x0e2\x1e.lotabots.wire.v1.MemorySourceR\fmemorySource\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"M\n" +
@@ -642,7 +704,12 @@ const file_cluster_wire_actor_proto_rawDesc = "" +
 	"\x03Ack\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x120\n" +
-	"\x04load\x18\x03 \x01(\v2\x1c.lotabots.wire.v1.DeviceLoadR\x04loadB0Z.github.com/lotabots/lotabots/cluster/wire;wireb\x06proto3"
+	"\x04load\x18\x03 \x01(\v2\x1c.lotabots.wire.v1.DeviceLoadR\x04load*~\n" +
+	"\fMemorySource\x12\x1d\n" +
+	"\x19MEMORY_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17MEMORY_SOURCE_ESTIMATED\x10\x01\x12\x18\n" +
+	"\x14MEMORY_SOURCE_STATED\x10\x02\x12\x18\n" +
+	"\x14MEMORY_SOURCE_LEARNT\x10\x03B0Z.github.com/lotabots/lotabots/cluster/wire;wireb\x06proto3"
 
 var (
 	file_cluster_wire_actor_proto_rawDescOnce sync.Once
@@ -656,30 +723,33 @@ func file_cluster_wire_actor_proto_rawDescGZIP() []byte {
 	return file_cluster_wire_actor_proto_rawDescData
 }
 
+var file_cluster_wire_actor_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_cluster_wire_actor_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_cluster_wire_actor_proto_goTypes = []any{
-	(*Envelope)(nil),    // 0: lotabots.wire.v1.Envelope
-	(*LoadModel)(nil),   // 1: lotabots.wire.v1.LoadModel
-	(*ModelFile)(nil),   // 2: lotabots.wire.v1.ModelFile
-	(*UnloadModel)(nil), // 3: lotabots.wire.v1.UnloadModel
-	(*Drain)(nil),       // 4: lotabots.wire.v1.Drain
-	(*Resume)(nil),      // 5: lotabots.wire.v1.Resume
-	(*Describe)(nil),    // 6: lotabots.wire.v1.Describe
-	(*Ack)(nil),         // 7: lotabots.wire.v1.Ack
-	nil,                 // 8: lotabots.wire.v1.Envelope.HeadersEntry
-	nil,                 // 9: lotabots.wire.v1.LoadModel.OptionsEntry
-	(*DeviceLoad)(nil),  // 10: lotabots.wire.v1.DeviceLoad
+	(MemorySource)(0),   // 0: lotabots.wire.v1.MemorySource
+	(*Envelope)(nil),    // 1: lotabots.wire.v1.Envelope
+	(*LoadModel)(nil),   // 2: lotabots.wire.v1.LoadModel
+	(*ModelFile)(nil),   // 3: lotabots.wire.v1.ModelFile
+	(*UnloadModel)(nil), // 4: lotabots.wire.v1.UnloadModel
+	(*Drain)(nil),       // 5: lotabots.wire.v1.Drain
+	(*Resume)(nil),      // 6: lotabots.wire.v1.Resume
+	(*Describe)(nil),    // 7: lotabots.wire.v1.Describe
+	(*Ack)(nil),         // 8: lotabots.wire.v1.Ack
+	nil,                 // 9: lotabots.wire.v1.Envelope.HeadersEntry
+	nil,                 // 10: lotabots.wire.v1.LoadModel.OptionsEntry
+	(*DeviceLoad)(nil),  // 11: lotabots.wire.v1.DeviceLoad
 }
 var file_cluster_wire_actor_proto_depIdxs = []int32{
-	8,  // 0: lotabots.wire.v1.Envelope.headers:type_name -> lotabots.wire.v1.Envelope.HeadersEntry
-	9,  // 1: lotabots.wire.v1.LoadModel.options:type_name -> lotabots.wire.v1.LoadModel.OptionsEntry
-	2,  // 2: lotabots.wire.v1.LoadModel.adapters:type_name -> lotabots.wire.v1.ModelFile
-	10, // 3: lotabots.wire.v1.Ack.load:type_name -> lotabots.wire.v1.DeviceLoad
-	4,  // [4:4] is the sub-list for method output_type
-	4,  // [4:4] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	9,  // 0: lotabots.wire.v1.Envelope.headers:type_name -> lotabots.wire.v1.Envelope.HeadersEntry
+	10, // 1: lotabots.wire.v1.LoadModel.options:type_name -> lotabots.wire.v1.LoadModel.OptionsEntry
+	3,  // 2: lotabots.wire.v1.LoadModel.adapters:type_name -> lotabots.wire.v1.ModelFile
+	0,  // 3: lotabots.wire.v1.LoadModel.memory_source:type_name -> lotabots.wire.v1.MemorySource
+	11, // 4: lotabots.wire.v1.Ack.load:type_name -> lotabots.wire.v1.DeviceLoad
+	5,  // [5:5] is the sub-list for method output_type
+	5,  // [5:5] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_actor_proto_init() }
@@ -693,13 +763,14 @@ func file_cluster_wire_actor_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_actor_proto_rawDesc), len(file_cluster_wire_actor_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_cluster_wire_actor_proto_goTypes,
 		DependencyIndexes: file_cluster_wire_actor_proto_depIdxs,
+		EnumInfos:         file_cluster_wire_actor_proto_enumTypes,
 		MessageInfos:      file_cluster_wire_actor_proto_msgTypes,
 	}.Build()
 	File_cluster_wire_actor_proto = out.File

@@ -93,6 +93,7 @@ type LoadDigest struct {
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Boot          uint64                 `protobuf:"varint,2,opt,name=boot,proto3" json:"boot,omitempty"` // Unix ms at which the node's process started: a higher one voids lower seqs
 	Devices       []*DeviceLoad          `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
+	Note          uint64                 `protobuf:"fixed64,4,opt,name=note,proto3" json:"note,omitempty"` // hash of the node's NodeNote; 0: it has none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +149,243 @@ func (x *LoadDigest) GetDevices() []*DeviceLoad {
 	return nil
 }
 
+func (x *LoadDigest) GetNote() uint64 {
+	if x != nil {
+		return x.Note
+	}
+	return 0
+}
+
+// NodeNote is what a node tells of itself that changes seldom. Whoever hears a new hash of it asks for it.
+type NodeNote struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Presets       []*Preset              `protobuf:"bytes,2,rep,name=presets,proto3" json:"presets,omitempty"`
+	Learnt        []*LearntMemory        `protobuf:"bytes,3,rep,name=learnt,proto3" json:"learnt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeNote) Reset() {
+	*x = NodeNote{}
+	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeNote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeNote) ProtoMessage() {}
+
+func (x *NodeNote) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeNote.ProtoReflect.Descriptor instead.
+func (*NodeNote) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *NodeNote) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *NodeNote) GetPresets() []*Preset {
+	if x != nil {
+		return x.Presets
+	}
+	return nil
+}
+
+func (x *NodeNote) GetLearnt() []*LearntMemory {
+	if x != nil {
+		return x.Learnt
+	}
+	return nil
+}
+
+type Preset struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`           // of its program; empty: not known
+	Capabilities  []string               `protobuf:"bytes,3,rep,name=capabilities,proto3" json:"capabilities,omitempty"` // without any option
+	Lacks         string                 `protobuf:"bytes,4,opt,name=lacks,proto3" json:"lacks,omitempty"`               // why the node cannot run it; empty: it can
+	Own           bool                   `protobuf:"varint,5,opt,name=own,proto3" json:"own,omitempty"`                  // described in the node's file
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Preset) Reset() {
+	*x = Preset{}
+	mi := &file_cluster_wire_load_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Preset) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Preset) ProtoMessage() {}
+
+func (x *Preset) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_load_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Preset.ProtoReflect.Descriptor instead.
+func (*Preset) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Preset) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Preset) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Preset) GetCapabilities() []string {
+	if x != nil {
+		return x.Capabilities
+	}
+	return nil
+}
+
+func (x *Preset) GetLacks() string {
+	if x != nil {
+		return x.Lacks
+	}
+	return ""
+}
+
+func (x *Preset) GetOwn() bool {
+	if x != nil {
+		return x.Own
+	}
+	return false
+}
+
+// LearntMemory is what one instance of a kind was measured to take on each of its devices.
+type LearntMemory struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"` // hex digest, or name where the engine has the file
+	Engine        string                 `protobuf:"bytes,2,opt,name=engine,proto3" json:"engine,omitempty"`
+	Flags         string                 `protobuf:"bytes,3,opt,name=flags,proto3" json:"flags,omitempty"`
+	Device        string                 `protobuf:"bytes,4,opt,name=device,proto3" json:"device,omitempty"`  // name of its devices
+	Bytes         uint64                 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`   // to reserve
+	Loads         uint32                 `protobuf:"varint,6,opt,name=loads,proto3" json:"loads,omitempty"`   // that were measured
+	Agreed        bool                   `protobuf:"varint,7,opt,name=agreed,proto3" json:"agreed,omitempty"` // enough of them agree to reserve less than an estimate
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LearntMemory) Reset() {
+	*x = LearntMemory{}
+	mi := &file_cluster_wire_load_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LearntMemory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LearntMemory) ProtoMessage() {}
+
+func (x *LearntMemory) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_load_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LearntMemory.ProtoReflect.Descriptor instead.
+func (*LearntMemory) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LearntMemory) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *LearntMemory) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
+func (x *LearntMemory) GetFlags() string {
+	if x != nil {
+		return x.Flags
+	}
+	return ""
+}
+
+func (x *LearntMemory) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *LearntMemory) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *LearntMemory) GetLoads() uint32 {
+	if x != nil {
+		return x.Loads
+	}
+	return 0
+}
+
+func (x *LearntMemory) GetAgreed() bool {
+	if x != nil {
+		return x.Agreed
+	}
+	return false
+}
+
 type DeviceLoad struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Device        string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"` // id, unique in the cluster
@@ -168,7 +406,7 @@ type DeviceLoad struct {
 
 func (x *DeviceLoad) Reset() {
 	*x = DeviceLoad{}
-	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	mi := &file_cluster_wire_load_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +418,7 @@ func (x *DeviceLoad) String() string {
 func (*DeviceLoad) ProtoMessage() {}
 
 func (x *DeviceLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	mi := &file_cluster_wire_load_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,7 +431,7 @@ func (x *DeviceLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceLoad.ProtoReflect.Descriptor instead.
 func (*DeviceLoad) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{1}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DeviceLoad) GetDevice() string {
@@ -302,16 +540,20 @@ type InstanceLoad struct {
 	MemoryMeasured uint64                 `protobuf:"varint,18,opt,name=memory_measured,json=memoryMeasured,proto3" json:"memory_measured,omitempty"`  // bytes; 0: not measured
 	LoadSeconds    float32                `protobuf:"fixed32,19,opt,name=load_seconds,json=loadSeconds,proto3" json:"load_seconds,omitempty"`          // that its load took, or is expected to take; 0: not known
 	Devices        []string               `protobuf:"bytes,20,rep,name=devices,proto3" json:"devices,omitempty"`                                       // the others that it spreads over
-	Adapters       []uint32               `protobuf:"fixed32,21,rep,packed,name=adapters,proto3" json:"adapters,omitempty"`                            // FNV-1a of the names of those that are loaded; may be left out
-	Can            uint32                 `protobuf:"varint,22,opt,name=can,proto3" json:"can,omitempty"`                                              // bits of spec.Ability; what is in neither is not known
-	Cannot         uint32                 `protobuf:"varint,23,opt,name=cannot,proto3" json:"cannot,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What its device chooses by whom to unload, of one that serves and is loaded on demand.
+	IdleSeconds   uint32   `protobuf:"varint,24,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"`       // since it was last used
+	Demand        float32  `protobuf:"fixed32,25,opt,name=demand,proto3" json:"demand,omitempty"`                                   // recent requests
+	ServedSeconds uint32   `protobuf:"varint,26,opt,name=served_seconds,json=servedSeconds,proto3" json:"served_seconds,omitempty"` // since it was loaded; 0: it does not serve
+	Adapters      []uint32 `protobuf:"fixed32,21,rep,packed,name=adapters,proto3" json:"adapters,omitempty"`                        // FNV-1a of the names of those that are loaded; may be left out
+	Can           uint32   `protobuf:"varint,22,opt,name=can,proto3" json:"can,omitempty"`                                          // bits of spec.Ability; what is in neither is not known
+	Cannot        uint32   `protobuf:"varint,23,opt,name=cannot,proto3" json:"cannot,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InstanceLoad) Reset() {
 	*x = InstanceLoad{}
-	mi := &file_cluster_wire_load_proto_msgTypes[2]
+	mi := &file_cluster_wire_load_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +565,7 @@ func (x *InstanceLoad) String() string {
 func (*InstanceLoad) ProtoMessage() {}
 
 func (x *InstanceLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[2]
+	mi := &file_cluster_wire_load_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +578,7 @@ func (x *InstanceLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceLoad.ProtoReflect.Descriptor instead.
 func (*InstanceLoad) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{2}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *InstanceLoad) GetInstance() string {
@@ -479,6 +721,27 @@ func (x *InstanceLoad) GetDevices() []string {
 	return nil
 }
 
+func (x *InstanceLoad) GetIdleSeconds() uint32 {
+	if x != nil {
+		return x.IdleSeconds
+	}
+	return 0
+}
+
+func (x *InstanceLoad) GetDemand() float32 {
+	if x != nil {
+		return x.Demand
+	}
+	return 0
+}
+
+func (x *InstanceLoad) GetServedSeconds() uint32 {
+	if x != nil {
+		return x.ServedSeconds
+	}
+	return 0
+}
+
 func (x *InstanceLoad) GetAdapters() []uint32 {
 	if x != nil {
 		return x.Adapters
@@ -504,12 +767,31 @@ var File_cluster_wire_load_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_load_proto_rawDesc = "" +
 	"\n" +
-	"\x17cluster/wire/load.proto\x12\x10lotabots.wire.v1\"l\n" +
+	"\x17cluster/wire/load.proto\x12\x10lotabots.wire.v1\"\x80\x01\n" +
 	"\n" +
 	"LoadDigest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\x04R\x04boot\x126\n" +
-	"\adevices\x18\x03 \x03(\v2\x1c.lotabots.wire.v1.DeviceLoadR\adevices\"\xe2\x02\n" +
+	"\adevices\x18\x03 \x03(\v2\x1c.lotabots.wire.v1.DeviceLoadR\adevices\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\x06R\x04note\"\x8a\x01\n" +
+	"\bNodeNote\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x122\n" +
+	"\apresets\x18\x02 \x03(\v2\x18.lotabots.wire.v1.PresetR\apresets\x126\n" +
+	"\x06learnt\x18\x03 \x03(\v2\x1e.lotabots.wire.v1.LearntMemoryR\x06learnt\"\x82\x01\n" +
+	"\x06Preset\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\"\n" +
+	"\fcapabilities\x18\x03 \x03(\tR\fcapabilities\x12\x14\n" +
+	"\x05lacks\x18\x04 \x01(\tR\x05lacks\x12\x10\n" +
+	"\x03own\x18\x05 \x01(\bR\x03own\"\xae\x01\n" +
+	"\fLearntMemory\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x16\n" +
+	"\x06engine\x18\x02 \x01(\tR\x06engine\x12\x14\n" +
+	"\x05flags\x18\x03 \x01(\tR\x05flags\x12\x16\n" +
+	"\x06device\x18\x04 \x01(\tR\x06device\x12\x14\n" +
+	"\x05bytes\x18\x05 \x01(\x04R\x05bytes\x12\x14\n" +
+	"\x05loads\x18\x06 \x01(\rR\x05loads\x12\x16\n" +
+	"\x06agreed\x18\a \x01(\bR\x06agreed\"\xe2\x02\n" +
 	"\n" +
 	"DeviceLoad\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x10\n" +
@@ -525,7 +807,7 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\tinstances\x18\n" +
 	" \x03(\v2\x1e.lotabots.wire.v1.InstanceLoadR\tinstances\x12\x14\n" +
 	"\x05share\x18\v \x01(\rR\x05share\x12\x14\n" +
-	"\x05links\x18\f \x03(\tR\x05links\"\xb2\x05\n" +
+	"\x05links\x18\f \x03(\tR\x05links\"\x94\x06\n" +
 	"\fInstanceLoad\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -551,7 +833,10 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x0fmemory_reserved\x18\x11 \x01(\x04R\x0ememoryReserved\x12'\n" +
 	"\x0fmemory_measured\x18\x12 \x01(\x04R\x0ememoryMeasured\x12!\n" +
 	"\fload_seconds\x18\x13 \x01(\x02R\vloadSeconds\x12\x18\n" +
-	"\adevices\x18\x14 \x03(\tR\adevices\x12\x1a\n" +
+	"\adevices\x18\x14 \x03(\tR\adevices\x12!\n" +
+	"\fidle_seconds\x18\x18 \x01(\rR\vidleSeconds\x12\x16\n" +
+	"\x06demand\x18\x19 \x01(\x02R\x06demand\x12%\n" +
+	"\x0eserved_seconds\x18\x1a \x01(\rR\rservedSeconds\x12\x1a\n" +
 	"\badapters\x18\x15 \x03(\aR\badapters\x12\x10\n" +
 	"\x03can\x18\x16 \x01(\rR\x03can\x12\x16\n" +
 	"\x06cannot\x18\x17 \x01(\rR\x06cannot*\xee\x01\n" +
@@ -578,22 +863,27 @@ func file_cluster_wire_load_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_load_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_load_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_cluster_wire_load_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_cluster_wire_load_proto_goTypes = []any{
 	(InstanceState)(0),   // 0: lotabots.wire.v1.InstanceState
 	(*LoadDigest)(nil),   // 1: lotabots.wire.v1.LoadDigest
-	(*DeviceLoad)(nil),   // 2: lotabots.wire.v1.DeviceLoad
-	(*InstanceLoad)(nil), // 3: lotabots.wire.v1.InstanceLoad
+	(*NodeNote)(nil),     // 2: lotabots.wire.v1.NodeNote
+	(*Preset)(nil),       // 3: lotabots.wire.v1.Preset
+	(*LearntMemory)(nil), // 4: lotabots.wire.v1.LearntMemory
+	(*DeviceLoad)(nil),   // 5: lotabots.wire.v1.DeviceLoad
+	(*InstanceLoad)(nil), // 6: lotabots.wire.v1.InstanceLoad
 }
 var file_cluster_wire_load_proto_depIdxs = []int32{
-	2, // 0: lotabots.wire.v1.LoadDigest.devices:type_name -> lotabots.wire.v1.DeviceLoad
-	3, // 1: lotabots.wire.v1.DeviceLoad.instances:type_name -> lotabots.wire.v1.InstanceLoad
-	0, // 2: lotabots.wire.v1.InstanceLoad.state:type_name -> lotabots.wire.v1.InstanceState
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	5, // 0: lotabots.wire.v1.LoadDigest.devices:type_name -> lotabots.wire.v1.DeviceLoad
+	3, // 1: lotabots.wire.v1.NodeNote.presets:type_name -> lotabots.wire.v1.Preset
+	4, // 2: lotabots.wire.v1.NodeNote.learnt:type_name -> lotabots.wire.v1.LearntMemory
+	6, // 3: lotabots.wire.v1.DeviceLoad.instances:type_name -> lotabots.wire.v1.InstanceLoad
+	0, // 4: lotabots.wire.v1.InstanceLoad.state:type_name -> lotabots.wire.v1.InstanceState
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_load_proto_init() }
@@ -607,7 +897,7 @@ func file_cluster_wire_load_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_load_proto_rawDesc), len(file_cluster_wire_load_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
