@@ -34,7 +34,7 @@ func allowed(d *wire.Deployment, region string) bool {
 // A search looks for a place for one more replica.
 type search struct {
 	d      *wire.Deployment
-	need   uint64
+	memory memory
 	region string     // only there; empty: in any allowed one
 	among  []*replica // those that count as the deployment's
 	parted bool       // never beside another replica
@@ -158,6 +158,7 @@ type refusal uint8
 const (
 	fine refusal = iota
 	noDevice
+	noEngine
 	tooFew
 	tooFull
 	failedThere
@@ -167,7 +168,9 @@ func (p *plan) refuse(s search, dev *device) refusal {
 	switch {
 	case !dev.usable || !allowed(s.d, dev.region) || s.region != "" && dev.region != s.region:
 		return noDevice
-	case !dev.fits(s.need, s.onDemand()):
+	case p.o.lacks(dev.node, s.d.Engine) != "":
+		return noEngine
+	case !dev.fits(s.memory.need(dev), s.onDemand()):
 		return tooFull
 	case p.o.Failures[FailureKey{s.d.Name, s.d.Version, dev.id}].Until.After(p.o.Now):
 		return failedThere
@@ -211,11 +214,12 @@ func (p *plan) rank(s search, dev *device) rank {
 
 // taken ranks how full the device is, for this search.
 func (s search) taken(dev *device) uint64 {
+	need := s.memory.need(dev)
 	switch {
-	case s.need == 0:
+	case need == 0:
 		return 0
 	case s.onDemand(): // how often over what they share is promised
-		return uint64(1000 * float64(dev.shared+s.need) / float64(max(dev.free, 1)))
+		return uint64(1000 * float64(dev.shared+need) / float64(max(dev.free, 1)))
 	}
 	return ^(dev.free - min(dev.free, dev.largest))
 }
@@ -227,22 +231,35 @@ func (k rank) less(o rank) bool {
 }
 
 // explain says why nothing could be chosen.
-func (s search) explain(r refusal) string {
+func (p *plan) explain(s search, r refusal) string {
 	where := ""
 	if s.region != "" {
 		where = " in region " + s.region
 	}
-	switch r {
+	switch need := s.memory.least(); r {
+	case noEngine:
+		return p.engineless(s, where)
 	case tooFew:
 		return fmt.Sprintf("no node%s has %d devices to spread it over", where, s.devices())
 	case tooFull:
 		if n := s.devices(); n > 1 {
-			return fmt.Sprintf("no node%s has %d devices with %d MiB free each beside their head-room", where, n, s.need>>20)
+			return fmt.Sprintf("no node%s has %d devices with %d MiB free each beside their head-room", where, n, need>>20)
 		}
-		return fmt.Sprintf("no device%s has %d MiB free beside its head-room", where, s.need>>20)
+		return fmt.Sprintf("no device%s has %d MiB free beside its head-room", where, need>>20)
 	case failedThere:
 		return "it failed" + where + " on every device that has room; it is tried again after a while"
 	default:
 		return "no healthy device of an active worker" + where + " may take it"
 	}
+}
+
+// engineless says why no node has the engine, by the word of the first of those that
+// would take the replica if they had.
+func (p *plan) engineless(s search, where string) string {
+	for _, dev := range p.devices {
+		if p.refuse(s, dev) == noEngine {
+			return fmt.Sprintf("no node%s that may take it has the engine %s; of node %s: %s", where, s.d.Engine, dev.node, p.o.lacks(dev.node, s.d.Engine))
+		}
+	}
+	return "no node" + where + " has the engine " + s.d.Engine
 }

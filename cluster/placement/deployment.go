@@ -12,7 +12,7 @@ import (
 type roll struct {
 	p       *plan
 	d       *wire.Deployment
-	need    uint64
+	memory  memory
 	good    []*replica // of this version, with a place worth keeping; also what this plan places
 	old     []*replica // to be replaced: serve until others do
 	failed  []*replica
@@ -22,7 +22,7 @@ type roll struct {
 
 func (p *plan) deployment(d *wire.Deployment) {
 	m := p.models[d.Model]
-	r := &roll{p: p, d: d, need: Memory(d, m)}
+	r := &roll{p: p, d: d, memory: p.memoryOf(d, m)}
 	for _, x := range p.replicas {
 		if x.Deployment == d.Name {
 			r.sort(x)
@@ -65,13 +65,13 @@ func (r *roll) sort(x *replica) {
 func (r *roll) fill() {
 	for _, region := range r.regions() {
 		for n := r.in(region); n < int(r.d.MinPerRegion); n++ {
-			if !r.place(search{d: r.d, need: r.need, region: region, among: r.good}, "its region is short of replicas") {
+			if !r.place(search{d: r.d, memory: r.memory, region: region, among: r.good}, "its region is short of replicas") {
 				break
 			}
 		}
 	}
 	for len(r.good) < int(r.d.Replicas) {
-		if !r.place(search{d: r.d, need: r.need, among: r.good}, "the deployment is short of replicas") {
+		if !r.place(search{d: r.d, memory: r.memory, among: r.good}, "the deployment is short of replicas") {
 			break
 		}
 	}
@@ -85,7 +85,7 @@ func (r *roll) part() {
 	}
 	for _, x := range r.good {
 		if r.doubled(x) && x.ready() {
-			s := search{d: r.d, need: r.need, region: r.p.nodes[x.Node].GetRegion(), among: r.good, parted: true}
+			s := search{d: r.d, memory: r.memory, region: r.p.nodes[x.Node].GetRegion(), among: r.good, parted: true}
 			if devices, _ := r.p.choose(s); devices != nil {
 				r.put(devices, "another replica shares its device")
 			}
@@ -128,7 +128,7 @@ func (r *roll) place(s search, reason string) bool {
 	devices, why := r.p.choose(s)
 	if devices == nil {
 		r.tight = r.tight || why == tooFull
-		reason := s.explain(why)
+		reason := r.p.explain(s, why)
 		if why == tooFull && len(r.old) > 0 {
 			reason += "; what it replaces still runs"
 		}
@@ -142,10 +142,14 @@ func (r *roll) place(s search, reason string) bool {
 func (r *roll) put(devices []*device, reason string) {
 	onDemand := r.d.GetResidency().GetOnDemand()
 	first, others := devices[0], devices[1:]
+	need, source := r.memory.needs(first.load)
+	for _, d := range others {
+		need = max(need, r.memory.need(d))
+	}
 	a := Action{Kind: Place, Deployment: r.d.Name, Version: r.d.Version, Node: first.node, Device: first.id,
-		OnDemand: onDemand, Memory: r.need, Reason: reason}
+		OnDemand: onDemand, Memory: need, Source: source, Reason: reason}
 	placed := &wire.Placement{Deployment: r.d.Name, Version: r.d.Version, Node: string(first.node), Device: string(first.id),
-		OnDemand: onDemand, MemoryBytes: r.need, Epoch: ^uint64(0)}
+		OnDemand: onDemand, MemoryBytes: need, Epoch: ^uint64(0)}
 	for _, d := range others {
 		a.Others = append(a.Others, d.id)
 		placed.Devices = append(placed.Devices, string(d.id))
@@ -159,7 +163,7 @@ func (r *roll) put(devices []*device, reason string) {
 }
 
 func (r *roll) unplaced(reason string) {
-	r.p.actions = append(r.p.actions, Action{Kind: Unplaced, Deployment: r.d.Name, Version: r.d.Version, Memory: r.need, Reason: reason})
+	r.p.actions = append(r.p.actions, Action{Kind: Unplaced, Deployment: r.d.Name, Version: r.d.Version, Memory: r.memory.least(), Reason: reason})
 }
 
 // load has devices load what they were given and do not speak of.
@@ -170,8 +174,14 @@ func (r *roll) load() {
 		}
 		r.p.actions = append(r.p.actions, Action{Kind: Load, Deployment: r.d.Name, Version: x.Version,
 			Instance: spec.InstanceID(x.Instance), Epoch: x.Epoch, Node: spec.NodeID(x.Node), Device: spec.DeviceID(x.Device),
-			Memory: x.MemoryBytes, Others: x.beside(), OnDemand: x.OnDemand, Reason: "its device does not have it"})
+			Memory: x.MemoryBytes, Source: r.source(x), Others: x.beside(), OnDemand: x.OnDemand, Reason: "its device does not have it"})
 	}
+}
+
+// source is whose word the replica's memory is.
+func (r *roll) source(x *replica) wire.MemorySource {
+	_, source := r.memory.needs(x.dev.load)
+	return source
 }
 
 // surplus ends the least useful of too many replicas. One that serves goes only
@@ -248,7 +258,7 @@ func (r *roll) makeRoom(serving []*replica) {
 		for _, d := range x.all() {
 			d.free += x.MemoryBytes
 		}
-		devices, _ := r.p.choose(search{d: r.d, need: r.need})
+		devices, _ := r.p.choose(search{d: r.d, memory: r.memory})
 		for _, d := range x.all() {
 			d.free -= x.MemoryBytes
 		}

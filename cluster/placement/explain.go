@@ -27,19 +27,23 @@ type Verdict struct {
 	Kind   string
 	Name   string
 
-	Replicas int    // that Plan would put there now
-	Refusal  string // why it takes none; empty: it may take one
-	Total    uint64 // bytes
-	Free     uint64 // bytes beside what is always loaded there, and beside what is kept free
-	Short    uint64 // bytes that it lacks; 0 with a Refusal: it is not for want of memory
+	Replicas int               // that Plan would put there now
+	Refusal  string            // why it takes none; empty: it may take one
+	Needs    uint64            // bytes that a replica takes there
+	Source   wire.MemorySource // whose word that is
+	Learnt   Learnt            // of the same on such devices; no Loads: nothing
+	Total    uint64            // bytes
+	Free     uint64            // bytes beside what is always loaded there, and beside what is kept free
+	Short    uint64            // bytes that it lacks; 0 with a Refusal: it is not for want of memory
 	Evicts   Evicts
 }
 
 // Evicts is what has to leave the device's memory before a replica is loaded there.
-// Which of the instances go, the device decides then, by their use.
+// Which of the instances go, the device chooses by their use.
 type Evicts struct {
 	Bytes uint64 // that are missing; 0: nobody has to go
 	Among []*wire.InstanceLoad
+	At    time.Time // of what is known of them
 }
 
 // Explain tells what Plan would do if d were a deployment of w, in place of one of
@@ -67,7 +71,7 @@ func Explain(w Wanted, o Observed, d *wire.Deployment, m *wire.Model) Explanatio
 			}
 		}
 	}
-	s := search{d: d, need: e.Estimate.Bytes(), among: p.current(d)}
+	s := search{d: d, memory: p.memoryOf(d, m), among: p.current(d)}
 	for _, dev := range p.ranked(s) {
 		v := p.verdict(s, dev)
 		v.Replicas = replicas[dev.id]
@@ -136,15 +140,19 @@ func (p *plan) verdict(s search, dev *device) Verdict {
 		spare += dev.largest
 	}
 	v.Free = dev.free - min(dev.free, spare)
+	v.Needs, v.Source = s.memory.needs(dev.load)
+	v.Learnt, _ = s.memory.on(dev.load)
 	switch p.refuse(s, dev) {
 	case fine:
 		v.Evicts = p.evicts(s, dev)
 	case tooFull:
-		v.Short = s.need - v.Free
+		v.Short = v.Needs - v.Free
 		v.Refusal = fmt.Sprintf("%d MiB short: it has %d MiB free beside a head-room of %d MiB", ceilMiB(v.Short), v.Free>>20, (dev.load.MemoryTotal/headroom)>>20)
 		if !s.onDemand() && dev.largest > 0 {
 			v.Refusal += fmt.Sprintf(" and %d MiB for the largest that is loaded on demand there", dev.largest>>20)
 		}
+	case noEngine:
+		v.Refusal = "its node cannot run the engine " + s.d.Engine + ": " + p.o.lacks(dev.node, s.d.Engine)
 	case failedThere:
 		v.Refusal = "it failed there, and is tried again after a while"
 		if i := failed(dev.load, s.d); i != nil && i.Reason != "" {
@@ -179,7 +187,8 @@ func (p *plan) unusable(s search, dev *device) string {
 // evicts is what the device's memory lacks at this moment, though it has been
 // promised to nobody for good: others that are loaded on demand have it.
 func (p *plan) evicts(s search, dev *device) (e Evicts) {
-	if s.need <= dev.load.MemoryFree {
+	need := s.memory.need(dev)
+	if need <= dev.load.MemoryFree {
 		return e
 	}
 	for _, r := range p.replicas {
@@ -187,8 +196,18 @@ func (p *plan) evicts(s search, dev *device) (e Evicts) {
 			e.Among = append(e.Among, r.load)
 		}
 	}
-	if len(e.Among) > 0 {
-		e.Bytes = s.need - dev.load.MemoryFree
+	if missing := need - dev.load.MemoryFree; len(e.Among) > 0 && missing > leaving(dev.load) {
+		e.Bytes, e.At = missing-leaving(dev.load), dev.at
 	}
 	return e
+}
+
+// leaving is the memory that is on its way back.
+func leaving(d *wire.DeviceLoad) (bytes uint64) {
+	for _, i := range d.Instances {
+		if i.State == wire.InstanceState_INSTANCE_STATE_DRAINING {
+			bytes += i.MemoryReserved
+		}
+	}
+	return bytes
 }

@@ -27,6 +27,9 @@ type Observed struct {
 	Now     time.Time
 	Alive   map[spec.NodeID]bool
 	Devices []Device
+	// Notes are what nodes tell of themselves; nil: it has not come yet. Of a node that is
+	// not there, being of an older build, nothing is known.
+	Notes map[spec.NodeID]*wire.NodeNote
 
 	Down     map[spec.DeviceID]time.Time // since when a device cannot serve; absent: since Now
 	Draining map[spec.DeviceID]time.Time // since when it drains; absent: since Now
@@ -79,10 +82,11 @@ type Action struct {
 	Epoch      uint64
 	Node       spec.NodeID
 	Device     spec.DeviceID
-	Memory     uint64          // on each device
-	Others     []spec.DeviceID // Place, Load: the devices beside Device that it spreads over
-	OnDemand   bool            // Place, Load: it is loaded on demand
-	Drain      bool            // Unload: requests under way may finish
+	Memory     uint64            // on each device
+	Source     wire.MemorySource // Place, Load: whose word Memory is
+	Others     []spec.DeviceID   // Place, Load: the devices beside Device that it spreads over
+	OnDemand   bool              // Place, Load: it is loaded on demand
+	Drain      bool              // Unload: requests under way may finish
 	Reason     string
 }
 

@@ -21,7 +21,16 @@ func drawCluster(t *rapid.T) *sim {
 		for range rapid.IntRange(0, 3).Draw(t, "devices") {
 			devices = append(devices, uint64(rapid.SampledFrom([]int{8, 16, 24}).Draw(t, "gib"))*gib)
 		}
-		s.node(fmt.Sprintf("n%d", n), rapid.SampledFrom(regionNames).Draw(t, "region"), devices...)
+		id := fmt.Sprintf("n%d", n)
+		s.node(id, rapid.SampledFrom(regionNames).Draw(t, "region"), devices...)
+		switch rapid.IntRange(0, 5).Draw(t, "tells") {
+		case 0:
+			s.tells(id, note("embedded", "external"))
+		case 1:
+			s.tells(id, note("external"))
+		case 2:
+			s.tells(id, nil)
+		}
 	}
 	for i := range rapid.IntRange(1, 4).Draw(t, "deployments") {
 		drawWish(t, s.deploy(fmt.Sprintf("m%d", i), 0, 0))
@@ -200,6 +209,8 @@ func checkPlace(t *rapid.T, s *sim, d *wire.Deployment, a Action, id spec.Device
 		t.Fatalf("%+v: outside the allowed regions %v", a, d.Regions)
 	case !s.o.Alive[a.Node] || n.State != wire.NodeState_NODE_STATE_ACTIVE || dev.Draining || dev.Health != "ok":
 		t.Fatalf("%+v: on a node or device that may not take it", a)
+	case s.o.lacks(a.Node, d.Engine) != "":
+		t.Fatalf("%+v: its node %s", a, s.o.lacks(a.Node, d.Engine))
 	case a.Memory > 0 && l.always+l.largest > free-min(free, dev.MemoryTotal/20):
 		t.Fatalf("%+v: %d and %d on demand promised, %d of %d free", a, l.always, l.largest, free, dev.MemoryTotal)
 	}

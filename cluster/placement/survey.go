@@ -20,6 +20,7 @@ type plan struct {
 	byDevice map[spec.DeviceID]*device
 	replicas []*replica // by epoch
 	actions  []Action
+	learnt   map[kind]map[string]Learnt // by the device's name
 }
 
 // A device is a reported device with what this plan has given away of it.
@@ -29,12 +30,13 @@ type device struct {
 	region   string
 	zone     string
 	load     *wire.DeviceLoad
-	alive    bool   // its node is
-	usable   bool   // new replicas may go there
-	free     uint64 // not held by what is always loaded, nor promised to such a placement that is not loaded yet
-	largest  uint64 // of the placements that are loaded on demand
-	shared   uint64 // all of them together
-	replicas int    // placements of any deployment
+	at       time.Time // of load
+	alive    bool      // its node is
+	usable   bool      // new replicas may go there
+	free     uint64    // not held by what is always loaded, nor promised to such a placement that is not loaded yet
+	largest  uint64    // of the placements that are loaded on demand
+	shared   uint64    // all of them together
+	replicas int       // placements of any deployment
 }
 
 // A condition says what a replica's place is worth.
@@ -106,6 +108,7 @@ func survey(w Wanted, o Observed) *plan {
 	for _, d := range w.Deployments {
 		p.versions[d.Name] = d.Version
 	}
+	p.learn()
 	for _, d := range o.Devices {
 		p.addDevice(d)
 	}
@@ -122,7 +125,7 @@ func (p *plan) addDevice(d Device) {
 	if n == nil || d.Load == nil || p.byDevice[spec.DeviceID(d.Load.Device)] != nil {
 		return
 	}
-	dev := &device{id: spec.DeviceID(d.Load.Device), node: d.Node, region: n.Region, zone: n.Zone, load: d.Load,
+	dev := &device{id: spec.DeviceID(d.Load.Device), node: d.Node, region: n.Region, zone: n.Zone, load: d.Load, at: d.At,
 		alive: p.o.Alive[d.Node], free: d.Load.MemoryFree}
 	dev.usable = dev.alive && member(n) && n.State != wire.NodeState_NODE_STATE_DRAINING && healthy(d.Load) && !d.Load.Draining
 	p.devices = append(p.devices, dev)

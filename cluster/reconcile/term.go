@@ -156,7 +156,7 @@ func message(w placement.Wanted, a placement.Action) (proto.Message, error) {
 		m := &wire.LoadModel{Instance: string(a.Instance), Deployment: d.Name, Version: d.Version, Epoch: a.Epoch,
 			Model: d.Model, Engine: d.Engine, Options: d.Options, Context: d.Context, Slots: d.Slots, MemoryBytes: a.Memory,
 			Devices: names(a.Others), OnDemand: a.OnDemand, KeepAliveMs: d.GetResidency().GetKeepAliveMs(),
-			MinResidentMs: d.GetResidency().GetMinResidentMs(), Tenant: d.Tenant}
+			MinResidentMs: d.GetResidency().GetMinResidentMs(), Tenant: d.Tenant, MemorySource: a.Source}
 		digests := map[string][]byte{}
 		for _, model := range w.Models {
 			digests[model.Name] = model.Digest
