@@ -151,6 +151,17 @@ func (d *deploymentForm) checkEngine(f *form, g *Gateway) {
 	}
 }
 
+// checkPresence wants a preset of the nodes' own to be on some node that lives: a slip
+// of the pen would have the deployment wait for ever.
+func (d *deploymentForm) checkPresence(f *form, g *Gateway) {
+	if g.cfg.HasEngine == nil || d.Engine == "" || slices.Contains(g.cfg.Engines, d.Engine) {
+		return
+	}
+	if some, told := g.cfg.HasEngine(d.Engine); !some && told {
+		f.add("engine", "is on no living node: describe it in a node's engines.presets, or add ?force=true if that node comes later")
+	}
+}
+
 // external is the preset of engines that run elsewhere; weights is the option that
 // names a model of the node's own in place of an imported one.
 const (
@@ -177,6 +188,9 @@ func putDeployment(r *request) error {
 	}
 	ask.check(f, name, r.g)
 	ask.checkModel(f, r.g)
+	if string(r.ctx.QueryArgs().Peek("force")) != "true" {
+		ask.checkPresence(f, r.g)
+	}
 	if err := f.err(); err != nil {
 		return err
 	}

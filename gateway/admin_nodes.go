@@ -31,7 +31,7 @@ func status(r *request) error {
 	out := *s
 	out.Nodes, out.Regions = full(slices.Clone(s.Nodes)), full(s.Regions)
 	for i := range out.Nodes {
-		out.Nodes[i].Roles = full(out.Nodes[i].Roles)
+		out.Nodes[i] = out.Nodes[i].whole()
 	}
 	out.Devices, out.Instances = full(s.Devices), full(s.Instances)
 	return r.json(200, out)
@@ -63,9 +63,17 @@ func listNodes(r *request) error {
 		return err
 	}
 	return list(r, s.Nodes, func(n NodeStatus) string { return n.ID }, func(n NodeStatus) NodeStatus {
-		n.Roles = full(n.Roles)
-		return n
+		return n.whole()
 	})
+}
+
+// whole is the node without absent lists.
+func (n NodeStatus) whole() NodeStatus {
+	n.Roles, n.Presets = full(n.Roles), full(slices.Clone(n.Presets))
+	for i := range n.Presets {
+		n.Presets[i].Capabilities = full(n.Presets[i].Capabilities)
+	}
+	return n
 }
 
 type nodeView struct {

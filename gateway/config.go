@@ -35,7 +35,10 @@ type Config struct {
 	// field. It knows the form alone of presets that some node may have beside Engines.
 	// nil: nothing is checked, and there are no others.
 	CheckEngine func(d *wire.Deployment) error
-	Usage       UsageSink // nil: counted in metrics only
+	// HasEngine tells whether a living node can run the preset, and whether all of them
+	// have told which they have; nil: nobody knows.
+	HasEngine func(preset string) (some, told bool)
+	Usage     UsageSink // nil: counted in metrics only
 
 	// ClusterID is the audience of access tokens. Empty: none is let in.
 	ClusterID string

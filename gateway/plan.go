@@ -32,18 +32,25 @@ type PlanPart struct {
 
 // PlanDevice is what one device says to one more copy.
 type PlanDevice struct {
-	Node     string     `json:"node"`
-	Device   string     `json:"device"`
-	Region   string     `json:"region"`
-	Kind     string     `json:"kind"`
-	Name     string     `json:"name"`
-	Copies   int        `json:"copies"`  // that would be placed there now
-	Refusal  string     `json:"refusal"` // why it takes none; empty: it may
-	Total    uint64     `json:"memory_total_bytes"`
-	Free     uint64     `json:"memory_free_bytes"` // for what is placed next
-	Short    uint64     `json:"short_bytes"`
-	Lacking  uint64     `json:"evicts_bytes"` // that others leave before a copy is loaded
-	Evicting []PlanLeft `json:"evicts_among"` // those who may have to; the device chooses then, by their use
+	Node    string `json:"node"`
+	Device  string `json:"device"`
+	Region  string `json:"region"`
+	Kind    string `json:"kind"`
+	Name    string `json:"name"`
+	Copies  int    `json:"copies"`        // that would be placed there now
+	Refusal string `json:"refusal"`       // why it takes none; empty: it may
+	Needs   uint64 `json:"needs_bytes"`   // that a copy takes there
+	Source  string `json:"memory_source"` // of needs_bytes: estimated, learnt, stated
+	Learnt  uint64 `json:"learnt_bytes"`  // that such copies were measured to take on such devices, with head-room; 0: not known
+	Loads   int    `json:"learnt_loads"`  // that were measured
+	Total   uint64 `json:"memory_total_bytes"`
+	Free    uint64 `json:"memory_free_bytes"` // for what is placed next
+	Short   uint64 `json:"short_bytes"`
+	Lacking uint64 `json:"evicts_bytes"` // that others leave before a copy is loaded
+	// WouldEvict are those whom the device would unload, as it chooses, by what was known of them at FactsMS.
+	WouldEvict []PlanLeft `json:"would_evict"`
+	FactsMS    int64      `json:"facts_ms"` // Unix; 0: nobody has to go
+	Waits      string     `json:"waits"`    // why nobody could go yet; empty: those named could at once
 }
 
 // PlanLeft is an instance that may have to leave memory for a copy.

@@ -152,7 +152,7 @@ func (s *state) Reload(_ context.Context, id spec.NodeID) (*gateway.Reloaded, er
 }
 func (s *state) Plan(_ context.Context, d *wire.Deployment, m *wire.Model) (*gateway.Plan, error) {
 	return &gateway.Plan{Name: d.GetName(), Estimate: gateway.PlanEstimate{Bytes: 5 + m.GetSize(), Slots: d.GetSlots(), Parts: []gateway.PlanPart{{Name: "stated", Bytes: 5, Text: "x"}}},
-		Devices: []gateway.PlanDevice{{Node: "n1", Device: "gpu/0", Refusal: "too full", Evicting: []gateway.PlanLeft{{Instance: "i", Deployment: "d", State: "ready"}}}},
+		Devices: []gateway.PlanDevice{{Node: "n1", Device: "gpu/0", Refusal: "too full", Source: "estimated", WouldEvict: []gateway.PlanLeft{{Instance: "i", Deployment: "d", State: "ready"}}}},
 		Actions: []gateway.PlanAction{{Action: "unplaced", Devices: []string{}, Reason: "no room"}}}, nil
 }
 func (s *state) TransferLeadership(context.Context) error { return nil }

@@ -42,6 +42,17 @@ type NodeStatus struct {
 	Cluster string   `json:"cluster"`
 	API     string   `json:"api"`
 	Version string   `json:"version"`
+	// Presets of engines that it has told of; none where it has not, or runs no engines.
+	Presets []PresetStatus `json:"presets"`
+}
+
+// PresetStatus is an engine preset of a node.
+type PresetStatus struct {
+	Name         string   `json:"name"`
+	Version      string   `json:"version"`      // of its program; empty: not known
+	Capabilities []string `json:"capabilities"` // without any option
+	Lacks        string   `json:"lacks"`        // why the node cannot run it; empty: it can
+	Own          bool     `json:"own"`          // described in the node's file
 }
 
 // RegionStatus sums up one region.

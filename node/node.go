@@ -53,6 +53,7 @@ type Node struct {
 	work        context.Context // ends when Shutdown begins to take parts down
 	abandon     context.CancelFunc
 	observed    *observed
+	notes       *notes
 	revocations *revocations
 	removals    removals
 
@@ -104,7 +105,7 @@ func (n *Node) onStop(name string, fn func(context.Context) error) {
 func Start(ctx context.Context, c config.Config, version string, logs io.Writer, options ...Option) (*Node, error) {
 	n := &Node{
 		config: c, id: spec.NodeID(c.Node.ID), version: version, boot: uint64(time.Now().UnixMilli()),
-		layout: layout{c.Node.Data}, metrics: prometheus.NewRegistry(), observed: newObserved(time.Now), revocations: newRevocations(),
+		layout: layout{c.Node.Data}, metrics: prometheus.NewRegistry(), observed: newObserved(time.Now), notes: newNotes(spec.NodeID(c.Node.ID)), revocations: newRevocations(),
 	}
 	n.live.turn.Lock() // a reload waits until every part is there
 	defer n.live.turn.Unlock()
@@ -131,6 +132,7 @@ func Start(ctx context.Context, c config.Config, version string, logs io.Writer,
 		{"cluster protocols", n.serveCluster},
 		{"gateway", n.startGateway},
 		{"reconciler", n.startReconciler},
+		{"notes", n.startNotes},
 		{"backups", n.startBackups},
 		{"upkeep", n.startUpkeep},
 	} {

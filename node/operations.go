@@ -113,7 +113,7 @@ func (o operations) Status(ctx context.Context) (*gateway.Status, error) {
 
 func (n *Node) statusNodes(ctx context.Context, s *gateway.Status) {
 	group := n.group.Members(ctx)
-	regions := map[string]*gateway.RegionStatus{}
+	regions, notes := map[string]*gateway.RegionStatus{}, n.notes.all()
 	for _, r := range n.state.Nodes() {
 		alive := n.alive(spec.NodeID(r.GetId()))
 		s.Nodes = append(s.Nodes, gateway.NodeStatus{
@@ -121,6 +121,7 @@ func (n *Node) statusNodes(ctx context.Context, s *gateway.Status) {
 			Alive: alive, Leader: r.GetId() == s.Leader, Voter: slices.Contains(group.Voters, spec.NodeID(r.GetId())),
 			Spare: slices.Contains(group.Spares, spec.NodeID(r.GetId())), Fault: n.fault(spec.NodeID(r.GetId())).String(),
 			Cluster: r.GetClusterAddr(), API: r.GetApiAddr(), Version: r.GetBuild(),
+			Presets: presets(notes[spec.NodeID(r.GetId())]),
 		})
 		if r.GetState() == wire.NodeState_NODE_STATE_REMOVED {
 			continue

@@ -6,7 +6,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/lotabots/lotabots/actors/memory"
 	"github.com/lotabots/lotabots/cluster/placement"
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
 )
@@ -27,7 +29,9 @@ func (o operations) Plan(_ context.Context, d *wire.Deployment, m *wire.Model) (
 		out.Estimate.Parts = append(out.Estimate.Parts, gateway.PlanPart{Name: p.Name, Bytes: p.Bytes, Text: p.Text})
 	}
 	for _, v := range e.Verdicts {
-		out.Devices = append(out.Devices, planDevice(v))
+		view := planDevice(v)
+		evictions(&view, v, d, w.Deployments)
+		out.Devices = append(out.Devices, view)
 	}
 	for _, a := range e.Actions {
 		view := gateway.PlanAction{Action: a.Kind.String(), Instance: string(a.Instance), Node: string(a.Node), Devices: []string{}, Bytes: a.Memory, Reason: a.Reason}
@@ -44,12 +48,56 @@ func (o operations) Plan(_ context.Context, d *wire.Deployment, m *wire.Model) (
 
 func planDevice(v placement.Verdict) gateway.PlanDevice {
 	out := gateway.PlanDevice{Node: string(v.Node), Device: string(v.Device), Region: v.Region, Kind: v.Kind, Name: v.Name, Copies: v.Replicas, Refusal: v.Refusal,
-		Total: v.Total, Free: v.Free, Short: v.Short, Lacking: v.Evicts.Bytes, Evicting: []gateway.PlanLeft{}}
-	for _, i := range v.Evicts.Among {
-		out.Evicting = append(out.Evicting, gateway.PlanLeft{Instance: i.GetInstance(), Deployment: i.GetDeployment(), State: instanceState(i.GetState()),
-			Running: i.GetRunning(), Bytes: i.GetMemoryReserved()})
+		Needs: v.Needs, Source: memorySource(v.Source), Learnt: v.Learnt.Bytes, Loads: v.Learnt.Loads, Total: v.Total, Free: v.Free, Short: v.Short, Lacking: v.Evicts.Bytes, WouldEvict: []gateway.PlanLeft{}}
+	if v.Evicts.Bytes > 0 {
+		out.FactsMS = v.Evicts.At.UnixMilli()
 	}
 	return out
+}
+
+// evictions adds whom the device would unload for a copy of d: it is asked as the
+// device asks itself, with what its digest tells. Where none may go yet, those are
+// named that would once their requests have ended.
+func evictions(out *gateway.PlanDevice, v placement.Verdict, d *wire.Deployment, all []*wire.Deployment) {
+	if v.Evicts.Bytes == 0 {
+		return
+	}
+	least := map[string]time.Duration{}
+	for _, x := range all {
+		least[x.GetName()] = time.Duration(x.GetResidency().GetMinResidentMs()) * time.Millisecond
+	}
+	young := !d.GetResidency().GetOnDemand()
+	var candidates []memory.Candidate
+	told := map[spec.InstanceID]*wire.InstanceLoad{}
+	for _, i := range v.Evicts.Among {
+		if i.GetState() != wire.InstanceState_INSTANCE_STATE_DRAINING {
+			told[spec.InstanceID(i.GetInstance())] = i
+			candidates = append(candidates, memory.Told(i, v.Evicts.At, true, least[i.GetDeployment()], young))
+		}
+	}
+	victims, refusal := memory.Evict(candidates, v.Evicts.Bytes, v.Evicts.At, memory.DefaultPolicy)
+	if refusal != nil {
+		out.Waits = refusal.Error()
+		for i := range candidates {
+			candidates[i].Leases, candidates[i].Ready = 0, v.Evicts.At.Add(-time.Hour)
+		}
+		victims, _ = memory.Evict(candidates, v.Evicts.Bytes, v.Evicts.At, memory.DefaultPolicy)
+	}
+	for _, c := range victims {
+		i := told[c.ID]
+		out.WouldEvict = append(out.WouldEvict, gateway.PlanLeft{Instance: i.GetInstance(), Deployment: i.GetDeployment(), State: instanceState(i.GetState()),
+			Running: i.GetRunning(), Bytes: i.GetMemoryReserved()})
+	}
+}
+
+func memorySource(s wire.MemorySource) string {
+	switch s {
+	case wire.MemorySource_MEMORY_SOURCE_STATED:
+		return "stated"
+	case wire.MemorySource_MEMORY_SOURCE_LEARNT:
+		return "learnt"
+	}
+	return "estimated"
 }
 
 // versionOf is the version that the deployment would get: that of the one in

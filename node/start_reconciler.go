@@ -65,7 +65,7 @@ func (n *Node) lead(ctx context.Context) {
 
 // observation is what this node knows of the devices, in the planner's words.
 func (n *Node) observation() placement.Observed {
-	o := placement.Observed{Alive: map[spec.NodeID]bool{n.id: true}}
+	o := placement.Observed{Alive: map[spec.NodeID]bool{n.id: true}, Notes: n.notes.all()}
 	for _, m := range n.gossip.Members() {
 		o.Alive[m.ID] = true
 	}

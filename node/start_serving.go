@@ -46,6 +46,9 @@ func (n *Node) startActors(context.Context) error {
 		d := n.config.Devices
 		devices = actors.Devices{Kind: d.Kind, Simulated: d.Simulated, MemoryMB: d.MemoryMB, FaultFile: d.FaultFile}
 	}
+	if n.has(spec.RoleWorker) {
+		n.notes.expect()
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -67,6 +70,10 @@ func (n *Node) startActors(context.Context) error {
 		return err
 	}
 	n.workers.Store(n.actors)
+	if n.has(spec.RoleWorker) {
+		n.notes.own = n.actors.Note
+		n.notes.look()
+	}
 	n.onStop("actors", n.actors.Shutdown)
 	return nil
 }
@@ -103,6 +110,7 @@ func (n *Node) serveCluster(context.Context) error {
 	mux.HandleFunc("GET /applied", n.serveApplied)
 	mux.HandleFunc("POST /reload", n.serveReload)
 	mux.HandleFunc("GET /hash", n.hashes.serve)
+	mux.HandleFunc("GET /note", n.serveNote)
 	mux.Handle("/join-forward", signer.Handler())
 	mux.Handle("/renew", signer.Handler())
 	if n.raft != nil {
@@ -125,6 +133,7 @@ func (n *Node) serveCluster(context.Context) error {
 
 // spread tells everybody who routes how loaded this node's devices are.
 func (n *Node) spread(d *wire.LoadDigest) {
+	d.Note = n.notes.hash()
 	n.take(d)
 	raw, err := proto.Marshal(d)
 	if err != nil {
@@ -154,6 +163,7 @@ func routes(m gossip.Member) bool {
 // take brings a digest to those on this node who go by it.
 func (n *Node) take(d *wire.LoadDigest) {
 	n.observed.observe(d)
+	n.notes.heard(spec.NodeID(d.GetNode()), d.GetNote())
 	if g := n.routing.Load(); g != nil {
 		g.Table().Observe(d, time.Now())
 	}
@@ -176,6 +186,7 @@ func (n *Node) onMember(e gossip.Event) {
 		return
 	}
 	n.observed.forget(e.Member.ID)
+	n.notes.forget(e.Member.ID)
 	n.port.Drop(e.Member.ID)
 	if g := n.routing.Load(); g != nil {
 		g.Table().NodeGone(e.Member.ID)

@@ -128,6 +128,9 @@ func Write(ctx context.Context, api API, p Plan, made func(Change)) error {
 		if c.Action == Remove {
 			err = api.Do(ctx, "DELETE", path, nil, nil)
 		} else {
+			if p.Force && c.Kind == "deployment" {
+				path += "?force=true"
+			}
 			err = api.Do(ctx, "PUT", path, c.want.Fields, nil)
 		}
 		if err != nil {

@@ -35,6 +35,9 @@ type FieldChange struct {
 
 // A Plan is the difference between a cluster and what is wanted.
 type Plan struct {
+	// Force has engines taken that no living node has yet.
+	Force bool `json:"-"`
+
 	Changes   []Change `json:"changes"`   // in the order in which they are to be made
 	Unchanged int      `json:"unchanged"` // documents that the cluster has as they are
 	Left      []string `json:"left"`      // what the cluster has beside the documents and keeps

@@ -44,6 +44,7 @@ Exit code: 0 if the cluster is as declared; 1 on a failure, which says how far i
 	files := c.Flags().StringArrayP("file", "f", nil, "file of documents, - for stdin; may be repeated")
 	dry := c.Flags().Bool("dry-run", false, "show the differences and write nothing; exit 3 if there are any")
 	prune := c.Flags().Bool("prune", false, "remove deployments that the documents do not name")
+	force := c.Flags().Bool("force", false, "take engines of the nodes' own that no living node has: their nodes come later")
 	_ = c.MarkFlagRequired("file")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		want, err := readDocuments(*files, c.InOrStdin())
@@ -62,6 +63,7 @@ Exit code: 0 if the cluster is as declared; 1 on a failure, which says how far i
 			return err
 		}
 		plan := declare.Compare(have, want, *prune)
+		plan.Force = *force
 		if err := declare.Verify(c.Context(), api, plan, have, want); err != nil {
 			return err
 		}

@@ -47,7 +47,8 @@ type wish struct {
 // flags adds those of all fields but the model.
 func (w *wish) flags(f *pflag.FlagSet) {
 	f.StringVar(&w.row.Engine, "engine", "embedded", "engine preset: embedded, ollama, llama-server, vllm, sglang, triton, external, or a name of the nodes' own")
-	f.StringToStringVar(&w.row.Options, "option", nil, "option of the preset, KEY=VALUE, such as url=http://HOST:PORT for external")
+	w.row.Options, w.row.Adapters = map[string]string{}, map[string]string{}
+	f.Var(pairs(w.row.Options), "option", "option of the preset, KEY=VALUE; may be repeated. Such as url=http://HOST:PORT for external")
 	f.Uint32Var(&w.row.Replicas, "replicas", 1, "copies to run")
 	f.Uint32Var(&w.row.MinPerRegion, "min-per-region", 0, "copies to have in each allowed region at least")
 	f.StringSliceVar(&w.row.Regions, "allowed-regions", nil, "regions that requests and copies never leave; empty: any")
@@ -60,7 +61,7 @@ func (w *wish) flags(f *pflag.FlagSet) {
 	f.Uint32Var(&w.row.GPUs, "gpus", 1, "devices of one node that a copy spreads over")
 	f.StringSliceVar(&w.row.Fallbacks, "fallback", nil, "deployment that serves where no instance of this one can; repeat for more, in order")
 	f.StringVar(&w.row.Hedge, "hedge", "", "whether late embeddings are asked for at a second instance: auto (the default) or off")
-	f.StringToStringVar(&w.row.Adapters, "adapter", nil, "LoRA adapter over the model, NAME=IMPORTED-MODEL; clients use NAME")
+	f.Var(pairs(w.row.Adapters), "adapter", "LoRA adapter over the model, NAME=IMPORTED-MODEL; may be repeated; clients use NAME")
 }
 
 // deployment is the row that was wished for.
@@ -84,6 +85,7 @@ func deployCommand() *cobra.Command {
 	flags := where(c)
 	c.Flags().StringVar(&w.row.Model, "model", "", "imported model; default: NAME, but for external engines")
 	w.flags(c.Flags())
+	force := c.Flags().Bool("force", false, "take an engine of the nodes' own that no living node has: its node comes later")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		api, err := client.Find(*flags)
 		if err != nil {
@@ -94,13 +96,21 @@ func deployCommand() *cobra.Command {
 			d.Model = args[0]
 		}
 		var got deploymentRow
-		if err := api.Do(c.Context(), "PUT", "/admin/v1/deployments/"+args[0], d, &got); err != nil {
+		if err := api.Do(c.Context(), "PUT", "/admin/v1/deployments/"+args[0]+forced(*force), d, &got); err != nil {
 			return err
 		}
 		fmt.Fprintf(c.OutOrStdout(), "deployment %s, version %d; see its instances with lotabots status\n", args[0], got.Version)
 		return warnFallbacks(c, api, got.Fallbacks)
 	}
 	return c
+}
+
+// forced is the query that has a write taken all the same.
+func forced(force bool) string {
+	if force {
+		return "?force=true"
+	}
+	return ""
 }
 
 func deploymentsCommand() *cobra.Command {

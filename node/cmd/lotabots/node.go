@@ -19,9 +19,9 @@ import (
 )
 
 func nodeCommand() *cobra.Command {
-	c := &cobra.Command{Use: "node", Short: "Run this machine's node; drain, resume and remove nodes"}
+	c := &cobra.Command{Use: "node", Short: "Run this machine's node; show, drain, resume and remove nodes"}
 	c.AddCommand(nodeRunCommand())
-	for _, sub := range []*cobra.Command{nodeDrainCommand(), nodeResumeCommand(), nodeReloadCommand(), nodeRemoveCommand()} {
+	for _, sub := range []*cobra.Command{nodeShowCommand(), nodeDrainCommand(), nodeResumeCommand(), nodeReloadCommand(), nodeRemoveCommand()} {
 		c.AddCommand(sub)
 	}
 	return c

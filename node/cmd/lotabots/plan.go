@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +47,13 @@ type planDevice struct {
 	Free    uint64     `json:"memory_free_bytes"`
 	Short   uint64     `json:"short_bytes"`
 	Lacking uint64     `json:"evicts_bytes"`
-	Among   []planLeft `json:"evicts_among"`
+	Evict   []planLeft `json:"would_evict"`
+	FactsMS int64      `json:"facts_ms"`
+	Waits   string     `json:"waits"`
+	Needs   uint64     `json:"needs_bytes"`
+	Source  string     `json:"memory_source"`
+	Learnt  uint64     `json:"learnt_bytes"`
+	Loads   int        `json:"learnt_loads"`
 }
 
 type planLeft struct {
@@ -180,9 +187,9 @@ func (p planRow) show(w io.Writer) {
 		row(w, "  "+part.Name, size(part.Bytes), part.Text)
 	}
 	fmt.Fprintln(w)
-	row(w, "DEVICE", "NODE", "REGION", "FREE", "VERDICT")
+	row(w, "DEVICE", "NODE", "REGION", "NEEDS", "FREE", "VERDICT")
 	for _, d := range p.Devices {
-		row(w, d.Device, d.Node, d.Region, size(d.Free), d.verdict())
+		row(w, d.Device, d.Node, d.Region, d.needs(), size(d.Free), d.verdict())
 	}
 	for _, a := range p.Actions {
 		switch a.Action {
@@ -206,11 +213,26 @@ func (d planDevice) verdict() string {
 		text = "would take one"
 	}
 	if d.Lacking > 0 {
-		among := make([]string, len(d.Among))
-		for i, a := range d.Among {
-			among[i] = fmt.Sprintf("%s with %s (%d requests)", a.Deployment, size(a.Bytes), a.Running)
+		gone := make([]string, len(d.Evict))
+		for i, a := range d.Evict {
+			gone[i] = fmt.Sprintf("%s with %s (%d requests)", a.Deployment, size(a.Bytes), a.Running)
 		}
-		text += fmt.Sprintf("; %s have to be unloaded first, of %s", size(d.Lacking), strings.Join(among, ", "))
+		text += fmt.Sprintf("; %s have to be unloaded first, and as of %s that would be %s", size(d.Lacking),
+			time.UnixMilli(d.FactsMS).UTC().Format(time.TimeOnly+" UTC"), strings.Join(gone, ", "))
+		if d.Waits != "" {
+			text += ", later: " + d.Waits
+		}
 	}
 	return text
+}
+
+// needs is what a copy takes there, and whose word that is.
+func (d planDevice) needs() string {
+	switch {
+	case d.Source == "learnt":
+		return fmt.Sprintf("%s (learnt of %d loads)", size(d.Needs), d.Loads)
+	case d.Source == "stated" && d.Learnt > 0:
+		return fmt.Sprintf("%s (stated; learnt: %s)", size(d.Needs), size(d.Learnt))
+	}
+	return size(d.Needs) + " (" + d.Source + ")"
 }

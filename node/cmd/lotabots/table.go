@@ -33,19 +33,12 @@ func statusTable(w io.Writer, s gateway.Status) {
 		row(w, r.Name, r.Nodes, r.Alive, r.Devices, r.Instances)
 	}
 	row(w)
-	row(w, "NODE", "STATE", "ROLES", "REGION", "ZONE", "API", "VERSION")
+	row(w, "NODE", "STATE", "ROLES", "REGION", "ZONE", "API", "VERSION", "ENGINES")
 	for _, n := range s.Nodes {
-		row(w, n.ID, nodeWord(n), strings.Join(n.Roles, ","), n.Region, n.Zone, n.API, n.Version)
+		row(w, n.ID, nodeWord(n), strings.Join(n.Roles, ","), n.Region, n.Zone, n.API, n.Version, engineWord(n))
 	}
 	row(w)
-	row(w, "DEVICE", "NODE", "KIND", "NAME", "MEMORY FREE", "USE", "HEALTH")
-	for _, d := range s.Devices {
-		health := d.Health
-		if d.Draining {
-			health += ", draining"
-		}
-		row(w, d.ID, d.Node, d.Kind, d.Name, size(d.MemoryFree)+" of "+size(d.MemoryTotal), fmt.Sprintf("%d %%", d.Utilisation), health)
-	}
+	deviceRows(w, s.Devices, func(gateway.DeviceStatus) bool { return true })
 	row(w)
 	row(w, "INSTANCE", "DEPLOYMENT", "NODE", "REGION", "STATE", "RUNNING", "QUEUED", "TOKENS/S", "REASON")
 	for _, i := range s.Instances {
@@ -58,6 +51,20 @@ func statusTable(w io.Writer, s gateway.Status) {
 	}
 	for _, l := range s.Lacking {
 		row(w, fmt.Sprintf("%s v%d", l.Deployment, l.Version), l.Reason)
+	}
+}
+
+func deviceRows(w io.Writer, devices []gateway.DeviceStatus, of func(gateway.DeviceStatus) bool) {
+	row(w, "DEVICE", "NODE", "KIND", "NAME", "MEMORY FREE", "USE", "HEALTH")
+	for _, d := range devices {
+		if !of(d) {
+			continue
+		}
+		health := d.Health
+		if d.Draining {
+			health += ", draining"
+		}
+		row(w, d.ID, d.Node, d.Kind, d.Name, size(d.MemoryFree)+" of "+size(d.MemoryTotal), fmt.Sprintf("%d %%", d.Utilisation), health)
 	}
 }
 

@@ -1,0 +1,158 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/actors/engine/custom"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway"
+	"github.com/lotabots/lotabots/node/client"
+)
+
+func noteOf(t *testing.T, id string, presets ...string) []byte {
+	t.Helper()
+	n := &wire.NodeNote{Node: id}
+	for _, name := range presets {
+		n.Presets = append(n.Presets, &wire.Preset{Name: name})
+	}
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// TestNotesAreAskedForOnce per change, again where nothing came, and never believed of
+// another node.
+func TestNotesAreAskedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked, changes atomic.Int32
+		var answer atomic.Pointer[[]byte]
+		s := newNotes("n1")
+		s.ask = func(context.Context, spec.NodeID) ([]byte, error) {
+			asked.Add(1)
+			if raw := answer.Load(); raw != nil {
+				return *raw, nil
+			}
+			return nil, errors.New("not now")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.run(ctx, true, func() { changes.Add(1) })
+		}()
+		if s.hash() != 0 || len(s.all()) != 0 {
+			t.Error("it knows of somebody")
+		}
+		first := noteOf(t, "n2", "embedded")
+		s.heard("n2", hashOf(first))
+		s.heard("n3", 0) // tells nothing
+		time.Sleep(10 * time.Second)
+		if n, there := s.all()["n2"]; !there || n != nil || asked.Load() < 3 || asked.Load() > 12 {
+			t.Errorf("%v after %d questions", s.all(), asked.Load())
+		}
+		lie := noteOf(t, "n9", "embedded")
+		answer.Store(&lie)
+		time.Sleep(5 * time.Second)
+		if s.all()["n2"] != nil {
+			t.Error("a note of another node is believed")
+		}
+		answer.Store(&first)
+		time.Sleep(5 * time.Second)
+		before := asked.Load()
+		for range 20 {
+			s.heard("n2", hashOf(first))
+			time.Sleep(time.Second)
+		}
+		if asked.Load() != before || changes.Load() != 1 || len(s.all()["n2"].GetPresets()) != 1 {
+			t.Errorf("%d more questions, %d changes: %v", asked.Load()-before, changes.Load(), s.all())
+		}
+		second := noteOf(t, "n2", "embedded", "own")
+		answer.Store(&second)
+		s.heard("n2", hashOf(second))
+		time.Sleep(5 * time.Second)
+		if len(s.all()["n2"].GetPresets()) != 2 || changes.Load() != 2 {
+			t.Errorf("%v", s.all())
+		}
+		s.forget("n2")
+		if len(s.all()) != 0 {
+			t.Error("it is not forgotten")
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestOwnNote(t *testing.T) {
+	s := newNotes("n1")
+	s.expect()
+	if n, there := s.all()["n1"]; !there || n != nil || s.hash() == 0 {
+		t.Error("others would think that it has none")
+	}
+	s.own = func() *wire.NodeNote { return &wire.NodeNote{Node: "n1", Presets: []*wire.Preset{{Name: "embedded"}}} }
+	s.look()
+	if n := s.all()["n1"]; len(n.GetPresets()) != 1 || s.hash() != hashOf(noteOf(t, "n1", "embedded")) {
+		t.Errorf("%v", n)
+	}
+}
+
+// TestEnginesOfANode: what a node has is told, what none has is refused, unless its
+// node is said to come later.
+func TestEnginesOfANode(t *testing.T) {
+	n := &testNode{t: t, cfg: configured(t, "n1", "eu", allRoles...), logs: &lockedBuffer{}}
+	n.cfg.Engines.Presets = []custom.Preset{{Name: "one-engine", Command: []string{"/bin/sh", "{port}"}, Capabilities: []string{"chat"}},
+		{Name: "two-engine", Command: []string{"/nowhere/at/all", "{port}"}}}
+	if _, err := Init(n.cfg, "test"); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	n.ready()
+	var s gateway.Status
+	n.admin("GET", "/admin/v1/status", nil, &s)
+	told := map[string]gateway.PresetStatus{}
+	for _, p := range s.Nodes[0].Presets {
+		told[p.Name] = p
+	}
+	if p := told["one-engine"]; !p.Own || p.Lacks != "" || strings.Join(p.Capabilities, ",") != "chat" {
+		t.Errorf("%+v", p)
+	}
+	if p := told["two-engine"]; !strings.Contains(p.Lacks, "/nowhere/at/all") {
+		t.Errorf("%+v", p)
+	}
+	if p, there := told["vllm"]; !there || p.Own {
+		t.Errorf("%+v", p)
+	}
+	api := client.New(n.adminKey(), "http://"+n.cfg.API.Listen)
+	d := map[string]any{"engine": "abacus-engine", "replicas": 1}
+	err := api.Do(t.Context(), "PUT", "/admin/v1/deployments/m", d, nil)
+	if err == nil || !strings.Contains(err.Error(), "is on no living node") {
+		t.Errorf("%v", err)
+	}
+	n.admin("PUT", "/admin/v1/deployments/m?force=true", d, nil)
+	d["engine"] = "two-engine"
+	n.admin("PUT", "/admin/v1/deployments/two", d, nil)
+	want := map[string]string{"m": "it has no engine preset abacus-engine; it has ", "two": "/nowhere/at/all"}
+	await(t, 20*time.Second, "what has no place is told", func() bool {
+		n.admin("GET", "/admin/v1/status", nil, &s)
+		found := 0
+		for _, l := range s.Lacking {
+			if strings.Contains(l.Reason, want[l.Deployment]) {
+				found++
+			}
+		}
+		return found == 2
+	})
+	for _, i := range s.Instances {
+		t.Errorf("%+v was placed", i)
+	}
+}
