@@ -78,7 +78,10 @@ func (r *Relay) SetPatience(first, between time.Duration) {
 }
 
 // Start runs the watcher until Stop.
-func (r *Relay) Start() { go r.watcher.run() }
+func (r *Relay) Start() {
+	r.watcher.hangup = newHangups()
+	go r.watcher.run()
+}
 
 // Abort ends every request under way, streams with an error event, and lets no
 // other begin.

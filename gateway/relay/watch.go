@@ -22,8 +22,8 @@ var (
 )
 
 const (
-	sweepEvery  = 50 * time.Millisecond
-	maxStep     = 2 * sweepEvery
+	sweepEvery  = 20 * time.Millisecond
+	maxStep     = 100 * time.Millisecond
 	watchShards = 16
 	// suspectAfter is how long a request on a node that is no member any more
 	// may go without a byte. One whose bytes still come is left alone.
@@ -32,9 +32,11 @@ const (
 
 // A watcher looks after all requests under way from one goroutine: whether the
 // client is still there, whether bytes come, whether the deadline has passed.
-// A request that takes less than one sweep costs two list operations.
+// A request that takes less than one sweep costs two list operations; from then on
+// the kernel tells when its client leaves.
 type watcher struct {
 	alive  func(spec.NodeID) bool
+	hangup *hangups     // since Start; nil: the sweeps look
 	clock  atomic.Int64 // ns that it has been watching for, as of the last sweep
 	shards [watchShards]struct {
 		sync.Mutex
@@ -58,6 +60,8 @@ type watch struct {
 	deadline   int64                   // Unix ns; 0: none
 	cause      error                   // final: no further attempt
 	fresh      bool                    // not swept yet
+	told       bool                    // the kernel tells when the client leaves
+	mark       int32                   // by which it does
 	progress   atomic.Int64            // the clock at the last byte
 }
 
@@ -72,6 +76,10 @@ func newWatcher(alive func(spec.NodeID) bool) *watcher {
 
 func (w *watcher) run() {
 	defer close(w.ended)
+	if w.hangup != nil {
+		go w.hangup.run(w.leave)
+		defer w.hangup.close()
+	}
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for last := time.Now(); ; {
@@ -93,7 +101,7 @@ func (w *watcher) step(passed time.Duration) { w.clock.Add(int64(min(passed, max
 
 func (w *watcher) add(x *watch, conn net.Conn, deadline time.Time) {
 	x.conn = rawConn(conn)
-	x.cause, x.cancel, x.node, x.limit, x.deadline, x.fresh = nil, nil, "", 0, 0, true
+	x.cause, x.cancel, x.node, x.limit, x.deadline, x.fresh, x.told = nil, nil, "", 0, 0, true, false
 	if !deadline.IsZero() {
 		x.deadline = deadline.UnixNano()
 	}
@@ -112,6 +120,10 @@ func (w *watcher) remove(x *watch) {
 	s := &w.shards[x.shard]
 	s.Lock()
 	defer s.Unlock()
+	if x.told {
+		w.hangup.remove(x)
+		x.told = false
+	}
 	if x.prev != nil {
 		x.prev.next, x.next.prev = x.next, x.prev
 		x.prev, x.next = nil, nil
@@ -165,6 +177,7 @@ func (w *watcher) sweep(now int64) {
 		for x := s.head.next; x != &s.head; x = x.next {
 			if x.fresh {
 				x.fresh = false
+				x.told = w.hangup != nil && x.conn != nil && w.hangup.add(x)
 				continue
 			}
 			w.judge(x, now)
@@ -177,7 +190,7 @@ func (w *watcher) judge(x *watch, now int64) {
 	idle := time.Duration(w.clock.Load() - x.progress.Load())
 	switch {
 	case x.cause != nil:
-	case closedByPeer(x.conn):
+	case !x.told && closedByPeer(x.conn):
 		x.finish(errClientGone)
 	case x.deadline != 0 && now > x.deadline:
 		x.finish(errDeadline)
