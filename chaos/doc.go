@@ -8,7 +8,8 @@
 // cluster's records alone while leaders are killed, and Access, which watches who
 // is let in while keys, roles and sessions come and go. cmd/failover calls
 // Failover, which measures how long a dead leader stops writes, and cmd/revocation
-// Revocation, which measures how soon every node refuses a revoked key. The package
+// Revocation, which measures how soon every node refuses a revoked key; cmd/leaving
+// calls Leaving, which measures how soon the work for a client ends that has left. The package
 // drives processes from outside: it imports node/dev, node/client and node/config,
 // and no room.
 package chaos
