@@ -64,6 +64,8 @@ func New(c Config) *Engine {
 	mux.HandleFunc("POST /v1/audio/transcriptions", e.counted(e.transcribe))
 	mux.HandleFunc("POST /v1/audio/translations", e.counted(e.transcribe))
 	mux.HandleFunc("POST /v1/audio/speech", e.counted(e.speak))
+	mux.HandleFunc("POST /v1/images/generations", e.counted(e.draw))
+	e.kserve(mux)
 	mux.HandleFunc("GET /v1/models", e.models)
 	mux.HandleFunc("GET /health", e.health)
 	mux.HandleFunc("GET /seen", e.listSeen)
