@@ -88,6 +88,7 @@ type InstanceStatus struct {
 	Device     string  `json:"device"`
 	State      string  `json:"state"`           // placed, cold, loading, ready, draining, restarting, failed
 	Phase      string  `json:"phase,omitempty"` // of a load: memory (it waits for some), fetch, launch, load, warm-up
+	Progress   uint32  `json:"progress_percent,omitempty"` // of the phase, where it is told
 	Reason     string  `json:"reason,omitempty"`
 	OnDemand   bool    `json:"on_demand"`
 	LoadS      float32 `json:"load_seconds,omitempty"` // that its last load took

@@ -182,7 +182,7 @@ func (l *local) await(ctx context.Context, p *process, w *web) error {
 		look, cancel := context.WithTimeout(ctx, lookTime)
 		err := l.driver.up(look, w)
 		if err != nil {
-			l.tellProgress(look, w)
+			l.tellProgress(look, p, w)
 		}
 		cancel()
 		// A port may have gone to somebody else in between: then ours has ended, or is about to.
@@ -196,19 +196,6 @@ func (l *local) await(ctx context.Context, p *process, w *web) error {
 		if err == nil {
 			return nil
 		}
-	}
-}
-
-// tellProgress passes on how far a load is, where the engine tells.
-func (l *local) tellProgress(ctx context.Context, w *web) {
-	d, tells := l.driver.(interface {
-		progress(ctx context.Context, w *web) (float64, error)
-	})
-	if !tells || l.spec.Loading == nil {
-		return
-	}
-	if part, err := d.progress(ctx, w); err == nil {
-		l.spec.Loading(part)
 	}
 }
 

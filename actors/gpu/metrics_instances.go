@@ -23,6 +23,7 @@ type instanceMetrics struct {
 	adapterEvictions *prometheus.CounterVec
 	adapters         *prometheus.GaugeVec   // by device, deployment and state
 	shown            []*prometheus.GaugeVec // by device and deployment, set anew with each digest
+	progress         *prometheus.GaugeVec   // by device, deployment and phase
 	running          *prometheus.GaugeVec
 	queued           *prometheus.GaugeVec
 	slots            *prometheus.GaugeVec
@@ -62,6 +63,8 @@ func newInstanceMetrics(r prometheus.Registerer) *instanceMetrics {
 			Help: "LoRA adapters that were unloaded for others, by deployment and adapter."}, []string{"deployment", "adapter"}),
 		adapters: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lotabots_instance_adapters",
 			Help: "LoRA adapters that have been asked for, by device, deployment and state: waiting, loading, loaded, leaving, failed."}, []string{"device", "deployment", "state"}),
+		progress: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lotabots_instance_load_progress_ratio",
+			Help: "How far the phase of a load is, 0 to 1, by device, deployment and phase; the least where several load; there while one does."}, []string{"device", "deployment", "phase"}),
 		running:   gauge("lotabots_instance_running", "Requests that hold a place, by device and deployment."),
 		queued:    gauge("lotabots_instance_queued", "Requests that wait inside of engines, by device and deployment."),
 		slots:     gauge("lotabots_instance_slots", "Places for requests, by device and deployment."),
@@ -74,7 +77,7 @@ func newInstanceMetrics(r prometheus.Registerer) *instanceMetrics {
 	m.mu.told, m.mu.adapted = map[string]map[string]*wire.InstanceLoad{}, map[string][]string{}
 	m.shown = []*prometheus.GaugeVec{m.running, m.queued, m.slots, m.backlog, m.kvUse, m.predicted, m.reserved, m.measured}
 	if r != nil {
-		r.MustRegister(m.load, m.restarts, m.first, m.token, m.tokens, m.adapterLoads, m.adapterEvictions, m.adapters)
+		r.MustRegister(m.load, m.restarts, m.first, m.token, m.tokens, m.adapterLoads, m.adapterEvictions, m.adapters, m.progress)
 		for _, g := range m.shown {
 			r.MustRegister(g)
 		}
@@ -135,6 +138,7 @@ func (m *instanceMetrics) showInstances(d *wire.DeviceLoad, hosted []*wire.Insta
 			}
 		}
 	}
+	m.showProgress(d)
 	for name, sum := range now {
 		set := func(g *prometheus.GaugeVec, v float64) { g.WithLabelValues(d.Device, name).Set(v) }
 		set(m.running, float64(sum.Running))
@@ -145,6 +149,24 @@ func (m *instanceMetrics) showInstances(d *wire.DeviceLoad, hosted []*wire.Insta
 		set(m.predicted, float64(placed[name]))
 		set(m.reserved, float64(sum.MemoryReserved))
 		set(m.measured, float64(sum.MemoryMeasured))
+	}
+}
+
+// showProgress sets how far the device's loads are.
+func (m *instanceMetrics) showProgress(d *wire.DeviceLoad) {
+	least := map[[2]string]uint32{}
+	for _, i := range d.Instances {
+		if i.Phase == "" || i.State != wire.InstanceState_INSTANCE_STATE_LOADING {
+			continue
+		}
+		key := [2]string{i.Deployment, i.Phase}
+		if have, there := least[key]; !there || i.Progress < have {
+			least[key] = i.Progress
+		}
+	}
+	m.progress.DeletePartialMatch(prometheus.Labels{"device": d.Device})
+	for key, percent := range least {
+		m.progress.WithLabelValues(d.Device, key[0], key[1]).Set(float64(percent) / 100)
 	}
 }
 

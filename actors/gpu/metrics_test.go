@@ -53,3 +53,20 @@ func sumOf(t *testing.T, r *prometheus.Registry, name string) (sum float64) {
 	}
 	return sum
 }
+
+// TestProgressIsShownWhileSomethingLoads, of several the least.
+func TestProgressIsShownWhileSomethingLoads(t *testing.T) {
+	r := prometheus.NewRegistry()
+	m := newInstanceMetrics(r)
+	loading := func(id string, percent uint32) *wire.InstanceLoad {
+		return &wire.InstanceLoad{Instance: id, Deployment: "a", State: wire.InstanceState_INSTANCE_STATE_LOADING, Phase: "load", Progress: percent}
+	}
+	m.showProgress(&wire.DeviceLoad{Device: "d", Instances: []*wire.InstanceLoad{loading("a-1", 75), loading("a-2", 25)}})
+	if got := sumOf(t, r, "lotabots_instance_load_progress_ratio"); got != .25 {
+		t.Errorf("%g", got)
+	}
+	m.showProgress(&wire.DeviceLoad{Device: "d", Instances: []*wire.InstanceLoad{{Instance: "a-1", Deployment: "a", State: wire.InstanceState_INSTANCE_STATE_READY}}})
+	if got := sumOf(t, r, "lotabots_instance_load_progress_ratio"); got != 0 {
+		t.Errorf("%g when nothing loads", got)
+	}
+}

@@ -76,6 +76,9 @@ func stateWord(i gateway.InstanceStatus) string {
 		word += ": waits for memory"
 	case i.Phase != "":
 		word += ": " + i.Phase
+		if i.Progress > 0 {
+			word += fmt.Sprintf(" %d %%", i.Progress)
+		}
 	}
 	if i.State == "cold" && i.LoadS > 0 {
 		word += fmt.Sprintf(" (loads in %.0f s)", max(i.LoadS, 1))

@@ -40,6 +40,7 @@ func TestStatusTellsHowFarALoadIs(t *testing.T) {
 		"cold (loads in 7 s)":       {State: "cold", LoadS: 7.2},
 		"loading: waits for memory": {State: "loading", Phase: "memory"},
 		"loading: load":             {State: "loading", Phase: "load"},
+		"loading: fetch 40 %":       {State: "loading", Phase: "fetch", Progress: 40},
 		"restarting: fetch":         {State: "restarting", Phase: "fetch"},
 	} {
 		if got := stateWord(i); got != want {
