@@ -12,7 +12,6 @@ import (
 // stream is how far a streamed answer is.
 type stream struct {
 	begun   bool // message_start is out
-	told    bool // message_delta is out
 	ended   bool // message_stop is out
 	open    block
 	blocks  int // that were begun
@@ -115,9 +114,6 @@ func (s *Shape) piece(dst []byte) ([]byte, error) {
 	}
 	if r.Usage != nil {
 		s.tracked = *r.Usage
-		if len(t.finish) > 0 {
-			dst = s.tell(dst)
-		}
 	}
 	if len(dst) == was {
 		if t.hidden++; t.hidden%pingEvery == 0 {
@@ -179,26 +175,18 @@ func (s *Shape) close(dst []byte) []byte {
 	return append(strconv.AppendInt(dst, int64(t.blocks-1), 10), "}\n\n"...)
 }
 
-// tell appends why the answer ended and what it took.
-func (s *Shape) tell(dst []byte) []byte {
-	t := &s.stream
-	if t.told {
-		return dst
-	}
-	t.told = true
-	dst = append(dst, "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{"...)
-	dst = s.appendStop(dst, t.finish, t.stop, t.called)
-	return append(s.appendUsage(append(dst, `},"usage":`...)), "}\n\n"...)
-}
-
 // finish ends the message: the engine has said its last word.
 func (s *Shape) finish(dst []byte) []byte {
-	if s.stream.ended {
+	t := &s.stream
+	if t.ended {
 		return dst
 	}
-	dst = s.tell(s.leave(s.begin(dst)))
-	s.stream.ended = true
-	return append(dst, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"...)
+	t.ended = true
+	dst = s.leave(s.begin(dst))
+	dst = append(dst, "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{"...)
+	dst = s.appendStop(dst, t.finish, t.stop, t.called)
+	dst = s.appendUsage(append(dst, `},"usage":`...))
+	return append(dst, "}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"...)
 }
 
 // callPiece appends a piece of a call. Blocks follow one another, so that a call which

@@ -141,9 +141,6 @@ func (s *Shape) piece(dst []byte) ([]byte, error) {
 		s.stream.finish = append(s.stream.finish[:0], r.Finish...)
 		dst = s.close(dst)
 	}
-	if s.usage != nil && len(s.stream.finish) > 0 {
-		dst = s.end(dst)
-	}
 	return dst, nil
 }
 
