@@ -47,7 +47,7 @@ const statusGone = 499
 func writeError(ctx *fasthttp.RequestCtx, err error, requestID string) {
 	e, problems := public(err)
 	status := e.Code.Lookup().Status
-	body := openai.AppendError(make([]byte, 0, 512), e, requestID, problems)
+	body := errorsOf(ctx).appendError(make([]byte, 0, 512), e, requestID, problems)
 	if ctx.Response.IsBodyStream() {
 		_ = ctx.Response.CloseBodyStream()
 	}

@@ -14,13 +14,16 @@ import (
 
 var bearer = []byte("Bearer ")
 
+// headerAPIKey is where Anthropic's clients send their key.
+const headerAPIKey = "X-Api-Key"
+
 // keyOf returns the key that the client sent, or nil.
 func keyOf(ctx *fasthttp.RequestCtx) []byte {
 	h := ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)
 	if len(h) > len(bearer) && bytes.EqualFold(h[:len(bearer)], bearer) {
 		return bytes.TrimSpace(h[len(bearer):])
 	}
-	return nil
+	return bytes.TrimSpace(ctx.Request.Header.Peek(headerAPIKey))
 }
 
 // identify finds out who asks, from where, and whether that may be with this
@@ -29,7 +32,7 @@ func (r *request) identify() error {
 	text := keyOf(r.ctx)
 	if len(text) == 0 {
 		return &spec.Error{Code: spec.CodeMissingKey, Message: "The request has no API key and no access token.",
-			Hint: "Send Authorization: Bearer KEY, or log in first: lotabots login."}
+			Hint: "Send Authorization: Bearer KEY, or x-api-key: KEY, or log in first: lotabots login."}
 	}
 	now := time.Now().UnixMilli()
 	who, code := r.g.keys.Identify(text, now)

@@ -29,6 +29,7 @@ type inferring struct {
 	relay.Exchange
 	g        *Gateway
 	endpoint openai.Endpoint
+	dialect  *dialect // nil: the client speaks as engines do
 	who      *auth.Principal
 	began    time.Time
 	span     trace.Span
@@ -39,17 +40,34 @@ var checks = sync.Pool{New: func() any { return new(openai.Request) }}
 
 // inference serves one of the endpoints.
 func inference(e openai.Endpoint) operation {
+	return func(r *request) error { return r.infer(&inferring{endpoint: e}) }
+}
+
+// translated serves an endpoint to clients who speak otherwise than engines do.
+func translated(d *dialect) operation {
 	return func(r *request) error {
-		x := &inferring{g: r.g, endpoint: e, who: r.who, began: time.Now()}
-		r.g.metrics.active.Inc()
-		x.startSpan(r)
-		if err := x.checked(r); err != nil {
-			x.refused(err)
-			return err
-		}
-		x.Done = x.done
-		return r.g.relay.Serve(r.ctx, &x.Exchange)
+		return d.named(r.infer(&inferring{endpoint: d.endpoint, dialect: d}))
 	}
+}
+
+func (r *request) infer(x *inferring) error {
+	if err := r.begin(x); err != nil {
+		return err
+	}
+	x.Done = x.done
+	return r.g.relay.Serve(r.ctx, &x.Exchange)
+}
+
+// begin makes x ready to be served, or accounts for its end.
+func (r *request) begin(x *inferring) error {
+	x.g, x.who, x.began = r.g, r.who, time.Now()
+	r.g.metrics.active.Inc()
+	x.startSpan(r)
+	err := x.checked(r)
+	if err != nil {
+		x.refused(err)
+	}
+	return err
 }
 
 // checked is prepare, whose panics are accounted for too.
@@ -74,6 +92,11 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	body, err := r.body()
 	if err != nil {
 		return err
+	}
+	if x.dialect != nil {
+		if body, x.Shape, err = x.dialect.translate(body); err != nil {
+			return err
+		}
 	}
 	if err := check.Check(x.endpoint, body); err != nil {
 		return err
@@ -169,6 +192,11 @@ func (r *request) limit() error {
 	h.Set("X-Ratelimit-Limit-Requests", itoa(int64(d.Limit)))
 	h.Set("X-Ratelimit-Remaining-Requests", itoa(int64(d.Remaining)))
 	h.Set("X-Ratelimit-Reset-Requests", string(openai.AppendDuration(nil, d.Reset.Milliseconds())))
+	if errorsOf(r.ctx) == anthropicErrors {
+		h.Set("Anthropic-Ratelimit-Requests-Limit", itoa(int64(d.Limit)))
+		h.Set("Anthropic-Ratelimit-Requests-Remaining", itoa(int64(d.Remaining)))
+		h.Set("Anthropic-Ratelimit-Requests-Reset", time.Now().Add(d.Reset).UTC().Format(time.RFC3339))
+	}
 	if d.Shared {
 		r.g.metrics.limits[limitShared].Inc()
 	}

@@ -31,13 +31,16 @@ func (g *Gateway) modelOf(d *deployment) model {
 	}
 	able, context := g.table.Abilities(d.GetName())
 	m.Context = context
-	if can := able.Can &^ (spec.AbleContinue | spec.AbleSleep | spec.AbleAdapters); can != 0 { // these are the cluster's business
+	if can := able.Can &^ (spec.AbleContinue | spec.AbleSleep | spec.AbleAdapters | spec.AbleCount); can != 0 { // these are the cluster's business
 		m.Capabilities = can.Names()
 	}
 	return m
 }
 
 func listVisible(r *request) error {
+	if errorsOf(r.ctx) == anthropicErrors {
+		return r.listForAnthropic()
+	}
 	out := struct {
 		Object string  `json:"object"`
 		Data   []model `json:"data"`
@@ -56,6 +59,9 @@ func showVisible(r *request) error {
 	}
 	if !r.who.Lists(d.model(), d.GetTenant()) {
 		return &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.model()) + "."}
+	}
+	if errorsOf(r.ctx) == anthropicErrors {
+		return r.json(200, r.g.anthropicModel(d))
 	}
 	return r.json(200, r.g.modelOf(d))
 }

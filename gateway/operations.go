@@ -18,12 +18,13 @@ type Operation struct {
 	Own    access.Verb // that suffices where the thing is the caller's own
 	Open   bool        // takes no credential, but where serve asks for one
 
-	self  bool                    // a session's user needs no verb for what is its own
-	on    func(r *request) target // what it is done to; nil: serve looks at each thing by itself
-	from  source
-	plain bool   // GET comes without HEAD
-	query string // parameters that a list takes, besides consistency
-	serve operation
+	self   bool                    // a session's user needs no verb for what is its own
+	on     func(r *request) target // what it is done to; nil: serve looks at each thing by itself
+	from   source
+	errors errorForm // how they are told
+	plain  bool      // GET comes without HEAD
+	query  string    // parameters that a list takes, besides consistency
+	serve  operation
 }
 
 // A source is the state that an operation's answer is made from.
@@ -62,6 +63,11 @@ func (g *Gateway) routes() *router.Router {
 // state comes before the question, so that who was given something just now may
 // use it at once, by the index that the answer told.
 func (g *Gateway) handler(op *Operation) fasthttp.RequestHandler {
+	if op.errors != openaiErrors {
+		plain := *op
+		plain.errors = openaiErrors
+		return op.errors.before(g.handler(&plain))
+	}
 	if op.Open {
 		return g.open(op.serve)
 	}

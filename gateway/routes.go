@@ -37,6 +37,7 @@ type operation func(r *request) error
 func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set(HeaderRequestID, requestID(ctx))
 	ctx.Response.Header.Set("X-LotaBots-Gateway", string(g.cfg.Self))
+	errorsOf(ctx).mark(ctx)
 	if g.draining.Load() {
 		ctx.SetConnectionClose()
 	}

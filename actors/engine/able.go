@@ -49,7 +49,7 @@ const (
 func abilities(preset string, o map[string]string) (a spec.Abilities) {
 	switch preset {
 	case Embedded:
-		a.Can = writes | shaped | spec.AbleTools | spec.AbleContinue | spec.AbleAdapters
+		a.Can = writes | shaped | spec.AbleTools | spec.AbleContinue | spec.AbleAdapters | spec.AbleCount
 		a.Cannot = media | spec.AbleKServe | spec.AbleImages | spec.AbleAudio | spec.AbleSleep
 		switch {
 		case o["embeddings"] == "off":
@@ -73,7 +73,7 @@ func abilities(preset string, o map[string]string) (a spec.Abilities) {
 			a.Can, a.Cannot = writes|shaped|spec.AbleTools|spec.AbleContinue|spec.AbleAdapters, a.Cannot|vector
 		}
 	case VLLM, SGLang:
-		a = batching(o)
+		a = batching(preset, o)
 	case Triton:
 		a.Can, a.Cannot = spec.AbleKServe, spec.AbleServe&^spec.AbleKServe
 	}
@@ -82,7 +82,7 @@ func abilities(preset string, o map[string]string) (a spec.Abilities) {
 
 // batching is vLLM's and SGLang's. Both call a function that the request names without a parser of tools, and
 // some models of theirs transcribe: neither is known here.
-func batching(o map[string]string) (a spec.Abilities) {
+func batching(preset string, o map[string]string) (a spec.Abilities) {
 	a.Cannot = spec.AbleKServe | spec.AbleDraw
 	switch o["task"] {
 	case "embed":
@@ -91,6 +91,9 @@ func batching(o map[string]string) (a spec.Abilities) {
 		a.Can, a.Cannot = spec.AbleRerank, a.Cannot|writes|spec.AbleTranscribe|spec.AbleSpeak
 	default:
 		a.Can = writes | shaped | spec.AbleContinue
+		if preset == VLLM {
+			a.Can |= spec.AbleCount
+		}
 		if o["tool-parser"] != "" {
 			a.Can |= spec.AbleTools
 		}

@@ -13,7 +13,7 @@ func (e *Engine) abilities() map[string]bool {
 		}
 	}
 	tell(e.gen != nil, spec.AbleComplete|spec.AbleSchema|spec.AbleLogprobs|spec.AbleContinue|spec.AbleAdapters)
-	tell(e.gen != nil && e.format != "", spec.AbleChat|spec.AbleTools)
+	tell(e.gen != nil && e.format != "", spec.AbleChat|spec.AbleTools|spec.AbleCount)
 	e.embedding.Lock()
 	defer e.embedding.Unlock()
 	if e.emb != nil {

@@ -25,6 +25,7 @@ const (
 	AbleContinue
 	AbleSleep
 	AbleAdapters
+	AbleCount // tells how many tokens a conversation has
 	abilityEnd
 )
 
@@ -32,7 +33,7 @@ const (
 const AbleServe = AbleChat | AbleComplete | AbleEmbed | AbleRerank | AbleTranscribe | AbleSpeak | AbleDraw | AbleKServe
 
 var abilityNames = [...]string{"chat", "completions", "embeddings", "rerank", "transcription", "speech", "image-generation", "kserve",
-	"tools", "images", "audio", "json-schema", "logprobs", "continuation", "sleep", "lora"}
+	"tools", "images", "audio", "json-schema", "logprobs", "continuation", "sleep", "lora", "token-count"}
 
 // Names lists the set, in the order of the constants. What this build does not know is
 // left out.

@@ -16,6 +16,9 @@ const (
 	Speech
 	Images
 	KServe
+	Messages    // Anthropic's, as chat completions
+	Responses   // as chat completions
+	CountTokens // of a conversation
 
 	endpointCount
 )
@@ -51,8 +54,7 @@ type need struct {
 }
 
 var rows = [endpointCount]row{
-	Chat: {path: "/v1/chat/completions", name: "chat", able: spec.AbleChat, streams: true, reads: fMessages,
-		needs: []need{{fMessages, "messages", "is missing: send at least one message"}}},
+	Chat: {path: chatPath, name: "chat", able: spec.AbleChat, streams: true, reads: fMessages, needs: ofChats},
 	Completions: {path: "/v1/completions", name: "completions", able: spec.AbleComplete, streams: true, reads: fPrompt,
 		needs: []need{{fPrompt, "prompt", "is missing"}}},
 	Embeddings: {path: "/v1/embeddings", name: "embeddings", able: spec.AbleEmbed, reads: fInput,
@@ -66,9 +68,16 @@ var rows = [endpointCount]row{
 	Images: {path: "/v1/images/generations", name: "images", able: spec.AbleDraw, streams: true, raw: true, reads: fPrompt,
 		needs: []need{{fPrompt, "prompt", "is missing"}}},
 	KServe: {name: "kserve", body: Tensors, able: spec.AbleKServe},
+	Messages:    {path: chatPath, name: "messages", able: spec.AbleChat, streams: true, reads: fMessages, needs: ofChats},
+	Responses:   {path: chatPath, name: "responses", able: spec.AbleChat, streams: true, reads: fMessages, needs: ofChats},
+	CountTokens: {path: "/tokenize", name: "count_tokens", able: spec.AbleChat, reads: fMessages, needs: ofChats},
 }
 
 var ofSounds = []need{{fFile, "file", "is missing: send the audio as a file of the form"}}
+
+const chatPath = "/v1/chat/completions"
+
+var ofChats = []need{{fMessages, "messages", "is missing: send at least one message"}}
 
 // Endpoints lists them all.
 func Endpoints() []Endpoint {

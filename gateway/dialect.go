@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/anthropic"
+	"github.com/lotabots/lotabots/gateway/openai"
+	"github.com/lotabots/lotabots/gateway/relay"
+	"github.com/lotabots/lotabots/gateway/responses"
+)
+
+// A dialect is an API of clients that engines do not speak: its requests become chat
+// completions, and their answers its own.
+type dialect struct {
+	endpoint openai.Endpoint
+	// translate returns the body for the engine, and what makes the answer the client's.
+	translate func(body []byte) ([]byte, relay.Shape, error)
+	// param is the client's name for a field of chat completions.
+	param func(chat string) string
+}
+
+var (
+	ofMessages  = &dialect{endpoint: openai.Messages, translate: messages, param: anthropic.Param}
+	ofResponses = &dialect{endpoint: openai.Responses, translate: response, param: responses.Param}
+)
+
+func messages(body []byte) ([]byte, relay.Shape, error) {
+	q, e := anthropic.Translate(body)
+	if err := flawed(e, q.Problems); err != nil {
+		return nil, nil, err
+	}
+	return q.Chat, q.Shape("msg_" + freshID()), nil
+}
+
+func response(body []byte) ([]byte, relay.Shape, error) {
+	q, e := responses.Translate(body)
+	if err := flawed(e, q.Problems); err != nil {
+		return nil, nil, err
+	}
+	return q.Chat, q.Shape(freshID(), time.Now().Unix()), nil
+}
+
+// flawed is what is wrong with a body as an error, or nil.
+func flawed(e *spec.Error, problems []openai.Problem) error {
+	switch {
+	case e != nil:
+		return e
+	case len(problems) > 0:
+		return &invalid{problems: problems}
+	}
+	return nil
+}
+
+// freshID tells an answer from others.
+func freshID() string {
+	const digits = 16
+	b := strconv.AppendUint(make([]byte, 0, 2*digits), rand.Uint64()|1<<63, 16)
+	return string(strconv.AppendUint(b, rand.Uint64()|1<<63, 16))
+}
+
+// named gives err the client's names for fields.
+func (d *dialect) named(err error) error {
+	if d == nil || err == nil {
+		return err
+	}
+	var bad *invalid
+	if errors.As(err, &bad) {
+		renamed := make([]openai.Problem, len(bad.problems))
+		for i, p := range bad.problems {
+			renamed[i] = openai.Problem{Param: d.param(p.Param), Message: p.Message}
+		}
+		return &invalid{problems: renamed}
+	}
+	var e *spec.Error
+	if errors.As(err, &e) && e.Param != "" {
+		renamed := *e
+		renamed.Param, renamed.Err = d.param(e.Param), err
+		return &renamed
+	}
+	return err
+}

@@ -1,0 +1,60 @@
+package gateway
+
+import (
+	"github.com/valyala/fasthttp"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/anthropic"
+	"github.com/lotabots/lotabots/gateway/openai"
+)
+
+// An errorForm is the API in whose form an operation tells errors.
+type errorForm uint8
+
+const (
+	openaiErrors errorForm = iota
+	anthropicErrors
+)
+
+// Headers of Anthropic's clients.
+const (
+	headerAnthropicVersion = "Anthropic-Version"
+	headerAnthropicID      = "Request-Id"
+)
+
+type errorFormKey struct{}
+
+// before notes the form, and serves.
+func (f errorForm) before(serve fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		ctx.SetUserValue(errorFormKey{}, f)
+		f.mark(ctx)
+		serve(ctx)
+	}
+}
+
+// mark sets what answers of that API have beside their body.
+func (f errorForm) mark(ctx *fasthttp.RequestCtx) {
+	if f == anthropicErrors {
+		ctx.Response.Header.SetBytesV(headerAnthropicID, ctx.Response.Header.Peek(HeaderRequestID))
+	}
+}
+
+// errorsOf is the form that the operation has, or else that of a client who says by its
+// header that it is Anthropic's: of what both APIs have, and of what neither has.
+func errorsOf(ctx *fasthttp.RequestCtx) errorForm {
+	if f, ok := ctx.UserValue(errorFormKey{}).(errorForm); ok {
+		return f
+	}
+	if len(ctx.Request.Header.Peek(headerAnthropicVersion)) > 0 {
+		return anthropicErrors
+	}
+	return openaiErrors
+}
+
+func (f errorForm) appendError(dst []byte, e *spec.Error, requestID string, problems []openai.Problem) []byte {
+	if f == anthropicErrors {
+		return anthropic.AppendError(dst, e, requestID, problems)
+	}
+	return openai.AppendError(dst, e, requestID, problems)
+}
