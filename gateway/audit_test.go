@@ -85,8 +85,8 @@ func TestListsTakeWhatIsDescribed(t *testing.T) {
 	r, doc := newRig(t), document(t)
 	for path, item := range doc.Paths.Map() {
 		op := item.Get
-		if op == nil || op.Parameters.GetByInAndName("query", "limit") == nil {
-			continue
+		if op == nil || op.Parameters.GetByInAndName("query", "limit") == nil || strings.HasPrefix(path, "/v1/") {
+			continue // clients of inference send what other servers know, such as beta=true
 		}
 		for _, query := range []string{"tennant=t1", "limit=1&acter=x", "cursor=%01", "cursor=%ff", "cursor=" + strings.Repeat("a", 601)} {
 			if res, body := r.do(r.admin, "GET", path+"?"+query, ""); res.StatusCode != 400 {

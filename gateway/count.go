@@ -31,7 +31,7 @@ func count(body []byte) ([]byte, relay.Shape, error) {
 func countTokens(r *request) error {
 	x := &inferring{endpoint: ofCounts.endpoint, dialect: ofCounts}
 	if err := r.begin(x); err != nil {
-		return ofCounts.named(err)
+		return x.named(err)
 	}
 	if a, _ := r.g.table.Abilities(x.Call.Deployment); a.Can&spec.AbleCount == 0 {
 		x.account(relay.Outcome{Status: fasthttp.StatusOK})

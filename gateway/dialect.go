@@ -62,11 +62,12 @@ func freshID() string {
 	return string(strconv.AppendUint(b, rand.Uint64()|1<<63, 16))
 }
 
-// named gives err the client's names for fields.
-func (d *dialect) named(err error) error {
-	if d == nil || err == nil {
+// named gives an error that is about the translation the client's names for fields.
+func (x *inferring) named(err error) error {
+	if err == nil || !x.spoken {
 		return err
 	}
+	d := x.dialect
 	var bad *invalid
 	if errors.As(err, &bad) {
 		renamed := make([]openai.Problem, len(bad.problems))

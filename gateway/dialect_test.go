@@ -96,6 +96,7 @@ func TestAnthropicErrors(t *testing.T) {
 		_, _ = io.WriteString(w, `{"error":{"message":"The prompt has 9 tokens.","type":"invalid_request_error","param":"stop","code":"context_length_exceeded","hint":"Shorten it."}}`)
 	})
 	limited := r.state.addKey("lim", "t1", 1, "infer")
+	r.tellState()
 	_, _ = r.do(limited, "POST", "/v1/messages", messageBody)
 	for _, c := range []struct {
 		name, key, method, path, body string

@@ -1,5 +1,5 @@
-// Package gateway is what clients see of a node: the OpenAI-compatible API, the
-// admin API, sessions, health and metrics, over fasthttp.
+// Package gateway is what clients see of a node: the OpenAI-compatible API, and
+// Anthropic's in terms of that; the admin API, sessions, health and metrics, over fasthttp.
 //
 // Everything that is served stands in one list (Operations), with the verb that it
 // takes and what it is done to. A request is identified, brought to the state that

@@ -30,6 +30,7 @@ type inferring struct {
 	g        *Gateway
 	endpoint openai.Endpoint
 	dialect  *dialect // nil: the client speaks as engines do
+	spoken   bool     // the body is the dialect's translation
 	who      *auth.Principal
 	began    time.Time
 	span     trace.Span
@@ -46,7 +47,8 @@ func inference(e openai.Endpoint) operation {
 // translated serves an endpoint to clients who speak otherwise than engines do.
 func translated(d *dialect) operation {
 	return func(r *request) error {
-		return d.named(r.infer(&inferring{endpoint: d.endpoint, dialect: d}))
+		x := &inferring{endpoint: d.endpoint, dialect: d}
+		return x.named(r.infer(x))
 	}
 }
 
@@ -97,6 +99,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 		if body, x.Shape, err = x.dialect.translate(body); err != nil {
 			return err
 		}
+		x.spoken = true
 	}
 	if err := check.Check(x.endpoint, body); err != nil {
 		return err

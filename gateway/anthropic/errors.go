@@ -45,7 +45,7 @@ func AppendError(dst []byte, e *spec.Error, requestID string, problems []openai.
 	dst = chat.AppendString(append(dst, `","message":`...), e.Message)
 	dst = chat.AppendString(append(dst, `,"code":`...), string(e.Code))
 	if e.Param != "" {
-		dst = chat.AppendString(append(dst, `,"param":`...), Param(e.Param))
+		dst = chat.AppendString(append(dst, `,"param":`...), e.Param)
 	}
 	dst = chat.AppendString(append(dst, `,"hint":`...), hint)
 	if len(problems) > 0 {

@@ -184,7 +184,7 @@ func TestErrors(t *testing.T) {
 	if err := json.Unmarshal(AppendError(nil, e, "r\n", []openai.Problem{{Param: "a", Message: "b"}}), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if doc.Type != "error" || doc.Error.Type != "request_too_large" || doc.Error.Message != e.Message || doc.RequestID != "r\n" || doc.Error.Param != "stop_sequences" ||
+	if doc.Type != "error" || doc.Error.Type != "request_too_large" || doc.Error.Message != e.Message || doc.RequestID != "r\n" || doc.Error.Param != "stop" ||
 		doc.Error.Hint == "" || len(doc.Error.Errors) != 1 {
 		t.Errorf("%+v", doc)
 	}

@@ -3,7 +3,6 @@ package relay
 import (
 	"errors"
 	"net/http"
-	"strconv"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/openai"
@@ -94,13 +93,4 @@ func unfit(err error) error {
 
 // misfit is the engine's error answer, or its answer to a stream that is none, as
 // the error that it is.
-func (x *Exchange) misfit() *spec.Error {
-	code := spec.CodeUpstream
-	switch {
-	case x.out.Status == http.StatusTooManyRequests:
-		code = spec.CodeBusy
-	case x.out.Status >= 400 && x.out.Status < 500:
-		code = spec.CodeInvalidRequest
-	}
-	return &spec.Error{Code: code, Message: "The engine answered with status " + strconv.Itoa(x.out.Status) + ": " + excerpt(x.buf)}
-}
+func (x *Exchange) misfit() *spec.Error { return openai.EngineError(x.out.Status, x.buf) }
