@@ -67,7 +67,7 @@ var rows = [endpointCount]row{
 		needs: []need{{fSpoken, "input", "is missing: send the text to be spoken"}}},
 	Images: {path: "/v1/images/generations", name: "images", able: spec.AbleDraw, streams: true, raw: true, reads: fPrompt,
 		needs: []need{{fPrompt, "prompt", "is missing"}}},
-	KServe: {name: "kserve", body: Tensors, able: spec.AbleKServe},
+	KServe:      {name: "kserve", body: Tensors, able: spec.AbleKServe},
 	Messages:    {path: chatPath, name: "messages", able: spec.AbleChat, streams: true, reads: fMessages, needs: ofChats},
 	Responses:   {path: chatPath, name: "responses", able: spec.AbleChat, streams: true, reads: fMessages, needs: ofChats},
 	CountTokens: {path: "/tokenize", name: "count_tokens", able: spec.AbleChat, reads: fMessages, needs: ofChats},
