@@ -57,6 +57,10 @@ func importModel(r *request) error {
 		f.add("name", nameRule)
 		return f.err()
 	}
+	if encoding := string(r.ctx.Request.Header.Peek("Content-Encoding")); encoding != "" && encoding != "identity" {
+		hangUp(r.ctx)
+		return &spec.Error{Code: spec.CodeUnsupportedMedia, Param: "Content-Encoding", Message: "A model's file is not taken compressed.", Hint: "Send the file as it is."}
+	}
 	in := &incoming{limit: r.g.cfg.MaxModel, want: -1}
 	if r.ctx.Request.IsBodyStream() {
 		in.r, in.want = r.ctx.RequestBodyStream(), int64(r.ctx.Request.Header.ContentLength())

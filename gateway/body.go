@@ -17,10 +17,18 @@ const prefetch = 64 << 10
 // firstRead is how much room a body of unknown length gets at first.
 const firstRead = 4 << 10
 
-// body reads the request's body, at most MaxBody of it, whatever length it
-// claims. The memory is the caller's own and is not used again here: what sends
-// it to an engine may look at it until long after the answer.
+// body is the request's body, at most MaxBody of it, without its content coding.
 func (r *request) body() ([]byte, error) {
+	b, err := r.received()
+	if err != nil {
+		return nil, err
+	}
+	return r.restored(b, r.g.cfg.MaxBody)
+}
+
+// received reads what was sent as the body, whatever length it claims. The memory is the caller's own and is not used again here: what sends
+// it to an engine may look at it until long after the answer.
+func (r *request) received() ([]byte, error) {
 	limit, length := r.g.cfg.MaxBody, r.ctx.Request.Header.ContentLength()
 	if length > limit {
 		return nil, r.tooLarge(limit)

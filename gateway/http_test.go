@@ -29,6 +29,7 @@ func (m closing) Run() int {
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(closing{m},
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"), // sleeps its last ten seconds out
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp/stackless.funcWorker"),      // compresses, one for each processor
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
 }
 

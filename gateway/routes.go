@@ -54,6 +54,7 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	g.router.Handler(ctx)
+	compress(ctx)
 }
 
 // open serves without a key.

@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/coding"
+)
+
+// leastCompressed is the size below which an answer is one packet anyway.
+const leastCompressed = 1 << 10
+
+// compress puts a whole answer into the coding that the client wants most. Streams stay
+// as they are: each of their pieces is to arrive at once.
+func compress(ctx *fasthttp.RequestCtx) {
+	h := &ctx.Response.Header
+	if ctx.Response.IsBodyStream() || !compressible(h.ContentType()) || len(h.Peek(fasthttp.HeaderContentEncoding)) > 0 {
+		return
+	}
+	h.Add(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+	plain := ctx.Response.Body()
+	if len(plain) < leastCompressed || ctx.IsHead() || bytes.Contains(h.Peek(fasthttp.HeaderCacheControl), []byte("no-transform")) {
+		return
+	}
+	chosen := coding.Choose(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)))
+	if chosen == coding.Identity {
+		return
+	}
+	coded := coding.Compress(make([]byte, 0, len(plain)/3), chosen, plain)
+	if len(coded) >= len(plain) {
+		return
+	}
+	h.Set(fasthttp.HeaderContentEncoding, chosen)
+	ctx.Response.SetBodyRaw(coded)
+}
+
+// compressible tells whether a content type is one of texts.
+func compressible(contentType []byte) bool {
+	kind, _, _ := bytes.Cut(contentType, []byte(";"))
+	kind = bytes.ToLower(bytes.TrimSpace(kind))
+	return bytes.HasPrefix(kind, []byte("text/")) && string(kind) != "text/event-stream" ||
+		bytes.HasSuffix(kind, []byte("json")) || bytes.HasSuffix(kind, []byte("xml")) || bytes.HasSuffix(kind, []byte("yaml"))
+}
+
+// restored is the body without its content coding, still at most limit bytes.
+func (r *request) restored(coded []byte, limit int) ([]byte, error) {
+	encoding := string(r.ctx.Request.Header.Peek(fasthttp.HeaderContentEncoding))
+	if encoding == "" {
+		return coded, nil
+	}
+	plain, err := coding.Restore(encoding, coded, limit)
+	switch {
+	case errors.Is(err, coding.ErrUnknown):
+		return nil, r.notDecoded(encoding)
+	case errors.Is(err, coding.ErrTooLarge):
+		return nil, spec.Errorf(spec.CodeBodyTooLarge, "The body is larger than the limit of %d bytes once it is decompressed.", limit)
+	case err != nil:
+		return nil, &spec.Error{Code: spec.CodeInvalidRequest, Param: fasthttp.HeaderContentEncoding, Err: err,
+			Message: "The body could not be decompressed: it is not whole, or no " + clip(encoding, 20) + "."}
+	}
+	return plain, nil
+}
+
+func (r *request) notDecoded(encoding string) error {
+	r.ctx.Response.Header.Set(fasthttp.HeaderAcceptEncoding, coding.Known)
+	return &spec.Error{Code: spec.CodeUnsupportedMedia, Param: fasthttp.HeaderContentEncoding,
+		Message: "The Content-Encoding " + strconv.Quote(clip(encoding, 50)) + " is not read here.", Hint: "Send the body in one of " + coding.Known + ", or as it is."}
+}
