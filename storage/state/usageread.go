@@ -114,7 +114,17 @@ func cover(from, to int64, coarsest uint32, whole [len(spec.UsagePeriods)]int64)
 				i = j
 			}
 		}
-		end := at + length(i)
+		// The choice stays until a longer period may begin, or what is whole changes.
+		limit := to
+		for j, w := range whole {
+			if j > i && spec.UsagePeriods[j] <= coarsest {
+				limit = min(limit, at-at%length(j)+length(j))
+			}
+			if w > at {
+				limit = min(limit, (w+length(i)-1)/length(i)*length(i))
+			}
+		}
+		end := at + max(1, (limit-at)/length(i))*length(i)
 		if n := len(out); n > 0 && out[n-1].period == spec.UsagePeriods[i] {
 			out[n-1].to = end
 		} else {

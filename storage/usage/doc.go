@@ -1,0 +1,24 @@
+// Package usage is the ledger of the requests that a gateway has served: one record
+// for each, on this node's disk, and what the cluster is told of them.
+//
+// It owns the records (storage.Usage), their numbers, and how far the state has them.
+// node/ opens one where it runs a gateway and gives it the way to the state; the
+// gateway calls Settle before a request's last bytes are sent, and Note for what is
+// over already. It imports no other room.
+//
+// Durability. Records that come while the disk is at work are written by one synced
+// batch, after it. Settle waits for its record's batch, for a second at most: then,
+// and while the disk is known to stand still, the request is answered all the same and
+// its record is written as soon as the disk takes it (counted as late). What the queue
+// has no room for, or a disk that has failed takes no more, is lost, and counted so.
+//
+// Counting once. Records are numbered without gaps. A batch for the state tells
+// which numbers it sums up, follows the one before, and is made of records on disk
+// alone; see state's PutUsage. So one that is told again, by a gateway that was
+// killed or had no answer, is counted once; and a state of an older backup is told again
+// what it lacks, as far as the records are kept.
+//
+// Bounds. Records that the state has are kept for a time that is a setting, and all of
+// them in a number of bytes: beyond that the oldest go, and those among them that the
+// state has not heard of are counted as dropped, here and there.
+package usage

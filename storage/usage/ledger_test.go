@@ -1,0 +1,400 @@
+package usage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/storage"
+	"github.com/lotabots/lotabots/storage/diskfault"
+	"github.com/lotabots/lotabots/storage/state"
+)
+
+type tester interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func try(t tester, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+// A cluster is the state that ledgers tell.
+type cluster struct {
+	mu    sync.Mutex
+	db    *storage.DB
+	state *state.Store
+	lose  int // of the next proposals: 1 is not carried out, 2 is and has no answer
+}
+
+func newCluster(t tester) *cluster {
+	t.Helper()
+	db, err := storage.Open("db", storage.Options{FS: storage.Memory()})
+	try(t, err)
+	s, err := state.Open(db)
+	try(t, err)
+	return &cluster{db: db, state: s}
+}
+
+var errAway = errors.New("the leader is away")
+
+func (c *cluster) propose(_ context.Context, cmd *wire.Command) (*wire.Result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lose := c.lose
+	c.lose = 0
+	if lose == 1 {
+		return nil, errAway
+	}
+	raw, err := proto.Marshal(cmd)
+	if err != nil {
+		return nil, err
+	}
+	r := c.state.Apply(&raft.Log{Index: c.state.Index() + 1, Term: 1, Data: raw}).(*wire.Result)
+	if lose == 2 {
+		return nil, errAway
+	}
+	return r, nil
+}
+
+// counts is how many requests of each key the state has.
+func (c *cluster) counts() map[string]uint64 { return c.countsOf("acme") }
+
+func (c *cluster) countsOf(tenant string) map[string]uint64 {
+	out := map[string]uint64{}
+	c.state.Usage(state.UsageQuery{Tenant: tenant, ToMS: 1 << 50, Coarsest: 86400}, func(r *wire.UsageRow) bool { out[r.GetKey()] += r.GetRequests(); return true })
+	return out
+}
+
+const day = int64(86_400_000)
+
+// openIn opens a ledger on a disk. Nobody tells the state but who calls Tell.
+func (c *cluster) openIn(t tester, fs vfs.FS, change func(*Config)) (*Ledger, *storage.DB) {
+	t.Helper()
+	db, err := storage.Open("db", storage.Options{FS: fs})
+	try(t, err)
+	cfg := Config{Gateway: "n1", Propose: c.propose, Every: time.Hour, Wait: 20 * time.Second, Now: func() time.Time { return time.UnixMilli(day) }}
+	if change != nil {
+		change(&cfg)
+	}
+	l, err := Open(db, cfg)
+	try(t, err)
+	l.writer.Go(l.write)
+	return l, db
+}
+
+func end(t tester, l *Ledger, db *storage.DB) {
+	t.Helper()
+	try(t, l.Shutdown(context.Background()))
+	try(t, db.Close())
+}
+
+func request(key string) *wire.UsageRecord {
+	return &wire.UsageRecord{Request: "req-" + key, AtMs: day, Tenant: "acme", Key: key, Deployment: "chat", Outcome: spec.UsageOK, Prompt: 3, Completion: 4, Attempts: 1}
+}
+
+// TestNothingSettledIsLost: whenever the machine loses power, whatever became of
+// what the state was told, each settled request is counted once in the end, and
+// none twice.
+func TestNothingSettledIsLost(t *testing.T) {
+	c, runs := newCluster(t), 0
+	defer c.db.Close()
+	rapid.Check(t, func(t *rapid.T) {
+		runs++
+		tenant := fmt.Sprint("run", runs)
+		request := func(key string) *wire.UsageRecord {
+			r := request(key)
+			r.Tenant = tenant
+			return r
+		}
+		disk := vfs.NewCrashableMem()
+		l, db := c.openIn(t, disk, nil)
+		var settled, noted []string
+		for step := range rapid.IntRange(2, 9).Draw(t, "steps") {
+			switch rapid.IntRange(0, 4).Draw(t, "what") {
+			case 0, 1: // several at a time
+				var all sync.WaitGroup
+				for i := range rapid.IntRange(1, 5).Draw(t, "requests") {
+					key := fmt.Sprintf("s%d-%d", step, i)
+					settled = append(settled, key)
+					all.Go(func() {
+						if err := l.Settle(request(key)); err != nil {
+							panic(err)
+						}
+					})
+				}
+				all.Wait()
+			case 2:
+				key := fmt.Sprintf("n%d", step)
+				noted = append(noted, key)
+				l.Note(request(key))
+			case 3:
+				c.lose = rapid.IntRange(0, 2).Draw(t, "lost")
+				if err := l.Tell(context.Background()); err != nil && !errors.Is(err, errAway) {
+					t.Fatalf("telling the state: %v", err)
+				}
+				c.lose = 0
+				try(t, l.retain())
+			default:
+				seed := rapid.Uint64().Draw(t, "crash")
+				after := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "kept"), RNG: rand.New(rand.NewPCG(seed, 1))})
+				end(t, l, db)
+				disk = after
+				l, db = c.openIn(t, disk, nil)
+			}
+		}
+		defer func() { end(t, l, db) }()
+		try(t, l.Settle(request("last")))
+		for l.Backlog() > 0 {
+			try(t, l.Tell(context.Background()))
+		}
+		got := c.countsOf(tenant)
+		for _, key := range append(settled, "last") {
+			if got[key] != 1 {
+				t.Fatalf("request %s is counted %d times", key, got[key])
+			}
+			delete(got, key)
+		}
+		for _, key := range noted {
+			if got[key] > 1 {
+				t.Fatalf("request %s is counted %d times", key, got[key])
+			}
+			delete(got, key)
+		}
+		if len(got) > 0 {
+			t.Fatalf("the state has %v beside", got)
+		}
+	})
+}
+
+// TestADiskThatWasSetBack begins another ledger: numbers that it gives again are
+// of other requests.
+func TestADiskThatWasSetBack(t *testing.T) {
+	for _, more := range []int{0, 1, 5} {
+		c := newCluster(t)
+		disk := vfs.NewCrashableMem()
+		l, db := c.openIn(t, disk, nil)
+		for i := range 3 {
+			try(t, l.Settle(request(fmt.Sprint("a", i))))
+		}
+		copied := disk.CrashClone(vfs.CrashCloneCfg{})
+		for i := range 3 {
+			try(t, l.Settle(request(fmt.Sprint("b", i))))
+		}
+		try(t, l.Tell(context.Background()))
+		end(t, l, db)
+		l, db = c.openIn(t, copied, nil)
+		for i := range more {
+			try(t, l.Settle(request(fmt.Sprint("c", i))))
+		}
+		for range 3 {
+			try(t, l.Tell(context.Background()))
+		}
+		try(t, l.Settle(request("d")))
+		try(t, l.Tell(context.Background()))
+		got := c.counts()
+		if len(got) != 6+more+1 {
+			t.Errorf("with %d requests after it, the state has %v", more, got)
+		}
+		for key, n := range got {
+			if n != 1 {
+				t.Errorf("request %s is counted %d times", key, n)
+			}
+		}
+		end(t, l, db)
+		try(t, c.db.Close())
+	}
+}
+
+// TestAStateOfAnOlderBackup is told again what it lacks.
+func TestAStateOfAnOlderBackup(t *testing.T) {
+	c, old := newCluster(t), newCluster(t)
+	defer c.db.Close()
+	defer old.db.Close()
+	now := c
+	l, db := c.openIn(t, vfs.NewCrashableMem(), func(cfg *Config) {
+		cfg.Propose = func(ctx context.Context, cmd *wire.Command) (*wire.Result, error) { return now.propose(ctx, cmd) }
+	})
+	defer func() { end(t, l, db) }()
+	for i := range 4 {
+		try(t, l.Settle(request(fmt.Sprint(i))))
+		try(t, l.Tell(context.Background()))
+	}
+	now = old
+	try(t, l.Settle(request("4")))
+	for l.Backlog() > 0 {
+		try(t, l.Tell(context.Background()))
+	}
+	if got := old.counts(); len(got) != 5 || got["0"] != 1 || got["4"] != 1 {
+		t.Fatalf("it has %v", got)
+	}
+}
+
+// TestTheLedgerIsBounded: what the state has goes when it is old, and the oldest of
+// all when there are too many bytes, which both sides are told.
+func TestTheLedgerIsBounded(t *testing.T) {
+	c := newCluster(t)
+	defer c.db.Close()
+	now := time.UnixMilli(day)
+	disk := vfs.NewCrashableMem()
+	change := func(cfg *Config) {
+		cfg.Bytes, cfg.Now = 40*size(request("00")), func() time.Time { return now }
+	}
+	l, db := c.openIn(t, disk, change)
+	for i := range 10 {
+		try(t, l.Settle(request(fmt.Sprintf("%02d", i))))
+	}
+	try(t, l.Tell(context.Background()))
+	try(t, l.retain())
+	kept := func() (first, last uint64) { return l.mu.first, l.mu.onDisk }
+	if first, last := kept(); first != 1 || last != 10 {
+		t.Fatalf("records %d to %d are kept", first, last)
+	}
+	now = now.Add(73 * time.Hour)
+	try(t, l.Settle(request("10")))
+	try(t, l.retain())
+	if first, _ := kept(); first != 11 {
+		t.Fatalf("old records from %d on are kept", first)
+	}
+	for i := range 50 {
+		try(t, l.Settle(request(fmt.Sprintf("%02d", 11+i))))
+	}
+	try(t, l.retain())
+	if first, last := kept(); last-first+1 != 40 {
+		t.Fatalf("records %d to %d are kept, of which 40 have room", first, last)
+	}
+	end(t, l, db)
+	l, db = c.openIn(t, disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}), change)
+	defer func() { end(t, l, db) }()
+	for l.Backlog() > 0 {
+		try(t, l.Tell(context.Background()))
+	}
+	marks := c.state.UsageLedgers()
+	if len(marks) != 1 || marks[0].GetThrough() != 61 || marks[0].GetDropped() == 0 || len(c.counts())+int(marks[0].GetDropped()) != 61 {
+		t.Fatalf("the state has %d requests and %v", len(c.counts()), marks)
+	}
+}
+
+// TestBatchesAreBounded: many sums take several batches, and come to all of them.
+func TestBatchesAreBounded(t *testing.T) {
+	c := newCluster(t)
+	defer c.db.Close()
+	batches := 0
+	l, db := c.openIn(t, vfs.NewCrashableMem(), func(cfg *Config) {
+		cfg.Propose = func(ctx context.Context, cmd *wire.Command) (*wire.Result, error) {
+			if batches++; len(cmd.GetPutUsage().GetRows()) > rowsAtOnce {
+				t.Errorf("a batch has %d sums", len(cmd.GetPutUsage().GetRows()))
+			}
+			return c.propose(ctx, cmd)
+		}
+	})
+	defer func() { end(t, l, db) }()
+	const n = 2*rowsAtOnce + 10
+	for i := range n {
+		l.Note(request(fmt.Sprint(i)))
+	}
+	try(t, l.Settle(request("0")))
+	try(t, l.Tell(context.Background()))
+	if got := c.counts(); batches != 3 || len(got) != n || got["0"] != 2 {
+		t.Fatalf("%d batches came to %d keys", batches, len(got))
+	}
+}
+
+// TestADiskThatStandsStill holds nobody up: requests are answered, and written
+// down when it moves on. The first alone waits for it.
+func TestADiskThatStandsStill(t *testing.T) {
+	c := newCluster(t)
+	defer c.db.Close()
+	disk := diskfault.New(vfs.NewMem())
+	l, db := c.openIn(t, disk, func(cfg *Config) { cfg.Wait = 20 * time.Millisecond })
+	disk.Stall()
+	if err := l.Settle(request("a")); !errors.Is(err, ErrLate) {
+		t.Fatalf("on a disk that stands still it settles with %v", err)
+	}
+	began := time.Now()
+	for i := range 100 {
+		if err := l.Settle(request(fmt.Sprint(i))); !errors.Is(err, ErrLate) {
+			t.Fatalf("it settles with %v", err)
+		}
+	}
+	if took := time.Since(began); took > 1900*time.Millisecond {
+		t.Errorf("100 requests waited for %v for a disk that is known to stand still", took)
+	}
+	if err := l.Tell(context.Background()); err != nil || len(c.counts()) != 0 {
+		t.Fatalf("the state was told of what is on no disk: %v, %v", c.counts(), err)
+	}
+	disk.Resume()
+	for until := time.Now().Add(20 * time.Second); onDisk(l) < 101 && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
+	try(t, l.Tell(context.Background()))
+	if got := c.counts(); len(got) != 101 {
+		t.Fatalf("the state has %d requests", len(got))
+	}
+	end(t, l, db)
+}
+
+// TestADiskThatFails loses what comes, and says so at once.
+func TestADiskThatFails(t *testing.T) {
+	c := newCluster(t)
+	defer c.db.Close()
+	disk := diskfault.New(vfs.NewMem())
+	l, db := c.openIn(t, disk, nil)
+	disk.Fail()
+	for range 2 {
+		if err := l.Settle(request("a")); !errors.Is(err, ErrLost) {
+			t.Fatalf("on a disk that has failed it settles with %v", err)
+		}
+	}
+	try(t, l.Shutdown(context.Background()))
+	_ = db.Close()
+}
+
+// TestARun: started, a ledger tells the state by itself, and the rest at its end.
+func TestARun(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	c := newCluster(t)
+	defer c.db.Close()
+	db, err := storage.Open("db", storage.Options{FS: storage.Memory()})
+	try(t, err)
+	defer db.Close()
+	l, err := Open(db, Config{Gateway: "n1", Propose: c.propose, Every: 5 * time.Millisecond, Now: func() time.Time { return time.UnixMilli(day) }})
+	try(t, err)
+	l.Start()
+	try(t, l.Settle(request("a")))
+	for until := time.Now().Add(20 * time.Second); l.Backlog() > 0 && time.Now().Before(until); {
+		time.Sleep(time.Millisecond)
+	}
+	if n := len(c.counts()); n != 1 {
+		t.Errorf("the state has %d requests", n)
+	}
+	l.Note(request("b"))
+	try(t, l.Shutdown(context.Background()))
+	if n := len(c.counts()); n != 2 {
+		t.Errorf("at the end the state has %d requests", n)
+	}
+	if err := l.Settle(request("c")); !errors.Is(err, ErrLost) {
+		t.Errorf("after its end it settles with %v", err)
+	}
+}
+
+func onDisk(l *Ledger) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.onDisk
+}

@@ -1,0 +1,205 @@
+package usage
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/storage"
+)
+
+// What Settle answers where the record is not on disk.
+var (
+	// ErrLate: it will be, as soon as the disk takes it.
+	ErrLate = errors.New("the usage ledger's disk does not answer in time")
+	// ErrLost: it will not.
+	ErrLost = errors.New("the usage ledger takes no record")
+)
+
+// A group is the records that wait for one batch.
+type group struct {
+	records []*wire.UsageRecord
+	done    chan struct{} // closed when they are on disk, or lost
+	lost    bool          // to be read after done
+}
+
+// most is how many records one batch has.
+const most = 4096
+
+// Settle writes down that a request has ended and returns when that is on disk, or
+// after a short while with an error that wraps ErrLate or ErrLost. It keeps r.
+func (l *Ledger) Settle(r *wire.UsageRecord) error {
+	began := time.Now()
+	g, stands := l.put(r)
+	switch {
+	case g == nil:
+		l.metrics.lost.Inc()
+		return ErrLost
+	case stands:
+		l.metrics.late.Inc()
+		return ErrLate
+	}
+	limit := time.NewTimer(l.cfg.Wait)
+	defer limit.Stop()
+	select {
+	case <-g.done:
+	case <-limit.C:
+		l.mu.Lock()
+		l.mu.stands = true
+		l.mu.Unlock()
+		l.metrics.late.Inc()
+		return ErrLate
+	}
+	if g.lost {
+		return ErrLost
+	}
+	l.metrics.settled.Inc()
+	l.metrics.settle.Observe(time.Since(began).Seconds())
+	return nil
+}
+
+// Note is Settle for what nobody waits for.
+func (l *Ledger) Note(r *wire.UsageRecord) {
+	if g, _ := l.put(r); g == nil {
+		l.metrics.lost.Inc()
+		return
+	}
+	l.metrics.noted.Inc()
+}
+
+// put queues a record; nil: there is no room. stands tells that nobody should wait.
+func (l *Ledger) put(r *wire.UsageRecord) (g *group, stands bool) {
+	plain(r)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.closed {
+		return nil, false
+	}
+	if l.mu.queue == nil {
+		l.mu.queue = &group{done: make(chan struct{})}
+	}
+	g = l.mu.queue
+	if len(g.records) >= l.cfg.Queue {
+		return nil, false
+	}
+	g.records = append(g.records, r)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	return g, l.mu.stands
+}
+
+// Start has records written and the state told, until Shutdown.
+func (l *Ledger) Start() {
+	l.writer.Go(l.write)
+	l.teller.Go(func() { l.tellAll(l.work) })
+}
+
+// Shutdown takes no more records, writes those that wait, and tells the state
+// once more if it can by then.
+func (l *Ledger) Shutdown(ctx context.Context) error {
+	l.once.Do(func() {
+		l.mu.Lock()
+		l.mu.closed = true
+		l.mu.Unlock()
+		close(l.stop)
+	})
+	l.leave()
+	done := make(chan struct{})
+	go func() {
+		l.writer.Wait()
+		l.teller.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// write is the writer: it alone gives numbers.
+func (l *Ledger) write() {
+	for {
+		select {
+		case <-l.wake:
+			l.writeQueued()
+		case <-l.stop:
+			l.writeQueued()
+			return
+		}
+	}
+}
+
+func (l *Ledger) writeQueued() {
+	for {
+		l.mu.Lock()
+		g := l.mu.queue
+		l.mu.queue = nil
+		l.mu.Unlock()
+		if g == nil {
+			return
+		}
+		for rest := g.records; len(rest) > 0 && !g.lost; rest = rest[min(len(rest), most):] {
+			if !l.commit(rest[:min(len(rest), most)]) {
+				g.lost = true
+				l.metrics.lost.Add(float64(len(rest)))
+			}
+		}
+		close(g.done)
+	}
+}
+
+// commit writes records, however long the disk takes; false: it has failed for
+// good, or the ledger ends while it stands still.
+func (l *Ledger) commit(records []*wire.UsageRecord) bool {
+	l.mu.Lock()
+	first, bytes := l.mu.next, l.mu.bytes
+	l.mu.Unlock()
+	for told := false; ; told = true {
+		total, err := l.tryCommit(records, first, bytes)
+		if err == nil {
+			l.mu.Lock()
+			l.mu.next = first + uint64(len(records))
+			l.mu.onDisk, l.mu.bytes, l.mu.stands = l.mu.next-1, total, false
+			l.mu.Unlock()
+			return true
+		}
+		if !told {
+			l.cfg.Log.Error("what requests have used cannot be written down; they are served meanwhile", "records", len(records), "error", err)
+		}
+		if errors.Is(err, storage.ErrFailed) {
+			l.mu.Lock()
+			l.mu.closed = true
+			l.mu.Unlock()
+			return false
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-l.stop:
+			return false
+		}
+	}
+}
+
+// tryCommit writes the records under the same numbers each time, so that what did
+// get to the disk is written over by itself.
+func (l *Ledger) tryCommit(records []*wire.UsageRecord, number, bytes uint64) (total uint64, err error) {
+	b := l.db.Pebble().NewBatch()
+	for i, r := range records {
+		value, err := proto.MarshalOptions{}.MarshalAppend(be(bytes), r)
+		if err == nil {
+			err = b.Set(recordKey(number+uint64(i)), value, nil)
+		}
+		if err != nil {
+			return 0, errors.Join(err, b.Close())
+		}
+		bytes += uint64(len(value)-8) + overhead
+	}
+	return bytes, l.db.Commit(b, nil)
+}
