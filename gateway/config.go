@@ -38,7 +38,8 @@ type Config struct {
 	// HasEngine tells whether a living node can run the preset, and whether all of them
 	// have told which they have; nil: nobody knows.
 	HasEngine func(preset string) (some, told bool)
-	Usage     UsageSink // nil: counted in metrics only
+	Usage     UsageSink                  // nil: counted in metrics only
+	RegionOf  func(n spec.NodeID) string // nil: Region, whoever serves
 
 	// ClusterID is the audience of access tokens. Empty: none is let in.
 	ClusterID string

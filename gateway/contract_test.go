@@ -163,6 +163,8 @@ var samples = []sample{
 	{"DELETE", "/admin/v1/users/u1", "", 200, false},
 	{"GET", "/admin/v1/audit?actor=key/x&from=2026-01-01T00:00:00Z", "", 200, false}, {"HEAD", "/admin/v1/audit", "", 200, false},
 	{"GET", "/admin/v1/audit?order=wild", "", 400, true},
+	{"GET", "/admin/v1/usage?from=0&step=hour&group_by=key,outcome", "", 200, false}, {"HEAD", "/admin/v1/usage", "", 200, false},
+	{"GET", "/admin/v1/usage?step=week", "", 400, true},
 	{"GET", "/admin/v1/audit/verify", "", 200, false}, {"HEAD", "/admin/v1/audit/verify", "", 200, false},
 }
 

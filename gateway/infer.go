@@ -35,6 +35,9 @@ type inferring struct {
 	began    time.Time
 	span     trace.Span
 	traced   string // the client's traceparent
+	at       string // path that the client asked at
+	devices  uint64 // of an instance
+	settled  bool   // its usage is written down
 }
 
 var checks = sync.Pool{New: func() any { return new(openai.Request) }}
@@ -57,12 +60,15 @@ func (r *request) infer(x *inferring) error {
 		return err
 	}
 	x.Done = x.done
+	if r.g.cfg.Usage != nil {
+		x.Settle = x.settle
+	}
 	return r.g.relay.Serve(r.ctx, &x.Exchange)
 }
 
 // begin makes x ready to be served, or accounts for its end.
 func (r *request) begin(x *inferring) error {
-	x.g, x.who, x.began = r.g, r.who, time.Now()
+	x.g, x.who, x.began, x.at = r.g, r.who, time.Now(), string(r.ctx.Path())
 	r.g.metrics.active.Inc()
 	x.startSpan(r)
 	err := x.checked(r)
@@ -119,6 +125,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if err != nil {
 		return err
 	}
+	x.devices = uint64(max(1, d.GetGpus()))
 	x.Call = spec.Call{
 		RequestID: r.id, Tenant: r.who.Tenant, Key: r.credential(), Deployment: d.GetName(), Version: d.GetVersion(),
 		Regions: regions, Path: x.endpoint.Path(), Gateway: r.g.cfg.Self, TraceParent: x.traced,
@@ -242,15 +249,7 @@ func (x *inferring) done(o relay.Outcome) { x.account(o) }
 func (x *inferring) account(o relay.Outcome) {
 	g := x.g
 	took := time.Since(x.began)
-	code := ""
-	switch {
-	case o.Gone:
-		code = "client_gone"
-	case o.Err != nil:
-		code = string(o.Err.Code)
-	case o.Status >= 400:
-		code = "engine_" + strconv.Itoa(o.Status)
-	}
+	code := codeOf(o)
 	g.metrics.active.Dec()
 	g.metrics.ended(x.endpoint, code, took, o.FirstByte)
 	g.metrics.nodes.count(string(o.Node), x.endpoint.String(), code, took.Seconds())
@@ -266,15 +265,20 @@ func (x *inferring) account(o relay.Outcome) {
 		x.span.End()
 	}
 	x.log(o, code, took)
-	if g.cfg.Usage != nil && x.Call.Deployment != "" {
-		u := Usage{RequestID: x.Call.RequestID, Tenant: x.Call.Tenant, Key: x.Call.Key, Deployment: x.Call.Deployment,
-			Version: x.Call.Version, Node: o.Node, Attempts: o.Attempts, PromptTokens: o.Usage.Prompt,
-			CompletionTokens: o.Usage.Completion, Known: o.HasUsage, Gone: o.Gone, Took: took}
-		if o.Err != nil {
-			u.Code = o.Err.Code
-		}
-		g.cfg.Usage.Record(u)
+	x.note(o)
+}
+
+// codeOf is why a request failed; empty: it did not.
+func codeOf(o relay.Outcome) string {
+	switch {
+	case o.Gone:
+		return "client_gone"
+	case o.Err != nil:
+		return string(o.Err.Code)
+	case o.Status >= 400:
+		return "engine_" + strconv.Itoa(o.Status)
 	}
+	return ""
 }
 
 // log writes one line: a warning for what went wrong here; the rest is in the

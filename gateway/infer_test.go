@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -26,10 +27,18 @@ func fieldOf(t testing.TB, body, name string) string {
 // sink keeps what the gateway accounts for.
 type sink struct {
 	sync.Mutex
-	all []gateway.Usage
+	all     []*wire.UsageRecord
+	settled int
+	err     error
 }
 
-func (s *sink) Record(u gateway.Usage) { s.Lock(); defer s.Unlock(); s.all = append(s.all, u) }
+func (s *sink) Note(u *wire.UsageRecord) { s.Lock(); defer s.Unlock(); s.all = append(s.all, u) }
+
+func (s *sink) Settle(u *wire.UsageRecord) error {
+	s.Note(u)
+	s.settled++
+	return s.err
+}
 
 // TestBodyPassesUntouched: what the engine gets is what the client wrote, to
 // the byte, and what the client gets is what the engine wrote.
@@ -130,8 +139,11 @@ func TestLimitOfAKey(t *testing.T) {
 }
 
 func TestAccounting(t *testing.T) {
-	var s sink
-	r := newRig(t, func(c *gateway.Config) { c.Usage = &s })
+	s := sink{err: errors.New("no room")} // and it is answered all the same
+	r := newRig(t, func(c *gateway.Config) {
+		c.Usage = &s
+		c.RegionOf = func(n spec.NodeID) string { return "region of " + string(n) }
+	})
 	fail := false
 	r.node("n1", "north", 4, func(w http.ResponseWriter, req *http.Request) {
 		if fail {
@@ -147,15 +159,15 @@ func TestAccounting(t *testing.T) {
 	r.do("", "POST", "/v1/chat/completions", chatBody)
 	s.Lock()
 	defer s.Unlock()
-	if len(s.all) != 2 {
-		t.Fatalf("%d usages: %+v", len(s.all), s.all)
+	if len(s.all) != 2 || s.settled != 2 {
+		t.Fatalf("%d usages, %d settled: %+v", len(s.all), s.settled, s.all)
 	}
 	ok, bad := s.all[0], s.all[1]
-	if ok.Key != "infxxxx" || ok.Tenant != "t1" || ok.Deployment != "m" || ok.Version != 1 || ok.Node != "n1" || ok.Attempts != 1 ||
-		ok.PromptTokens != 3 || ok.CompletionTokens != 2 || !ok.Known || ok.Code != "" || ok.Gone || ok.Took <= 0 || ok.RequestID == "" {
+	if ok.Key != "infxxxx" || ok.Tenant != "t1" || ok.Deployment != "m" || ok.Version != 1 || ok.Node != "n1" || ok.Attempts != 1 || ok.Endpoint != "/v1/chat/completions" ||
+		ok.Prompt != 3 || ok.Completion != 2 || ok.Unknown || ok.Code != "" || ok.Outcome != spec.UsageOK || ok.AtMs == 0 || ok.Request == "" || ok.Region != "region of n1" {
 		t.Errorf("%+v", ok)
 	}
-	if bad.Code != spec.CodeUpstream || bad.Known {
+	if bad.Code != string(spec.CodeUpstream) || bad.Outcome != spec.UsageFailed || !bad.Unknown || bad.Prompt != 0 {
 		t.Errorf("%+v", bad)
 	}
 	_, shown := r.do("", "GET", "/metrics", "")

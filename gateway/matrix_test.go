@@ -106,6 +106,7 @@ var asks = map[string]struct{ path, body string }{
 	"removeBinding":        {"/admin/v1/bindings/b-u1-developer", ""},
 	"listAudit":            {"/admin/v1/audit?tenant=t1", ""},
 	"verifyAudit":          {"/admin/v1/audit/verify", ""},
+	"showUsage":            {"/admin/v1/usage?tenant=t1", ""},
 }
 
 // A caller is a column of the matrix.

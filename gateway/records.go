@@ -38,6 +38,25 @@ type AccessReader interface {
 
 	Audit(f AuditFilter, cursor string, limit int) ([]*wire.AuditEntry, string)
 	AuditHead() (seq uint64, hash []byte)
+
+	// Usage calls each with the sums of usage that fit until it returns false.
+	Usage(q UsageQuery, each func(*wire.UsageRow) bool) UsageSpan
+	UsageLedgers() []*wire.UsageLedger
+}
+
+// A UsageQuery says which sums of usage are wanted: those for which every field
+// that is set fits.
+type UsageQuery struct {
+	Tenant, User, Key, Deployment, Adapter, Endpoint, Region, Outcome string
+
+	FromMS, ToMS int64  // of the requests' ends, from FromMS on, before ToMS
+	Coarsest     uint32 // no sum is of a longer period, in seconds, where finer ones are kept
+}
+
+// A UsageSpan is the time that sums are of.
+type UsageSpan struct {
+	FromMS, ToMS int64
+	WholeMS      int64 // nothing that ended at it or later was dropped
 }
 
 // An AuditFilter says which entries of the audit log are wanted: those for which

@@ -95,25 +95,3 @@ type Cluster interface {
 	Plan(ctx context.Context, d *wire.Deployment, m *wire.Model) (*Plan, error)
 	Reload(ctx context.Context, node spec.NodeID) (*Reloaded, error) // of its configuration
 }
-
-// A UsageSink is told of every request that has ended. It must not block.
-type UsageSink interface {
-	Record(u Usage)
-}
-
-// A Usage is one request that has ended.
-type Usage struct {
-	RequestID        string
-	Tenant           string
-	Key              string
-	Deployment       string
-	Version          uint64
-	Node             spec.NodeID // that served it; empty: none did
-	Attempts         int
-	PromptTokens     int // as the engine told; 0 with Known false: it did not
-	CompletionTokens int
-	Known            bool
-	Code             spec.Code // empty: a whole answer was passed on
-	Gone             bool      // the client left
-	Took             time.Duration
-}

@@ -36,6 +36,7 @@ type state struct {
 	placements  map[string]*wire.Placement
 	used        map[string]int64
 	audit       []*wire.AuditEntry
+	usage       []*wire.UsageRow
 	read        int // records that pages have given
 	applied     map[string]*wire.Result
 	last        *wire.Command

@@ -61,6 +61,11 @@ func (r reading) Audit(f gateway.AuditFilter, cursor string, limit int) ([]*wire
 	return r.Store.Audit(state.AuditFilter(f), cursor, limit)
 }
 
+// Usage implements gateway.AccessReader.
+func (r reading) Usage(q gateway.UsageQuery, each func(*wire.UsageRow) bool) gateway.UsageSpan {
+	return gateway.UsageSpan(r.Store.Usage(state.UsageQuery(q), each))
+}
+
 func (r reading) Age() time.Duration { return r.age() }
 
 // subscribe passes changes of the state on in the gateway's words.

@@ -25,7 +25,7 @@ var Roles = []Role{
 	{Owner, "everything, and giving the role owner to others", all("*")},
 	{Admin, "everything but giving and taking the role owner",
 		all("infer", "models.*", "deployments.*", "engines.*", "nodes.*", "cluster.*", "tokens.*", "settings.*", "tenants.*", "keys.*",
-			"users.*", "roles.*", "sessions.*", "audit.*", "metrics.*", "topology.*")},
+			"users.*", "roles.*", "sessions.*", "audit.*", "metrics.*", "topology.*", "usage.*")},
 	{Operator, "models, deployments and nodes; no keys, users or roles, and nothing by which more could be had (join tokens, settings, backups)",
 		all("models.*", "deployments.*", "engines.*", "nodes.*", "cluster.read", "cluster.drain", "cluster.lead", "cluster.reload", "settings.read", "tenants.read", "metrics.read", "topology.read")},
 	{Developer, "use models, see deployments, have keys of one's own",
@@ -36,7 +36,7 @@ var Roles = []Role{
 
 // reads is every verb that only looks, but for the audit log.
 var reads = all("models.list", "models.read", "deployments.read", "nodes.read", "cluster.read", "tokens.read", "settings.read",
-	"tenants.read", "keys.read", "users.read", "roles.read", "sessions.read", "metrics.read", "topology.read")
+	"tenants.read", "keys.read", "users.read", "roles.read", "sessions.read", "metrics.read", "topology.read", "usage.read")
 
 func all(verbs ...string) []Permission {
 	out := make([]Permission, len(verbs))

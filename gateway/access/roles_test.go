@@ -43,6 +43,7 @@ var gives = map[Verb]string{
 	AuditRead:        "t     t     -        -         -      t",
 	MetricsRead:      "c     c     c        -         c      c",
 	TopologyRead:     "t     t     t        -         t      t",
+	UsageRead:        "t     t     -        -         t      t",
 }
 
 func TestBuiltInRoles(t *testing.T) {

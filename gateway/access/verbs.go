@@ -38,6 +38,7 @@ const (
 	AuditRead        Verb = "audit.read"
 	MetricsRead      Verb = "metrics.read"
 	TopologyRead     Verb = "topology.read"
+	UsageRead        Verb = "usage.read"
 )
 
 // An Info describes a verb.
@@ -83,6 +84,7 @@ var Verbs = []Info{
 	{AuditRead, "read the audit log", false, false},
 	{MetricsRead, "read metrics from another machine", true, false},
 	{TopologyRead, "see which node served one's request", false, false},
+	{UsageRead, "see what others have used; one's own takes keys.own, or a session", false, false},
 }
 
 // set is a set of verbs: bit i is Verbs[i].

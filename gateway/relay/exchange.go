@@ -47,6 +47,7 @@ type Exchange struct {
 	unhook   func() bool
 	grant    balance.Grant
 	stream   spec.Stream
+	opened   time.Time   // when stream was
 	extra    spec.Stream // of a broken build alone: see double.go
 	failures int
 	refusals int
@@ -71,6 +72,7 @@ type Outcome struct {
 	Node      spec.NodeID // that served it
 	Attempts  int
 	FirstByte time.Duration // 0: none came
+	Held      time.Duration // for which it held slots of engines, all attempts
 	Usage     openai.Usage
 	HasUsage  bool
 }
@@ -114,6 +116,9 @@ func (x *Exchange) outcome(err error) Outcome {
 	if err != nil && !out.Gone {
 		out.Err = asPublic(err)
 	}
+	if x.stream != nil {
+		out.Held += time.Since(x.opened)
+	}
 	out.Usage, out.HasUsage = openai.UsageOf(x.tail)
 	return out
 }
@@ -129,6 +134,7 @@ func (x *Exchange) drop() {
 		if l, ok := x.stream.Load(); ok {
 			x.grant.Learn(l)
 		}
+		x.out.Held += time.Since(x.opened)
 		x.stream = nil
 	}
 	if x.extra != nil {
@@ -188,13 +194,13 @@ func (x *Exchange) open() error {
 		limit = time.Duration(x.r.first.Load())
 	}
 	x.r.watcher.expect(&x.watch, x.grant.Node, limit)
-	end := x.r.openSpan(x)
+	end, began := x.r.openSpan(x), time.Now()
 	stream, err := x.dial()
 	end(err)
 	if err != nil {
 		return x.blame(err)
 	}
-	x.stream = stream
+	x.stream, x.opened = stream, began
 	x.unhook = context.AfterFunc(x.ctx, func() { _ = stream.Close() })
 	x.out.Status, x.out.Node, x.contentType = stream.Status(), x.grant.Node, stream.ContentType()
 	x.headLength = 0

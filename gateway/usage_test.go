@@ -1,0 +1,118 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway"
+)
+
+// Usage gives every sum that fits, as the state's walk does.
+func (s *state) Usage(q gateway.UsageQuery, each func(*wire.UsageRow) bool) gateway.UsageSpan {
+	s.mu.Lock()
+	rows := s.usage
+	s.mu.Unlock()
+	for _, r := range rows {
+		fits := (q.Tenant == "" || r.Tenant == q.Tenant) && (q.User == "" || r.User == q.User) && (q.Key == "" || r.Key == q.Key) && r.AtMs >= q.FromMS && r.AtMs < q.ToMS
+		if fits && !each(r) {
+			break
+		}
+	}
+	return gateway.UsageSpan{FromMS: q.FromMS, ToMS: q.ToMS}
+}
+
+func (s *state) UsageLedgers() []*wire.UsageLedger {
+	return []*wire.UsageLedger{{Dropped: 2}, {Dropped: 3}}
+}
+
+type used struct {
+	FromMS     *int64  `json:"from_ms"`
+	Tenant     string  `json:"tenant"`
+	Key        string  `json:"key"`
+	Requests   uint64  `json:"requests"`
+	Prompt     uint64  `json:"prompt_tokens"`
+	Completion uint64  `json:"completion_tokens"`
+	GPU        float64 `json:"gpu_seconds"`
+}
+
+func (r *rig) usage(t *testing.T, key, query string) (status int, data []used, total used, body string) {
+	t.Helper()
+	var told struct {
+		Data    []used `json:"data"`
+		Total   used   `json:"total"`
+		Dropped int    `json:"dropped"`
+	}
+	res, body := r.do(key, "GET", "/admin/v1/usage?"+query, "")
+	if err := json.Unmarshal([]byte(body), &told); err != nil || res.StatusCode == 200 && told.Dropped != 5 {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return res.StatusCode, told.Data, told.Total, body
+}
+
+func usageRig(t *testing.T) *rig {
+	r := newRig(t)
+	const hour = 3_600_000
+	for i := range int64(6) { // tenants t1 and t2, keys a, b, c, users u1 and none
+		r.state.usage = append(r.state.usage, &wire.UsageRow{AtMs: i * hour / 2, PeriodS: 60, Tenant: fmt.Sprint("t", i%2+1), Key: string(rune('a' + i%3)),
+			User: []string{"u1", "", "u2"}[i%3], Deployment: "m", Requests: 1, Prompt: uint64(1 + i), Completion: 10, GpuMs: 1500})
+	}
+	return r
+}
+
+func TestUsageIsSummedUp(t *testing.T) {
+	r := usageRig(t)
+	r.state.addUser("root", "", "admin")
+	r.tellState()
+	root := r.enter("root")
+	if status, data, total, body := r.usage(t, root, "from=0"); status != 200 || len(data) != 1 || total.Requests != 6 || total.Prompt != 21 || total.GPU != 9 {
+		t.Errorf("%d %s", status, body)
+	}
+	_, data, _, body := r.usage(t, root, "from=0&group_by=key,tenant")
+	if len(data) != 6 || data[0].Tenant != "t1" || data[0].Key != "a" || data[5].Tenant != "t2" || data[5].Key != "c" {
+		t.Errorf("by tenant and key: %s", body)
+	}
+	if _, data, _, body := r.usage(t, root, "from=0&step=hour"); len(data) != 3 || *data[1].FromMS != 3_600_000 || data[1].Prompt != 3+4 {
+		t.Errorf("by the hour: %s", body)
+	}
+	if _, _, total, body := r.usage(t, root, "from=3600000&to=1970-01-01T02:00:00Z&key=c"); total.Requests != 1 || total.Prompt != 3 {
+		t.Errorf("of a key in an hour: %s", body)
+	}
+	if _, data, total, body := r.usage(t, root, ""); len(data) != 0 || total.Requests != 0 {
+		t.Errorf("of the last day: %s", body)
+	}
+	for _, wrong := range []string{"step=week", "group_by=colour", "from=5&to=4", "from=x", "sort=key"} {
+		if status, _, _, body := r.usage(t, root, wrong); status != 400 {
+			t.Errorf("%s: %d %s", wrong, status, body)
+		}
+	}
+}
+
+// TestUsageIsShownToWhomItConcerns: a tenant's reader sees the tenant's, a user his own.
+func TestUsageIsShownToWhomItConcerns(t *testing.T) {
+	r := usageRig(t)
+	r.state.addUser("aud", "t1", "auditor")
+	r.state.addUser("u9", "t1")
+	r.tellState()
+	auditor, developer, stranger := r.enter("aud"), r.enter("u1"), r.enter("u9")
+	for name, c := range map[string]struct {
+		key, query string
+		status     int
+		requests   uint64
+	}{
+		"a tenant's auditor":                {auditor, "from=0", 200, 3},
+		"of the tenant by name":             {auditor, "from=0&tenant=t1", 200, 3},
+		"of another":                        {auditor, "from=0&tenant=t2", 403, 0},
+		"a developer: his own":              {developer, "from=0", 200, 2},
+		"in one tenant":                     {developer, "from=0&tenant=t1", 200, 1},
+		"of another's":                      {developer, "from=0&user=u2", 403, 0},
+		"of a key that is another's":        {developer, "from=0&key=b", 200, 0},
+		"a user without a role: his own":    {stranger, "from=0", 200, 0},
+		"a key that may infer, of nobody's": {r.infer, "from=0", 403, 0},
+	} {
+		if status, _, total, body := r.usage(t, c.key, c.query); status != c.status || total.Requests != c.requests {
+			t.Errorf("%s: %d %s", name, status, body)
+		}
+	}
+}
