@@ -23,6 +23,10 @@ func (n *Node) startGateway(context.Context) error {
 	if n.config.API.Listen == "" {
 		return nil
 	}
+	ledger, err := n.openLedger()
+	if err != nil {
+		return err
+	}
 	read := reading{Store: n.state, age: n.stateAge}
 	c := gateway.Config{
 		Self: n.id, Region: n.config.Node.Region, Version: n.version,
@@ -30,13 +34,13 @@ func (n *Node) startGateway(context.Context) error {
 		Models: n, Tokens: tokens{n}, Cluster: operations{n}, Engines: new(engine.Presets).Names(), CheckEngine: checkEngine, HasEngine: n.hasEngine,
 		Applied: n.awaitApplied, Gateways: n.gateways, Ready: n.ready.check, Disk: n.db.Health,
 		Barrier: n, Backups: backups{n}, Sound: n.hashes.sound, Hash: n.state.Hash,
+		Usage: ledger, RegionOf: n.regionOf,
 		ClusterID: n.member.Cluster, Sessions: n.issuer(), Seal: n.sealed, VerifyAudit: state.VerifyAudit,
 		Proxies: proxies(n.config.API.Proxies), PublicURL: n.config.API.PublicURL,
 		Registerer: n.metrics, Gatherer: n.metrics, Log: n.log,
 		MaxBody: n.config.API.MaxBody, FirstByte: n.config.API.FirstToken, Between: n.config.API.NextToken,
 		Balance: balance.Config{QueueTimeout: n.config.API.QueueTimeout, LoadTimeout: n.config.API.LoadTimeout},
 	}
-	var err error
 	if n.gateway, err = gateway.New(c); err != nil {
 		return err
 	}

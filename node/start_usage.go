@@ -1,0 +1,37 @@
+package node
+
+import (
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/storage/usage"
+)
+
+// openLedger opens the ledger of what this node's gateway serves, and has the
+// state told of it. It ends after the gateway, whose last requests are in it.
+func (n *Node) openLedger() (*usage.Ledger, error) {
+	l, err := usage.Open(n.db, usage.Config{
+		Gateway: string(n.id), Propose: n.proposer.Propose, Gateways: n.gateways,
+		Keep: func() time.Duration {
+			value, _ := n.state.Setting(spec.SettingUsageRecords)
+			keep, _ := spec.UsageKept(spec.SettingUsageRecords, value)
+			return keep
+		},
+		Registerer: n.metrics, Log: n.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.Start()
+	n.onStop("usage ledger", l.Shutdown)
+	return l, nil
+}
+
+// regionOf is the region of a node, as the state has it.
+func (n *Node) regionOf(id spec.NodeID) string {
+	if id == n.id {
+		return n.config.Node.Region
+	}
+	r, _ := n.state.Node(string(id))
+	return r.GetRegion()
+}
