@@ -70,7 +70,7 @@ func abilities(preset string, o map[string]string) (a spec.Abilities) {
 		case o["embeddings"] == "on":
 			a.Can, a.Cannot = spec.AbleEmbed, a.Cannot|writes|spec.AbleRerank
 		default:
-			a.Can, a.Cannot = writes|shaped|spec.AbleTools|spec.AbleContinue|spec.AbleAdapters, a.Cannot|vector
+			a.Can, a.Cannot = writes|shaped|spec.AbleTools|spec.AbleContinue|spec.AbleAdapters|spec.AbleCount, a.Cannot|vector
 		}
 	case VLLM, SGLang:
 		a = batching(preset, o)

@@ -130,6 +130,19 @@ func llamaServerMain() {
 	mux.HandleFunc("GET /props", answer(`{"total_slots":2,"default_generation_settings":{"n_ctx":1024}}`))
 	mux.HandleFunc("GET /metrics", answer("# HELP x\nllamacpp:requests_processing 1\nllamacpp:requests_deferred 3\nllamacpp:predicted_tokens_seconds 12.5\n"))
 	mux.HandleFunc("POST /v1/chat/completions", answer(`{"object":"chat.completion"}`))
+	mux.HandleFunc("POST /apply-template", answer(`{"prompt":"<u>hi<a>"}`))
+	mux.HandleFunc("POST /tokenize", func(w http.ResponseWriter, r *http.Request) { // a byte is a token
+		var asked struct {
+			Content string
+			Special bool `json:"add_special"`
+		}
+		if json.NewDecoder(r.Body).Decode(&asked) != nil || !asked.Special {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		tokens := make([]int, len(asked.Content))
+		_ = json.NewEncoder(w).Encode(map[string]any{"tokens": tokens})
+	})
 	mux.HandleFunc("POST /flood", func(_ http.ResponseWriter, _ *http.Request) {
 		for i := range 100_000 {
 			fmt.Printf("line %d of a chatty program that fills its log\n", i)

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/lotabots/lotabots/actors/device"
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // How llama-server is called, by a stand-in that records it.
@@ -108,5 +111,28 @@ func TestProgramsAreUnavailable(t *testing.T) {
 		s.Preset = preset
 		expect(t, New(Config{}).Check(s), "engine_unavailable", "engines."+preset)
 		expect(t, New(Config{LlamaServer: "/no/such", Ollama: "/no/such", VLLM: "/no/such", SGLang: "/no/such"}).Check(s), "engine_unavailable", "/no/such")
+	}
+}
+
+// Tokens of a chat are those of its text by the template, told in vLLM's form.
+func TestLlamaServerCounts(t *testing.T) {
+	p, _ := fakeServer(t, "", 0)
+	e := start(t, p, serverSpec())
+	for body, want := range map[string]string{
+		`{"model":"m","messages":[{"role":"user","content":"hi"}]}`: `{"count":8,"tokens":[0,0,0,0,0,0,0,0]}`,
+		`{"prompt":"abc"}`: `{"count":3,"tokens":[0,0,0]}`,
+		`{"prompt":""}`:    `{"count":0,"tokens":[]}`,
+	} {
+		resp, err := e.Do(t.Context(), TokenizePath, http.Header{"Content-Type": {"application/json"}}, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := io.ReadAll(resp.Body)
+		if resp.Body.Close(); resp.StatusCode != http.StatusOK || string(got) != want {
+			t.Errorf("%s: %d %s", body, resp.StatusCode, got)
+		}
+	}
+	if _, err := e.Do(t.Context(), TokenizePath, http.Header{}, []byte("{")); spec.CodeOf(err) != spec.CodeInvalidJSON {
+		t.Error(err)
 	}
 }

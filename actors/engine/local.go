@@ -230,6 +230,9 @@ func (l *local) Do(ctx context.Context, path string, header http.Header, body []
 	if d, ok := l.driver.(knownAs); ok {
 		name = d.knownAs()
 	}
+	if d, ok := l.driver.(counts); ok && path == TokenizePath {
+		return counted(d.tokens(ctx, w, body))
+	}
 	if isJSON(header) && !kserves(path) {
 		body, err = l.json(path, header, body)
 	} else {

@@ -90,7 +90,7 @@ func whole(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, ou
 			for _, d := range e.calls {
 				c.Calls = openai.AddCall(c.Calls, d)
 			}
-			c.Index, c.Finish, c.Logprobs = e.index, e.finish, append(c.Logprobs, e.scores...)
+			c.Index, c.Finish, c.Stop, c.Logprobs = e.index, e.finish, e.stop, append(c.Logprobs, e.scores...)
 			c.TokenIDs = append(c.TokenIDs, e.ids...)
 			if !out.ended(e) {
 				continue
@@ -133,7 +133,7 @@ func stream(ctx context.Context, w http.ResponseWriter, answer *openai.Answer, o
 				sendEvent(w, body)
 				return nil //nolint:nilerr // it has been told
 			}
-			sendEvent(w, answer.Event(openai.Choice{Index: e.index, Text: e.text, Finish: e.finish, Logprobs: e.scores, Calls: e.calls, TokenIDs: e.ids}))
+			sendEvent(w, answer.Event(openai.Choice{Index: e.index, Text: e.text, Finish: e.finish, Stop: e.stop, Logprobs: e.scores, Calls: e.calls, TokenIDs: e.ids}))
 			if !out.ended(e) {
 				continue
 			}

@@ -58,6 +58,7 @@ type reply struct {
 		Index          int
 		Logprobs       *scores
 		Finish         *string `json:"finish_reason"`
+		Stop           string  `json:"stop_reason"`
 	}
 	Usage *openai.Usage
 	Error *struct{ Message, Type, Param, Code string }

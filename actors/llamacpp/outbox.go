@@ -15,6 +15,7 @@ type event struct {
 	calls  []openai.CallDelta
 	ids    []int32 // of the tokens since the event before, where asked for
 	finish string  // "stop", "length" or "tool_calls" at the end
+	stop   string  // the stop string that was found
 	usage  openai.Usage
 	err    error // the end too
 }

@@ -231,5 +231,5 @@ func (s *sequence) end(reason string) {
 			reason = "tool_calls"
 		}
 	}
-	s.put(event{finish: reason, usage: s.usage()})
+	s.put(event{finish: reason, stop: s.text.Stop(), usage: s.usage()})
 }

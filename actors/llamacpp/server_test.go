@@ -105,8 +105,8 @@ func TestStopStrings(t *testing.T) {
 	for _, stop := range []string{"inference", "y: the no", ".", "L"} {
 		_, r := ask(t, web.URL, "/v1/chat/completions", question(fact.Question, fields{"stop": []string{"never said", stop}}))
 		before, _, found := strings.Cut(fact.Answer, stop)
-		if !found || r.text() != before || r.finish() != "stop" {
-			t.Errorf("stop %q: %q, %s", stop, r.text(), r.finish())
+		if !found || r.text() != before || r.finish() != "stop" || r.Choices[0].Stop != stop {
+			t.Errorf("stop %q: %q, %s by %q", stop, r.text(), r.finish(), r.Choices[0].Stop)
 		}
 	}
 }

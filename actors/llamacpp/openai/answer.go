@@ -42,6 +42,7 @@ type Choice struct {
 	Index    int
 	Text     string
 	Finish   string // why it ended; empty: it has not
+	Stop     string // the stop string that ended it
 	Logprobs []Logprob
 	TokenIDs []int32     // where asked for
 	Calls    []CallDelta // in a stream: pieces of calls; in a whole answer each is a whole call
@@ -54,6 +55,7 @@ type choice struct {
 	Text     *string  `json:"text,omitempty"`
 	Logprobs any      `json:"logprobs"` // null unless asked for; some clients want the key
 	Finish   *string  `json:"finish_reason"`
+	Stop     string   `json:"stop_reason,omitempty"` // as vLLM calls it
 	TokenIDs []int32  `json:"token_ids,omitempty"`
 }
 
@@ -133,7 +135,7 @@ func (a *Answer) Whole(choices []Choice, u Usage) []byte {
 }
 
 func (a *Answer) choice(c Choice) choice {
-	out := choice{Index: c.Index, TokenIDs: c.TokenIDs}
+	out := choice{Index: c.Index, TokenIDs: c.TokenIDs, Stop: c.Stop}
 	if c.Finish != "" {
 		out.Finish = &c.Finish
 	}

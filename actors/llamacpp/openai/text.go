@@ -12,6 +12,7 @@ type Text struct {
 	raw     []byte // the beginning of a character
 	held    string // whole characters that may be the beginning of a stop string
 	stopped bool
+	stop    string // that was found
 }
 
 // NewText returns a Text that ends before the first of stops.
@@ -26,14 +27,17 @@ func (t *Text) Push(piece []byte) (text string, stopped bool) {
 	whole, rest := splitRunes(t.raw)
 	t.held += whole
 	t.raw = append(t.raw[:0], rest...)
-	if at := firstStop(t.held, t.stops); at >= 0 {
-		text, t.held, t.raw, t.stopped = t.held[:at], "", nil, true
+	if at, stop := firstStop(t.held, t.stops); at >= 0 {
+		text, t.held, t.raw, t.stopped, t.stop = t.held[:at], "", nil, true, stop
 		return text, true
 	}
 	keep := heldBack(t.held, t.stops)
 	text, t.held = t.held[:len(t.held)-keep], t.held[len(t.held)-keep:]
 	return text, false
 }
+
+// Stop is the stop string that ended the text; empty: none did.
+func (t *Text) Stop() string { return t.stop }
 
 // Unstop ends the search for stop strings.
 func (t *Text) Unstop() { t.stops = nil }
@@ -62,15 +66,15 @@ func splitRunes(b []byte) (string, []byte) {
 	return strings.ToValidUTF8(string(b[:cut]), "\uFFFD"), b[cut:]
 }
 
-// firstStop is where the earliest stop string begins, or -1.
-func firstStop(s string, stops []string) int {
-	first := -1
+// firstStop is where the earliest stop string begins, or -1, and which that is.
+func firstStop(s string, stops []string) (first int, which string) {
+	first = -1
 	for _, stop := range stops {
 		if i := strings.Index(s, stop); i >= 0 && (first < 0 || i < first) {
-			first = i
+			first, which = i, stop
 		}
 	}
-	return first
+	return first, which
 }
 
 // heldBack is the length of the longest end of s with which a stop string begins.

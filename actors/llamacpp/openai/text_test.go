@@ -60,7 +60,7 @@ func TestCutsDoNotMatter(t *testing.T) {
 		stops := rapid.SliceOfN(rapid.SampledFrom([]string{"STOP", "ab", "€b", "\n\n"}), 0, 2).Draw(t, "stops")
 		all := strings.Join(words, "")
 		want, wantStopped := all, false
-		if at := firstStop(all, stops); at >= 0 {
+		if at, _ := firstStop(all, stops); at >= 0 {
 			want, wantStopped = all[:at], true
 		}
 		var pieces []string
