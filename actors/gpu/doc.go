@@ -14,8 +14,8 @@
 // long as nobody else has more use for the memory (residency.go, package memory).
 //
 // LoRA adapters are loaded into an instance by their first request, and give their
-// place to others (adapters.go). The memory that they take is not reckoned,
-// and what an engine that was taken over has loaded is not known until it is asked for.
+// place to others (adapters.go). The memory that they take is part of what the instance reserves;
+// what an engine that was taken over has loaded is not known until it is asked for.
 //
 // A fault of the device (faults.go) restarts the engine that had it, or keeps work
 // away until an operator resumes the device, or ends all that ran there. Heat

@@ -105,7 +105,11 @@ func (e *Engine) embedder() (*embedder, error) {
 	if e.quit.Err() != nil {
 		return nil, spec.Errorf(spec.CodeDraining, "the engine is stopping")
 	}
-	emb, err := newEmbedder(e.quit, e.model, e.context, e.batchThreads, e.config.Pooling, &e.embSteps, e.config.Log)
+	longest := e.context
+	if e.gen != nil && e.config.Embeddings != "on" {
+		longest = embedBatch // what the node has reserved memory for, where nobody said that there will be vectors
+	}
+	emb, err := newEmbedder(e.quit, e.model, longest, e.batchThreads, e.config.Pooling, &e.embSteps, e.config.Log)
 	if err != nil {
 		return nil, err
 	}

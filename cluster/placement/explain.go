@@ -58,7 +58,7 @@ func Explain(w Wanted, o Observed, d *wire.Deployment, m *wire.Model) Explanatio
 	o.Failures = seen(o, d)
 	p := survey(w, o)
 	m = p.models[d.Model]
-	e := Explanation{Estimate: Estimated(d, m)}
+	e := Explanation{Estimate: Estimated(d, m, p.adaptersOf(d)...)}
 	replicas := map[spec.DeviceID]int{}
 	for _, a := range Plan(w, o) {
 		if a.Deployment != d.Name {

@@ -1,8 +1,11 @@
 package placement
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -32,6 +35,7 @@ const (
 	PartState    = "state"    // of recurrent layers
 	PartBuffers  = "buffers"  // activations and logits of one batch
 	PartVectors  = "vectors"  // what embeddings take beside the cache
+	PartAdapters = "adapters" // LoRA, as many as are loaded at a time
 	PartOverhead = "overhead" // of the engine itself
 )
 
@@ -53,7 +57,9 @@ func (e Estimate) String() string {
 }
 
 // Memory is what one instance of d reserves: Estimated's sum.
-func Memory(d *wire.Deployment, m *wire.Model) uint64 { return Estimated(d, m).Bytes() }
+func Memory(d *wire.Deployment, m *wire.Model, adapters ...*wire.Model) uint64 {
+	return Estimated(d, m, adapters...).Bytes()
+}
 
 // What engines do where a deployment says nothing, as far as their memory depends
 // on it; the presets of llama.cpp and Ollama agree.
@@ -71,8 +77,9 @@ const (
 // shape. A model without a shape takes its file, a quarter for cache and buffers,
 // and a fixed part. The token table counts, though some engines keep it in the
 // host's memory: a device may be the host. Of several devices each has its share of weights and caches, and
-// buffers and overhead of its own; what is stated is for each. m is nil where d has no model.
-func Estimated(d *wire.Deployment, m *wire.Model) Estimate {
+// buffers and overhead of its own; what is stated is for each. m is nil where d has no model;
+// adapters are the models of its own.
+func Estimated(d *wire.Deployment, m *wire.Model, adapters ...*wire.Model) Estimate {
 	switch s := m.GetShape(); {
 	case d.Engine == "external":
 		return Estimate{}
@@ -82,14 +89,14 @@ func Estimated(d *wire.Deployment, m *wire.Model) Estimate {
 		return Estimate{}
 	case s == nil:
 		n := uint64(max(d.Gpus, 1))
-		return Estimate{Parts: []Part{{PartFile, m.Size/n + min(m.Size%n, 1), "the model's file, which says nothing of its layers" + each(d)},
-			{PartBuffers, m.Size / 4, "a quarter of the file, for cache and buffers"}, {PartOverhead, engineOverhead, "the engine itself"}}}
+		return Estimate{Parts: append(adapted(d, adapters), []Part{{PartFile, m.Size/n + min(m.Size%n, 1), "the model's file, which says nothing of its layers" + each(d)},
+			{PartBuffers, m.Size / 4, "a quarter of the file, for cache and buffers"}, {PartOverhead, engineOverhead, "the engine itself"}}...)}
 	default:
-		return shaped(d, s)
+		return shaped(d, s, adapters)
 	}
 }
 
-func shaped(d *wire.Deployment, s *wire.ModelShape) Estimate {
+func shaped(d *wire.Deployment, s *wire.ModelShape, adapters []*wire.Model) Estimate {
 	e := Estimate{Context: contextOf(d, s), Slots: d.Slots}
 	if e.Slots == 0 {
 		e.Slots = defaultSlots
@@ -110,15 +117,48 @@ func shaped(d *wire.Deployment, s *wire.ModelShape) Estimate {
 	}
 	add(PartState, share*float64(s.StateBytes)*slots, "recurrent state of %d slots%s", e.Slots, of)
 	add(PartBuffers, batch*row(s, context*slots), "activations and logits of %d tokens at a time", batch)
-	if d.Engine == "embedded" && (d.Options["embeddings"] == "on" || s.Embeddings || s.Rerank) {
-		text := max(embedBatch, context)
+	if always := d.Options["embeddings"] == "on" || s.Embeddings || s.Rerank; d.Engine == "embedded" && (always || d.Options["embeddings"] != "off") {
+		text := float64(embedBatch) // until the first request for some, it is for that
+		if always {
+			text = max(embedBatch, context)
+		}
 		if s.TrainedContext > 0 {
 			text = min(text, float64(s.TrainedContext))
 		}
 		add(PartVectors, text*(share*(s.KvBytesPerToken+s.WindowBytesPerToken)+row(s, text)), "a text of %.0f tokens, read in one step", text)
 	}
+	e.Parts = append(e.Parts, adapted(d, adapters)...)
 	add(PartOverhead, engineOverhead, "the engine itself")
 	return e
+}
+
+// loadedAdapters is how many of a deployment's adapters its engine has at a time, where the option max-loras
+// does not say; llama-server has all.
+const loadedAdapters = 8
+
+// adapted is the memory of the largest adapters that are loaded at a time, as their files are; nothing where
+// there are none.
+func adapted(d *wire.Deployment, adapters []*wire.Model) []Part {
+	most := len(adapters)
+	if d.Engine != "llama-server" {
+		most = min(most, loadedAdapters)
+		if n, err := strconv.Atoi(d.Options["max-loras"]); err == nil && n > 0 {
+			most = min(len(adapters), n)
+		}
+	}
+	var sizes []uint64
+	for _, a := range adapters {
+		sizes = append(sizes, a.GetSize())
+	}
+	slices.SortFunc(sizes, func(a, b uint64) int { return cmp.Compare(b, a) })
+	var sum uint64
+	for _, n := range sizes[:most] {
+		sum = plus(sum, n)
+	}
+	if sum == 0 {
+		return nil
+	}
+	return []Part{{PartAdapters, sum, fmt.Sprintf("the largest %d of %d adapters, as their files are", most, len(adapters))}}
 }
 
 // contextOf is how many tokens each slot holds: no more than the model was trained on.

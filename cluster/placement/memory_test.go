@@ -38,12 +38,13 @@ func TestEstimates(t *testing.T) {
 		"over two, no shape": {&wire.Deployment{Gpus: 2}, &wire.Model{Size: 401}, map[string]uint64{PartFile: 201, PartBuffers: 100}},
 		"vectors": {&wire.Deployment{Engine: "embedded", Context: 4096, Options: map[string]string{"embeddings": "on"}}, llama,
 			map[string]uint64{PartVectors: 4096 * (131072 + 4*(128256+16*4096) + 2*4096)}},
-		"no vectors unasked": {&wire.Deployment{Engine: "embedded"}, llama, map[string]uint64{PartVectors: 0}},
-		"no shape":           {&wire.Deployment{}, &wire.Model{Size: 400}, map[string]uint64{PartFile: 400, PartBuffers: 100, PartOverhead: engineOverhead}},
-		"stated":             {&wire.Deployment{MemoryBytes: 5}, llama, map[string]uint64{PartStated: 5, PartWeights: 0}},
-		"elsewhere":          {&wire.Deployment{Engine: "external", MemoryBytes: 5}, llama, map[string]uint64{PartStated: 0, PartWeights: 0, PartOverhead: 0}},
-		"without any model":  {&wire.Deployment{Engine: "ollama"}, nil, map[string]uint64{PartOverhead: 0}},
-		"absurdly large":     {&wire.Deployment{Context: math.MaxUint32, Slots: math.MaxUint32}, &wire.Model{Shape: &wire.ModelShape{KvBytesPerToken: math.MaxFloat64}}, map[string]uint64{PartCache: math.MaxInt64}},
+		"vectors, perhaps":  {&wire.Deployment{Engine: "embedded", Context: 8192}, llama, map[string]uint64{PartVectors: 2048 * (131072 + 4*(128256+16*4096) + 2*2048)}},
+		"no vectors":        {&wire.Deployment{Engine: "embedded", Options: map[string]string{"embeddings": "off"}}, llama, map[string]uint64{PartVectors: 0}},
+		"no shape":          {&wire.Deployment{}, &wire.Model{Size: 400}, map[string]uint64{PartFile: 400, PartBuffers: 100, PartOverhead: engineOverhead}},
+		"stated":            {&wire.Deployment{MemoryBytes: 5}, llama, map[string]uint64{PartStated: 5, PartWeights: 0}},
+		"elsewhere":         {&wire.Deployment{Engine: "external", MemoryBytes: 5}, llama, map[string]uint64{PartStated: 0, PartWeights: 0, PartOverhead: 0}},
+		"without any model": {&wire.Deployment{Engine: "ollama"}, nil, map[string]uint64{PartOverhead: 0}},
+		"absurdly large":    {&wire.Deployment{Context: math.MaxUint32, Slots: math.MaxUint32}, &wire.Model{Shape: &wire.ModelShape{KvBytesPerToken: math.MaxFloat64}}, map[string]uint64{PartCache: math.MaxInt64}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := Estimated(c.d, c.m)
@@ -66,6 +67,30 @@ func TestEstimates(t *testing.T) {
 	}
 	if got := Memory(&wire.Deployment{}, llama); got < 9_000_000_000 || got > 11_000_000_000 {
 		t.Errorf("%d bytes", got) // what llama.cpp takes with four slots of 8192, as its parts are reckoned there
+	}
+}
+
+func TestAdaptersAreReckoned(t *testing.T) {
+	var adapters []*wire.Model
+	for i := range 10 {
+		adapters = append(adapters, &wire.Model{Size: uint64(i + 1)})
+	}
+	for name, c := range map[string]struct {
+		d    *wire.Deployment
+		want uint64
+	}{
+		"eight":   {&wire.Deployment{Engine: "embedded"}, 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10},
+		"as said": {&wire.Deployment{Engine: "vllm", Options: map[string]string{"max-loras": "2"}}, 19},
+		"more":    {&wire.Deployment{Engine: "embedded", Options: map[string]string{"max-loras": "20"}}, 55},
+		"all":     {&wire.Deployment{Engine: "llama-server"}, 55},
+		"stated":  {&wire.Deployment{Engine: "embedded", MemoryBytes: 7}, 0},
+	} {
+		for _, m := range []*wire.Model{{Size: 400}, {Shape: &wire.ModelShape{WeightBytes: 400}}} {
+			without, with := Memory(c.d, m), Memory(c.d, m, adapters...)
+			if with-without != c.want {
+				t.Errorf("%s: %d more with adapters, want %d", name, with-without, c.want)
+			}
+		}
 	}
 }
 

@@ -86,9 +86,19 @@ type memory struct {
 }
 
 func (p *plan) memoryOf(d *wire.Deployment, m *wire.Model) memory {
-	out := memory{estimate: Estimated(d, m).Bytes(), stated: d.MemoryBytes > 0}
+	out := memory{estimate: Estimated(d, m, p.adaptersOf(d)...).Bytes(), stated: d.MemoryBytes > 0}
 	if !out.stated && out.estimate > 0 {
 		out.learnt = p.learnt[kindOf(d, m)]
+	}
+	return out
+}
+
+// adaptersOf is the models of d's adapters, as far as they are imported.
+func (p *plan) adaptersOf(d *wire.Deployment) (out []*wire.Model) {
+	for _, a := range d.Adapters {
+		if m := p.models[a.Model]; m != nil {
+			out = append(out, m)
+		}
 	}
 	return out
 }
