@@ -53,6 +53,7 @@ type Config struct {
 	Devices Devices
 	Engines Engines
 	RunDir  string // for engines' sockets and logs; exists
+	Faults  string // file that keeps which devices are in quarantine; empty: that ends with the process
 	Learnt  string // file that keeps what models were measured to take; empty: nothing is kept
 
 	Policy     instance.Policy // zero: defaults

@@ -126,10 +126,11 @@ func (s *System) spawn() error {
 	}
 	measured := gpu.NewMetrics(s.cfg.Registerer)
 	s.memory = s.learnt()
+	quarantines := s.quarantines()
 	for _, d := range s.devices {
 		c := gpu.Config{
 			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Abilities: s.presets.Abilities, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
-			Seq: new(atomic.Uint64), Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Log: s.cfg.Log,
+			Seq: new(atomic.Uint64), Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Quarantines: quarantines, Log: s.cfg.Log,
 		}
 		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {
 			return fmt.Errorf("starting the actor of device %s: %w", d.ID, err)
@@ -155,6 +156,21 @@ func (s *System) learnt() *memory.Learnt {
 		})
 	})
 	return l
+}
+
+// quarantines opens what is known against devices, and has it saved until the work of
+// the system ends.
+func (s *System) quarantines() *gpu.Quarantines {
+	q, err := gpu.OpenQuarantines(s.cfg.Faults)
+	if err != nil {
+		s.cfg.Log.Error("which devices were in quarantine cannot be read", "error", err)
+	}
+	s.tasks.Go(func() {
+		q.Keep(s.work, func(err error) {
+			s.cfg.Log.Error("which devices are in quarantine cannot be saved: a restart of the node would end that", "file", s.cfg.Faults, "error", err)
+		})
+	})
+	return q
 }
 
 func (s *System) tellAll(m any) {

@@ -22,6 +22,7 @@ func (l layout) snapshots() string     { return filepath.Join(l.dir, "snapshots"
 func (l layout) models() string        { return filepath.Join(l.dir, "models") }
 func (l layout) engines() string       { return filepath.Join(l.dir, "engines") }
 func (l layout) peers() string         { return filepath.Join(l.dir, "peers.json") }
+func (l layout) faults() string        { return filepath.Join(l.dir, "quarantine.json") }
 func (l layout) learnt() string        { return filepath.Join(l.dir, "learnt.json") }
 
 // ConfigFile is the configuration file in the data directory dir.

@@ -64,7 +64,7 @@ func (n *Node) startActors(context.Context) error {
 			LlamaServer: n.config.Engines.LlamaServer, ExternalURLs: n.config.Engines.ExternalURL, Egress: n.egress(),
 			Shim: []string{self, ShimCommand}, Linger: n.config.Engines.Linger, User: user,
 		},
-		RunDir: n.layout.engines(), Learnt: n.layout.learnt(), Log: n.log, Registerer: n.metrics,
+		RunDir: n.layout.engines(), Faults: n.layout.faults(), Learnt: n.layout.learnt(), Log: n.log, Registerer: n.metrics,
 	})
 	if err != nil {
 		return err

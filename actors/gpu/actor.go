@@ -47,8 +47,10 @@ type Config struct {
 	Metrics *Metrics
 	// Learnt is what instances were measured to take; nil: nothing is remembered.
 	Learnt *memory.Learnt
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Quarantines outlive the actor; nil: they end with it.
+	Quarantines *Quarantines
+	Log         *slog.Logger
+	Now         func() time.Time
 }
 
 // coalesce is how long a change may wait for others before it is told.
@@ -74,6 +76,8 @@ func New(c Config) *Actor {
 	c.Log = c.Log.With("device", c.Device.ID)
 	t := newTable(c.Device)
 	t.abilities = c.Abilities
+	was := c.Quarantines.of(c.Device.ID)
+	t.fault, t.accepted = was.Fault, was.Accepted
 	return &Actor{cfg: c, born: c.Now().UnixMilli(), table: t, children: map[string]*inst{}, pids: map[*inst]*actor.PID{}, spreads: map[spec.InstanceID]*inst{}}
 }
 
@@ -129,6 +133,10 @@ func (a *Actor) receive(c actor.Context) {
 	case *actor.Terminated:
 		a.terminated(c, m.Who)
 	case *actor.Started:
+		if a.table.quarantined() {
+			a.cfg.Log.Error("device gets no work until it is resumed: it has been in quarantine before", "reason", a.table.fault.Text)
+		}
+		a.cfg.Metrics.device.quarantine(a.cfg.Device.ID, a.table.quarantined())
 		a.adopt(c)
 		a.publish()
 	case *actor.Stopping, *actor.Restarting:
@@ -369,6 +377,7 @@ func (a *Actor) sampled(c actor.Context, r device.Reading) {
 	a.table.reading, a.table.sampled = r, true
 	a.weighed(c, r.Processes)
 	a.cfg.Metrics.device.show(a.cfg.Device.ID, r)
+	a.table.accepted.Uncorrected = min(a.table.accepted.Uncorrected, r.ECC.Uncorrected) // less: the driver was loaded anew
 	if e, wrong := device.Judge(a.table.accepted, r); wrong {
 		a.faulted(c, e)
 	}

@@ -122,6 +122,7 @@ func (a *Actor) faulted(c actor.Context, e device.Event) {
 	a.cfg.Log.Warn("device's event", "kind", e.Kind, "event", e.Text, "pid", e.PID, "restarts", len(restart), "ends", len(end))
 	if a.table.quarantined() && a.table.fault == e {
 		a.cfg.Metrics.device.quarantine(a.cfg.Device.ID, true)
+		a.cfg.Quarantines.note(a.cfg.Device.ID, standing{e, a.table.accepted})
 		a.cfg.Log.Error("device gets no work until it is resumed", "reason", e.Text, "gone", e.Kind == device.Gone)
 	}
 	for _, in := range restart {
@@ -143,4 +144,5 @@ func (a *Actor) resumed(c actor.Context) {
 	}
 	a.table.fault, a.table.accepted = device.Event{}, device.Accepting(a.table.reading)
 	a.cfg.Metrics.device.quarantine(a.cfg.Device.ID, false)
+	a.cfg.Quarantines.note(a.cfg.Device.ID, standing{Accepted: a.table.accepted})
 }
