@@ -198,9 +198,11 @@ func TestRestartDelays(t *testing.T) {
 // panicky has a device's actor panic at each LoadModel.
 type panicky struct{}
 
-func (panicky) Check(engine.Spec) error                       { panic("broken preset") }
-func (panicky) Open(engine.Spec) (engine.Engine, error)       { return nil, errors.New("not asked") }
-func noFile(context.Context, *wire.LoadModel, func(float64)) (string, error) { return "", errors.New("not asked") }
+func (panicky) Check(engine.Spec) error                 { panic("broken preset") }
+func (panicky) Open(engine.Spec) (engine.Engine, error) { return nil, errors.New("not asked") }
+func noFile(context.Context, *wire.LoadModel, func(float64)) (string, error) {
+	return "", errors.New("not asked")
+}
 
 // TestPanickingActorComesBack: however often; the library's own strategy ends it at
 // the eleventh time.

@@ -46,7 +46,7 @@ func (l *local) bringUp(ctx context.Context, p *process, w *web, r *room, k kept
 	}
 	l.presets.versions.note(l.spec.Preset, l.Version())
 	l.mu.Lock()
-	l.mu.facts = f
+	l.mu.facts, l.mu.kept = f, k
 	l.mu.Unlock()
 	return nil
 }

@@ -362,3 +362,68 @@ func FuzzKept(f *testing.F) {
 		}
 	})
 }
+
+// TestShimThatStandsStill: a node's start does not wait for a shim that answers nothing; it is killed, and its
+// engine with it, so that another can be started in its place.
+func TestShimThatStandsStill(t *testing.T) {
+	l := linger(t, "")
+	l.started(t)
+	child, shim := l.launched(t), l.shimOf(t)
+	l.kill()
+	if err := syscall.Kill(shim, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	p := l.next(t)
+	began := time.Now()
+	if found := p.Find(t.Context()); len(found) > 0 {
+		t.Errorf("found %+v", found)
+	}
+	if took := time.Since(began); took > findTime+3*time.Second {
+		t.Errorf("the start was held up for %s", took)
+	}
+	until(t, 10*time.Second, "its engine is gone", func() bool { return !alive(child) && !alive(shim) })
+	until(t, 10*time.Second, "its room is free", func() bool {
+		r, err := p.take("lota-1")
+		if err != nil {
+			return false
+		}
+		r.leave()
+		return true
+	})
+}
+
+// TestNewerPlacementIsNoted: the node's next process finds an engine under the placement that was confirmed last.
+func TestNewerPlacementIsNoted(t *testing.T) {
+	l := linger(t, "")
+	l.started(t)
+	child := l.launched(t)
+	l.kill()
+	first := l.next(t)
+	e := again(t, first, true)
+	if err := e.Confirm(within(t), 9, []byte("newer")); err == nil {
+		t.Error("confirmed before it serves")
+	}
+	if err := e.Start(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Confirm(within(t), 9, []byte("newer")); err != nil {
+		t.Fatal(err)
+	}
+	first.Leave()
+	stop(t, e)
+	second := New(Config{RunDir: l.run, LlamaServer: l.path, Shim: testShim, Node: "n1", Boot: 102, Linger: time.Hour, Grace: 50 * time.Millisecond})
+	t.Cleanup(second.Close)
+	found := second.Find(t.Context())
+	if len(found) != 1 || found[0].Epoch != 9 || string(found[0].Placement) != "newer" {
+		t.Fatalf("found %+v", found)
+	}
+	next, ok := second.Attach("lota-1")
+	if !ok {
+		t.Fatal("it cannot be had")
+	}
+	if err := next.Start(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	opened, _ := next.(*local)
+	l.serves(t, opened, child)
+}

@@ -145,7 +145,7 @@ func explain(e *spec.Error, text string) {
 	if e.Hint == "" {
 		e.Hint = f.Remedy
 	}
-	e.Message += "; so " + f.What
+	e.Message += ": " + f.What
 	if f.Line != "" {
 		e.Message += " (" + f.Line + ")"
 	}

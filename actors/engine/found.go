@@ -15,10 +15,10 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// findTime bounds what one shim may take to answer, and claimTime how long the claim of the process before
-// may still be seen.
+// findTime bounds what one shim may take to answer, all being asked at a time: a node's start waits for it.
+// claimTime is how long the claim of the process before may still be seen.
 const (
-	findTime  = 5 * time.Second
+	findTime  = 3 * time.Second
 	claimTime = 2 * time.Second
 )
 
@@ -67,6 +67,15 @@ func (p *Presets) find(ctx context.Context, dir string) *found {
 		return nil
 	}
 	f, err := p.claimFound(ctx, link, dir)
+	if err != nil && ctx.Err() != nil {
+		log.Error("an engine's shim is there and does not answer: it is killed, and its engine with it; the leader has its instance loaded anew", "error", err)
+		p.endings.Go(func() {
+			if err := link.Kill(); err != nil {
+				log.Error("an engine does not end", "error", err)
+			}
+		})
+		return nil
+	}
 	if err != nil {
 		log.Warn("an engine of the node's earlier process cannot be taken over, and is ended", "error", err)
 		if err := link.Stop(context.Background(), 0); err != nil {

@@ -52,6 +52,7 @@ type local struct {
 		process  *process
 		web      *web
 		facts    facts
+		kept     kept // as it is noted in the shim, once it serves
 	}
 }
 
@@ -207,10 +208,10 @@ func (l *local) failed(err error, p *process) error {
 	}
 	e.Message = fmt.Sprintf("the engine %s did not start: %v", l.spec.Preset, err)
 	if p != nil {
+		explain(e, p.said())
 		if last := p.link.Tail(); last != "" {
 			e.Message += "; its last lines: " + last
 		}
-		explain(e, p.said())
 	}
 	l.explainUser(e)
 	return e

@@ -150,7 +150,7 @@ func TestStartTellsTheLastLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = e.Start(t.Context())
-	for _, want := range []string{"engine_unavailable", "llama-server", "exit status 1", "its last lines: error: unknown model architecture; so the engine does not know"} {
+	for _, want := range []string{"engine_unavailable", "llama-server", "exit status 1", ": the engine does not know", "; its last lines: error: unknown model architecture"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, without %q", err, want)
 		}

@@ -314,6 +314,9 @@ func (a *Actor) obey(c actor.Context, m proto.Message) error {
 	if do.start != nil {
 		a.start(c, do.start)
 	}
+	if do.placed != nil && a.pids[do.placed] != nil {
+		c.Send(a.pids[do.placed], &instance.Placed{Load: do.placed.load})
+	}
 	a.stop(c, do.stop)
 	a.arrange(c)
 	a.changed(c)

@@ -48,3 +48,17 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("%d bytes free after the end of the first", free)
 	}
 }
+
+// TestANewerPlacementIsPassedOn to the instance's actor, once.
+func TestANewerPlacementIsPassedOn(t *testing.T) {
+	tab := newTestTable()
+	in := tab.mustAdd(t, model("a", 1, 100))
+	before := in.load
+	do, err := tab.add(model("a", 4, 100), fine)
+	if err != nil || do.placed != in || in.load.GetEpoch() != 4 || in.load == before || before.GetEpoch() != 1 {
+		t.Errorf("%+v, %v; its load is of epoch %d, and was of %d", do, err, in.load.GetEpoch(), before.GetEpoch())
+	}
+	if do, err := tab.add(model("a", 4, 100), fine); err != nil || do.placed != nil {
+		t.Errorf("again: %+v, %v", do, err)
+	}
+}

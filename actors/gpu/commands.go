@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -13,8 +15,9 @@ const maxName = 128
 
 // An outcome is what the actor has to do after a command.
 type outcome struct {
-	start *inst // spawn its actor
-	stop  *inst // tell its actor to stop; nil, or one whose actor runs
+	placed *inst // tell its actor that it has a newer placement
+	start  *inst // spawn its actor
+	stop   *inst // tell its actor to stop; nil, or one whose actor runs
 }
 
 // add has the device hold one more instance, or confirms that it does. Memory is
@@ -28,7 +31,11 @@ func (t *table) add(m *wire.LoadModel, check func(*wire.LoadModel) error) (outco
 		return outcome{}, err
 	}
 	if in := t.instances[id]; in != nil {
-		return outcome{}, in.confirm(m)
+		before := in.epoch
+		if err := in.confirm(m); err != nil || in.epoch == before {
+			return outcome{}, err
+		}
+		return outcome{placed: in}, nil
 	}
 	if t.draining {
 		return outcome{}, spec.Errorf(spec.CodeDraining, "Device %s is draining.", t.device.ID)
@@ -94,6 +101,8 @@ func (in *inst) confirm(m *wire.LoadModel) error {
 		return spec.Errorf(spec.CodeConflict, "Instance %s of epoch %d is still there; it has to be unloaded first.", in.id, in.epoch)
 	}
 	in.epoch = m.GetEpoch()
+	in.load = proto.CloneOf(in.load) // the actor has the old one, and goroutines of its own read it
+	in.load.Epoch = in.epoch
 	return nil
 }
 

@@ -19,7 +19,7 @@ import (
 
 // Config is what an instance is and what it needs.
 type Config struct {
-	Load   *wire.LoadModel // never changed
+	Load   *wire.LoadModel // itself never changed; Placed brings another
 	Run    uint64          // repeated in every message to the parent
 	Device device.Device
 	Others []device.Device // that it spreads over as well
@@ -47,6 +47,7 @@ type Actor struct {
 	life    context.Context         // of the present attempt
 
 	adapting adapting
+	unnoted  bool // the engine's shim does not know the newest placement
 }
 
 // New returns an actor that starts its engine when it is spawned.
@@ -71,6 +72,7 @@ func (a *Actor) Receive(c actor.Context) {
 		if m.attempt == a.attempt {
 			a.readyAt = time.Now()
 			a.adapting.engine = m.engine
+			a.confirm()
 			a.tell(c, wire.InstanceState_INSTANCE_STATE_READY, "", m.engine)
 		}
 	case *progressed:
@@ -85,6 +87,8 @@ func (a *Actor) Receive(c actor.Context) {
 		if m.attempt == a.attempt {
 			a.ended(c, m.err)
 		}
+	case *Placed:
+		a.placed(m)
 	case *Adapt:
 		a.adapt(c, m)
 	case *adapted:

@@ -62,6 +62,7 @@ func (a *Actor) nextAdapter(c actor.Context) {
 	}
 	m := a.adapting.queue[0]
 	a.adapting.queue, a.adapting.busy = a.adapting.queue[1:], true
+	cfg := a.cfg
 	root, self, attempt, ctx, e := c.ActorSystem().Root, c.Self(), a.attempt, a.life, a.adapting.engine
 	a.tasks.Go(func() {
 		began := time.Now()
@@ -72,7 +73,7 @@ func (a *Actor) nextAdapter(c actor.Context) {
 			}
 			root.Send(self, &adapted{attempt, m, err, time.Since(began)})
 		}()
-		err = a.cfg.change(ctx, e, m)
+		err = cfg.change(ctx, e, m)
 	})
 }
 

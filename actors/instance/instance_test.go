@@ -336,14 +336,14 @@ func TestWaitsDiffer(t *testing.T) {
 }
 
 func TestReasonIsOneShortLine(t *testing.T) {
-	long := spec.Errorf(spec.CodeEngineStart, "%s", strings.Repeat("é line\n", 100)+"last words")
+	long := spec.Errorf(spec.CodeEngineStart, "%s", "first words, "+strings.Repeat("é line\n", 100))
 	for _, err := range []error{errors.New("short"), errors.New("bad \xff byte"), long, fmt.Errorf("bringing the file: %w", long)} {
 		r := reason(err)
 		if len(r) > maxReason || !utf8.ValidString(r) || strings.ContainsAny(r, "\n\t") {
 			t.Errorf("reason %q has %d bytes", r, len(r))
 		}
 	}
-	if r := reason(long); !strings.HasSuffix(r, "last words") {
-		t.Errorf("the engine's last words are missing: %q", r)
+	if r := reason(long); !strings.Contains(r, ": first words, ") || !strings.HasSuffix(r, "...") {
+		t.Errorf("what has failed is missing: %q", r)
 	}
 }

@@ -123,8 +123,8 @@ func (r *run) start(ctx context.Context) (engine.Engine, error) {
 // maxReason is what a digest has room for.
 const maxReason = 200
 
-// reason is err as one line of at most maxReason bytes; of a long one, its end:
-// an engine's last words say most.
+// reason is err as one line of at most maxReason bytes; of a long one, its beginning:
+// that says what has failed, and the engine's log has the rest.
 func reason(err error) string {
 	text := err.Error()
 	var e *spec.Error
@@ -132,12 +132,12 @@ func reason(err error) string {
 		text = string(e.Code) + ": " + e.Message
 	}
 	text = strings.ToValidUTF8(strings.Join(strings.Fields(text), " "), "?")
-	if over := len(text) - maxReason; over > 0 {
-		text = text[over+len("..."):]
-		for !utf8.RuneStart(text[0]) {
-			text = text[1:]
-		}
-		text = "..." + text
+	if len(text) <= maxReason {
+		return text
 	}
-	return text
+	end := maxReason - len("...")
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "..."
 }

@@ -58,9 +58,7 @@ func (s *server) obey(q question, a *answer) *refusal {
 	case doStop:
 		s.do(s.machine.stop(now, milliseconds(q.Grace), "it was stopped"))
 	case doFence:
-		do, no := s.machine.fence(now, q.Epoch)
-		s.do(do)
-		return no
+		return refuse(codeState, "a claim of another instance ends the engine, not a fence")
 	}
 	return nil
 }

@@ -96,7 +96,12 @@ func (l *Link) Stop(ctx context.Context, grace time.Duration) error {
 	if l.gone(killWait) {
 		return nil
 	}
-	l.kill() // the engine dies with it
+	return l.Kill()
+}
+
+// Kill ends a shim that answers nothing any more, and waits until it and the engine, which dies with it, are gone.
+func (l *Link) Kill() error {
+	l.kill()
 	if l.gone(killWait) {
 		return nil
 	}

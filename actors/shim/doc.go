@@ -16,7 +16,7 @@
 // What it decides is machine's, a pure state machine:
 //
 //	empty     no engine yet. Losing the claim ends the shim.
-//	running   the engine runs. Losing the claim starts the linger; its end, a stop, a fence or SIGTERM
+//	running   the engine runs. Losing the claim starts the linger; its end, a stop, another instance's claim or SIGTERM
 //	          leads to stopping. A linger of 0 leads straight to killing: nobody reads the answers.
 //	stopping  SIGTERM was sent; the end of the grace leads to killing.
 //	killing   SIGKILL was sent to the group; only the engine's end leads on.

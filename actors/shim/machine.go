@@ -114,14 +114,6 @@ func (m *machine) stop(now time.Time, grace time.Duration, why string) effect {
 	return m.end(now, grace, why)
 }
 
-// fence ends an engine of a lower epoch.
-func (m *machine) fence(now time.Time, epoch uint64) (effect, *refusal) {
-	if epoch <= m.claim.Epoch {
-		return none, refuse(codeStale, "the engine is of epoch %d, the fence of %d", m.claim.Epoch, epoch)
-	}
-	return m.stop(now, m.claim.grace(), fmt.Sprintf("its placement has moved on to epoch %d", epoch)), nil
-}
-
 // tick does what is due.
 func (m *machine) tick(now time.Time) effect {
 	if m.due.IsZero() || now.Before(m.due) {

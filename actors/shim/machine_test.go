@@ -113,13 +113,6 @@ func TestEndings(t *testing.T) {
 	if m.stop(t0, 0, "again") != kill || m.stop(t0, 0, "again") != none || m.why != "asked" {
 		t.Errorf("the kill: %s, %q", m.phase, m.why)
 	}
-	m = held(time.Minute)
-	if _, no := m.fence(t0, 5); no == nil || m.phase != running {
-		t.Error("fenced by its own epoch")
-	}
-	if do, no := m.fence(t0, 6); no != nil || do != term {
-		t.Errorf("not fenced: %v", no)
-	}
 	if m = (&machine{holder: 1}); m.stop(t0, time.Hour, "x") != quit {
 		t.Error("nothing to stop, and it stays")
 	}

@@ -26,7 +26,7 @@ const (
 	doNote     = "note"   // replaces the note; by the claim's connection
 	doTail     = "tail"
 	doStop     = "stop"
-	doFence    = "fence" // ends an engine of an epoch lower than this
+	doFence    = "fence" // of version 1, which no node has ever asked for; it is refused
 )
 
 // A request is one question to a shim.
