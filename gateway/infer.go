@@ -253,7 +253,7 @@ func (x *inferring) account(o relay.Outcome) {
 	g.metrics.active.Dec()
 	g.metrics.ended(x.endpoint, code, took, o.FirstByte)
 	g.metrics.nodes.count(string(o.Node), x.endpoint.String(), code, took.Seconds())
-	if o.HasUsage {
+	if o.HasUsage || o.Estimated {
 		g.metrics.prompt.Add(float64(o.Usage.Prompt))
 		g.metrics.generated.Add(float64(o.Usage.Completion))
 	}

@@ -49,7 +49,7 @@ const (
 func abilities(preset string, o map[string]string) (a spec.Abilities) {
 	switch preset {
 	case Embedded:
-		a.Can = writes | shaped | spec.AbleTools | spec.AbleContinue | spec.AbleAdapters | spec.AbleCount
+		a.Can = writes | shaped | spec.AbleTools | spec.AbleContinue | spec.AbleAdapters | spec.AbleCount | spec.AbleUsage | spec.AbleTokens
 		a.Cannot = media | spec.AbleKServe | spec.AbleImages | spec.AbleAudio | spec.AbleSleep
 		switch {
 		case o["embeddings"] == "off":
@@ -60,7 +60,7 @@ func abilities(preset string, o map[string]string) (a spec.Abilities) {
 			a.Can |= spec.AbleEmbed
 		}
 	case Ollama:
-		a.Can = writes | spec.AbleEmbed | spec.AbleTools | spec.AbleSchema
+		a.Can = writes | spec.AbleEmbed | spec.AbleTools | spec.AbleSchema | spec.AbleUsage
 		a.Cannot = spec.AbleRerank | spec.AbleTranscribe | spec.AbleSpeak | spec.AbleKServe
 	case LlamaServer:
 		a.Cannot = media | spec.AbleKServe
@@ -70,7 +70,7 @@ func abilities(preset string, o map[string]string) (a spec.Abilities) {
 		case o["embeddings"] == "on":
 			a.Can, a.Cannot = spec.AbleEmbed, a.Cannot|writes|spec.AbleRerank
 		default:
-			a.Can, a.Cannot = writes|shaped|spec.AbleTools|spec.AbleContinue|spec.AbleAdapters|spec.AbleCount, a.Cannot|vector
+			a.Can, a.Cannot = writes|shaped|spec.AbleTools|spec.AbleContinue|spec.AbleAdapters|spec.AbleCount|spec.AbleUsage, a.Cannot|vector
 		}
 	case VLLM, SGLang:
 		a = batching(preset, o)
@@ -90,7 +90,7 @@ func batching(preset string, o map[string]string) (a spec.Abilities) {
 	case "rerank":
 		a.Can, a.Cannot = spec.AbleRerank, a.Cannot|writes|spec.AbleTranscribe|spec.AbleSpeak
 	default:
-		a.Can = writes | shaped | spec.AbleContinue
+		a.Can = writes | shaped | spec.AbleContinue | spec.AbleUsage
 		if preset == VLLM {
 			a.Can |= spec.AbleCount
 		}

@@ -12,7 +12,7 @@ func (e *Engine) abilities() map[string]bool {
 			told[name] = can
 		}
 	}
-	tell(e.gen != nil, spec.AbleComplete|spec.AbleSchema|spec.AbleLogprobs|spec.AbleContinue|spec.AbleAdapters)
+	tell(e.gen != nil, spec.AbleComplete|spec.AbleSchema|spec.AbleLogprobs|spec.AbleContinue|spec.AbleAdapters|spec.AbleUsage|spec.AbleTokens)
 	tell(e.gen != nil && e.format != "", spec.AbleChat|spec.AbleTools|spec.AbleCount)
 	e.embedding.Lock()
 	defer e.embedding.Unlock()

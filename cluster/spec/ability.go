@@ -25,7 +25,9 @@ const (
 	AbleContinue
 	AbleSleep
 	AbleAdapters
-	AbleCount // tells how many tokens a conversation has
+	AbleCount  // tells how many tokens a conversation has
+	AbleUsage  // tells the usage of streams, where asked for by include_usage
+	AbleTokens // tells token ids, and goes on behind them: continuation as the embedded engine has it
 	abilityEnd
 )
 
@@ -33,7 +35,7 @@ const (
 const AbleServe = AbleChat | AbleComplete | AbleEmbed | AbleRerank | AbleTranscribe | AbleSpeak | AbleDraw | AbleKServe
 
 var abilityNames = [...]string{"chat", "completions", "embeddings", "rerank", "transcription", "speech", "image-generation", "kserve",
-	"tools", "images", "audio", "json-schema", "logprobs", "continuation", "sleep", "lora", "token-count"}
+	"tools", "images", "audio", "json-schema", "logprobs", "continuation", "sleep", "lora", "token-count", "stream-usage", "token-continuation"}
 
 // Names lists the set, in the order of the constants. What this build does not know is
 // left out.

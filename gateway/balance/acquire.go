@@ -13,6 +13,7 @@ import (
 type Grant struct {
 	spec.Target
 	Version uint64
+	Able    spec.Abilities // the instance's
 	table   *Table
 	in      *Instance
 	prompt  int
@@ -165,7 +166,7 @@ func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
 	in.own++
 	in.since++
 	in.pending += q.PromptTokens
-	return Grant{Target: in.Target, Version: in.Version, table: t, in: in, prompt: q.PromptTokens, adapter: q.Adapter, began: now, probe: in.breaker.sent()}
+	return Grant{Target: in.Target, Version: in.Version, Able: in.able, table: t, in: in, prompt: q.PromptTokens, adapter: q.Adapter, began: now, probe: in.breaker.sent()}
 }
 
 // serveAllLocked grants places to those who wait, in the order of their coming.

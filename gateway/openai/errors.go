@@ -82,6 +82,8 @@ func AppendErrorEvent(dst []byte, e *spec.Error, requestID string) []byte {
 	return append(dst, "\n\n"...)
 }
 
+func appendInt(dst []byte, n int) []byte { return strconv.AppendInt(dst, int64(n), 10) }
+
 const hexDigits = "0123456789abcdef"
 
 // appendString appends s as a JSON string; bytes that are no UTF-8 become U+FFFD.

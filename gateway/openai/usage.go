@@ -31,12 +31,7 @@ func lastNumber(b []byte, key string) (int, bool) {
 		return 0, false
 	}
 	b = bytes.TrimLeft(b[i+len(key):], " ")
-	n, digits := 0, 0
-	for digits < len(b) && digits < 9 && b[digits] >= '0' && b[digits] <= '9' {
-		n = n*10 + int(b[digits]-'0')
-		digits++
-	}
-	return n, digits > 0
+	return number(b, 0)
 }
 
 // Done tells whether the last bytes of a stream end it properly: with [DONE],

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -43,10 +44,12 @@ func (o replays) Open(context.Context, spec.Target, spec.Call, []byte) (spec.Str
 const benchEvent = `data: {"id":"chatcmpl-DJ2K3WQ7BPL6Y3FQ4V5DQ2KJ5A","object":"chat.completion.chunk","created":1764128307,"model":"llama-3-8b","choices":[{"index":0,"delta":{"content":" again"},"logprobs":null,"finish_reason":null}]%s}` + "\n\n"
 
 // benchmarkStream passes streams of benchEvents events on; ns/op is of one event.
-func benchmarkStream(b *testing.B, event string, prepare func(*Exchange)) {
+func benchmarkStream(b *testing.B, event string, can spec.Ability, prepare func(*Exchange)) {
 	bench := newBench(b, "a")
 	bench.plays("a", says(200, "{}"))
 	bench.get(false) // shutting a server down that does not serve yet would wait for ever
+	bench.can = can
+	bench.tell()
 	bench.relay.cfg.Opener = replays{event}
 	b.ReportAllocs()
 	b.SetBytes(int64(len(event)))
@@ -65,6 +68,18 @@ func benchmarkStream(b *testing.B, event string, prepare func(*Exchange)) {
 	}
 }
 
+// BenchmarkStream is of what passes untouched.
 func BenchmarkStream(b *testing.B) {
-	benchmarkStream(b, fmt.Sprintf(benchEvent, ""), func(*Exchange) {})
+	benchmarkStream(b, fmt.Sprintf(benchEvent, ""), 0, func(*Exchange) {})
+}
+
+// BenchmarkFollowed is of a chat whose usage the gateway has asked for.
+func BenchmarkFollowed(b *testing.B) {
+	benchmarkStream(b, fmt.Sprintf(benchEvent, `,"usage":null`), spec.AbleUsage|spec.AbleContinue, func(x *Exchange) { x.Call.Path = chatPath })
+}
+
+// BenchmarkTokens is of one whose token ids it has asked for as well.
+func BenchmarkTokens(b *testing.B) {
+	event := strings.Replace(fmt.Sprintf(benchEvent, `,"usage":null`), `"finish_reason":null`, `"finish_reason":null,"token_ids":[12345]`, 1)
+	benchmarkStream(b, event, spec.AbleUsage|spec.AbleContinue|spec.AbleTokens, func(x *Exchange) { x.Call.Path = chatPath })
 }

@@ -1,7 +1,12 @@
 // Package relay carries one inference request to an instance and its answer
 // back: it takes a place, opens the call, tries another instance while nothing
-// has reached the client, passes the bytes on, and ends every request in
-// exactly one way.
+// has reached the client, passes the events on, has another instance go on with
+// a stream that breaks off, and ends every request in exactly one way.
+//
+// Of a streamed chat or completion it asks the engine for the usage, and, where the
+// engine can go on behind them, for token ids (compose.go); both are taken out again
+// unless the client asked. What passed is kept in a transcript, from which a stream
+// that breaks off is resumed (resume.go): by token ids, or by its text.
 //
 // The gateway calls it. It imports gateway/balance, gateway/openai, fasthttp's
 // body interface and cluster/spec, and reaches engines through spec.Opener alone.

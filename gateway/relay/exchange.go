@@ -62,6 +62,13 @@ type Exchange struct {
 	closed bool
 
 	settled bool
+
+	asking   asking // of the present attempt
+	wanted   bool   // the client asked for the usage itself
+	script   transcript
+	resuming bool // something was passed on of an attempt that broke off
+	resumes  int
+	shift    int // tokens of the answer that the present engine counts as the prompt's
 }
 
 // An Outcome is how a request ended.
@@ -74,7 +81,9 @@ type Outcome struct {
 	FirstByte time.Duration // 0: none came
 	Held      time.Duration // for which it held slots of engines, all attempts
 	Usage     openai.Usage
-	HasUsage  bool
+	HasUsage  bool // the engine told it
+	Estimated bool // it did not: Usage was counted by what passed of a stream
+	Resumes   int  // times that another instance went on with the answer
 }
 
 // ErrGone says that the client has left, so that nobody wants an answer.
@@ -119,7 +128,13 @@ func (x *Exchange) outcome(err error) Outcome {
 	if x.stream != nil {
 		out.Held += time.Since(x.opened)
 	}
-	out.Usage, out.HasUsage = openai.UsageOf(x.tail)
+	out.Resumes = x.resumes
+	if out.Usage, out.HasUsage = openai.UsageOf(x.tail); out.HasUsage {
+		out.Usage.Prompt -= min(x.shift, out.Usage.Prompt)
+		out.Usage.Completion += x.shift
+	} else if n := x.script.completion(); n > 0 {
+		out.Usage, out.Estimated = openai.Usage{Prompt: x.Call.PromptTokens, Completion: n}, true
+	}
 	return out
 }
 
@@ -195,7 +210,7 @@ func (x *Exchange) open() error {
 	}
 	x.r.watcher.expect(&x.watch, x.grant.Node, limit)
 	end, began := x.r.openSpan(x), time.Now()
-	stream, err := x.dial()
+	stream, err := x.send()
 	end(err)
 	if err != nil {
 		return x.blame(err)
@@ -212,6 +227,15 @@ func (x *Exchange) open() error {
 	}
 	x.doubleDispatch()
 	return nil
+}
+
+// send composes the body and opens the stream.
+func (x *Exchange) send() (spec.Stream, error) {
+	body, err := x.compose()
+	if err != nil {
+		return nil, err
+	}
+	return x.dial(body)
 }
 
 // streaming tells whether the answer is to be passed on as it comes.

@@ -51,6 +51,7 @@ type bench struct {
 		of       map[string][]Outcome // by request id
 	}
 	compose func(spec.NodeID, spec.Call) play // instead of plays
+	can     spec.Ability                      // of every instance
 	prepare func(*Exchange)                   // nil: nothing
 }
 
@@ -125,7 +126,7 @@ func (b *bench) tellState(s wire.InstanceState) {
 		}
 		b.table.PutMember(balance.Member{Node: spec.NodeID(n), Region: region})
 		b.table.Observe(&wire.LoadDigest{Node: n, Boot: 1, Devices: []*wire.DeviceLoad{{Device: "cpu/" + n, Seq: b.seq.Add(1), Instances: []*wire.InstanceLoad{{
-			Instance: "i-" + n, Deployment: "m", Version: 3, State: s, Slots: 4, PrefillTps: float32(1000 - i)}}}}}, time.Now())
+			Instance: "i-" + n, Deployment: "m", Version: 3, State: s, Slots: 4, Can: uint32(b.can), PrefillTps: float32(1000 - i)}}}}}, time.Now())
 	}
 }
 

@@ -21,9 +21,9 @@ const hedgeTokens = 2048
 // answered in the time in which 95 of 100 are, is sent to a second instance too,
 // where one has a place that nobody waits for and the retry budget has an attempt left.
 // The first whole answer is the request's; the other is ended at once.
-func (x *Exchange) dial() (spec.Stream, error) {
+func (x *Exchange) dial(body []byte) (spec.Stream, error) {
 	if !x.Hedge || x.Call.Stream || x.Query.PromptTokens > hedgeTokens {
-		return x.r.cfg.Opener.Open(x.ctx, x.grant.Target, x.Call, x.Body)
+		return x.r.cfg.Opener.Open(x.ctx, x.grant.Target, x.Call, body)
 	}
 	learnt, began := x.r.speeds.of(x.Call.Deployment, x.Call.Path), time.Now()
 	first := x.leg(x.grant)

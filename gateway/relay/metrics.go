@@ -10,6 +10,8 @@ type metrics struct {
 	hedges     *prometheus.CounterVec
 	fallbacks  *prometheus.CounterVec
 	unbudgeted prometheus.Counter
+	resumes    *prometheus.CounterVec
+	gap        prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -28,9 +30,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Answers that were late, by what came of it: no_room for a second attempt, or which of the two was first."}, []string{"outcome"}),
 		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_fallbacks_total",
 			Help: "Requests that were given to deployments' fallbacks, and whether one served them."}, []string{"outcome"}),
+		resumes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_relay_resumes_total",
+			Help: "Streams that broke off, by reason, and whether another instance went on with them: resumed, failed, or why none was asked."}, []string{"reason", "outcome"}),
+		gap: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "lotabots_relay_resume_gap_seconds",
+			Help: "Time for which resumed streams stood still.", Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30}}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.retries, m.breaks, m.queueWait, m.pings, m.unbudgeted, m.hedges, m.fallbacks)
+		reg.MustRegister(m.resumes, m.gap, m.retries, m.breaks, m.queueWait, m.pings, m.unbudgeted, m.hedges, m.fallbacks)
 	}
 	return m
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/balance"
+	"github.com/lotabots/lotabots/gateway/openai"
 )
 
 // errStatus says that the engine answered with a status that another instance
@@ -53,8 +54,16 @@ func (x *Exchange) judge(err error) error {
 	if errors.As(err, &refused) {
 		return x.refused(refused)
 	}
+	if errors.Is(err, errUnable) { // nothing was sent, and it is as well as before
+		x.refusals++
+		x.Query.Exclude = append(x.Query.Exclude, x.grant.Target.Instance)
+		if x.drop(); x.refusals >= maxRefusals {
+			return err
+		}
+		return nil
+	}
 	x.failures++
-	if errors.Is(err, errTooLong) {
+	if errors.Is(err, errTooLong) || errors.Is(err, openai.ErrNoContinuation) {
 		return err
 	}
 	if public := (*spec.Error)(nil); errors.As(err, &public) && public.Code.Lookup().Status < 500 {
@@ -65,14 +74,14 @@ func (x *Exchange) judge(err error) error {
 	x.r.cfg.Log.Info("attempt failed", "request_id", x.Call.RequestID, "node", x.grant.Node,
 		"instance", x.grant.Target.Instance, "attempt", x.out.Attempts, "error", err)
 	x.Query.Exclude = append(x.Query.Exclude, x.grant.Target.Instance)
-	if !errors.Is(err, errStatus) {
+	if !errors.Is(err, errStatus) && !errors.Is(err, errEngine) {
 		x.Query.Avoid = append(x.Query.Avoid, x.grant.Node) // its other instances may be as dead
 		x.grant.Failed()
 	} else if x.out.Status != http.StatusTooManyRequests {
 		x.grant.Erred()
 	}
 	x.drop()
-	if x.failures >= x.r.cfg.Tries || !x.budgeted() {
+	if x.failures >= x.r.cfg.Tries || !x.resuming && !x.budgeted() { // what a client has begun to read is brought to its end
 		return err
 	}
 	return nil
@@ -143,6 +152,8 @@ func (x *Exchange) explain(err error) error {
 		return &spec.Error{Code: spec.CodeDeadline, Message: "The request's deadline passed before its answer was complete.", Err: err}
 	case errors.Is(err, errShutdown):
 		return &spec.Error{Code: spec.CodeDraining, Message: "This gateway was shut down before the answer was complete.", Err: err}
+	case errors.Is(err, openai.ErrNoContinuation):
+		return err
 	case errors.Is(err, spec.ErrBroken), errors.Is(err, errStalled), errors.Is(err, errNodeGone):
 		return &spec.Error{Code: spec.CodeStreamBroken, Message: "The answer broke off: " + reasonText(err) + ".", Err: err}
 	default:
@@ -190,6 +201,8 @@ func reasonOf(err error) string {
 	switch {
 	case errors.Is(err, errStatus):
 		return "engine_status"
+	case errors.Is(err, errEngine):
+		return "engine_error"
 	case errors.Is(err, errStalled):
 		return "stalled"
 	case errors.Is(err, errNodeGone):

@@ -32,6 +32,11 @@ type body struct {
 	fault   error         // how the stream ended, for the outcome
 	rest    []byte        // of Read
 	shape   []byte        // what Exchange.Shape made of events
+	edit    []byte        // what edited made of events
+	chunk   openai.Chunk  // of the event that edited looks at
+	seam    seam          // while another instance is looked for
+	wrote   time.Time     // when something was last passed on
+	lastly  []byte        // the engine's own error event, while another instance is looked for in its place
 }
 
 var ping = []byte(": ping\n\n")
@@ -44,6 +49,10 @@ func (b *body) produce() {
 			b.err = b.x.r.recovered(b.x, p)
 		}
 	}()
+	if b.seam.err != nil { // no other deployment's model goes on with this one's answer
+		b.err = b.x.serve()
+		return
+	}
 	b.err = b.x.run()
 }
 
@@ -93,6 +102,7 @@ func (b *body) Read(p []byte) (int, error) {
 // arm moves the write deadline on, at most once a second.
 func (b *body) arm() {
 	now := time.Now()
+	b.wrote = now
 	if b.x.Conn == nil || now.Sub(b.armed) < time.Second {
 		return
 	}
@@ -102,12 +112,13 @@ func (b *body) arm() {
 
 // next returns what to send next; it is valid until the following call.
 func (b *body) next() ([]byte, error) {
-	if !b.waited {
-		if piece := b.await(); piece != nil {
-			return piece, nil
-		}
-	}
 	for !b.over {
+		if !b.waited {
+			if piece := b.await(); piece != nil {
+				return piece, nil
+			}
+			continue
+		}
 		piece, err := b.step()
 		if err != nil || len(piece) > 0 {
 			return piece, err
@@ -136,6 +147,9 @@ func (b *body) await() []byte {
 		<-b.ready
 	}
 	b.waited = true
+	if b.seam.err != nil {
+		return b.joined()
+	}
 	if b.pinging { // the headers had gone before it was known
 		return b.x.note()
 	}
@@ -157,16 +171,44 @@ func (b *body) step() ([]byte, error) {
 			return piece, err
 		}
 	}
+	if b.lastly != nil {
+		return b.disowned()
+	}
 	x.buf = x.buf[:copy(x.buf, x.buf[b.held:])]
 	b.held = 0
 	switch err := x.fill(); {
 	case err == io.EOF, err != nil && b.ended:
 		return b.finish()
 	case err != nil:
-		x.last = err
-		return b.fail(x.explain(err))
+		return b.broken(err)
 	}
 	return b.events()
+}
+
+// broken has the answer go on elsewhere, or ends it.
+func (b *body) broken(err error) ([]byte, error) {
+	x := b.x
+	switch {
+	case x.script.usage && b.complete():
+		return b.completed()
+	case b.resume(err):
+		return nil, nil
+	case b.complete() && x.r.watcher.finalCause(&x.watch) == nil:
+		return b.completed()
+	}
+	x.last = err
+	return b.fail(x.explain(err))
+}
+
+// disowned looks for another instance in place of the engine's own error, which the
+// client gets if there is none.
+func (b *body) disowned() ([]byte, error) {
+	event := b.lastly
+	b.lastly = nil
+	if b.resume(errEngine) {
+		return nil, nil
+	}
+	return b.pass(event)
 }
 
 // lastWait is how long an engine may take to end a stream that it has said is whole.
@@ -188,7 +230,13 @@ func (b *body) events() ([]byte, error) {
 		n, b.torn = len(x.buf), true
 	}
 	b.held = n
-	return b.pass(x.buf[:n])
+	events := x.buf[:n]
+	if _, failed := openai.Done(events); failed && b.mayResume() == "" {
+		last := openai.LastEvent(events)
+		b.lastly = append([]byte(nil), events[last:]...)
+		events = events[:last]
+	}
+	return b.pass(events)
 }
 
 // pass takes note of events and returns what the client is to see of them.
@@ -199,7 +247,7 @@ func (b *body) pass(events []byte) ([]byte, error) {
 			return b.unsettled(events, err)
 		}
 	}
-	piece, err := b.shaped(events)
+	piece, err := b.shaped(b.edited(events))
 	if err != nil {
 		return b.fail(err)
 	}
@@ -210,7 +258,7 @@ func (b *body) pass(events []byte) ([]byte, error) {
 // place of that.
 func (b *body) unsettled(events []byte, err error) ([]byte, error) {
 	b.fault = nil
-	piece, shapeErr := b.shaped(events[:openai.LastEvent(events)])
+	piece, shapeErr := b.shaped(b.edited(events[:openai.LastEvent(events)]))
 	if shapeErr != nil {
 		piece = nil
 	}
@@ -257,7 +305,8 @@ func (b *body) finish() ([]byte, error) {
 		x.buf = append(x.buf, "\n\n"...)
 		return b.pass(x.buf)
 	}
-	return b.fail(x.explain(spec.ErrBroken)) // what is left of an event says nothing
+	b.over = false
+	return b.broken(spec.ErrBroken) // what is left of an event says nothing
 }
 
 // fail ends the stream with an error event, and without [DONE].
@@ -291,6 +340,9 @@ func (b *body) Close() error {
 	default:
 		b.x.r.watcher.leave(&b.x.watch)
 		<-b.ready
+	}
+	if b.seam.err != nil {
+		b.seam.end(ErrGone)
 	}
 	gone := (b.fault == nil && !b.over) || errors.Is(b.x.r.watcher.finalCause(&b.x.watch), errClientGone)
 	if gone && !b.ended { // a client that has all may leave before the engine's last word
