@@ -32,14 +32,14 @@ func nodeClients(t *testing.T) string {
 	return dir
 }
 
-// pythonClients is a Python that has what clients/NAME.txt names, in the repository's cache.
-func pythonClients(t *testing.T, name string) string {
+// pythonClients is a Python that has what the file names, in the repository's cache.
+func pythonClients(t *testing.T, requirements string) string {
 	t.Helper()
-	file, err := filepath.Abs(filepath.Join("clients", name+".txt"))
+	file, err := filepath.Abs(requirements)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := cache(t, "python-"+name+"-"+digest(read(t, file)))
+	dir := cache(t, "python-"+digest(read(t, file)))
 	python := filepath.Join(dir, "bin", "python")
 	once(t, dir, func() {
 		install(t, dir, "python3", "-m", "venv", dir)

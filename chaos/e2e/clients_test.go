@@ -50,7 +50,7 @@ func TestOfficialClients(t *testing.T) {
 	c := startCluster(t, []string{"LOTABOTS_ENGINES_EXTERNAL_URLS=" + strings.Join(m.urls(), ",")})
 	told := c.prepareClients(m)
 	nodeClients(t)
-	pythonClients(t, "clients")
+	pythonClients(t, "clients/clients.txt")
 	for i, s := range clientScripts {
 		told.API = c.file.Nodes[i%len(c.file.Nodes)].API
 		told.Limited = c.key("limited-"+s.name+"-"+s.language, "--rpm", "60").Key // each script spends its own
@@ -122,7 +122,7 @@ func runScript(t *testing.T, name, language string, environment []string) string
 		if err != nil {
 			t.Fatal(err)
 		}
-		return command(t, "clients", append(environment, "PYTHONDONTWRITEBYTECODE=1"), pythonClients(t, "clients"), script)
+		return command(t, "clients", append(environment, "PYTHONDONTWRITEBYTECODE=1"), pythonClients(t, "clients/clients.txt"), script)
 	}
 	panic(fmt.Sprintf("no language %q", language))
 }
