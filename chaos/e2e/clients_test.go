@@ -41,7 +41,7 @@ var clientScripts = []struct{ name, language string }{
 }
 
 // clientsPending names parts of steps of the scripts that wait for what they try to be built; they are told as not tried.
-const clientsPending = "responses,audio,anthropic"
+const clientsPending = "audio"
 
 // TestOfficialClients: the libraries that people use do what they do elsewhere, with no setting but base
 // URL and key. Each script says which of its steps went wrong.
