@@ -30,6 +30,9 @@
 //
 // Weights that are pickles are refused. External engines are dialled as actors/egress allows it.
 //
+// What is asked of every engine alike is made so here: counts of tokens in vLLM's form (counting.go), and answers
+// that go on with what was begun without repeating it, as llama-server does (repeats.go).
+//
 // Engines run as Config.User, if there is one, in a directory of that user's inside the room.
 //
 // Not done: all engines of a node run as one user, so that one can end or read another; nobody calls Sleeper yet; Ollama and llama-server keep one set of

@@ -242,7 +242,11 @@ func (l *local) Do(ctx context.Context, path string, header http.Header, body []
 	if err != nil {
 		return nil, err
 	}
-	return w.post(ctx, path, header, body)
+	resp, err := w.post(ctx, path, header, body)
+	if _, ok := l.driver.(repeats); ok && err == nil && path == "/v1/chat/completions" {
+		err = unrepeated(resp, begun(body))
+	}
+	return resp, err
 }
 
 // json is a body of one object as the program wants it.

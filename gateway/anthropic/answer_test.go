@@ -73,7 +73,7 @@ type message struct {
 func follow(stream []byte) (m message, err error) {
 	open, stopped, told := -1, false, false
 	var input string
-	for i, e := range strings.Split(strings.TrimSuffix(string(stream), "\n\n"), "\n\n") {
+	for i, e := range events(stream) {
 		name, data, ok := strings.Cut(e, "\ndata: ")
 		if name = strings.TrimPrefix(name, "event: "); !ok || strings.Contains(data, "\n") {
 			return m, fmt.Errorf("event %q", e)
@@ -142,6 +142,16 @@ func follow(stream []byte) (m message, err error) {
 	return m, nil
 }
 
+// events are those of a stream, without comments.
+func events(stream []byte) (out []string) {
+	for _, e := range strings.Split(strings.TrimSuffix(string(stream), "\n\n"), "\n\n") {
+		if !strings.HasPrefix(e, ":") {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 // drawn is an answer, as an engine streams it and as it gives it whole.
 type drawn struct {
 	events [][]byte
@@ -160,6 +170,7 @@ func draw(t *rapid.T) drawn {
 		return map[string]any{"choices": []any{map[string]any{"index": 0, "delta": delta, "finish_reason": finish}}}
 	}
 	event(choice(map[string]any{"role": "assistant", "content": ""}, nil))
+	d.events = append(d.events, []byte(": lotabots says something\n\n"))
 	message := map[string]any{"content": nil}
 	for _, field := range []string{"reasoning_content", "content"} {
 		text := ""

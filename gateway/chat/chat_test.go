@@ -99,6 +99,10 @@ func TestReader(t *testing.T) {
 		"data:{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":3,\"id\":\"i\",\"function\":{\"name\":\"f\",\"arguments\":{\"x\":1}}}]},\"finish_reason\":\"stop\",\"matched_stop\":\"END\"}],\n" +
 		"data: \"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2,\"prompt_tokens_details\":{\"cached_tokens\":9}}}\n\ndata: [DONE]\n\n"
 	kind, rest, err := r.Next([]byte(stream))
+	if kind != Comment || err != nil || string(r.Remark) != ": ping" {
+		t.Fatalf("%v %v %q", kind, err, r.Remark)
+	}
+	kind, rest, err = r.Next(rest)
 	if kind != More || err != nil || string(r.Text) != "a" || string(r.Reasoning) != "b" || len(r.Finish) > 0 {
 		t.Fatalf("%v %v %+v", kind, err, r.Piece)
 	}

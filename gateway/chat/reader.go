@@ -45,11 +45,13 @@ const (
 	Nothing Kind = iota // no event is left
 	More                // the Reader's Piece
 	Done                // the end of the answer
+	Comment             // the Reader's Remark
 )
 
 // A Reader reads an answer.
 type Reader struct {
 	Piece
+	Remark []byte // a comment's line
 
 	parser fastjson.Parser
 	usage  Usage
@@ -66,7 +68,9 @@ func (r *Reader) Next(events []byte) (Kind, []byte, error) {
 		var data []byte
 		data, events = r.event(events)
 		switch {
-		case len(data) == 0: // a comment, or a field that says nothing
+		case len(data) == 0 && len(r.Remark) > 0:
+			return Comment, events, nil
+		case len(data) == 0: // fields that say nothing
 		case string(data) == "[DONE]":
 			return Done, events, nil
 		default:
@@ -78,6 +82,7 @@ func (r *Reader) Next(events []byte) (Kind, []byte, error) {
 
 // event takes one event off and returns its data.
 func (r *Reader) event(events []byte) (data, rest []byte) {
+	r.Remark = nil
 	for len(events) > 0 {
 		line := events
 		if i := bytes.IndexByte(events, '\n'); i >= 0 {
@@ -88,6 +93,9 @@ func (r *Reader) event(events []byte) (data, rest []byte) {
 		line = bytes.TrimSuffix(line, []byte("\r"))
 		if len(line) == 0 {
 			break
+		}
+		if line[0] == ':' {
+			r.Remark = line
 		}
 		value, ok := bytes.CutPrefix(line, []byte("data:"))
 		if !ok {

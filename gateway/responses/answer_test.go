@@ -68,6 +68,9 @@ type follower struct {
 func follow(stream []byte) (f follower, err error) {
 	f.ended = map[int]bool{}
 	for _, e := range strings.Split(strings.TrimSuffix(string(stream), "\n\n"), "\n\n") {
+		if strings.HasPrefix(e, ":") {
+			continue
+		}
 		name, data, ok := strings.Cut(e, "\ndata: ")
 		name = strings.TrimPrefix(name, "event: ")
 		var doc map[string]any
@@ -217,6 +220,7 @@ func draw(t *rapid.T) (d drawn) {
 		d.events = append(d.events, []byte("data: "+string(b)+"\n\n"))
 	}
 	event(map[string]any{"delta": map[string]any{"role": "assistant", "content": ""}}, nil)
+	d.events = append(d.events, []byte(": lotabots says something\n\n"))
 	message, whole := map[string]any{}, map[string]any{"index": 0}
 	var probable []any
 	for _, field := range []string{"reasoning_content", "content", "refusal"} {
