@@ -60,6 +60,24 @@ var samples = []sample{
 	{"POST", "/v1/responses", `{"model":"m","input":"hi","previous_response_id":"resp_1"}`, 400, false},
 	{"GET", "/v1/responses/resp_1", "", 404, false},
 	{"DELETE", "/v1/responses/resp_1", "", 404, false},
+	{"POST", "/v1/audio/transcriptions", soundForm, 200, false},
+	{"POST", "/v1/audio/transcriptions", strings.Replace(soundForm, "\r\nm\r\n", "\r\n\r\n", 1), 400, true},
+	{"POST", "/v1/audio/translations", soundForm, 200, false},
+	{"POST", "/v1/audio/speech", `{"model":"m","input":"hi","voice":"alloy"}`, 200, false},
+	{"POST", "/v1/audio/speech", `{"model":"m","input":["hi"]}`, 400, true},
+	{"POST", "/v1/images/generations", `{"model":"m","prompt":"a fox","n":1}`, 200, false},
+	{"POST", "/v1/images/generations", `{"model":"m"}`, 400, true},
+	{"GET", "/v2", "", 200, false}, {"HEAD", "/v2", "", 200, false},
+	{"GET", "/v2/health/live", "", 200, false}, {"HEAD", "/v2/health/live", "", 200, false},
+	{"GET", "/v2/health/ready", "", 200, false}, {"HEAD", "/v2/health/ready", "", 200, false},
+	{"GET", "/v2/models/m", "", 200, false}, {"HEAD", "/v2/models/m", "", 200, false},
+	{"GET", "/v2/models/none", "", 404, false},
+	{"GET", "/v2/models/m/ready", "", 200, false}, {"HEAD", "/v2/models/m/ready", "", 200, false},
+	{"POST", "/v2/models/m/infer", `{"inputs":[{"name":"IN","datatype":"FP32","shape":[1],"data":[1]}]}`, 200, false},
+	{"GET", "/v2/models/m/versions/3", "", 200, false}, {"HEAD", "/v2/models/m/versions/3", "", 200, false},
+	{"GET", "/v2/models/m/versions/x", "", 400, true},
+	{"GET", "/v2/models/m/versions/3/ready", "", 200, false}, {"HEAD", "/v2/models/m/versions/3/ready", "", 200, false},
+	{"POST", "/v2/models/m/versions/3/infer", `{"inputs":[]}`, 200, false},
 	{"GET", "/v1/models", "", 200, false},
 	{"HEAD", "/v1/models", "", 200, false},
 	{"GET", "/v1/models/m", "", 200, false},
@@ -168,6 +186,17 @@ var samples = []sample{
 	{"GET", "/admin/v1/audit/verify", "", 200, false}, {"HEAD", "/admin/v1/audit/verify", "", 200, false},
 }
 
+// kindOf is the content type of the bodies that a path takes.
+func kindOf(path string) string {
+	switch {
+	case strings.HasPrefix(path, "/admin/v1/models/"):
+		return "application/octet-stream"
+	case strings.HasPrefix(path, "/v1/audio/trans"):
+		return soundType
+	}
+	return "application/json"
+}
+
 // TestContract sends real requests, and holds requests and answers to the description.
 func TestContract(t *testing.T) {
 	r := newRig(t)
@@ -179,6 +208,9 @@ func TestContract(t *testing.T) {
 			streamed(w, req)
 		case req.URL.Path == "/v1/embeddings":
 			w.WriteHeader(500)
+		case req.URL.Path == "/v1/audio/speech":
+			w.Header().Set("Content-Type", "audio/mpeg")
+			_, _ = io.WriteString(w, "ID3")
 		case req.URL.Path == "/v1/rerank":
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, `{"object":"list","results":[{"index":1,"relevance_score":0.5}],"usage":{"prompt_tokens":3,"total_tokens":3}}`)
@@ -196,17 +228,15 @@ func TestContract(t *testing.T) {
 	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.FileBodyDecoder)
 	for _, s := range samples {
 		r.tell("n1", 4, 0) // loading the description may take longer than a digest is worth
-		res, body := r.do(r.admin, s.method, s.path, s.body)
+		kind := kindOf(s.path)
+		res, body := r.do(r.admin, s.method, s.path, s.body, "Content-Type", kind)
 		if res.StatusCode != s.status {
 			t.Errorf("%s %s %s: %d %s, want %d", s.method, s.path, s.body, res.StatusCode, body, s.status)
 		}
 		req, _ := http.NewRequest(s.method, s.path, strings.NewReader(s.body))
 		req.URL, _ = url.Parse(s.path)
 		if s.body != "" {
-			req.Header.Set("Content-Type", "application/json")
-			if strings.Contains(s.path, "/models/") {
-				req.Header.Set("Content-Type", "application/octet-stream")
-			}
+			req.Header.Set("Content-Type", kind)
 		}
 		route, params, err := find.FindRoute(req)
 		if err != nil {

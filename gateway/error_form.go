@@ -14,6 +14,7 @@ type errorForm uint8
 const (
 	openaiErrors errorForm = iota
 	anthropicErrors
+	kserveErrors
 )
 
 // Headers of Anthropic's clients.
@@ -53,8 +54,11 @@ func errorsOf(ctx *fasthttp.RequestCtx) errorForm {
 }
 
 func (f errorForm) appendError(dst []byte, e *spec.Error, requestID string, problems []openai.Problem) []byte {
-	if f == anthropicErrors {
+	switch f {
+	case anthropicErrors:
 		return anthropic.AppendError(dst, e, requestID, problems)
+	case kserveErrors:
+		return openai.AppendKServeError(dst, e, requestID, problems)
 	}
 	return openai.AppendError(dst, e, requestID, problems)
 }

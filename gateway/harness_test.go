@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -213,12 +215,16 @@ func (e *engines) Open(ctx context.Context, target spec.Target, call spec.Call, 
 		return nil, refuse
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	req, err := http.NewRequestWithContext(ctx, "POST", url+call.Path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(call.Method, "POST"), url+call.Path, bytes.NewReader(body))
 	if err != nil {
 		cancel()
 		return nil, err
 	}
 	req.Header.Set("X-Request-Id", call.RequestID)
+	req.Header.Set("Content-Type", cmp.Or(call.ContentType, "application/json"))
+	if call.HeadLength > 0 {
+		req.Header.Set(spec.HeadLengthHeader, strconv.Itoa(call.HeadLength))
+	}
 	res, err := e.client.Do(req)
 	if err != nil {
 		cancel()
@@ -246,6 +252,11 @@ func (s *stream) Read(p []byte) (int, error) {
 func (s *stream) Close() error {
 	s.once.Do(func() { s.cancel(); s.res.Body.Close(); s.e.inFlight.Add(-1) })
 	return nil
+}
+
+func (s *stream) HeadLength() int {
+	n, _ := strconv.Atoi(s.res.Header.Get(spec.HeadLengthHeader))
+	return n
 }
 func (s *stream) Status() int             { return s.res.StatusCode }
 func (s *stream) ContentType() string     { return s.res.Header.Get("Content-Type") }

@@ -25,11 +25,8 @@ func healthz(r *request) error {
 // readyz tells whether new clients should come here. A disk that takes no writes
 // is told of, and keeps no client away: the node is no Raft server then.
 func readyz(r *request) error {
-	if r.g.draining.Load() {
-		return spec.Errorf(spec.CodeDraining, "This node is draining.")
-	}
-	if err := r.g.cfg.Ready(); err != nil {
-		return &spec.Error{Code: spec.CodeNotReady, Message: "This node is not ready: " + err.Error() + ".", Hint: "Wait, or ask another node."}
+	if err := r.g.readiness(); err != nil {
+		return err
 	}
 	disk := ""
 	if err := r.g.cfg.Disk(); err != nil { // requests need none
@@ -40,6 +37,17 @@ func readyz(r *request) error {
 		StateIndex uint64 `json:"state_index"`
 		Disk       string `json:"disk"`
 	}{"ready", r.g.cfg.State.Index(), disk})
+}
+
+// readiness says why new clients should go elsewhere, or nil.
+func (g *Gateway) readiness() error {
+	if g.draining.Load() {
+		return spec.Errorf(spec.CodeDraining, "This node is draining.")
+	}
+	if err := g.cfg.Ready(); err != nil {
+		return &spec.Error{Code: spec.CodeNotReady, Message: "This node is not ready: " + err.Error() + ".", Hint: "Wait, or ask another node."}
+	}
+	return nil
 }
 
 // showMetrics serves Prometheus: to loopback, or to who may read them.

@@ -31,6 +31,8 @@ type inferring struct {
 	endpoint openai.Endpoint
 	dialect  *dialect // nil: the client speaks as engines do
 	spoken   bool     // the body is the dialect's translation
+	sent     framing
+	path     func(*deployment) string // at the engine; nil: the endpoint's
 	who      *auth.Principal
 	began    time.Time
 	span     trace.Span
@@ -107,7 +109,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 		}
 		x.spoken = true
 	}
-	if err := check.Check(x.endpoint, body); err != nil {
+	if err := x.examine(r, check, body); err != nil {
 		return err
 	}
 	if len(check.Problems) > 0 {
@@ -130,7 +132,10 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 		RequestID: r.id, Tenant: r.who.Tenant, Key: r.credential(), Deployment: d.GetName(), Version: d.GetVersion(),
 		Regions: regions, Path: x.endpoint.Path(), Gateway: r.g.cfg.Self, TraceParent: x.traced,
 		PromptTokens: check.PromptTokens, Stream: check.Stream, Deadline: x.began.Add(r.g.cfg.MaxDuration),
-		Adapter: d.adapter,
+		Adapter: d.adapter, Method: x.sent.method, ContentType: x.sent.contentType, HeadLength: x.sent.headLength,
+	}
+	if x.path != nil {
+		x.Call.Path = x.path(d)
 	}
 	x.Query = balance.Query{
 		Deployment: d.GetName(), Version: d.GetVersion(), Regions: regions,
@@ -155,7 +160,11 @@ func (r *request) model(name []byte) (*deployment, error) {
 	if to := (access.Resource{Kind: access.KindModel, Name: d.model(), Tenant: d.GetTenant()}); !r.who.May(access.Infer, to) {
 		return nil, r.denied(access.Infer, to)
 	}
-	return nil, &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.model()) + "."}
+	return nil, forbidden(d)
+}
+
+func forbidden(d *deployment) error {
+	return &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.model()) + "."}
 }
 
 // listed finds the deployment that the client named, if the key may know of it.

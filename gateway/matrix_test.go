@@ -40,6 +40,19 @@ var asks = map[string]struct{ path, body string }{
 	"createResponse":       {"/v1/responses", `{"model":"own","input":"x"}`},
 	"showResponse":         {"/v1/responses/resp_1", ""},
 	"removeResponse":       {"/v1/responses/resp_1", ""},
+	"createTranscription":  {"/v1/audio/transcriptions", strings.Replace(soundForm, "\r\nm\r\n", "\r\nown\r\n", 1)},
+	"createTranslation":    {"/v1/audio/translations", strings.Replace(soundForm, "\r\nm\r\n", "\r\nown\r\n", 1)},
+	"createSpeech":         {"/v1/audio/speech", `{"model":"own","input":"x"}`},
+	"createImage":          {"/v1/images/generations", `{"model":"own","prompt":"x"}`},
+	"kserveServer":         {"/v2", ""},
+	"kserveLive":           {"/v2/health/live", ""},
+	"kserveReady":          {"/v2/health/ready", ""},
+	"kserveModel":          {"/v2/models/own", ""},
+	"kserveModelReady":     {"/v2/models/own/ready", ""},
+	"kserveInfer":          {"/v2/models/own/infer", `{"inputs":[]}`},
+	"kserveVersion":        {"/v2/models/own/versions/1", ""},
+	"kserveVersionReady":   {"/v2/models/own/versions/1/ready", ""},
+	"kserveVersionInfer":   {"/v2/models/own/versions/1/infer", `{"inputs":[]}`},
 	"listModels":           {"/v1/models", ""},
 	"showModel":            {"/v1/models/own", ""},
 	"health":               {"/healthz", ""},
@@ -171,7 +184,7 @@ func TestMatrix(t *testing.T) {
 			var cells []string
 			for _, c := range callers {
 				r.ready()
-				res, body := r.do(c.token, method, ask.path, ask.body, "Cookie", "lotabots_sso=f")
+				res, body := r.do(c.token, method, ask.path, ask.body, "Cookie", "lotabots_sso=f", "Content-Type", kindOf(ask.path))
 				cells = append(cells, cell(t, op.OperationID+" as "+c.name, res.StatusCode, body))
 				if method != "GET" && method != "HEAD" || op.OperationID == "finishSSO" {
 					r.state.restore(base)

@@ -58,7 +58,7 @@ func showVisible(r *request) error {
 		return err
 	}
 	if !r.who.Lists(d.model(), d.GetTenant()) {
-		return &spec.Error{Code: spec.CodeModelForbidden, Param: "model", Message: "The key may not use the model " + strconv.Quote(d.model()) + "."}
+		return forbidden(d)
 	}
 	if errorsOf(r.ctx) == anthropicErrors {
 		return r.json(200, r.g.anthropicModel(d))

@@ -33,6 +33,10 @@ func (g *Gateway) Operations() []Operation {
 		{Method: post, Path: "/v1/responses", ID: "createResponse", Verb: access.Infer, serve: translated(ofResponses)},
 		{Method: get, Path: "/v1/responses/{id}", ID: "showResponse", Verb: access.Infer, plain: true, serve: noResponse},
 		{Method: remove, Path: "/v1/responses/{id}", ID: "removeResponse", Verb: access.Infer, serve: noResponse},
+		{Method: post, Path: "/v1/audio/transcriptions", ID: "createTranscription", Verb: access.Infer, serve: inference(openai.Transcriptions)},
+		{Method: post, Path: "/v1/audio/translations", ID: "createTranslation", Verb: access.Infer, serve: inference(openai.Translations)},
+		{Method: post, Path: "/v1/audio/speech", ID: "createSpeech", Verb: access.Infer, serve: inference(openai.Speech)},
+		{Method: post, Path: "/v1/images/generations", ID: "createImage", Verb: access.Infer, serve: inference(openai.Images)},
 		{Method: get, Path: "/v1/models", ID: "listModels", Verb: access.ModelsList, serve: listVisible},
 		{Method: get, Path: "/v1/models/{id:*}", ID: "showModel", Verb: access.ModelsList, serve: showVisible},
 		{Method: get, Path: "/healthz", ID: "health", Open: true, serve: healthz},
@@ -40,7 +44,7 @@ func (g *Gateway) Operations() []Operation {
 		{Method: get, Path: "/metrics", ID: "metrics", Open: true, Verb: access.MetricsRead, serve: showMetrics(g.cfg.Gatherer)},
 		{Method: get, Path: "/openapi.json", ID: "description", Open: true, serve: showSpec},
 	}
-	return slices.Concat(all, sessionOperations(), clusterOperations(), modelOperations(), tenantOperations(),
+	return slices.Concat(all, kserveOperations(), sessionOperations(), clusterOperations(), modelOperations(), tenantOperations(),
 		keyOperations(), userOperations(), roleOperations(), auditOperations())
 }
 

@@ -86,8 +86,8 @@ type InstanceStatus struct {
 	Node       string  `json:"node"`
 	Region     string  `json:"region"`
 	Device     string  `json:"device"`
-	State      string  `json:"state"`           // placed, cold, loading, ready, draining, restarting, failed
-	Phase      string  `json:"phase,omitempty"` // of a load: memory (it waits for some), fetch, launch, load, warm-up
+	State      string  `json:"state"`                      // placed, cold, loading, ready, draining, restarting, failed
+	Phase      string  `json:"phase,omitempty"`            // of a load: memory (it waits for some), fetch, launch, load, warm-up
 	Progress   uint32  `json:"progress_percent,omitempty"` // of the phase, where it is told
 	Reason     string  `json:"reason,omitempty"`
 	OnDemand   bool    `json:"on_demand"`

@@ -38,12 +38,25 @@ func TypeOf(code spec.Code) string {
 //
 //	{"error":{"message","type","param","code","hint","request_id","errors":[{"param","message"}]}}
 func AppendError(dst []byte, e *spec.Error, requestID string, problems []Problem) []byte {
+	dst = append(dst, `{"error":{"message":`...)
+	dst = appendString(dst, e.Message)
+	return append(appendDetails(dst, e, requestID, problems), "}}"...)
+}
+
+// AppendKServeError appends the same as KServe's clients look for it: error is the
+// message, and what else there is stands beside it.
+func AppendKServeError(dst []byte, e *spec.Error, requestID string, problems []Problem) []byte {
+	dst = append(dst, `{"error":`...)
+	dst = appendString(dst, e.Message)
+	return append(appendDetails(dst, e, requestID, problems), '}')
+}
+
+// appendDetails appends what there is beside the message.
+func appendDetails(dst []byte, e *spec.Error, requestID string, problems []Problem) []byte {
 	hint := e.Hint
 	if hint == "" {
 		hint = e.Code.Lookup().Remedy
 	}
-	dst = append(dst, `{"error":{"message":`...)
-	dst = appendString(dst, e.Message)
 	dst = append(dst, `,"type":"`...)
 	dst = append(dst, TypeOf(e.Code)...)
 	dst = append(dst, `","param":`...)
@@ -58,21 +71,21 @@ func AppendError(dst []byte, e *spec.Error, requestID string, problems []Problem
 	dst = appendString(dst, hint)
 	dst = append(dst, `,"request_id":`...)
 	dst = appendString(dst, requestID)
-	if len(problems) > 0 {
-		dst = append(dst, `,"errors":[`...)
-		for i, p := range problems {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = append(dst, `{"param":`...)
-			dst = appendString(dst, p.Param)
-			dst = append(dst, `,"message":`...)
-			dst = appendString(dst, p.Message)
-			dst = append(dst, '}')
-		}
-		dst = append(dst, ']')
+	if len(problems) == 0 {
+		return dst
 	}
-	return append(dst, "}}"...)
+	dst = append(dst, `,"errors":[`...)
+	for i, p := range problems {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"param":`...)
+		dst = appendString(dst, p.Param)
+		dst = append(dst, `,"message":`...)
+		dst = appendString(dst, p.Message)
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
 }
 
 // AppendErrorEvent appends e as an event of a stream.
