@@ -24,12 +24,16 @@ func (x *inferring) settle(o relay.Outcome) error {
 	return nil
 }
 
-// note writes down a request that ended before it could be settled: its client has
-// left, or it was refused. What named no model that the key may use is in the
-// metrics alone, so that nobody fills the ledger by being refused.
+// note writes down a request that the relay has not settled: its client has left, or
+// it was refused. What named no model that the key may use is in the metrics alone, so
+// that nobody fills the ledger by being refused.
 func (x *inferring) note(o relay.Outcome) {
-	if x.g.cfg.Usage != nil && !x.settled && x.Call.Deployment != "" {
+	switch {
+	case x.g.cfg.Usage == nil || x.settled || x.Call.Deployment == "":
+	case o.Gone:
 		x.g.cfg.Usage.Note(x.usage(o))
+	default:
+		_ = x.settle(o)
 	}
 }
 

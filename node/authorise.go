@@ -41,7 +41,8 @@ func (n *Node) authorise(r *http.Request, c *wire.Command) error {
 }
 
 // mayPropose goes by the certificate. Voters write everything. A gateway writes
-// what its admin API offers to those whose keys it has checked. Beyond that, a
+// what its admin API offers to those whose keys it has checked, and what its own
+// requests have used. Beyond that, a
 // node writes its own record, and gives itself there no role that its
 // certificate has not: the leader takes voters in by their records.
 func mayPropose(peer transport.Peer, c *wire.Command) error {
@@ -64,6 +65,9 @@ func mayPropose(peer transport.Peer, c *wire.Command) error {
 	}
 	if !gateway {
 		return errors.New("a worker may write its own record alone")
+	}
+	if used := c.GetPutUsage(); used != nil && used.GetGateway() == string(peer.ID) {
+		return nil
 	}
 	return mayAdminister(c)
 }

@@ -32,6 +32,9 @@ func TestMayPropose(t *testing.T) {
 	as := func(id string, c *wire.Command) *wire.Command {
 		return &wire.Command{RequestId: id, Body: c.Body}
 	}
+	used := func(gateway string) *wire.Command {
+		return &wire.Command{Body: &wire.Command_PutUsage{PutUsage: &wire.PutUsage{Gateway: gateway}}}
+	}
 	worker := transport.Peer{ID: "w1", Roles: []spec.Role{spec.RoleWorker}}
 	gateway := transport.Peer{ID: "g1", Roles: []spec.Role{spec.RoleGateway}}
 	voter := transport.Peer{ID: "v1", Roles: []spec.Role{spec.RoleVoter}}
@@ -63,6 +66,8 @@ func TestMayPropose(t *testing.T) {
 		{"a gateway on single sign-on", gateway, sso, true},
 		{"a gateway on a setting", gateway, setting("placement/spread"), true},
 		{"a gateway on a setting of the cluster's own", gateway, setting("cluster/recovery-epoch"), false},
+		{"a gateway on what it has served", gateway, used("g1"), true},
+		{"a gateway on what another has", gateway, used("g2"), false},
 		{"a worker's new user", worker, user, false},
 		{"a voter opening a session", voter, session, true},
 		{"a voter on the authority", voter, secret, true},

@@ -77,6 +77,8 @@ func (t *tx) putUsage(c *wire.PutUsage) *wire.Result {
 		t.forgetLedgers()
 	}
 	switch {
+	case exists && l.GetGateway() != c.GetGateway():
+		return refuse(spec.CodeForbidden, "ledger %s is of gateway %s, not of %s", l.GetId(), l.GetGateway(), c.GetGateway())
 	case c.GetThrough() <= l.GetThrough():
 		return done(l.GetThrough())
 	case c.GetAfter() != l.GetThrough():

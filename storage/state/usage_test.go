@@ -47,6 +47,9 @@ func TestUsageCountsOnce(t *testing.T) {
 	if sum, _ := r.total(UsageQuery{ToMS: 2_000_000}); sum.GetRequests() != 4 || sum.GetPrompt() != 17 || sum.GetGpuMs() != 51 {
 		t.Fatalf("they come to %v", sum)
 	}
+	theirs := putUsage("l1", 3, 4, sumOf(1000, "acme", "k1", 1, 7))
+	theirs.GetPutUsage().Gateway = "n2"
+	r.refused(t, spec.CodeForbidden, theirs)
 	all := r.UsageLedgers()
 	if len(all) != 2 || all[0].GetThrough() != 3 || all[1].GetThrough() != 1 {
 		t.Fatalf("ledgers are counted as far as %v", all)
