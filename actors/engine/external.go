@@ -32,7 +32,7 @@ func newExternal(s Spec, o options, c Config) (Engine, error) {
 		return nil, err
 	}
 	e := &external{spec: s, options: o, web: newWeb(base, c.Egress.Dial(base.Host, dialTimeout)), done: make(chan struct{})}
-	e.web.reach = r
+	e.web.reach, e.web.foreign = r, true
 	e.stopped, e.stop = context.WithCancel(context.Background())
 	return e, nil
 }

@@ -83,7 +83,7 @@ func TestExternal(t *testing.T) {
 		t.Errorf("%q, %v", line, err)
 	}
 	for name, want := range map[string]string{
-		CacheSalt: "", "Authorization": "", "Cookie": "", "X-Request-Id": "r1", "Traceparent": "00-1", "Accept": "text/event-stream", "Content-Type": "application/json",
+		CacheSalt: "", "Authorization": "", "Cookie": "", "X-Request-Id": "82f3e9c6-95dc-8b8d-9b11-818d5701919e", "X-Lotabots-Request-Id": "r1", "Traceparent": "00-1", "Accept": "text/event-stream", "Content-Type": "application/json",
 		"Accept-Encoding": "",
 	} {
 		if got := header.Get(name); got != want {

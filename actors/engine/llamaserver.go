@@ -81,6 +81,7 @@ func (e *llamaServer) launch(r *room) (command, *web, error) {
 	if len(e.spec.Adapters) > 0 {
 		args = append(args, "--lora-init-without-apply")
 	}
+	e.again(w, r)
 	key := rand.Text()
 	w.always = http.Header{"Authorization": {"Bearer " + key}}
 	// What older versions do not know goes by the environment, which they do not read: no page for browsers,
@@ -88,6 +89,9 @@ func (e *llamaServer) launch(r *room) (command, *web, error) {
 	env := append(visible(e.spec.gpus()...), "LLAMA_API_KEY="+key, "HOME="+r.home, "LLAMA_ARG_UI=0", "LLAMA_ARG_WEBUI=0", "LLAMA_ARG_CACHE_RAM=256")
 	return command{path: e.path, args: args, env: env, leash: true}, w, nil
 }
+
+// again knows that the server closes connections that are kept, under load, just when the next request is sent.
+func (*llamaServer) again(w *web, _ *room) { w.fresh = true }
 
 // maxBatch bounds the memory that one batch of an embedding's takes.
 const maxBatch = 2048

@@ -105,6 +105,8 @@ func (p *Presets) openNamed(preset custom.Preset, s Spec, o options) (driver, er
 	return e, err
 }
 
+func (e *named) again(w *web, _ *room) { w.foreign, w.fresh = true, e.preset.Load == LlamaServer }
+
 func (e *named) launch(r *room) (command, *web, error) {
 	v := custom.Values{Model: e.model, Name: e.spec.ModelName, Key: rand.Text(), Context: e.spec.Context, Slots: e.spec.Slots}
 	for _, d := range e.spec.gpus() {
@@ -127,6 +129,7 @@ func (e *named) launch(r *room) (command, *web, error) {
 		}
 		w = newWeb(&url.URL{Scheme: "http", Host: address}, nil)
 	}
+	e.again(w, r)
 	if e.preset.Uses("{key}") {
 		w.always = http.Header{"Authorization": {"Bearer " + v.Key}}
 	}

@@ -24,6 +24,8 @@ type web struct {
 	always  http.Header // goes with each request
 	salted  bool        // it gets CacheSalt
 	adapted bool        // it gets Adapter
+	foreign bool        // what program it is nobody knows: see anyProgram
+	fresh   bool        // a client's request gets a connection of its own: the server closes those that it said it would keep
 	socket  string      // name of the engine's socket in its room; empty: base says where it is
 	aside   string      // another address of the engine's, where its driver has one
 }
@@ -89,6 +91,10 @@ func (w *web) post(ctx context.Context, path string, header http.Header, body []
 		if v := header.Values(name); len(v) > 0 {
 			r.Header[name] = v
 		}
+	}
+	r.Close = w.fresh
+	if w.foreign {
+		anyProgram(r.Header)
 	}
 	if w.adapted && header.Get(Adapter) != "" {
 		r.Header.Set(Adapter, header.Get(Adapter))
