@@ -35,7 +35,7 @@ type clientCase struct {
 	Limited  string `json:"limited"` // 60 requests a minute
 }
 
-// clientScripts are run one after another, each against another gateway.
+// clientScripts are run one after another, each against another gateway, one of which is a sidecar.
 var clientScripts = []struct{ name, language string }{
 	{"openai", "python"}, {"openai", "node"}, {"anthropic", "python"}, {"anthropic", "node"}, {"langchain", "python"},
 }
@@ -49,10 +49,14 @@ func TestOfficialClients(t *testing.T) {
 	m := startMocks(t)
 	c := startCluster(t, []string{"LOTABOTS_ENGINES_EXTERNAL_URLS=" + strings.Join(m.urls(), ",")})
 	told := c.prepareClients(m)
+	gateways := []string{c.startSidecar("sidecar").api}
+	for _, n := range c.file.Nodes {
+		gateways = append(gateways, n.API)
+	}
 	nodeClients(t)
 	pythonClients(t, "clients/clients.txt")
 	for i, s := range clientScripts {
-		told.API = c.file.Nodes[i%len(c.file.Nodes)].API
+		told.API = gateways[i%len(gateways)]
 		told.Limited = c.key("limited-"+s.name+"-"+s.language, "--rpm", "60").Key // each script spends its own
 		t.Run(s.name+"-"+s.language, func(t *testing.T) {
 			t.Parallel() // they wait more than they do

@@ -6,7 +6,6 @@ import (
 	"context"
 	"net/http"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,51 +72,6 @@ func TestKeptCluster(t *testing.T) {
 	}
 	if got := ask(t, second.Nodes[2].API, second.AdminKey, second.Deployment, demo.Question); got != demo.Answer {
 		t.Errorf("got %q", got)
-	}
-}
-
-// TestSidecar: a gateway of its own joins under a gateway's token, serves, and
-// can be killed and started again without an engine noticing.
-func TestSidecar(t *testing.T) {
-	c := startCluster(t, nil)
-	token := strings.TrimSpace(c.run("tokens", "create", "--role", "gateway"))
-	data := filepath.Join(c.dir, "sidecar")
-	api, port := freeAddr(t), freeAddr(t)
-	arguments := []string{"gateway", "--data", data, "--id", "sidecar", "--region", c.file.Nodes[0].Region,
-		"--cluster-listen", port, "--api-listen", api}
-	start := func(more ...string) *exec.Cmd {
-		cmd := exec.Command(binary(t), append(arguments, more...)...)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		c.await(30*time.Second, "the sidecar is ready", func() bool {
-			answer, err := http.Get("http://" + api + "/readyz")
-			if err != nil {
-				return false
-			}
-			answer.Body.Close()
-			return answer.StatusCode == http.StatusOK
-		})
-		return cmd
-	}
-	before := c.status().Instances
-	cmd := start("--join", c.file.Nodes[0].Cluster, "--token", token)
-	if got := ask(t, "http://"+api, c.file.AdminKey, c.file.Deployment, demo.Question); got != demo.Answer {
-		t.Errorf("through the sidecar: %q", got)
-	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	cmd = start()
-	if got := ask(t, "http://"+api, c.file.AdminKey, c.file.Deployment, demo.Question); got != demo.Answer {
-		t.Errorf("through the sidecar, started again: %q", got)
-	}
-	_ = cmd.Process.Signal(syscall.SIGTERM)
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("the sidecar ends with %v", err)
-	}
-	after := c.status().Instances
-	if len(before) != 2 || len(after) != 2 || before[0].ID != after[0].ID || before[1].ID != after[1].ID {
-		t.Errorf("instances changed from %v to %v", before, after)
 	}
 }
 
