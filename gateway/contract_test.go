@@ -58,6 +58,8 @@ var samples = []sample{
 	{"POST", "/v1/responses", `{"model":"m","input":"hi","stream":true}`, 200, false},
 	{"POST", "/v1/responses", `{"model":"m","input":[]}`, 400, true},
 	{"POST", "/v1/responses", `{"model":"m","input":"hi","previous_response_id":"resp_1"}`, 400, false},
+	{"POST", "/v1/responses/input_tokens", `{"model":"m","input":"hi"}`, 200, false},
+	{"POST", "/v1/responses/input_tokens", `{"model":"m"}`, 400, true},
 	{"GET", "/v1/responses/resp_1", "", 404, false},
 	{"DELETE", "/v1/responses/resp_1", "", 404, false},
 	{"POST", "/v1/audio/transcriptions", soundForm, 200, false},

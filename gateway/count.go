@@ -11,49 +11,65 @@ import (
 	"github.com/lotabots/lotabots/gateway/anthropic"
 	"github.com/lotabots/lotabots/gateway/openai"
 	"github.com/lotabots/lotabots/gateway/relay"
+	"github.com/lotabots/lotabots/gateway/responses"
 )
 
 // HeaderEstimated is on a count of tokens that is reckoned from the text's length.
 const HeaderEstimated = "X-LotaBots-Estimated"
 
-var ofCounts = &dialect{endpoint: openai.CountTokens, translate: count, param: anthropic.Param}
+// A counting is a client's API of counts.
+type counting struct {
+	dialect *dialect
+	answer  func(dst []byte, tokens int) []byte
+}
 
-func count(body []byte) ([]byte, relay.Shape, error) {
+var (
+	messageTokens  = counting{&dialect{endpoint: openai.CountTokens, translate: countMessages, param: anthropic.Param}, anthropic.AppendCount}
+	responseTokens = counting{&dialect{endpoint: openai.CountTokens, translate: countResponse, param: responses.Param}, responses.AppendCount}
+)
+
+func countMessages(body []byte) ([]byte, relay.Shape, error) {
 	q, e := anthropic.TranslateCount(body)
-	if err := flawed(e, q.Problems); err != nil {
-		return nil, nil, err
-	}
-	return q.Chat, counter{}, nil
+	return q.Chat, counter{anthropic.AppendCount}, flawed(e, q.Problems)
+}
+
+func countResponse(body []byte) ([]byte, relay.Shape, error) {
+	q, e := responses.Translate(body)
+	return q.Chat, counter{responses.AppendCount}, flawed(e, q.Problems)
 }
 
 // countTokens tells how many tokens a conversation has: the engine does, where it can.
 // Where it cannot, or does not answer, the count is an estimate, and says so.
-func countTokens(r *request) error {
-	x := &inferring{endpoint: ofCounts.endpoint, dialect: ofCounts}
-	if err := r.begin(x); err != nil {
-		return x.named(err)
-	}
-	if a, _ := r.g.table.Abilities(x.Call.Deployment); a.Can&spec.AbleCount == 0 {
-		x.account(relay.Outcome{Status: fasthttp.StatusOK})
-	} else {
-		x.Done = x.done
-		if err := r.g.relay.Serve(r.ctx, &x.Exchange); err == nil || errors.Is(err, relay.ErrGone) {
-			return err
+func countTokens(c counting) operation {
+	return func(r *request) error {
+		x := &inferring{endpoint: c.dialect.endpoint, dialect: c.dialect}
+		if err := r.begin(x); err != nil {
+			return x.named(err)
 		}
+		if a, _ := r.g.table.Abilities(x.Call.Deployment); a.Can&spec.AbleCount == 0 {
+			x.account(relay.Outcome{Status: fasthttp.StatusOK})
+		} else {
+			x.Done = x.done
+			if err := r.g.relay.Serve(r.ctx, &x.Exchange); err == nil || errors.Is(err, relay.ErrGone) {
+				return err
+			}
+		}
+		r.ctx.Response.Header.Set(HeaderEstimated, "true")
+		r.ctx.SetStatusCode(fasthttp.StatusOK)
+		r.ctx.Response.Header.SetContentType("application/json")
+		r.ctx.Response.SetBodyRaw(c.answer(nil, x.Call.PromptTokens))
+		return nil
 	}
-	r.ctx.Response.Header.Set(HeaderEstimated, "true")
-	r.ctx.SetStatusCode(fasthttp.StatusOK)
-	r.ctx.Response.Header.SetContentType("application/json")
-	r.ctx.Response.SetBodyRaw(anthropic.AppendCount(nil, x.Call.PromptTokens))
-	return nil
 }
 
 // counter is the Shape of an engine's count: vLLM's, which the embedded engine gives too.
-type counter struct{}
+type counter struct {
+	answer func(dst []byte, tokens int) []byte
+}
 
 func (counter) ContentType(bool) string { return "application/json" }
 
-func (counter) Whole(dst, answer []byte) ([]byte, error) {
+func (c counter) Whole(dst, answer []byte) ([]byte, error) {
 	v, err := fastjson.ParseBytes(answer)
 	if err != nil {
 		return dst, err
@@ -62,7 +78,7 @@ func (counter) Whole(dst, answer []byte) ([]byte, error) {
 	if n == nil || n.Type() != fastjson.TypeNumber {
 		return dst, fmt.Errorf("there is no count")
 	}
-	return anthropic.AppendCount(dst, n.GetInt()), nil
+	return c.answer(dst, n.GetInt()), nil
 }
 
 func (counter) Events(dst, _ []byte) ([]byte, error)              { return dst, nil }

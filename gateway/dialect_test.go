@@ -221,7 +221,48 @@ func TestCountTokens(t *testing.T) {
 			t.Errorf("%s: %d %s %v", c.name, res.StatusCode, got, res.Header)
 		}
 	}
+	r.able("n1", "m", spec.AbleChat|spec.AbleCount, 0)
+	answer, status = `{"count":17}`, 200
+	if _, got := r.do(r.infer, "POST", "/v1/responses/input_tokens", `{"model":"m","input":"hi"}`); got != "{\"object\":\"response.input_tokens\",\"input_tokens\":17}\n" {
+		t.Error(got)
+	}
 	if call := r.engines.last(); call.Path != "/tokenize" {
 		t.Error(call.Path)
+	}
+}
+
+// TestTranslatedStreamsGoOn: an engine that dies in the middle of a translated stream is replaced, and
+// the client sees one whole answer, with the seam in a comment.
+func TestTranslatedStreamsGoOn(t *testing.T) {
+	r := newRig(t)
+	for _, node := range []string{"n1", "n2"} {
+		r.engines.add(node, func(w http.ResponseWriter, req *http.Request) {
+			b, _ := io.ReadAll(req.Body)
+			w.Header().Set("Content-Type", "text/event-stream")
+			if !strings.Contains(string(b), `{"role":"assistant","content":"one two "}`) {
+				event(w, "one ")
+				event(w, "two ")
+				panic(http.ErrAbortHandler)
+			}
+			event(w, "three")
+			_, _ = io.WriteString(w, "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"+
+				"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n")
+		})
+	}
+	for _, c := range []struct{ path, body, end string }{
+		{"/v1/messages", strings.Replace(messageBody, "{", `{"stream":true,`, 1), "event: message_stop\n"},
+		{"/v1/responses", `{"model":"m","input":"hi","stream":true}`, "event: response.completed\n"},
+	} {
+		r.able("n1", "m", spec.AbleChat|spec.AbleContinue, 0)
+		r.able("n2", "m", spec.AbleChat|spec.AbleContinue, 0)
+		_, body := r.do(r.infer, "POST", c.path, c.body)
+		for _, want := range []string{`"one "`, `"two "`, `"three"`, c.end, "\n: resumed"} {
+			if strings.Count(body, want) != 1 {
+				t.Errorf("%s lacks %q:\n%s", c.path, want, body)
+			}
+		}
+		if strings.Contains(body, "event: error") {
+			t.Error(body)
+		}
 	}
 }

@@ -38,6 +38,7 @@ var asks = map[string]struct{ path, body string }{
 	"createMessage":        {"/v1/messages", `{"model":"own","max_tokens":9,"messages":[{"role":"user","content":"x"}]}`},
 	"countTokens":          {"/v1/messages/count_tokens", `{"model":"own","messages":[{"role":"user","content":"x"}]}`},
 	"createResponse":       {"/v1/responses", `{"model":"own","input":"x"}`},
+	"countResponseTokens":  {"/v1/responses/input_tokens", `{"model":"own","input":"x"}`},
 	"showResponse":         {"/v1/responses/resp_1", ""},
 	"removeResponse":       {"/v1/responses/resp_1", ""},
 	"createTranscription":  {"/v1/audio/transcriptions", strings.Replace(soundForm, "\r\nm\r\n", "\r\nown\r\n", 1)},

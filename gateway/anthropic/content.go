@@ -42,6 +42,9 @@ func (q *Request) texts(v *fastjson.Value, param string) (out [][]byte) {
 
 // conversation reads the messages, after the system prompt, wherever that stood.
 func (q *Request) conversation() {
+	if q.prompt != nil {
+		q.system(q.prompt, "system")
+	}
 	for i, m := range q.pending {
 		at := chat.At("messages", i, "")
 		if !q.Object(at, m) {
@@ -93,9 +96,9 @@ func (q *Request) user(v *fastjson.Value, param string) {
 		switch kind, _ := q.Name(at+".type", b.Get("type")); string(kind) {
 		case "tool_result":
 		case "image":
-			if url := q.image(b, at); url != nil {
+			if image := q.image(b, at); image != nil {
 				q.talk.Begin(chat.User, false)
-				q.talk.Image(url, nil)
+				q.talk.Image(image)
 			}
 		default:
 			if text, ok := q.textual(string(kind), b, at); ok {
@@ -148,8 +151,8 @@ func (q *Request) document(b *fastjson.Value, at string) ([]byte, bool) {
 	return lines(parts), true
 }
 
-// image returns an image's URL, or nil.
-func (q *Request) image(b *fastjson.Value, at string) []byte {
+// image reads an image, or returns nil.
+func (q *Request) image(b *fastjson.Value, at string) *chat.Image {
 	source := b.Get("source")
 	at += ".source"
 	if !q.Object(at, source) {
@@ -159,24 +162,24 @@ func (q *Request) image(b *fastjson.Value, at string) []byte {
 	case "base64":
 		media, okay := q.Name(at+".media_type", source.Get("media_type"))
 		data, ok := q.Name(at+".data", source.Get("data"))
-		if !ok || !okay {
-			return nil
+		if ok && okay {
+			return &chat.Image{Media: media, Data: data}
 		}
-		url := append(append([]byte("data:"), media...), ";base64,"...)
-		return append(url, data...)
 	case "url":
-		url, _ := q.Name(at+".url", source.Get("url"))
-		return url
+		if url, ok := q.Name(at+".url", source.Get("url")); ok {
+			return &chat.Image{URL: url}
+		}
 	default:
 		q.Add(at+".type", "is "+strconv.Quote(kind)+": it must be base64 or url; files are not kept here")
-		return nil
 	}
+	return nil
 }
 
 // result reads what a tool has answered.
 func (q *Request) result(b *fastjson.Value, at string) {
 	id, _ := q.Name(at+".tool_use_id", b.Get("tool_use_id"))
-	var parts, images [][]byte
+	var parts [][]byte
+	var images []*chat.Image
 	switch content := b.Get("content"); {
 	case content == nil || content.Type() == fastjson.TypeNull:
 	case content.Type() == fastjson.TypeString:
@@ -189,8 +192,8 @@ func (q *Request) result(b *fastjson.Value, at string) {
 			}
 			kind, _ := q.Name(at+".type", block.Get("type"))
 			if string(kind) == "image" {
-				if url := q.image(block, at); url != nil {
-					images = append(images, url)
+				if image := q.image(block, at); image != nil {
+					images = append(images, image)
 				}
 			} else if text, ok := q.textual(string(kind), block, at); ok {
 				parts = append(parts, text)

@@ -25,6 +25,7 @@ type Request struct {
 	tools   int
 	fields  []byte // of the body, each after a comma
 	talk    chat.Conversation
+	prompt  *fastjson.Value   // of the system
 	pending []*fastjson.Value // messages
 	choice  *fastjson.Value   // of tools
 	effort  []byte
@@ -49,6 +50,7 @@ func TranslateCount(body []byte) (*Request, *spec.Error) { return translate(body
 func translate(body []byte, answers bool) (*Request, *spec.Error) {
 	q := &Request{}
 	err := chat.Read(body, q.field, func() {
+		q.talk.Start(append(chat.AppendString(append(make([]byte, 0, len(body)+512), `{"model":`...), q.model), `,"messages":`...))
 		q.conversation()
 		q.required(answers)
 		if len(q.Problems) == 0 {
@@ -94,7 +96,7 @@ func (q *Request) field(key string, v *fastjson.Value) {
 		}
 	case "system":
 		q.Once(key)
-		q.system(v, key)
+		q.prompt = v
 	case "max_tokens":
 		q.Once(key)
 		q.Whole(key, v, 1, math.MaxInt32)
@@ -241,10 +243,8 @@ func (q *Request) format(param string, v *fastjson.Value) {
 
 // write makes the body for the engine.
 func (q *Request) write(answers bool) {
-	b := chat.AppendString(append(make([]byte, 0, 1024+len(q.fields)), `{"model":`...), q.model)
 	open := q.talk.Open()
-	b = q.talk.List(append(b, `,"messages":`...))
-	b = append(b, q.fields...)
+	b := append(q.talk.End(), q.fields...)
 	if open { // the last message is the beginning of the answer
 		b = append(b, `,"continue_final_message":true,"add_generation_prompt":false`...)
 	}

@@ -77,7 +77,7 @@ func TestProblems(t *testing.T) {
 		`{"model":"","max_tokens":0,"messages":[]}`:                                     {"model", "max_tokens", "messages"},
 		`{"model":"m","model":"n","max_tokens":1.5,"messages":7}`:                       {"model", "max_tokens", "messages"},
 		said(hi + `,"temperature":3,"top_p":-1,"top_k":"x","stream":1`):                 {"temperature", "top_p", "top_k", "stream"},
-		said(hi + `,"stop_sequences":["",7],"system":7,"metadata":[]`):                  {"stop_sequences[0]", "stop_sequences[1]", "system", "metadata"},
+		said(hi + `,"stop_sequences":["",7],"system":7,"metadata":[]`):                  {"stop_sequences[0]", "stop_sequences[1]", "metadata", "system"},
 		said(hi + `,"system":[{"type":"image"},7]`):                                     {"system[0].type", "system[1]"},
 		said(hi + `,"thinking":{"type":"enabled"},"output_config":{"effort":"wild"}`):   {"thinking.budget_tokens", "output_config.effort"},
 		said(hi + `,"thinking":{"type":"x"},"output_config":{"format":{"type":"y"}}`):   {"thinking.type", "output_config.format.type"},

@@ -61,23 +61,23 @@ func TestConversation(t *testing.T) {
 		{"images", func(c *Conversation) {
 			c.Begin(User, false)
 			c.Text(b("a"))
-			c.Image(b("data:x"), nil)
-			c.Image(b("u"), b("low"))
+			c.Image(&Image{Media: b("image/png"), Data: b("x")})
+			c.Image(&Image{URL: b("u"), Detail: b("low")})
 		},
-			`[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:x"}},{"type":"image_url","image_url":{"url":"u","detail":"low"}}]}]`, false},
+			`[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,x"}},{"type":"image_url","image_url":{"url":"u","detail":"low"}}]}]`, false},
 		{"calls", func(c *Conversation) {
 			c.Begin(Assistant, false)
 			c.Reasoning(b("hm"))
 			c.Call(b("1"), b("f"), b(`{"a":1}`))
 			c.Call(b("2"), b("g"), b(`{}`))
-			c.Result(b("1"), b("r"), b("img"))
+			c.Result(b("1"), b("r"), &Image{URL: b("img")})
 			c.Result(b("2"), b("s"))
 			c.Begin(User, false)
 			c.Text(b("go"))
 		}, `[{"role":"assistant","content":null,"reasoning_content":"hm","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},` +
 			`{"id":"2","type":"function","function":{"name":"g","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","content":"r"},{"role":"tool","tool_call_id":"2","content":"s"},` +
 			`{"role":"user","content":[{"type":"image_url","image_url":{"url":"img"}},{"type":"text","text":"go"}]}]`, false},
-		{"an image that nobody asked about", func(c *Conversation) { c.Result(b("1"), nil, b("img")) },
+		{"an image that nobody asked about", func(c *Conversation) { c.Result(b("1"), nil, &Image{URL: b("img")}) },
 			`[{"role":"tool","tool_call_id":"1","content":""},{"role":"user","content":[{"type":"image_url","image_url":{"url":"img"}}]}]`, false},
 		{"begun", func(c *Conversation) { c.Begin(User, false); c.Text(b("q")); c.Begin(Assistant, false); c.Text(b("a")) },
 			`[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]`, true},
@@ -85,9 +85,10 @@ func TestConversation(t *testing.T) {
 			`[{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]}]`, false},
 	} {
 		var talk Conversation
+		talk.Start([]byte("+"))
 		c.fill(&talk)
 		open := talk.Open()
-		if got := string(talk.List(nil)); got != c.want || open != c.open {
+		if got := string(talk.End()); got != "+"+c.want || open != c.open {
 			t.Errorf("%s: open %v\n%s\n%s", c.name, open, got, c.want)
 		}
 	}

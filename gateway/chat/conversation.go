@@ -7,17 +7,24 @@ const (
 	Assistant = "assistant"
 )
 
-// A piece is a part of a message's content. Its bytes belong to the request that is read.
-type piece struct {
-	image  bool
-	b      []byte // a text, or an image's URL
-	detail []byte
+// An Image is one by its URL, or by its data in base64.
+type Image struct {
+	URL         []byte
+	Media, Data []byte // of a data URL, which is put together as it is written: they are long
+	Detail      []byte
 }
 
-// A Conversation collects the messages of a chat. What it is given must stay as it is
-// until List.
+// A piece is a part of a message's content. Its bytes belong to the request that is read.
+type piece struct {
+	text  []byte
+	image *Image
+}
+
+// A Conversation writes the messages of a chat. What it is given must stay as it is
+// until End.
 type Conversation struct {
-	out []byte // messages that are whole, as JSON
+	out   []byte // what stands before, and messages that are whole, as JSON
+	start int    // where those begin
 
 	role      string // of the message that is being written; empty: there is none
 	pieces    []piece
@@ -26,6 +33,12 @@ type Conversation struct {
 	later     []piece // images of tools' results, which a user's message shows
 	last      string  // role of the last message
 	called    bool    // the last message calls tools
+}
+
+// Start has the messages written behind dst, as a JSON array.
+func (c *Conversation) Start(dst []byte) {
+	c.out = append(dst, '[')
+	c.start = len(c.out)
 }
 
 // Begin begins a message of role. One that is of that role already goes on, unless apart
@@ -42,12 +55,10 @@ func (c *Conversation) Begin(role string, apart bool) {
 }
 
 // Text adds a text to the message that was begun.
-func (c *Conversation) Text(text []byte) { c.pieces = append(c.pieces, piece{b: text}) }
+func (c *Conversation) Text(text []byte) { c.pieces = append(c.pieces, piece{text: text}) }
 
-// Image adds an image by its URL, which may be a data URL; detail may be nil.
-func (c *Conversation) Image(url, detail []byte) {
-	c.pieces = append(c.pieces, piece{image: true, b: url, detail: detail})
-}
+// Image adds an image to the message that was begun.
+func (c *Conversation) Image(i *Image) { c.pieces = append(c.pieces, piece{image: i}) }
 
 // Reasoning adds what the assistant has thought to its message.
 func (c *Conversation) Reasoning(text []byte) {
@@ -70,14 +81,14 @@ func (c *Conversation) Call(id, name, arguments []byte) {
 
 // Result adds a tool's answer to a call. Its images are shown by the user's next message,
 // because a tool's message holds text alone.
-func (c *Conversation) Result(id, text []byte, images ...[]byte) {
+func (c *Conversation) Result(id, text []byte, images ...*Image) {
 	c.end()
 	c.next("tool")
 	c.out = AppendString(append(c.out, `,"tool_call_id":`...), id)
 	c.out = AppendString(append(c.out, `,"content":`...), text)
 	c.out = append(c.out, '}')
-	for _, url := range images {
-		c.later = append(c.later, piece{image: true, b: url})
+	for _, i := range images {
+		c.later = append(c.later, piece{image: i})
 	}
 }
 
@@ -89,22 +100,18 @@ func (c *Conversation) Open() bool {
 	return len(c.later) == 0 && c.last == Assistant && !c.called
 }
 
-// Empty tells whether there is no message yet.
-func (c *Conversation) Empty() bool { return len(c.out) == 0 && c.role == "" }
-
-// List appends the messages as a JSON array.
-func (c *Conversation) List(dst []byte) []byte {
+// End returns what Start was given with the messages behind it.
+func (c *Conversation) End() []byte {
 	c.end()
 	if len(c.later) > 0 {
 		c.Begin(User, false)
 		c.end()
 	}
-	dst = append(dst, '[')
-	return append(append(dst, c.out...), ']')
+	return append(c.out, ']')
 }
 
 func (c *Conversation) next(role string) {
-	if len(c.out) > 0 {
+	if len(c.out) > c.start {
 		c.out = append(c.out, ',')
 	}
 	c.out = append(append(c.out, `{"role":"`...), role...)
@@ -140,7 +147,7 @@ func (c *Conversation) content() {
 	}
 	images := false
 	for _, p := range c.pieces {
-		images = images || p.image
+		images = images || p.image != nil
 	}
 	if !images {
 		c.out = append(c.out, '"')
@@ -148,23 +155,34 @@ func (c *Conversation) content() {
 			if i > 0 {
 				c.out = append(c.out, '\\', 'n')
 			}
-			c.out = AppendText(c.out, p.b)
+			c.out = AppendText(c.out, p.text)
 		}
 		c.out = append(c.out, '"')
 		return
 	}
 	for i, p := range c.pieces {
 		c.out = append(c.out, "[,"[min(i, 1)])
-		if !p.image {
-			c.out = AppendString(append(c.out, `{"type":"text","text":`...), p.b)
+		if p.image == nil {
+			c.out = AppendString(append(c.out, `{"type":"text","text":`...), p.text)
 			c.out = append(c.out, '}')
 			continue
 		}
-		c.out = AppendString(append(c.out, `{"type":"image_url","image_url":{"url":`...), p.b)
-		if len(p.detail) > 0 {
-			c.out = AppendString(append(c.out, `,"detail":`...), p.detail)
-		}
-		c.out = append(c.out, "}}"...)
+		c.show(p.image)
 	}
 	c.out = append(c.out, ']')
+}
+
+func (c *Conversation) show(i *Image) {
+	c.out = append(c.out, `{"type":"image_url","image_url":{"url":"`...)
+	if i.URL != nil {
+		c.out = AppendText(c.out, i.URL)
+	} else {
+		c.out = append(AppendText(append(c.out, "data:"...), i.Media), ";base64,"...)
+		c.out = AppendText(c.out, i.Data)
+	}
+	c.out = append(c.out, '"')
+	if len(i.Detail) > 0 {
+		c.out = AppendString(append(c.out, `,"detail":`...), i.Detail)
+	}
+	c.out = append(c.out, "}}"...)
 }

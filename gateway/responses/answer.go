@@ -124,6 +124,11 @@ func (s *Shape) response(dst []byte, status, reason string, items [][]byte, e *s
 	return append(s.appendUsage(append(dst, `],"usage":`...)), '}')
 }
 
+// AppendCount appends an answer of input_tokens.
+func AppendCount(dst []byte, tokens int) []byte {
+	return append(strconv.AppendInt(append(dst, `{"object":"response.input_tokens","input_tokens":`...), int64(tokens), 10), "}\n"...)
+}
+
 // codeOf is the one of this API's codes of failed responses that fits.
 func codeOf(e *spec.Error) string {
 	switch status := e.Code.Lookup().Status; {

@@ -83,19 +83,19 @@ func (q *Request) message(v *fastjson.Value, at string) {
 		q.Add(at+".content", "must be a string, or an array of at least one part")
 	}
 	for i, p := range parts {
-		text, url, ok := q.part(p, chat.At(at+".content", i, ""))
+		text, image, ok := q.part(p, chat.At(at+".content", i, ""))
 		switch {
 		case !ok:
-		case url != nil:
-			q.talk.Image(url, p.GetStringBytes("detail"))
+		case image != nil:
+			q.talk.Image(image)
 		default:
 			q.talk.Text(text)
 		}
 	}
 }
 
-// part reads a part of a content: a text, or the URL of an image.
-func (q *Request) part(p *fastjson.Value, at string) (text, url []byte, ok bool) {
+// part reads a part of a content: a text, or an image.
+func (q *Request) part(p *fastjson.Value, at string) (text []byte, image *chat.Image, ok bool) {
 	if !q.Object(at, p) {
 		return nil, nil, false
 	}
@@ -109,17 +109,19 @@ func (q *Request) part(p *fastjson.Value, at string) (text, url []byte, ok bool)
 			q.Add(at+".file_id", "names a file, and no files are stored: send the image in image_url, as a data URL")
 			return nil, nil, false
 		}
-		url, ok = q.Name(at+".image_url", p.Get("image_url"))
+		image = &chat.Image{Detail: p.GetStringBytes("detail")}
+		image.URL, ok = q.Name(at+".image_url", p.Get("image_url"))
 	default:
 		q.Add(at+".type", "is "+strconv.Quote(kind)+", which engines cannot be given: input_text, input_image, output_text and refusal can")
 	}
-	return text, url, ok
+	return text, image, ok
 }
 
 // output reads what a function has answered.
 func (q *Request) output(v *fastjson.Value, at string) {
 	id, _ := q.Name(at+".call_id", v.Get("call_id"))
-	var texts, images [][]byte
+	var texts [][]byte
+	var images []*chat.Image
 	switch out := v.Get("output"); {
 	case out == nil:
 		q.Add(at+".output", "is missing")
@@ -127,9 +129,9 @@ func (q *Request) output(v *fastjson.Value, at string) {
 		texts = append(texts, out.GetStringBytes())
 	default:
 		for i, p := range q.List(at+".output", out) {
-			text, url, ok := q.part(p, chat.At(at+".output", i, ""))
-			if ok && url != nil {
-				images = append(images, url)
+			text, image, ok := q.part(p, chat.At(at+".output", i, ""))
+			if ok && image != nil {
+				images = append(images, image)
 			} else if ok {
 				texts = append(texts, text)
 			}

@@ -48,6 +48,7 @@ func Translate(body []byte) (*Request, *spec.Error) {
 			refused = e
 		}
 	}, func() {
+		q.talk.Start(append(chat.AppendString(append(make([]byte, 0, len(body)+512), `{"model":`...), q.model), `,"messages":`...))
 		q.conversation()
 		if !q.Has("model") {
 			q.Add("model", "is missing: name the deployment that should answer")
@@ -225,9 +226,7 @@ func (q *Request) format() {
 
 // write makes the body for the engine.
 func (q *Request) write() {
-	b := chat.AppendString(append(make([]byte, 0, 1024+len(q.fields)), `{"model":`...), q.model)
-	b = q.talk.List(append(b, `,"messages":`...))
-	b = append(b, q.fields...)
+	b := append(q.talk.End(), q.fields...)
 	if n := q.told["top_logprobs"]; n.GetInt() > 0 || q.logprobs {
 		q.logprobs = true
 		b = append(b, `,"logprobs":true`...)
