@@ -3,6 +3,7 @@ package llamacpp
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -285,4 +286,26 @@ func TestToolsThatAreRefused(t *testing.T) {
 			t.Errorf("%v: %d %+v", c.parameters, status, r.Error)
 		}
 	}
+}
+
+// Where the mark is a control token, which has no text of its own, it is known all the same.
+func TestACallBehindAControlToken(t *testing.T) {
+	e, web := open(t, Config{})
+	family := *e.family
+	family.Mark, family.Marks, family.Form.Before = "<|im_start|>", []string{"<|im_start|>"}, "<|im_start|>"
+	family.Form.After = "<|im_start|>"
+	e.family, e.words = &family, e.model.toolWords(&family)
+	if len(e.words) != 1 {
+		t.Fatalf("the words are %v", e.words)
+	}
+	var bias fields
+	for id := range e.words {
+		bias = fields{fmt.Sprint(id): 100}
+	}
+	// the same token again and again, where it is allowed: before a call, and after it
+	status, r := tooled(t, web.URL, question("x", fields{"tools": []fields{weather}, "logit_bias": bias, "parallel_tool_calls": false, "max_tokens": 200}))
+	if status != 200 || len(r.Choices[0].Message.Calls) != 1 || r.Choices[0].Finish != "tool_calls" || r.Choices[0].Message.Content != nil {
+		t.Fatalf("%d %+v", status, r)
+	}
+	whetherWeather(t, r.Choices[0].Message.Calls[0])
 }
