@@ -4,6 +4,9 @@
 // one machine, so only ratios mean anything; rounds are interleaved so that a
 // machine whose speed changes does so for all.
 //
+// With -usage (`make bench-usage`) it compares nodes that write each request to the
+// usage ledger before its answer ends, soon after, and not at all.
+//
 // It starts real processes and imports the mock engine, node/client, node/dev
 // and fasthttp, and no room.
 package main

@@ -65,6 +65,12 @@ func (c *connection) send() error {
 // closedLoop sends requests over n connections, each its next one when the last
 // was answered, and returns the median time and the number of answers.
 func closedLoop(ctx context.Context, t target, n int, length time.Duration) (time.Duration, int, error) {
+	all, err := closedLoops(ctx, t, n, length)
+	return quantile(all, 0.5), len(all), err
+}
+
+// closedLoops is closedLoop with the time that each request took.
+func closedLoops(ctx context.Context, t target, n int, length time.Duration) ([]time.Duration, error) {
 	took, errs := make([][]time.Duration, n), make([]error, n)
 	end := time.Now().Add(length)
 	var working sync.WaitGroup
@@ -88,12 +94,12 @@ func closedLoop(ctx context.Context, t target, n int, length time.Duration) (tim
 		all = append(all, part...)
 	}
 	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	if len(all) == 0 {
-		return 0, 0, errors.New("no request was answered")
+		return nil, errors.New("no request was answered")
 	}
-	return quantile(all, 0.5), len(all), nil
+	return all, nil
 }
 
 // streamed is what several streams were like.

@@ -25,6 +25,7 @@ func main() {
 	var s settings
 	serve := flag.String("serve", "", "be a part of the benchmark: mock, paced or pass (the benchmark starts these itself)")
 	upstream := flag.String("upstream", "", "host:port behind the pass-through")
+	usage := flag.Bool("usage", false, "measure what writing requests to the usage ledger costs, and nothing else")
 	flag.StringVar(&s.binary, "binary", "bin/lotabots", "the lotabots executable")
 	flag.StringVar(&s.profile, "profile", "", "at the end, write a CPU profile of the node under load to this file")
 	flag.IntVar(&s.rounds, "rounds", 4, "rounds; figures are medians over them")
@@ -37,7 +38,11 @@ func main() {
 		err = servePart(*serve, *upstream) // until a signal ends the process
 	} else {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		err = bench(ctx, s)
+		if *usage {
+			err = benchUsage(ctx, s)
+		} else {
+			err = bench(ctx, s)
+		}
 		stop()
 	}
 	if err != nil {

@@ -90,7 +90,7 @@ func (p *parts) serve(self string, arguments ...string) (address string, pid int
 	return strings.TrimSpace(line), cmd.Process.Pid, nil
 }
 
-func (p *parts) startCluster(ctx context.Context, binary string) error {
+func (p *parts) startCluster(ctx context.Context, binary string, environment ...string) error {
 	dir, err := os.MkdirTemp("", "lotabots-bench-")
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (p *parts) startCluster(ctx context.Context, binary string) error {
 	p.dir = dir
 	var out bytes.Buffer
 	cmd := exec.Command(binary, "dev", "--nodes", "1", "--regions", "local", "--no-demo", "--data", dir, "--engine", "external", "--engine-url", "http://"+p.fast)
-	cmd.Env = append(os.Environ(), "LOTABOTS_ENGINES_EXTERNAL_URLS=http://"+p.fast+",http://"+p.paced)
+	cmd.Env = append(append(os.Environ(), "LOTABOTS_ENGINES_EXTERNAL_URLS=http://"+p.fast+",http://"+p.paced), environment...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

@@ -120,6 +120,7 @@ func (p *Problems) check(c Config, origin map[string]string) {
 	checkDevices(c.Devices, bad)
 	checkBackup(c.Backup, bad)
 	p.oneOf(bad, "devices.kind", c.Devices.Kind, "auto", "nvidia", "cpu", "simulated")
+	p.oneOf(bad, "api.usage", c.API.Usage, "durable", "late", "off")
 	p.oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	p.oneOf(bad, "log.format", c.Log.Format, "json", "text")
 }
