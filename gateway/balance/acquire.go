@@ -24,7 +24,9 @@ type Grant struct {
 
 type waiter struct {
 	q     *Query
+	came  time.Time
 	ch    chan struct{} // closed when grant is set
+	nudge chan struct{} // has something when it is to look again at once
 	grant Grant
 }
 
@@ -44,14 +46,14 @@ func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 	} else {
 		_, standing = stand(p.list, q, t.cfg.Now())
 	}
-	wait := t.waitFor(standing, q)
+	wait := t.waitFor(p, standing, q)
 	if wait == 0 || len(p.waiters) >= t.cfg.QueueLength {
 		err := t.refusalLocked(p, q, standing)
 		t.tidyLocked(q.Deployment, p)
 		t.mu.Unlock()
 		return Grant{}, err
 	}
-	w := &waiter{q: q, ch: make(chan struct{})}
+	w := &waiter{q: q, came: t.cfg.Now(), ch: make(chan struct{}), nudge: make(chan struct{}, 1)}
 	p.waiters = append(p.waiters, w)
 	t.mu.waiting++
 	t.serveLocked(p) // those before it may wait for what it can do without
@@ -61,7 +63,7 @@ func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 }
 
 // waitFor is how long it is worth waiting.
-func (t *Table) waitFor(s Standing, q *Query) time.Duration {
+func (t *Table) waitFor(p *pool, s Standing, q *Query) time.Duration {
 	switch {
 	case s == Full:
 		return time.Duration(t.queue.Load())
@@ -71,6 +73,8 @@ func (t *Table) waitFor(s Standing, q *Query) time.Duration {
 		return time.Duration(t.load.Load())
 	case s == Exhausted:
 		return 0
+	case p.givenUp(q):
+		return failedWait
 	case s == NotReady || q.Expected:
 		return t.cfg.ReadyTimeout
 	default:
@@ -95,6 +99,8 @@ func (t *Table) await(ctx context.Context, w *waiter, s Standing, first time.Dur
 				return Grant{}, context.Cause(ctx)
 			}
 			return w.grant, nil // it was granted in between; the caller gives it back
+		case <-w.nudge:
+			look.Reset(0)
 		case <-look.C:
 			again, err := t.look(w, &s, &since)
 			if err != nil {
@@ -124,7 +130,7 @@ func (t *Table) look(w *waiter, s *Standing, since *time.Time) (time.Duration, e
 	if now != *s {
 		*s, *since = now, time.Now()
 	}
-	if left := t.waitFor(now, w.q) - time.Since(*since); left > 0 {
+	if left := t.waitFor(p, now, w.q) - time.Since(*since); left > 0 {
 		return min(left, t.cfg.ReadyTimeout, p.trial(t.cfg.Now())), nil
 	}
 	t.leaveLocked(w)
@@ -176,12 +182,33 @@ func (t *Table) serveAllLocked() {
 	}
 	for _, p := range t.mu.pools {
 		t.serveLocked(p)
+		p.nudgeLocked()
 	}
 }
 
-// serveLocked looks past a waiter whom nobody suits, so that one with many
-// instances excluded does not hold up the others.
+// serveLocked grants places to those who wait for the pool's instances, and has
+// another loaded where they are too many.
 func (t *Table) serveLocked(p *pool) {
+	t.grantAllLocked(p)
+	t.crowdLocked(p)
+}
+
+// nudgeLocked has those who wait look anew where there is little hope.
+func (p *pool) nudgeLocked() {
+	if len(p.waiters) == 0 || !p.givenUp(p.waiters[0].q) {
+		return
+	}
+	for _, w := range p.waiters {
+		select {
+		case w.nudge <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// grantAllLocked looks past a waiter whom nobody suits, so that one with many
+// instances excluded does not hold up the others.
+func (t *Table) grantAllLocked(p *pool) {
 	for i := 0; i < len(p.waiters); {
 		w := p.waiters[i]
 		g, standing := t.tryLocked(p, w.q)

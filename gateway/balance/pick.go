@@ -45,7 +45,9 @@ type Instance struct {
 	node     *member
 	breaker  breaker
 
-	utilisation int // of its device, percent
+	utilisation int    // of its device, percent
+	reserved    uint64 // bytes of memory; 0: none, or not told
+	spare       uint64 // of its device's memory, for one more instance
 }
 
 // A Member is a node as the routing table needs it.

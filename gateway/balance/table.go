@@ -160,6 +160,7 @@ func (t *Table) Observe(d *wire.LoadDigest, now time.Time) {
 
 func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Time) {
 	id := spec.DeviceID(dev.GetDevice())
+	spare := spareOf(dev)
 	for _, il := range dev.GetInstances() {
 		in := t.instanceLocked(spec.InstanceID(il.GetInstance()), il.GetDeployment())
 		in.node, in.Node, in.Device = m, m.Node, id
@@ -176,7 +177,7 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 		in.loadSeconds, in.phase, in.reason = float64(il.GetLoadSeconds()), il.GetPhase(), il.GetReason()
 		in.adapters = il.GetAdapters()
 		in.able = spec.Abilities{Can: spec.Ability(il.GetCan()), Cannot: spec.Ability(il.GetCannot())}
-		in.context = int(il.GetContext())
+		in.context, in.reserved, in.spare = int(il.GetContext()), il.GetMemoryReserved(), spare
 		in.shunned = false
 	}
 	for iid, in := range t.mu.instances {
