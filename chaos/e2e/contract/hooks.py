@@ -27,10 +27,13 @@ def before_call(context, case, kwargs):
     index = str(case.headers.get("X-LotaBots-State-Index", ""))
     if index.isdigit() and int(index) > 1000 and int(index) % 211:
         case.headers["X-LotaBots-State-Index"] = "1"
-    if case.method not in ("GET", "HEAD"):
+    if case.method not in ("GET", "HEAD") and case.path.startswith("/admin/"):
         for name, value in list((case.path_parameters or {}).items()):
             if str(value) in protected:
                 case.path_parameters[name] = "spared"
+    named = (case.path_parameters or {}).get("model")
+    if named is not None and hashlib.sha256(repr(named).encode()).digest()[0] % 3:
+        case.path_parameters["model"] = model
     if isinstance(case.body, dict) and isinstance(case.body.get("model"), str) and case.path.startswith("/v"):
         if hashlib.sha256(repr(sorted(case.body.items(), key=str)).encode()).digest()[0] % 3:
             case.body["model"] = model
@@ -39,10 +42,11 @@ def before_call(context, case, kwargs):
 def error_of(response):
     """The error in the form of the route that it came from, or None."""
     try:
-        told = json.loads(response.content)["error"]
+        whole = json.loads(response.content)
+        told = whole["error"]
     except (ValueError, KeyError, TypeError):
         return None
-    return told if isinstance(told, dict) else {"message": told}
+    return told if isinstance(told, dict) else {**whole, "message": told}  # KServe's
 
 
 @schemathesis.check
@@ -58,7 +62,7 @@ def honest_errors(ctx, response, case):
     assert told is not None, f"{response.status_code} without an error: {response.content[:200]!r}"
     code = told.get("code")
     if code not in statuses:  # an engine's refusal is passed on as it came
-        assert case.path.startswith("/v1/") and response.status_code < 500, f"{response.status_code} {told}"
+        assert not case.path.startswith(("/admin/", "/auth/")) and response.status_code < 500, f"{response.status_code} {told}"
         return
     assert statuses[code] == str(response.status_code), f"code {code} with status {response.status_code}"
     assert told.get("hint") and told.get("message") and (told.get("request_id") or json.loads(response.content).get("request_id")), told
@@ -68,14 +72,15 @@ def honest_errors(ctx, response, case):
 
 @schemathesis.check
 def whole_streams(ctx, response, case):
-    """Every event is JSON, and a stream ends with [DONE] or with an error."""
+    """Every event is JSON, and a stream ends with what says that it is complete, or with an error."""
     if "text/event-stream" not in str(response.headers.get("content-type")):
         return
     events = [e for e in response.content.decode().split("\n\n") if e and not e.startswith(":")]
     data = [line[6:] for e in events for line in e.split("\n") if line.startswith("data: ")]
     for d in data:
         assert d == "[DONE]" or json.loads(d) is not None, d
-    assert data and (data[-1] == "[DONE]" or events[-1].startswith("event: ")), events[-1:]
+    last = data[-1] if data else ""
+    assert last == "[DONE]" or events[-1].startswith("event: ") or json.loads(last)["type"].endswith(".done"), events[-1:]
 
 
 @schemathesis.check
