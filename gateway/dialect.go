@@ -55,6 +55,21 @@ func flawed(e *spec.Error, problems []openai.Problem) error {
 	return nil
 }
 
+// spare is how many tokens of a template are reckoned with.
+const spare = 64
+
+// fitting lowers max_tokens to what the context holds beside the prompt. Messages have to
+// give one, so that clients give more than they mean, and some engines refuse that. A
+// prompt is reckoned at three bytes a token, which is more than most have; where that
+// leaves nothing the engine has its say.
+func fitting(body []byte, most, context int) ([]byte, error) {
+	room := context - len(body)/3 - spare
+	if context == 0 || room < 1 || most <= room {
+		return body, nil
+	}
+	return openai.WithField(body, "max_tokens", strconv.AppendInt(nil, int64(room), 10))
+}
+
 // freshID tells an answer from others.
 func freshID() string {
 	const digits = 16

@@ -54,6 +54,22 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// TestTooManyTokens: a max_tokens that the context cannot hold is lowered, because every message gives one.
+func TestTooManyTokens(t *testing.T) {
+	r := newRig(t)
+	var sent string
+	r.engines.add("n1", kept(&sent))
+	for most, want := range map[string]string{"4000": `"max_tokens":4000}`, "32000": `"max_tokens":4007}`} {
+		r.able("n1", "m", spec.AbleChat, 0) // whose context is 4096
+		if res, body := r.do(r.infer, "POST", "/v1/messages", strings.Replace(messageBody, ":9,", ":"+most+",", 1)); res.StatusCode != 200 || !strings.HasSuffix(sent, want) {
+			t.Errorf("%s: %d %s %s", most, res.StatusCode, body, sent)
+		}
+	}
+	if res, _ := r.do(r.infer, "POST", "/v1/messages", strings.Replace(messageBody, "hi", strings.Repeat("a", 1<<14), 1)); res.StatusCode != 200 || !strings.HasSuffix(sent, `"max_tokens":9}`) {
+		t.Errorf("%d %.200s", res.StatusCode, sent)
+	}
+}
+
 // TestResponses is the same for OpenAI's newer API.
 func TestResponses(t *testing.T) {
 	r := newRig(t)

@@ -122,6 +122,12 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if err := r.able(d, check); err != nil {
 		return err
 	}
+	if x.endpoint == openai.Messages {
+		_, context := r.g.table.Abilities(d.GetName())
+		if body, err = fitting(body, check.MaxTokens, context); err != nil {
+			return err
+		}
+	}
 	x.Body, x.Conn, x.Topology = body, r.ctx.Conn(), r.who.May(access.TopologyRead, access.In(r.who.Tenant))
 	regions, err := r.regions(d)
 	if err != nil {
