@@ -12,7 +12,7 @@ import (
 )
 
 // prefetch is the size up to which the server reads a body before the handler runs.
-const prefetch = 64 << 10
+const prefetch = 16 << 10
 
 // firstRead is how much room a body of unknown length gets at first.
 const firstRead = 4 << 10
@@ -36,21 +36,29 @@ func (r *request) received() ([]byte, error) {
 	if !r.ctx.Request.IsBodyStream() {
 		return bytes.Clone(r.ctx.Request.Body()), nil
 	}
-	b := make([]byte, 0, min(max(length, firstRead), prefetch)+1)
+	p := pieces{first: make([]byte, min(max(length, firstRead), prefetch)+1)} // one more, to see the end at once
+	defer p.drop()
+	busy(r.ctx.Conn(), false) // while it comes
+	defer busy(r.ctx.Conn(), true)
 	in := r.ctx.RequestBodyStream()
 	for {
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
+		to := p.room()
+		if to == nil {
+			if !r.g.bodies.take(pieceSize) {
+				return nil, r.noRoom()
+			}
+			r.held += pieceSize
+			to = p.grow()
 		}
-		n, err := in.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
+		n, err := in.Read(to)
+		p.length += n
 		switch {
-		case len(b) > limit:
+		case p.length > limit:
 			return nil, r.tooLarge(limit)
-		case err == io.EOF && length >= 0 && len(b) < length:
+		case err == io.EOF && length >= 0 && p.length < length:
 			return nil, r.cutShort(io.ErrUnexpectedEOF)
 		case err == io.EOF:
-			return b, nil
+			return p.join(), nil
 		case err != nil:
 			return nil, r.cutShort(err)
 		}
@@ -66,7 +74,7 @@ func (r *request) tooLarge(limit int) error {
 // is not wanted.
 func hangUp(ctx *fasthttp.RequestCtx) {
 	ctx.SetConnectionClose()
-	if c, ok := ctx.Conn().(*conn); ok {
+	if c := below(ctx.Conn()); c != nil {
 		c.linger.Store(true)
 	}
 }

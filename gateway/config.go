@@ -77,6 +77,7 @@ type Config struct {
 	Log        *slog.Logger          // required
 
 	MaxBody      int           // bytes of an inference or admin body; 0: 32 MB
+	Bodies       int64         // bytes of large bodies held at a time; 0: 256 MB, or four of MaxBody
 	MaxModel     int64         // bytes of an imported model; 0: 1 TB
 	ReadTimeout  time.Duration // of a whole request but for imports; 0: 60 s
 	WriteTimeout time.Duration // of an answer that is not streamed; 0: 60 s
@@ -106,6 +107,10 @@ func (c *Config) complete() error {
 	if c.MaxBody == 0 {
 		c.MaxBody = 32 << 20
 	}
+	if c.Bodies == 0 {
+		c.Bodies = max(256<<20, 4*int64(c.MaxBody))
+	}
+	c.Bodies = max(c.Bodies, int64(c.MaxBody)+pieceSize)
 	if c.MaxModel == 0 {
 		c.MaxModel = 1 << 40
 	}

@@ -121,6 +121,10 @@ func requestID(ctx *fasthttp.RequestCtx) string {
 	if h := ctx.Request.Header.Peek(HeaderRequestID); len(h) > 0 && len(h) <= maxRequestID && sane(h) {
 		return string(h)
 	}
+	return newRequestID()
+}
+
+func newRequestID() string {
 	const digits = "0123456789abcdef"
 	var b [24]byte
 	copy(b[:], "req-")

@@ -40,6 +40,7 @@ type inferring struct {
 	at       string // path that the client asked at
 	devices  uint64 // of an instance
 	settled  bool   // its usage is written down
+	held     int    // of the room for bodies
 }
 
 var checks = sync.Pool{New: func() any { return new(openai.Request) }}
@@ -65,6 +66,7 @@ func (r *request) infer(x *inferring) error {
 	if r.g.cfg.Usage != nil {
 		x.Settle = x.settle
 	}
+	x.held, r.held = r.held, 0 // its body is the exchange's from here on
 	return r.g.relay.Serve(r.ctx, &x.Exchange)
 }
 
@@ -102,6 +104,12 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	body, err := r.body()
 	if err != nil {
 		return err
+	}
+	defer r.g.heavy.enter(len(body))()
+	if x.endpoint.Body() == openai.JSON {
+		if err := openai.Bounded(body); err != nil {
+			return err
+		}
 	}
 	if x.dialect != nil {
 		if body, x.Shape, err = x.dialect.translate(body); err != nil {
@@ -259,7 +267,10 @@ func (x *inferring) refused(err error) {
 }
 
 // done accounts for one that did.
-func (x *inferring) done(o relay.Outcome) { x.account(o) }
+func (x *inferring) done(o relay.Outcome) {
+	x.g.bodies.back(x.held)
+	x.account(o)
+}
 
 func (x *inferring) account(o relay.Outcome) {
 	g := x.g

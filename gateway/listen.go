@@ -18,13 +18,13 @@ type listeners struct {
 	}
 }
 
-func (l *listeners) add(ln net.Listener) (*listener, bool) {
+func (l *listeners) add(ln net.Listener, c *crowd) (*listener, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.closed {
 		return nil, false
 	}
-	added := &listener{Listener: ln}
+	added := &listener{Listener: ln, crowd: c}
 	l.mu.open = append(l.mu.open, added)
 	return added, true
 }
@@ -47,8 +47,9 @@ func (l *listeners) ended() bool {
 // A listener may be closed more than once, and gives out connections that can linger.
 type listener struct {
 	net.Listener
-	once sync.Once
-	err  error
+	crowd *crowd
+	once  sync.Once
+	err   error
 }
 
 func (l *listener) Close() error {
@@ -57,11 +58,18 @@ func (l *listener) Close() error {
 }
 
 func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if tcp, ok := c.(*net.TCPConn); ok {
-		return &conn{TCPConn: tcp}, nil
+	for {
+		c, err := l.Listener.Accept()
+		tcp, ok := c.(*net.TCPConn)
+		if err != nil || !ok {
+			return c, err
+		}
+		one := &conn{TCPConn: tcp}
+		if l.crowd.join(one) {
+			return one, nil
+		}
+		l.crowd.refuse(one)
 	}
-	return c, err
 }
 
 // A conn that lingers takes in what the client still sends before it closes. A
@@ -70,6 +78,8 @@ func (l *listener) Accept() (net.Conn, error) {
 type conn struct {
 	*net.TCPConn
 	linger atomic.Bool
+	crowd  *crowd
+	idle   atomic.Int64 // Unix ms since when no whole request is there; 0: one is
 }
 
 const (
@@ -79,6 +89,9 @@ const (
 
 // Close closes the connection; it takes at most lingerTime.
 func (c *conn) Close() error {
+	if c.crowd != nil {
+		defer c.crowd.leave(c)
+	}
 	if c.linger.Swap(false) {
 		_ = c.CloseWrite()
 		_ = c.SetReadDeadline(time.Now().Add(lingerTime))

@@ -27,6 +27,7 @@ type request struct {
 	command int    // how many commands it has written
 	decided uint64 // index of the state by which it was let in
 	try     int    // how often it has been begun anew
+	held    int    // of the room for bodies
 	merges  bool   // what it writes is a change to what it has read, and may be made to something newer
 }
 
@@ -35,6 +36,7 @@ type operation func(r *request) error
 
 // handle is the server's handler: whatever happens below it, there is an answer.
 func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
+	busy(ctx.Conn(), true)
 	ctx.Response.Header.Set(HeaderRequestID, requestID(ctx))
 	ctx.Response.Header.Set("X-LotaBots-Gateway", string(g.cfg.Self))
 	errorsOf(ctx).mark(ctx)
@@ -61,6 +63,7 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 func (g *Gateway) open(op operation) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		r := request{g: g, ctx: ctx, id: string(ctx.Response.Header.Peek(HeaderRequestID))}
+		defer r.give()
 		if err := op(&r); err != nil {
 			r.fail(err)
 		}
@@ -71,9 +74,10 @@ func (g *Gateway) open(op operation) fasthttp.RequestHandler {
 func (g *Gateway) known(op operation) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		r := &request{g: g, ctx: ctx, id: string(ctx.Response.Header.Peek(HeaderRequestID))}
+		defer func() { r.give() }()
 		err := r.attempt(op)
 		for r.mayBegin(err) {
-			r = &request{g: g, ctx: ctx, id: r.id, form: r.form, try: r.try + 1}
+			r = &request{g: g, ctx: ctx, id: r.id, form: r.form, try: r.try + 1, held: r.held}
 			err = r.attempt(op)
 		}
 		if err != nil {

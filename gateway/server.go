@@ -39,6 +39,9 @@ type Gateway struct {
 	from    *guard.Memory // names with the addresses from which they have logged in
 	pace    *guard.Pace   // of changes
 	notes   *guard.Notes
+	bodies  room
+	heavy   heavy
+	crowd   *crowd
 	noted   atomic.Uint64 // writes of the gateway's own
 	uses    uses
 	ages    ages
@@ -63,6 +66,8 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, keys: auth.New(cfg.ClusterID), table: balance.NewTable(cfg.Balance), tracer: tracer(),
 		guard: guard.New(guard.Limits{}, nil), names: guard.New(guard.Limits{Burst: 100}, nil), notes: guard.NewNotes(nil),
 		pace: guard.NewPace(4096, nil), bad: guard.NewMemory(countAgain, 16<<10, nil), from: guard.NewMemory(welcome, 64<<10, nil)}
+	g.crowd = newCrowd(mostConnections(cfg.Connections), cfg.Registerer)
+	g.bodies.most, g.heavy = cfg.Bodies, newHeavy()
 	g.work, g.abandon = context.WithCancel(context.Background())
 	g.catalog = newCatalog(cfg.State)
 	g.limiter = limit.New(limit.Config{Leaser: cfg.Quota, Gateways: cfg.Gateways, Log: cfg.Log})
@@ -104,7 +109,8 @@ func (g *Gateway) newServer() *fasthttp.Server {
 		Handler:                      g.handle,
 		ErrorHandler:                 g.badRequest,
 		Name:                         "lotabots",
-		Concurrency:                  g.cfg.Connections,
+		Concurrency:                  g.crowd.most + mostRefusing, // never met: the crowd is full before
+		ConnState:                    connState,
 		ReadBufferSize:               16 << 10,
 		ReadTimeout:                  g.cfg.ReadTimeout,
 		WriteTimeout:                 g.cfg.WriteTimeout,
@@ -119,10 +125,17 @@ func (g *Gateway) newServer() *fasthttp.Server {
 	}
 }
 
+// connState notes that a connection waits for its next request.
+func connState(c net.Conn, s fasthttp.ConnState) {
+	if s == fasthttp.StateIdle {
+		busy(c, false)
+	}
+}
+
 // Serve answers clients on ln until Shutdown, and then returns nil; at once,
 // if that has been called already. It closes ln.
 func (g *Gateway) Serve(ln net.Listener) error {
-	l, ok := g.listening.add(ln)
+	l, ok := g.listening.add(ln, g.crowd)
 	if !ok {
 		return ln.Close()
 	}
@@ -158,6 +171,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		g.unsubscribe()
 		g.abandon()
 		g.telling.Wait()
+		g.crowd.telling.Wait()
 		g.limiter.Close()
 		g.relay.Stop()
 	})

@@ -38,7 +38,7 @@ func (n *Node) startGateway(context.Context) error {
 		ClusterID: n.member.Cluster, Sessions: n.issuer(), Seal: n.sealed, VerifyAudit: state.VerifyAudit,
 		Proxies: proxies(n.config.API.Proxies), PublicURL: n.config.API.PublicURL,
 		Registerer: n.metrics, Gatherer: n.metrics, Log: n.log,
-		MaxBody: n.config.API.MaxBody, FirstByte: n.config.API.FirstToken, Between: n.config.API.NextToken,
+		MaxBody: n.config.API.MaxBody, Bodies: int64(n.config.API.BodyMemory), FirstByte: n.config.API.FirstToken, Between: n.config.API.NextToken,
 		Balance: balance.Config{QueueTimeout: n.config.API.QueueTimeout, LoadTimeout: n.config.API.LoadTimeout},
 	}
 	if n.gateway, err = gateway.New(c); err != nil {

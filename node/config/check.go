@@ -204,6 +204,9 @@ func checkNumbers(c Config, bad func(key, reason string)) {
 	if c.API.MaxBody < 1024 {
 		bad("api.max-body", "want at least 1024 bytes")
 	}
+	if c.API.BodyMemory != 0 && c.API.BodyMemory < 1024 {
+		bad("api.body-memory", "want 0, or at least 1024 bytes")
+	}
 	for _, d := range []struct {
 		key   string
 		value time.Duration

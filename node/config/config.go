@@ -45,6 +45,7 @@ type API struct {
 	PublicURL    string        `koanf:"public-url" help:"URL under which browsers reach the gateway, for single sign-on; default: http and the address that the request came to" example:"https://llm.example.com"`
 	Proxies      []string      `koanf:"trusted-proxies" help:"address ranges of proxies whose X-Forwarded-For tells the client's address; empty: none" example:"[10.0.0.0/24]"`
 	MaxBody      int           `koanf:"max-body" help:"largest request body, bytes" example:"33554432"`
+	BodyMemory   int           `koanf:"body-memory" help:"memory that large request bodies may take together, bytes; 0: 256 MiB, or four times api.max-body, and never less than max-body" example:"1073741824"`
 	QueueTimeout time.Duration `koanf:"queue-timeout" reload:"yes" help:"how long a request may wait for a free slot" example:"10s"`
 	LoadTimeout  time.Duration `koanf:"load-timeout" reload:"yes" help:"how long a request may wait for a model that is being loaded" example:"5m"`
 	FirstToken   time.Duration `koanf:"first-token-timeout" reload:"yes" help:"how long an engine may take to its first byte" example:"60s"`
