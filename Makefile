@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race bench bench-gateway bench-storage bench-failover bench-revocation bench-cancel bench-feed bench-usage bench-auth bench-engine bench-eviction check-gpu e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race bench bench-gateway bench-storage bench-failover bench-revocation bench-cancel bench-hostile bench-feed bench-usage bench-auth bench-engine bench-eviction check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -70,6 +70,9 @@ bench-cancel: build libraries ## how soon an engine of another node stops when i
 
 bench-usage: build ## what it costs a request to be in the usage ledger before its answer ends, next to soon after and not at all
 	@go run ./node/bench -usage -binary bin/lotabots
+
+bench-hostile: build ## 10,000 idle connections, slow readers and writers, floods of headers, bodies and JSON at once: memory, and ordinary requests beside
+	@go run ./chaos/cmd/hostile -binary bin/lotabots
 
 bench-auth: ## what it takes to check one of 1,000,000 API keys, a token, a permission (2 GB of memory)
 	@go run ./node/bench/auth

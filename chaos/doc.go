@@ -9,7 +9,7 @@
 // is let in while keys, roles and sessions come and go. cmd/failover calls
 // Failover, which measures how long a dead leader stops writes, and cmd/revocation
 // Revocation, which measures how soon every node refuses a revoked key; cmd/leaving
-// calls Leaving, which measures how soon the work for a client ends that has left. The package
-// drives processes from outside: it imports node/dev, node/client and node/config,
-// and no room.
+// calls Leaving, which measures how soon the work for a client ends that has left, and
+// cmd/hostile Hostile, which attacks a node as clients can. The package drives
+// processes from outside: it imports node/dev, node/client and node/config, and no room.
 package chaos
