@@ -17,6 +17,14 @@ func (n *Node) Open(ctx context.Context, target spec.Target, call spec.Call, bod
 	return n.infer.Open(ctx, target, call, body)
 }
 
+// Alive implements spec.Prober.
+func (n *Node) Alive(ctx context.Context, node spec.NodeID) error {
+	if node == n.id {
+		return nil
+	}
+	return n.infer.Alive(ctx, node)
+}
+
 // Lease asks the owner of a limit for a share of it. The owner is the living
 // worker that the limit's name hashes highest with, so that all gateways agree.
 func (n *Node) Lease(ctx context.Context, r *wire.QuotaRequest) (*wire.QuotaGrant, error) {

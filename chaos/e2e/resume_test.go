@@ -288,6 +288,7 @@ func (r *interrupted) once(gateway int, strike fault, which int) {
 		r.explain(gateway)
 	}
 	mend()
+	time.Sleep(500 * time.Millisecond) // until what was struck is seen to be: two faults at once are another matter
 	switch {
 	case l.cutShort():
 		r.struck++

@@ -29,7 +29,10 @@ type Client struct {
 	http *http.Client
 }
 
-var _ spec.Opener = (*Client)(nil)
+var (
+	_ spec.Opener = (*Client)(nil)
+	_ spec.Prober = (*Client)(nil)
+)
 
 // NewClient returns an Opener that asks other nodes through port.
 func NewClient(port Port) *Client { return &Client{http: port.Client("infer")} }
@@ -74,6 +77,20 @@ func (c *Client) Open(ctx context.Context, target spec.Target, call spec.Call, b
 	default:
 		return nil, unexpected(target.Node, resp)
 	}
+}
+
+// Alive asks node whether it answers, over the connection that its streams share.
+// Any answer will do, that of an older build too.
+func (c *Client) Alive(ctx context.Context, node spec.NodeID) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+string(node)+"/infer/alive", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("%w: node %s: %w", ErrUnreached, node, err)
+	}
+	return resp.Body.Close()
 }
 
 // send makes the round trip and tells whether the request left this node.

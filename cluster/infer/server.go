@@ -49,8 +49,8 @@ type server struct {
 	metrics *serverMetrics
 }
 
-// Handler serves o to the gateways of other nodes, on /infer and /infer/quota. A
-// nil o is a node without devices, which answers about quotas alone.
+// Handler serves o to the gateways of other nodes, on /infer, /infer/quota and
+// /infer/alive. A nil o is a node without devices, which answers about quotas alone.
 func Handler(o spec.Opener, c Config) http.Handler {
 	if c.MaxBody <= 0 {
 		c.MaxBody = defaultMaxBody
@@ -62,6 +62,7 @@ func Handler(o spec.Opener, c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /infer", s.infer)
 	mux.HandleFunc("POST /infer/quota", s.quota)
+	mux.HandleFunc("GET /infer/alive", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	return mux
 }
 

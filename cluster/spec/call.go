@@ -58,6 +58,12 @@ type Opener interface {
 	Open(ctx context.Context, target Target, call Call, body []byte) (Stream, error)
 }
 
+// A Prober is what an Opener has that can tell whether a node answers at all, by the
+// way that its streams take. An error says that it did not before ctx ended.
+type Prober interface {
+	Alive(ctx context.Context, node NodeID) error
+}
+
 // A Stream is the engine's answer. Read returns io.EOF only at its proper end:
 // an answer cut short is an error that wraps ErrBroken. Close releases the lease
 // and may be called at any time, more than once.

@@ -68,7 +68,9 @@ type Exchange struct {
 	script   transcript
 	resuming bool // something was passed on of an attempt that broke off
 	resumes  int
-	shift    int // tokens of the answer that the present engine counts as the prompt's
+	left     []spec.InstanceID // that have broken off
+	excluded int               // by the caller
+	shift    int               // tokens of the answer that the present engine counts as the prompt's
 }
 
 // An Outcome is how a request ended.
@@ -91,7 +93,7 @@ var ErrGone = errors.New("client is gone")
 
 // begin prepares x.
 func (r *Relay) begin(x *Exchange) {
-	x.r, x.began = r, time.Now()
+	x.r, x.began, x.excluded = r, time.Now(), len(x.Query.Exclude)
 	r.budgets.request(x.Call.Deployment)
 	r.watcher.add(&x.watch, x.Conn, x.Call.Deadline)
 }

@@ -66,6 +66,7 @@ func New(cfg Config) *Relay {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Relay{cfg: cfg, watcher: newWatcher(cfg.Table.Alive), metrics: newMetrics(cfg.Registerer), budgets: newBudgets()}
+	r.watcher.probes.ask, _ = cfg.Opener.(spec.Prober)
 	r.SetPatience(cfg.FirstByte, cfg.Between)
 	return r
 }
@@ -92,4 +93,5 @@ func (r *Relay) Stop() {
 	close(r.watcher.stop)
 	<-r.watcher.ended
 	r.legs.Wait()
+	r.watcher.probes.wait()
 }

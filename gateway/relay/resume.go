@@ -51,12 +51,17 @@ func (b *body) resume(err error) bool {
 		return false
 	}
 	x.failures, x.refusals, x.resuming = 0, 0, true
+	// those that refused or failed when the answer began may be well again
+	x.Query.Exclude, x.Query.Avoid = x.Query.Exclude[:min(x.excluded, len(x.Query.Exclude))], nil
+	x.Query.Exclude = append(x.Query.Exclude, x.left...)
+	x.left = append(x.left, x.grant.Target.Instance)
 	if final := x.judge(err); final != nil {
 		x.r.metrics.resumes.WithLabelValues(broke, "ended").Inc()
 		return false
 	}
 	x.resumes++
 	x.Query.Hasty = false
+	x.watch.movable.Store(false)
 	if b.wrote.IsZero() {
 		b.wrote = time.Now()
 	}
@@ -113,11 +118,10 @@ func (x *Exchange) unresumed(broke, err error) error {
 		why = x.misfit().Message
 	case errors.As(err, &refusal):
 		why = refusal.Err.Message
-	case errors.Is(err, openai.ErrNoContinuation), errors.As(err, &public):
+	case errors.Is(err, openai.ErrNoContinuation):
 		why = err.Error()
-		if public != nil {
-			why = public.Message
-		}
+	case errors.As(err, &public) && public.Code != spec.CodeStreamBroken:
+		why = public.Message
 	}
 	return &spec.Error{Code: spec.CodeStreamBroken, Err: broke,
 		Message: "The answer broke off: " + reasonText(broke) + "; and it could not be resumed: " + why}

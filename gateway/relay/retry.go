@@ -154,7 +154,7 @@ func (x *Exchange) explain(err error) error {
 		return &spec.Error{Code: spec.CodeDraining, Message: "This gateway was shut down before the answer was complete.", Err: err}
 	case errors.Is(err, openai.ErrNoContinuation):
 		return err
-	case errors.Is(err, spec.ErrBroken), errors.Is(err, errStalled), errors.Is(err, errNodeGone):
+	case errors.Is(err, spec.ErrBroken), errors.Is(err, errStalled), errors.Is(err, errNodeGone), errors.Is(err, errMute):
 		return &spec.Error{Code: spec.CodeStreamBroken, Message: "The answer broke off: " + reasonText(err) + ".", Err: err}
 	default:
 		return &spec.Error{Code: spec.CodeUpstream, Message: "The instances that were tried could not be reached.", Err: err}
@@ -192,6 +192,8 @@ func reasonText(err error) string {
 		return errStalled.Error()
 	case errors.Is(err, errNodeGone):
 		return errNodeGone.Error()
+	case errors.Is(err, errMute):
+		return errMute.Error()
 	default:
 		return "the engine or its node failed"
 	}
@@ -207,6 +209,8 @@ func reasonOf(err error) string {
 		return "stalled"
 	case errors.Is(err, errNodeGone):
 		return "node_gone"
+	case errors.Is(err, errMute):
+		return "node_mute"
 	case errors.Is(err, errShutdown):
 		return "shutdown"
 	case errors.Is(err, errDeadline):

@@ -236,7 +236,9 @@ func (b *body) events() ([]byte, error) {
 		b.lastly = append([]byte(nil), events[last:]...)
 		events = events[:last]
 	}
-	return b.pass(events)
+	piece, err := b.pass(events)
+	x.watch.movable.Store(err == nil && !b.ended && !b.over && b.mayResume() == "")
+	return piece, err
 }
 
 // pass takes note of events and returns what the client is to see of them.

@@ -36,7 +36,8 @@ const (
 // the kernel tells when its client leaves.
 type watcher struct {
 	alive  func(spec.NodeID) bool
-	hangup *hangups     // since Start; nil: the sweeps look
+	hangup *hangups // since Start; nil: the sweeps look
+	probes probes
 	clock  atomic.Int64 // ns that it has been watching for, as of the last sweep
 	shards [watchShards]struct {
 		sync.Mutex
@@ -63,6 +64,7 @@ type watch struct {
 	told       bool                    // the kernel tells when the client leaves
 	mark       int32                   // by which it does
 	progress   atomic.Int64            // the clock at the last byte
+	movable    atomic.Bool             // another instance could go on with the stream
 }
 
 func newWatcher(alive func(spec.NodeID) bool) *watcher {
@@ -198,6 +200,8 @@ func (w *watcher) judge(x *watch, now int64) {
 		x.cancelAttempt(errStalled)
 	case x.limit != 0 && idle > suspectAfter && !w.alive(x.node):
 		x.cancelAttempt(errNodeGone)
+	case x.limit != 0 && idle > probeAfter && x.movable.Load() && w.probes.mute(x.node, w.clock.Load()):
+		x.cancelAttempt(errMute)
 	}
 }
 
