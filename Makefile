@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race bench bench-gateway bench-storage bench-failover bench-revocation bench-cancel bench-hostile bench-feed bench-usage bench-auth bench-engine bench-eviction check-gpu e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race bench bench-gateway bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-eviction check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -67,6 +67,9 @@ bench-revocation: build ## how soon every node of five refuses a revoked key, ne
 
 bench-cancel: build libraries ## how soon an engine of another node stops when its client leaves: running and queued, streamed and not
 	@go run ./chaos/cmd/leaving -binary bin/lotabots
+
+bench-resume: build libraries ## how many streams end whole whose engine, node or link dies under them, 100 times each, and how long they stand still (15 minutes)
+	@LOTABOTS_RESUME=full go test -tags e2e -count=1 -v -timeout 50m -run TestStreamsAreResumed ./chaos/e2e
 
 bench-usage: build ## what it costs a request to be in the usage ledger before its answer ends, next to soon after and not at all
 	@go run ./node/bench -usage -binary bin/lotabots
