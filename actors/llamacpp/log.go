@@ -1,6 +1,7 @@
 package llamacpp
 
 import (
+	"bytes"
 	"os"
 	"sync/atomic"
 	"unsafe"
@@ -27,10 +28,22 @@ func errorsToStderr() uintptr {
 			last.Store(level)
 		}
 		if last.Load() == logError && text != nil {
-			_, _ = os.Stderr.Write(unsafe.Slice(text, length(text)))
+			if line := unsafe.Slice(text, length(text)); !brokenOff(line) {
+				_, _ = os.Stderr.Write(line)
+			}
 		}
 		return 0
 	})
+}
+
+// brokenOff tells of the lines about a computation that was ended because nobody wanted it any more: status 1 of ggml, 2 of llama.cpp.
+func brokenOff(line []byte) bool {
+	for _, end := range []string{"compute status: 1\n", "failed with error 1\n", "failed to decode, ret = 2\n"} {
+		if bytes.HasSuffix(line, []byte(end)) {
+			return true
+		}
+	}
+	return false
 }
 
 // length is that of a C string, at most maxLogLine.
