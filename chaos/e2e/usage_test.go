@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +29,8 @@ import (
 // as the cluster counts them.
 type bill struct {
 	requests, prompt, completion int // of whole answers
-	failed                       int // requests that were answered with an error
+	failed                       int // streams that ended with an error event; as counted: all that failed
+	refused                      int // requests that were answered with an error, of which those are counted that named a model
 }
 
 // A payer sends requests by keys of its own. It takes another key once it does not
@@ -57,9 +59,12 @@ func (p *payer) pay(ctx context.Context, rng *rand.Rand) error {
 		prompt, completion, failed, err := p.ask(all[rng.IntN(len(all))], text, rng.IntN(2) == 0, rng.IntN(20))
 		b := p.told[key]
 		switch {
+		case errors.Is(err, errUnsent):
 		case err != nil:
 			p.unknown[key] = true
 			key = ""
+		case failed && prompt < 0:
+			b.refused++
 		case failed:
 			b.failed++
 		default:
@@ -74,7 +79,11 @@ func (p *payer) pay(ctx context.Context, rng *rand.Rand) error {
 	return nil
 }
 
-// ask sends one request. An error says that its end did not arrive.
+// errUnsent: there was nobody to send the request to.
+var errUnsent = errors.New("the gateway is down")
+
+// ask sends one request. An error says that its end did not arrive. failed with a
+// prompt below 0 is an error that came instead of an answer.
 func (p *payer) ask(gateway, key string, stream bool, from int) (prompt, completion int, failed bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -86,6 +95,9 @@ func (p *payer) ask(gateway, key string, stream bool, from int) (prompt, complet
 	request, _ := http.NewRequestWithContext(ctx, "POST", gateway+"/v1/chat/completions", bytes.NewReader(raw))
 	request.Header.Set("Authorization", "Bearer "+key)
 	answer, err := http.DefaultClient.Do(request)
+	if dial := (*net.OpError)(nil); errors.As(err, &dial) && dial.Op == "dial" {
+		return 0, 0, false, errUnsent
+	}
 	if err != nil {
 		return 0, 0, false, err
 	}
@@ -99,7 +111,7 @@ func (p *payer) ask(gateway, key string, stream bool, from int) (prompt, complet
 	if !stream || answer.StatusCode != 200 {
 		whole, err := io.ReadAll(answer.Body)
 		if err != nil || answer.StatusCode != 200 {
-			return 0, 0, true, err
+			return -1, 0, true, err
 		}
 		if err := json.Unmarshal(whole, &told); err != nil || told.Usage == nil {
 			return 0, 0, false, fmt.Errorf("an answer without usage: %s", whole)
@@ -259,12 +271,12 @@ func reconcile(c *cluster, payers []*payer) {
 				if p.unknown[key] {
 					more, unknown = 1, unknown+1
 				}
-				over := has.requests - b.requests + has.failed - b.failed // whose client knows no end
 				exact := has.requests == b.requests && has.prompt == b.prompt && has.completion == b.completion
-				if over < 0 || over > more || has.requests < b.requests || has.prompt < b.prompt || has.completion < b.completion || more == 0 && !exact {
+				over := has.requests - b.requests + max(0, has.failed-b.failed-b.refused) // whose client knows no end
+				if over > more || has.requests < b.requests || has.failed < b.failed || has.prompt < b.prompt || has.completion < b.completion || more == 0 && !exact {
 					why += fmt.Sprintf("key %s: told %+v (%d of unknown end), counted %+v\n", key, *b, more, has)
 				}
-				sum = bill{sum.requests + b.requests, sum.prompt + b.prompt, sum.completion + b.completion, sum.failed + b.failed}
+				sum = bill{sum.requests + b.requests, sum.prompt + b.prompt, sum.completion + b.completion, sum.failed + b.failed, sum.refused + b.refused}
 			}
 		}
 		return why == ""
@@ -278,6 +290,6 @@ func reconcile(c *cluster, payers []*payer) {
 	if sum.requests < 20 {
 		c.t.Errorf("only %d requests were answered", sum.requests)
 	}
-	c.t.Logf("%d requests of %d + %d tokens are counted as they were answered; %d with an error; %d of which no client knows the end",
-		sum.requests, sum.prompt, sum.completion, sum.failed, unknown)
+	c.t.Logf("%d requests of %d + %d tokens are counted as they were answered; %d ended with an error event, %d with an error; of %d no client knows the end",
+		sum.requests, sum.prompt, sum.completion, sum.failed, sum.refused, unknown)
 }
