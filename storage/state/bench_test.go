@@ -93,3 +93,21 @@ func BenchmarkAuditPage(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkUsage applies batches of 100 sums, half of which are new minutes of keys
+// and half of those that are there.
+func BenchmarkUsage(b *testing.B) {
+	r := newReplica(b)
+	through := uint64(0)
+	for i := range b.N {
+		var rows []*wire.UsageRow
+		for j := range 100 {
+			rows = append(rows, sumOf(int64(i/2)*60_000, "acme", fmt.Sprint("k", j), 1, 100))
+		}
+		c := putUsage("l1", through, through+100, rows...)
+		c.AtMs = int64(i/2+1) * 60_000
+		through += 100
+		r.ok(b, c)
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/100, "µs/sum")
+}
