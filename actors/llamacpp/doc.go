@@ -70,7 +70,8 @@
 //
 // goes on behind these tokens of its answer: they pass through grammar, stop strings and tools as when they were
 // chosen, and the first N events (with a choice, the role's not counted) are not sent again. usage is the whole answer's. A sampled answer goes
-// on as likely as another, not with the same chance events. Refused: several answers, logprobs, no stream.
+// on as likely as another, not with the same chance events. Refused: several answers, logprobs
+// where tools may be called, no stream.
 //
 // # JSON and scores
 //

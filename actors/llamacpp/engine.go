@@ -190,7 +190,11 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation, adapter str
 	if r.MaxTokens > 0 {
 		limit = min(limit, r.MaxTokens)
 	}
-	given := len(in.prompt)
+	given, forced := len(in.prompt), []llama.Token(nil)
+	if r.Logprobs { // of what is held back the client has no scores yet
+		n := e.model.shown(begun, r.Stop)
+		begun, forced = begun[:n], begun[n:]
+	}
 	in.prompt = append(in.prompt, begun[:min(len(begun), room-1)]...)
 	out := newOutbox()
 	for i := range max(r.N, 1) {
@@ -200,7 +204,7 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation, adapter str
 		}
 		j := &job{
 			ctx: ctx, input: in, salt: r.Salt, adapter: adapter, max: limit, chooser: c, caller: may, stops: r.Stop, index: i,
-			given: given, begun: begun, events: events, ids: r.TokenIDs,
+			given: given, begun: begun, forced: forced, events: events, ids: r.TokenIDs,
 			scores: r.Logprobs, top: min(r.TopLogprobs, int(e.model.tokens)), out: out,
 		}
 		if err := e.gen.send(j); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 type pieces struct {
 	texts  []string
 	tokens [][]int32
+	scores []float64
 	usage  openai.Usage
 	err    string
 }
@@ -42,6 +44,9 @@ func followed(t *testing.T, url, path string, body fields) (p pieces) {
 					Calls         []toolCall `json:"tool_calls"`
 				}
 				Text   string
+				Scores *struct {
+					Content []struct{ Logprob float64 }
+				} `json:"logprobs"`
 				Finish string  `json:"finish_reason"`
 				IDs    []int32 `json:"token_ids"`
 			}
@@ -64,7 +69,14 @@ func followed(t *testing.T, url, path string, body fields) (p pieces) {
 			for i := range c.Delta.Calls {
 				c.Delta.Calls[i].ID = ""
 			}
-			p.texts = append(p.texts, fmt.Sprint(c.Delta.Content, c.Text, c.Delta.Calls, c.Finish))
+			text := fmt.Sprint(c.Delta.Content, c.Text, c.Delta.Calls, c.Finish)
+			if c.Scores != nil {
+				text += fmt.Sprintf(" with %d scores", len(c.Scores.Content))
+				for _, l := range c.Scores.Content {
+					p.scores = append(p.scores, l.Logprob)
+				}
+			}
+			p.texts = append(p.texts, text)
 			p.tokens = append(p.tokens, c.IDs)
 		}
 	}
@@ -84,6 +96,8 @@ func TestAnswersGoOnBehindTheirTokens(t *testing.T) {
 		"short":      {"/v1/chat/completions", question("Say the alphabet.", fields{"max_tokens": 9})},
 		"completion": {"/v1/completions", fields{"prompt": "one two three", "temperature": 0, "max_tokens": 12}},
 		"penalties":  {"/v1/chat/completions", question("Count from 1 to 20.", fields{"presence_penalty": 0.5, "max_tokens": 20})},
+		"scores":     {"/v1/chat/completions", question("Say the alphabet.", fields{"logprobs": true})},
+		"held":       {"/v1/chat/completions", question("Say the alphabet.", fields{"logprobs": true, "stop": []string{"C D E F G Z", "J K L M Z"}})},
 		"json":       {"/v1/chat/completions", question("x", fields{"response_format": fields{"type": "json_object"}, "max_tokens": 20})},
 		"call":       {"/v1/chat/completions", question("What is the weather?", fields{"tools": []fields{weather}, "tool_choice": "required", "parallel_tool_calls": false})},
 	} {
@@ -99,6 +113,11 @@ func TestAnswersGoOnBehindTheirTokens(t *testing.T) {
 			c.body["continuation"] = fields{"token_ids": tokens, "events": cut}
 			rest := followed(t, web.URL, c.path, c.body)
 			whole.usage.Details, rest.usage.Details = openai.PromptDetails{}, openai.PromptDetails{}
+			for i, score := range rest.scores { // read at once or one by one, they differ by a little
+				if was := whole.scores[len(whole.scores)-len(rest.scores)+i]; math.Abs(was-score) > .05 {
+					t.Errorf("%s, cut after %d events: a score of %g, not %g", name, cut, score, was)
+				}
+			}
 			if !reflect.DeepEqual(rest.texts, whole.texts[cut:]) || !reflect.DeepEqual(rest.tokens, whole.tokens[cut:]) || rest.usage != whole.usage {
 				t.Errorf("%s, cut after %d of %d events:\n got %q %v %+v\nwant %q %v %+v", name, cut, len(whole.texts), rest.texts, rest.tokens, rest.usage, whole.texts[cut:], whole.tokens[cut:], whole.usage)
 			}
@@ -116,7 +135,7 @@ func TestContinuationsThatAreRefused(t *testing.T) {
 		"foreign tokens":     {fields{"continuation": fields{"token_ids": []int32{1 << 30}}}, "continuation.token_ids"},
 		"against a grammar":  {fields{"continuation": fields{"token_ids": []int32{65, 65}}, "response_format": fields{"type": "json_object"}}, "continuation.token_ids"},
 		"several answers":    {fields{"continuation": fields{"token_ids": []int32{1}}, "n": 2}, "continuation"},
-		"logprobs":           {fields{"continuation": fields{"token_ids": []int32{1}}, "logprobs": true}, "continuation"},
+		"logprobs and tools": {fields{"continuation": fields{"token_ids": []int32{1}}, "logprobs": true, "tools": []fields{weather}}, "continuation"},
 		"fewer than nothing": {fields{"continuation": fields{"token_ids": []int32{1}, "events": -1}}, "continuation.events"},
 	} {
 		if got := followed(t, web.URL, "/v1/chat/completions", question("x", c.more)); got.err != c.param {

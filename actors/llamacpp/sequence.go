@@ -27,6 +27,7 @@ type job struct {
 	out     *outbox
 	given   int           // tokens of the prompt that the request gave; the rest of it are those of begun
 	begun   []llama.Token // of the answer, from elsewhere
+	forced  []llama.Token // of the answer as well, to be chosen here
 	events  int           // of these, that the client has
 	ids     bool          // events tell their tokens
 }
@@ -89,7 +90,7 @@ func (s *sequence) usage() openai.Usage {
 
 // advance chooses the next token and reports whether it was the last.
 func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
-	t, err := s.chooser.choose(ctx, s.row)
+	t, err := s.choose(ctx)
 	if err == nil && (t < 0 || int32(t) >= m.tokens) {
 		err = spec.Errorf(spec.CodeUpstream, "llama.cpp chose no token")
 	}
@@ -104,6 +105,34 @@ func (s *sequence) advance(ctx llama.Context, m *model) (bool, error) {
 	return s.take(t, m), nil
 }
 
+// choose gives the next token, which may have been chosen elsewhere.
+func (s *sequence) choose(ctx llama.Context) (llama.Token, error) {
+	if len(s.forced) == 0 {
+		s.skip = 0
+		return s.chooser.choose(ctx, s.row)
+	}
+	t := s.forced[0]
+	s.forced = s.forced[1:]
+	return t, s.chooser.replay(t)
+}
+
+// shown is how many of an answer's tokens there are to the last after which no text is held back.
+func (m *model) shown(tokens []llama.Token, stops []string) (n int) {
+	text := openai.NewText(stops)
+	for i, t := range tokens {
+		if m.spelling(t).end {
+			break
+		}
+		if _, stopped := text.Push(m.piece(t)); stopped {
+			break
+		}
+		if !text.Holding() {
+			n = i + 1
+		}
+	}
+	return n
+}
+
 // replay takes what was chosen elsewhere, and reports whether that was the whole answer.
 func (s *sequence) replay(m *model) (bool, error) {
 	s.skip = s.events
@@ -115,7 +144,6 @@ func (s *sequence) replay(m *model) (bool, error) {
 			return true, nil
 		}
 	}
-	s.skip = 0
 	return false, nil
 }
 

@@ -186,8 +186,8 @@ func (g *Generation) begun() error {
 		return invalid("continuation", "continuation needs stream: true")
 	case g.N > 1:
 		return refuse("continuation", "one answer can be continued, not several")
-	case g.Logprobs:
-		return refuse("continuation", "the tokens that are there already would have no logprobs")
+	case g.Logprobs && len(g.Tools) > 0:
+		return refuse("continuation", "an answer with logprobs that may call tools is not continued")
 	}
 	return nil
 }

@@ -42,6 +42,9 @@ func (t *Text) Stop() string { return t.stop }
 // Unstop ends the search for stop strings.
 func (t *Text) Unstop() { t.stops = nil }
 
+// Holding reports whether something is held back.
+func (t *Text) Holding() bool { return t.held != "" || len(t.raw) > 0 }
+
 // Flush returns what was held back, when no more tokens come. The beginning of a character whose
 // rest never came is left out.
 func (t *Text) Flush() string {
