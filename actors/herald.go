@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/lotabots/lotabots/actors/gpu"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -70,15 +71,15 @@ func (h *herald) take() []*wire.DeviceLoad {
 	defer h.mu.Unlock()
 	out := make([]*wire.DeviceLoad, 0, len(h.pending))
 	for id, d := range h.pending {
-		out = append(out, d)
+		out = append(out, gpu.Parts(d)...)
 		delete(h.pending, id)
 	}
-	slices.SortFunc(out, func(a, b *wire.DeviceLoad) int { return cmp.Compare(a.Device, b.Device) })
+	slices.SortStableFunc(out, func(a, b *wire.DeviceLoad) int { return cmp.Compare(a.Device, b.Device) })
 	return out
 }
 
 // split packs devices into as few digests as have room for them, in order. A
-// device is never torn: whoever hears of one takes what it is told for the whole.
+// device that fits into one is never torn; the parts of one that does not say so.
 func split(node spec.NodeID, boot uint64, devices []*wire.DeviceLoad) []*wire.LoadDigest {
 	var out []*wire.LoadDigest
 	var size int

@@ -29,7 +29,7 @@ func TestSplit(t *testing.T) {
 		for j := range i % 5 {
 			d.Instances = append(d.Instances, &wire.InstanceLoad{Instance: fmt.Sprint(j), Reason: strings.Repeat("r", 100)})
 		}
-		loads = append(loads, gpu.Shrink(d))
+		loads = append(loads, gpu.Parts(d)...)
 	}
 	big := &wire.DeviceLoad{Device: "gpu/big", Instances: []*wire.InstanceLoad{{Instance: "i"}}}
 	for i := gpu.MaxDevice; proto.Size(big) < gpu.MaxDevice; i-- {

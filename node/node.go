@@ -54,6 +54,7 @@ type Node struct {
 	abandon     context.CancelFunc
 	observed    *observed
 	notes       *notes
+	joints      *joints
 	revocations *revocations
 	removals    removals
 
@@ -105,7 +106,7 @@ func (n *Node) onStop(name string, fn func(context.Context) error) {
 func Start(ctx context.Context, c config.Config, version string, logs io.Writer, options ...Option) (*Node, error) {
 	n := &Node{
 		config: c, id: spec.NodeID(c.Node.ID), version: version, boot: uint64(time.Now().UnixMilli()),
-		layout: layout{c.Node.Data}, metrics: prometheus.NewRegistry(), observed: newObserved(time.Now), notes: newNotes(spec.NodeID(c.Node.ID)), revocations: newRevocations(),
+		layout: layout{c.Node.Data}, metrics: prometheus.NewRegistry(), observed: newObserved(time.Now), notes: newNotes(spec.NodeID(c.Node.ID)), joints: newJoints(), revocations: newRevocations(),
 	}
 	n.live.turn.Lock() // a reload waits until every part is there
 	defer n.live.turn.Unlock()

@@ -1,8 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/node/client"
+	"github.com/lotabots/lotabots/node/demo"
 )
 
 func noteOf(t *testing.T, id string, presets ...string) []byte {
@@ -154,5 +157,31 @@ func TestEnginesOfANode(t *testing.T) {
 	})
 	for _, i := range s.Instances {
 		t.Errorf("%+v was placed", i)
+	}
+}
+
+// TestManyInstancesOnADevice: more than one datagram can tell of, and each is known.
+func TestManyInstancesOnADevice(t *testing.T) {
+	needsEngine(t)
+	n := found(t, "n1", "north")
+	n.admin("PUT", "/admin/v1/models/tiny", bytes.NewReader(demo.Model), nil)
+	const many = 40
+	for i := range many {
+		n.admin("PUT", fmt.Sprintf("/admin/v1/deployments/a-model-of-many-%02d", i),
+			map[string]any{"engine": "embedded", "model": "tiny", "replicas": 1, "residency": "on-demand", "memory_bytes": 200 << 20}, nil)
+	}
+	await(t, 60*time.Second, "all are placed, and told of as cold", func() bool {
+		var s gateway.Status
+		n.admin("GET", "/admin/v1/status", nil, &s)
+		cold := 0
+		for _, i := range s.Instances {
+			if i.State == "cold" {
+				cold++
+			}
+		}
+		return cold == many
+	})
+	if got, err := n.chat(n.adminKey(), "a-model-of-many-33", demo.Question); err != nil || got != demo.Answer {
+		t.Errorf("got %q (%v)", got, err)
 	}
 }

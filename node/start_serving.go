@@ -162,6 +162,7 @@ func routes(m gossip.Member) bool {
 
 // take brings a digest to those on this node who go by it.
 func (n *Node) take(d *wire.LoadDigest) {
+	d = n.joints.whole(d)
 	n.observed.observe(d)
 	n.notes.heard(spec.NodeID(d.GetNode()), d.GetNote())
 	if g := n.routing.Load(); g != nil {
@@ -187,6 +188,7 @@ func (n *Node) onMember(e gossip.Event) {
 	}
 	n.observed.forget(e.Member.ID)
 	n.notes.forget(e.Member.ID)
+	n.joints.forget(e.Member.ID)
 	n.port.Drop(e.Member.ID)
 	if g := n.routing.Load(); g != nil {
 		g.Table().NodeGone(e.Member.ID)

@@ -420,5 +420,5 @@ func (a *Actor) publish() {
 	a.table.told()
 	a.cfg.Metrics.show(d, a.table.hosted(), len(a.table.leases), a.table.predicted())
 	a.cfg.Metrics.showAdapters(d.Device, a.table.sorted())
-	a.cfg.Publish(Shrink(d))
+	a.cfg.Publish(d)
 }

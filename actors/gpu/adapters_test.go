@@ -8,7 +8,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/lotabots/lotabots/actors/engine"
@@ -240,41 +239,6 @@ func TestAdaptersKeepTheirRules(t *testing.T) {
 			},
 		})
 	})
-}
-
-// TestAdaptersLeaveADigestThatIsFull: what a device tells of its adapters gives way to
-// what routing needs, and never costs an instance its place.
-func TestAdaptersLeaveADigestThatIsFull(t *testing.T) {
-	tab := newTestTable()
-	tab.device.MemoryTotal = 1 << 40
-	held := 0
-	for i := range 40 {
-		m := model(fmt.Sprintf("instance-%02d-of-many", i), 1, 100)
-		for a := range engine.DefaultAdapters {
-			m.Adapters = append(m.Adapters, &wire.ModelFile{Name: fmt.Sprintf("a%d", a)})
-		}
-		if _, err := tab.add(m, fine); err != nil {
-			break
-		}
-		in := tab.instances[spec.InstanceID(m.GetInstance())]
-		tab.becomes(in, isReady, stub{slots: 8})
-		for _, f := range m.GetAdapters() {
-			in.adapters[f.GetName()] = &adapter{name: f.GetName(), state: adapterLoaded}
-		}
-		held++
-		if few := Shrink(tab.snapshot(traceEpoch)); held == 1 && len(few.Instances[0].GetAdapters()) != engine.DefaultAdapters {
-			t.Errorf("one instance tells of %d adapters", len(few.Instances[0].GetAdapters()))
-		}
-	}
-	d := Shrink(tab.snapshot(traceEpoch))
-	if size := proto.Size(d); size > MaxDevice || held < 10 || len(d.Instances) != held {
-		t.Errorf("%d bytes for %d of %d instances", size, len(d.Instances), held)
-	}
-	for _, i := range d.Instances {
-		if i.GetSlots() != 8 || len(i.GetAdapters()) > 0 {
-			t.Fatalf("told of as %v", i)
-		}
-	}
 }
 
 func TestAdaptersAreCounted(t *testing.T) {

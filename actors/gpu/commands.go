@@ -64,7 +64,7 @@ func (t *table) add(m *wire.LoadModel, check func(*wire.LoadModel) error) (outco
 	}
 	if !t.fits() {
 		delete(t.instances, id)
-		return outcome{}, spec.Errorf(spec.CodeOutOfMemory, "Device %s runs %d instances; its load digest has no room for another.", t.device.ID, len(t.instances))
+		return outcome{}, spec.Errorf(spec.CodeOutOfMemory, "Device %s runs %d instances, which is as many as it may hold.", t.device.ID, len(t.instances))
 	}
 	delete(t.gone, id)
 	if in.waiting || m.GetOnDemand() {

@@ -113,60 +113,22 @@ func (t *table) told() {
 	}
 }
 
-// fits tells whether the device's digest, at its barest, fits in a datagram.
+// fits tells whether the device may hold what it holds: its digest has room for it,
+// whatever the instances' numbers grow to.
 func (t *table) fits() bool {
+	if len(t.instances) > maxInstances {
+		return false
+	}
 	d := t.snapshot(time.Time{})
 	d.Seq = 1 << 40
-	for _, i := range d.Instances { // what they may grow to
+	for _, i := range d.Instances {
 		i.Running, i.Queued, i.Slots, i.Context = 1<<14, 1<<14, 1<<14, 1<<21
 		i.KvUse, i.BacklogSeconds, i.PrefillTps, i.DecodeTps = 1, 1, 1, 1
-		i.MemoryReserved, i.MemoryMeasured = 1<<42, 1<<42
+		i.MemoryReserved, i.MemoryMeasured, i.Reason = 1<<42, 1<<42, strings.Repeat("x", shortReason)
+		i.IdleSeconds, i.ServedSeconds, i.Demand, i.LoadSeconds = 1<<24, 1<<24, 1, 1
+		i.Phase, i.Progress = phaseMemory, 100
 	}
-	return proto.Size(Shrink(d)) <= MaxDevice
-}
-
-// Shrink makes d fit in a datagram by leaving out what matters least: farewells
-// (who is not told of is gone too), then adapters, reasons, the device's name, what engines can. It
-// changes d and may fail to shrink it far enough: see fits.
-func Shrink(d *wire.DeviceLoad) *wire.DeviceLoad {
-	steps := []func(){
-		func() { eachReason(d, 60) },
-		func() {
-			d.Instances = slices.DeleteFunc(d.Instances, func(i *wire.InstanceLoad) bool {
-				return i.State == wire.InstanceState_INSTANCE_STATE_GONE
-			})
-		},
-		func() {
-			for _, i := range d.Instances {
-				i.Adapters = nil
-			}
-		},
-		func() {
-			for _, i := range d.Instances {
-				i.IdleSeconds, i.ServedSeconds, i.Demand = 0, 0, 0
-			}
-		},
-		func() { eachReason(d, 0) },
-		func() { d.Name, d.Health = clip(d.Name, 20), clip(d.Health, 20) },
-		func() {
-			for _, i := range d.Instances {
-				i.Phase, i.Progress, i.MemoryMeasured, i.LoadSeconds = "", 0, 0, 0
-				i.Can, i.Cannot = 0, 0
-			}
-		},
-		func() {
-			for _, i := range d.Instances {
-				i.PrefillTps, i.DecodeTps, i.BacklogSeconds, i.KvUse, i.MemoryReserved = 0, 0, 0, 0, 0
-			}
-		},
-	}
-	for _, step := range steps {
-		if proto.Size(d) <= MaxDevice {
-			break
-		}
-		step()
-	}
-	return d
+	return fitting(Parts(d))
 }
 
 func eachReason(d *wire.DeviceLoad, most int) {

@@ -55,22 +55,26 @@ func TestADeviceAlwaysFitsInADatagram(t *testing.T) {
 		}
 		d := tab.snapshot(traceEpoch)
 		d.Seq = 1 << 40
-		if size := proto.Size(Shrink(d)); size > MaxDevice || taken < 3 {
-			t.Errorf("names of %d bytes: %d instances in %d bytes", length, taken, size)
+		parts, told := Parts(d), 0
+		for i, p := range parts {
+			told += len(p.Instances)
+			if p.Device != d.Device || p.Seq != 1<<40 || int(p.Part) != i+1 || int(p.Parts) != len(parts) {
+				t.Errorf("part %d of %d: %v", i+1, len(parts), p)
+			}
 		}
-		if len(d.Instances) != taken {
-			t.Errorf("%d of %d instances told", len(d.Instances), taken)
+		if !fitting(parts) || told != taken || taken != maxInstances {
+			t.Errorf("names of %d bytes: %d instances, %d of them told in %d parts", length, taken, told, len(parts))
 		}
-		t.Logf("names of %d bytes: %d instances", length, taken)
+		t.Logf("names of %d bytes: %d instances in %d parts", length, taken, len(parts))
 	}
 }
 
-func TestShrinkKeepsWhatFits(t *testing.T) {
+func TestPartsKeepWhatFits(t *testing.T) {
 	d := &wire.DeviceLoad{Device: "gpu/1", Name: "name", Instances: []*wire.InstanceLoad{
 		{Instance: "a", State: failed, Reason: strings.Repeat("x", 150)}, {Instance: "b", State: gone}}}
 	want := proto.CloneOf(d)
-	if !proto.Equal(Shrink(d), want) {
-		t.Errorf("shrunk to %v", d)
+	if got := Parts(d); len(got) != 1 || !proto.Equal(got[0], want) {
+		t.Errorf("%v", got)
 	}
 }
 

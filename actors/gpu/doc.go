@@ -21,6 +21,5 @@
 // away until an operator resumes the device, or ends all that ran there. Heat
 // lowers the slots of its instances.
 //
-// Not done yet: a device holds only as many instances as its digest has room for in one
-// datagram (12 with names of 20 bytes); standing reservations; slots that adapt.
+// Not done yet: standing reservations; slots that adapt.
 package gpu

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/lotabots/lotabots/actors/device"
@@ -188,7 +187,7 @@ func TestFaultsAtAnyTime(t *testing.T) {
 		if start, _ := tab.arrange(now); tab.quarantined() && len(start) > 0 {
 			t.Fatalf("%v start", ids(start))
 		}
-		if proto.Size(Shrink(tab.snapshot(traceEpoch))) > MaxDevice {
+		if !fitting(Parts(tab.snapshot(traceEpoch))) {
 			t.Fatal("the digest does not fit")
 		}
 	})

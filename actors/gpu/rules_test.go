@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -114,7 +113,7 @@ func checkTable(t *rapid.T, tab *table, held map[Lease]bool, running map[*inst]b
 			t.Fatalf("%s is %s, waits: %v, sleeps: %v, runs: %v", in.id, in.state, in.waiting, in.sleeping, running[in])
 		}
 	}
-	if size := proto.Size(Shrink(tab.snapshot(traceEpoch))); size > MaxDevice {
-		t.Fatalf("a digest of %d bytes", size)
+	if !fitting(Parts(tab.snapshot(traceEpoch))) {
+		t.Fatal("a digest that does not fit")
 	}
 }

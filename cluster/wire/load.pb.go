@@ -387,19 +387,23 @@ func (x *LearntMemory) GetAgreed() bool {
 }
 
 type DeviceLoad struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Device        string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"` // id, unique in the cluster
-	Seq           uint64                 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`      // rises with every digest of this device and boot
-	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`     // nvidia, cpu, simulated
-	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	MemoryTotal   uint64                 `protobuf:"varint,5,opt,name=memory_total,json=memoryTotal,proto3" json:"memory_total,omitempty"` // bytes
-	MemoryFree    uint64                 `protobuf:"varint,6,opt,name=memory_free,json=memoryFree,proto3" json:"memory_free,omitempty"`    // bytes not reserved by an instance
-	Health        string                 `protobuf:"bytes,7,opt,name=health,proto3" json:"health,omitempty"`                               // ok, or why not
-	Draining      bool                   `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
-	Utilisation   uint32                 `protobuf:"varint,9,opt,name=utilisation,proto3" json:"utilisation,omitempty"` // percent
-	Instances     []*InstanceLoad        `protobuf:"bytes,10,rep,name=instances,proto3" json:"instances,omitempty"`
-	Share         uint32                 `protobuf:"varint,11,opt,name=share,proto3" json:"share,omitempty"` // percent of its usual work that it should get; 0: all
-	Links         []string               `protobuf:"bytes,12,rep,name=links,proto3" json:"links,omitempty"`  // devices of the same node that it reaches fastest
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Device      string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"` // id, unique in the cluster
+	Seq         uint64                 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`      // rises with every digest of this device and boot
+	Kind        string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`     // nvidia, cpu, simulated
+	Name        string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	MemoryTotal uint64                 `protobuf:"varint,5,opt,name=memory_total,json=memoryTotal,proto3" json:"memory_total,omitempty"` // bytes
+	MemoryFree  uint64                 `protobuf:"varint,6,opt,name=memory_free,json=memoryFree,proto3" json:"memory_free,omitempty"`    // bytes not reserved by an instance
+	Health      string                 `protobuf:"bytes,7,opt,name=health,proto3" json:"health,omitempty"`                               // ok, or why not
+	Draining    bool                   `protobuf:"varint,8,opt,name=draining,proto3" json:"draining,omitempty"`
+	Utilisation uint32                 `protobuf:"varint,9,opt,name=utilisation,proto3" json:"utilisation,omitempty"` // percent
+	Instances   []*InstanceLoad        `protobuf:"bytes,10,rep,name=instances,proto3" json:"instances,omitempty"`
+	Share       uint32                 `protobuf:"varint,11,opt,name=share,proto3" json:"share,omitempty"` // percent of its usual work that it should get; 0: all
+	Links       []string               `protobuf:"bytes,12,rep,name=links,proto3" json:"links,omitempty"`  // devices of the same node that it reaches fastest
+	// One that one datagram has no room for comes in parts, all of one seq: the first has all but most of
+	// the instances, the others have these.
+	Part          uint32 `protobuf:"varint,13,opt,name=part,proto3" json:"part,omitempty"`   // from 1
+	Parts         uint32 `protobuf:"varint,14,opt,name=parts,proto3" json:"parts,omitempty"` // 0: it is whole
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -516,6 +520,20 @@ func (x *DeviceLoad) GetLinks() []string {
 		return x.Links
 	}
 	return nil
+}
+
+func (x *DeviceLoad) GetPart() uint32 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *DeviceLoad) GetParts() uint32 {
+	if x != nil {
+		return x.Parts
+	}
+	return 0
 }
 
 type InstanceLoad struct {
@@ -791,7 +809,7 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x06device\x18\x04 \x01(\tR\x06device\x12\x14\n" +
 	"\x05bytes\x18\x05 \x01(\x04R\x05bytes\x12\x14\n" +
 	"\x05loads\x18\x06 \x01(\rR\x05loads\x12\x16\n" +
-	"\x06agreed\x18\a \x01(\bR\x06agreed\"\xe2\x02\n" +
+	"\x06agreed\x18\a \x01(\bR\x06agreed\"\x8c\x03\n" +
 	"\n" +
 	"DeviceLoad\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x10\n" +
@@ -807,7 +825,9 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\tinstances\x18\n" +
 	" \x03(\v2\x1e.lotabots.wire.v1.InstanceLoadR\tinstances\x12\x14\n" +
 	"\x05share\x18\v \x01(\rR\x05share\x12\x14\n" +
-	"\x05links\x18\f \x03(\tR\x05links\"\x94\x06\n" +
+	"\x05links\x18\f \x03(\tR\x05links\x12\x12\n" +
+	"\x04part\x18\r \x01(\rR\x04part\x12\x14\n" +
+	"\x05parts\x18\x0e \x01(\rR\x05parts\"\x94\x06\n" +
 	"\fInstanceLoad\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
