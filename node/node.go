@@ -167,6 +167,7 @@ func (n *Node) withdraw(ctx context.Context) {
 	if n.actors != nil {
 		n.actors.DrainAll(ctx)
 	}
+	n.notice(ctx)
 	if n.raft != nil && n.raft.IsLeader() {
 		handing, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
@@ -178,6 +179,17 @@ func (n *Node) withdraw(ctx context.Context) {
 	defer cancel()
 	for n.actors != nil && n.actors.Running() > 0 && limit.Err() == nil {
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// notice gives load balancers the time to see that the gateway is not ready.
+func (n *Node) notice(ctx context.Context) {
+	if n.gateway == nil || n.config.API.DrainNotice == 0 {
+		return
+	}
+	select {
+	case <-time.After(n.config.API.DrainNotice):
+	case <-ctx.Done():
 	}
 }
 

@@ -192,6 +192,24 @@ func TestPings(t *testing.T) {
 	}
 }
 
+// TestPingsInTheQueue: one that waits for a place is kept alive as well.
+func TestPingsInTheQueue(t *testing.T) {
+	b := newBench(t, "a", func(c *Config) { c.PingAfter = 20 * time.Millisecond })
+	b.plays("a", streams(piece("x"), time.Hour))
+	for range 4 {
+		res, err := b.ask(t.Context(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+	}
+	_, body := b.get(true)
+	if n := strings.Count(body, ": ping\n\n"); n < 2 {
+		t.Errorf("%d comments in %q", n, body)
+	}
+	errorEvent(t, strings.ReplaceAll(body, ": ping\n\n", ""), spec.CodeBusy)
+}
+
 // TestRetriesWhilePinging: comments are no answer, so another node may still serve.
 func TestRetriesWhilePinging(t *testing.T) {
 	b := newBench(t, "a b", func(c *Config) { c.PingAfter = 20 * time.Millisecond })

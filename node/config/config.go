@@ -51,6 +51,7 @@ type API struct {
 	FirstToken   time.Duration `koanf:"first-token-timeout" reload:"yes" help:"how long an engine may take to its first byte" example:"60s"`
 	NextToken    time.Duration `koanf:"next-token-timeout" reload:"yes" help:"how long a stream may stand still before it counts as broken" example:"30s"`
 	Usage        string        `koanf:"usage" help:"when a request is written to the usage ledger: durable, on disk before its answer ends; late, soon after; off, never" example:"durable"`
+	DrainNotice  time.Duration `koanf:"drain-notice" help:"how long the gateway says at SIGTERM that it is not ready, and serves, before it takes no more connections; what load balancers need to see it" example:"5s"`
 	ShutdownIn   time.Duration `koanf:"shutdown-timeout" reload:"yes" help:"how long running requests may take to finish at SIGTERM" example:"30s"`
 }
 

@@ -107,7 +107,7 @@ func runNode(ctx context.Context, c *cobra.Command, cfg config.Config, follow in
 			_, _ = n.Reload() // which logs what it finds
 		}
 	}
-	closing, stop := context.WithTimeout(context.Background(), n.Running().API.ShutdownIn+lastGrace)
+	closing, stop := context.WithTimeout(context.Background(), n.Running().API.ShutdownIn+n.Running().API.DrainNotice+lastGrace)
 	defer stop()
 	err = n.Shutdown(closing)
 	select {
