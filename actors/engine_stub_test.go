@@ -37,7 +37,7 @@ func newStub(t *testing.T) *stub {
 	mux.HandleFunc("POST /whole", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"id": r.Header.Get("X-Request-Id"), "trace": r.Header.Get("Traceparent"),
+		_ = json.NewEncoder(w).Encode(map[string]any{"id": r.Header.Get("X-Lotabots-Request-Id"), "trace": r.Header.Get("Traceparent"),
 			"got": string(body), "accept": r.Header.Get("Accept"), "usage": map[string]int{"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}})
 	})
 	mux.HandleFunc("POST /stream", func(w http.ResponseWriter, _ *http.Request) { s.stream(w, 20) })
