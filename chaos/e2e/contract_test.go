@@ -45,8 +45,8 @@ func TestContractUnderFuzzing(t *testing.T) {
 		phases          string
 		reached, inFull int // operations that must have succeeded
 	}{
-		{"plain", plain.Key, 3, "fuzzing", 8, 8},
-		{"owner", c.file.AdminKey, 4, "coverage,fuzzing", 60, 70},
+		{"plain", plain.Key, 2, "fuzzing", 8, 8},
+		{"owner", c.file.AdminKey, 2, "coverage,fuzzing", 60, 70},
 	} {
 		t.Run(who.name, func(t *testing.T) {
 			t.Parallel()

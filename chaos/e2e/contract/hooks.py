@@ -25,7 +25,7 @@ def before_call(context, case, kwargs):
     """Keeps what the run stands on, lets two of three requests for inference name a model that there is, and
     most requests not wait for a state that will not come."""
     index = str(case.headers.get("X-LotaBots-State-Index", ""))
-    if index.isdigit() and int(index) > 1000 and int(index) % 211:
+    if index.isdigit() and int(index) > 1 and int(index) % 211:
         case.headers["X-LotaBots-State-Index"] = "1"
     if case.method not in ("GET", "HEAD") and case.path.startswith("/admin/"):
         for name, value in list((case.path_parameters or {}).items()):
