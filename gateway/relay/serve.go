@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -105,7 +106,7 @@ func (x *Exchange) respond(ctx *fasthttp.RequestCtx, err error) error {
 	if errors.Is(err, errStatus) && x.out.Status == fasthttp.StatusTooManyRequests && x.Shape == nil {
 		err = nil // the engine's own refusal says it best
 	}
-	if errors.Is(err, errStatus) || err == nil && x.Shape != nil && x.out.Status >= fasthttp.StatusBadRequest {
+	if errors.Is(err, errStatus) || err == nil && x.out.Status >= fasthttp.StatusBadRequest && (x.Shape != nil || !isJSON(x.contentType)) {
 		err = x.misfit()
 	}
 	var answer []byte
@@ -160,4 +161,12 @@ func excerpt(b []byte) string {
 func (r *Relay) recovered(x *Exchange, p any) error {
 	r.cfg.Log.Error("panic while serving a request", "request_id", x.Call.RequestID, "panic", p, "stack", string(debug.Stack()))
 	return &spec.Error{Code: spec.CodeInternal, Message: "The gateway failed to serve the request."}
+}
+
+// isJSON tells an engine's own words from a page of its web server, such as that it
+// does not have the path.
+func isJSON(contentType string) bool {
+	kind, _, _ := strings.Cut(contentType, ";")
+	kind = strings.ToLower(strings.TrimSpace(kind))
+	return kind == "application/json" || strings.HasSuffix(kind, "+json")
 }
