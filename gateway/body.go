@@ -26,8 +26,9 @@ func (r *request) body() ([]byte, error) {
 	return r.restored(b, r.g.cfg.MaxBody)
 }
 
-// received reads what was sent as the body, whatever length it claims. The memory is the caller's own and is not used again here: what sends
-// it to an engine may look at it until long after the answer.
+// received reads what was sent as the body, whatever length it claims. The memory is
+// the caller's own and is not used again here: what sends it to an engine may look at it
+// until long after the answer.
 func (r *request) received() ([]byte, error) {
 	limit, length := r.g.cfg.MaxBody, r.ctx.Request.Header.ContentLength()
 	if length > limit {

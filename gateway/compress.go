@@ -52,8 +52,16 @@ func (r *request) restored(coded []byte, limit int) ([]byte, error) {
 	if encoding == "" {
 		return coded, nil
 	}
-	plain, err := coding.Restore(encoding, coded, limit)
+	plain, err := coding.Restore(encoding, coded, limit, func(step int) bool {
+		ok := r.g.bodies.take(step)
+		if ok {
+			r.held += step
+		}
+		return ok
+	})
 	switch {
+	case errors.Is(err, coding.ErrNoRoom):
+		return nil, r.noRoom()
 	case errors.Is(err, coding.ErrUnknown):
 		return nil, r.notDecoded(encoding)
 	case errors.Is(err, coding.ErrTooLarge):

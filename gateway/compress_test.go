@@ -74,7 +74,7 @@ func TestAnswersAreCompressed(t *testing.T) {
 			t.Errorf("%s %q: %q, Vary %q, want %q and %q", c.path, c.accept, got, res.Header.Get("Vary"), c.coding, c.vary)
 			continue
 		}
-		plain, err := coding.Restore(c.coding, raw, 1<<22)
+		plain, err := coding.Restore(c.coding, raw, 1<<22, nil)
 		if err != nil || c.path == "/v1/chat/completions" && !strings.Contains(string(plain), long) || c.path == "/openapi.json" && !bytes.Equal(plain, description) {
 			t.Errorf("%s %q: %d bytes, %v", c.path, c.accept, len(plain), err)
 		}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -48,7 +49,13 @@ type Config struct {
 	Seal func(name string, plain []byte) (*wire.Secret, error)
 	// Proxies are those whose X-Forwarded-For tells the client's address.
 	Proxies []netip.Prefix
-	// PublicURL is where browsers reach the gateway, without a path. Empty: http and
+	// TLS is how clients are met; nil: without.
+	TLS *tls.Config
+	// Origins are those of web pages that may use the API from browsers; * is all.
+	Origins []string
+	// Credentials lets browsers send cookies with their requests; not for *.
+	Credentials bool
+	// PublicURL is where browsers reach the gateway, without a path. Empty: http, or https under TLS, and
 	// the address that the request came to.
 	PublicURL string
 	// VerifyAudit tells what does not fit in a run of successive entries of the audit

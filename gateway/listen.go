@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"sync"
@@ -18,13 +19,13 @@ type listeners struct {
 	}
 }
 
-func (l *listeners) add(ln net.Listener, c *crowd) (*listener, bool) {
+func (l *listeners) add(ln net.Listener, c *crowd, config *tls.Config) (*listener, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.closed {
 		return nil, false
 	}
-	added := &listener{Listener: ln, crowd: c}
+	added := &listener{Listener: ln, crowd: c, tls: config}
 	l.mu.open = append(l.mu.open, added)
 	return added, true
 }
@@ -48,6 +49,7 @@ func (l *listeners) ended() bool {
 type listener struct {
 	net.Listener
 	crowd *crowd
+	tls   *tls.Config // nil: plain
 	once  sync.Once
 	err   error
 }
@@ -65,10 +67,14 @@ func (l *listener) Accept() (net.Conn, error) {
 			return c, err
 		}
 		one := &conn{TCPConn: tcp}
-		if l.crowd.join(one) {
+		switch {
+		case !l.crowd.join(one):
+			l.crowd.refuse(one)
+		case l.tls != nil:
+			return tls.Server(one, l.tls), nil // which shakes hands when it is first read
+		default:
 			return one, nil
 		}
-		l.crowd.refuse(one)
 	}
 }
 

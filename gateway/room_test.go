@@ -41,7 +41,7 @@ func TestRoomForBodies(t *testing.T) {
 	eventually(t, "there is room again", func() bool { return asks(large) == 200 })
 	for body, want := range map[string]int{
 		`{"model":"m","messages":[` + strings.Repeat("1,", 400_000) + `1]}`: 400,
-		strings.Repeat("[", 100_000): 400,
+		strings.Repeat("[", 100_000):                                        400,
 	} {
 		if s := asks(body); s != want {
 			t.Errorf("%.30s: %d", body, s)

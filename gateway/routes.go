@@ -55,7 +55,9 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 		writeError(ctx, spec.Errorf(spec.CodeDraining, "This gateway is shutting down."), string(ctx.Response.Header.Peek(HeaderRequestID)))
 		return
 	}
-	g.router.Handler(ctx)
+	if !g.cors(ctx) {
+		g.router.Handler(ctx)
+	}
 	compress(ctx)
 }
 

@@ -135,7 +135,7 @@ func connState(c net.Conn, s fasthttp.ConnState) {
 // Serve answers clients on ln until Shutdown, and then returns nil; at once,
 // if that has been called already. It closes ln.
 func (g *Gateway) Serve(ln net.Listener) error {
-	l, ok := g.listening.add(ln, g.crowd)
+	l, ok := g.listening.add(ln, g.crowd, g.cfg.TLS)
 	if !ok {
 		return ln.Close()
 	}

@@ -24,6 +24,9 @@ func (r *request) public() string {
 	if r.g.cfg.PublicURL != "" {
 		return strings.TrimRight(r.g.cfg.PublicURL, "/")
 	}
+	if r.ctx.IsTLS() {
+		return "https://" + string(r.ctx.Host())
+	}
 	return "http://" + string(r.ctx.Host())
 }
 

@@ -184,6 +184,9 @@ func endpoint(c config.Config) string {
 	if host == "" || strings.Trim(host, "[]:0.") == "" {
 		host = "127.0.0.1"
 	}
+	if c.API.TLSCert != "" {
+		return "https://" + net.JoinHostPort(host, port)
+	}
 	return "http://" + net.JoinHostPort(host, port)
 }
 

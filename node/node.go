@@ -26,6 +26,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/transport"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
+	"github.com/lotabots/lotabots/gateway/certificate"
 	"github.com/lotabots/lotabots/node/config"
 	"github.com/lotabots/lotabots/storage"
 	"github.com/lotabots/lotabots/storage/blobs"
@@ -81,9 +82,11 @@ type Node struct {
 	loop     *reconcile.Reconciler // voters
 
 	// What callbacks of parts that start earlier reach of those that start later.
-	routing   atomic.Pointer[gateway.Gateway]
-	workers   atomic.Pointer[actors.System]
-	spareFeed atomic.Pointer[feed.Follower] // while a voter is no Raft server
+	routing atomic.Pointer[gateway.Gateway]
+	// certificate is the API's; nil: it has none.
+	certificate atomic.Pointer[certificate.Keeper]
+	workers     atomic.Pointer[actors.System]
+	spareFeed   atomic.Pointer[feed.Follower] // while a voter is no Raft server
 
 	ready readiness
 	ended halted

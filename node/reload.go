@@ -110,6 +110,9 @@ func (n *Node) takeOver(r config.Reloadable) {
 	if g := n.routing.Load(); g != nil {
 		g.SetPatience(gateway.Patience{Queue: r.QueueTimeout, Load: r.LoadTimeout, FirstByte: r.FirstToken, Between: r.NextToken})
 	}
+	if k := n.certificate.Load(); k != nil {
+		_ = k.Reload() // it has been logged, and the one before stays in force
+	}
 	if a := n.workers.Load(); a != nil {
 		a.AllowExternal(r.ExternalURL)
 	}

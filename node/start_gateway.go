@@ -14,6 +14,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/gateway/balance"
+	"github.com/lotabots/lotabots/gateway/certificate"
 	"github.com/lotabots/lotabots/storage/modelfile"
 	"github.com/lotabots/lotabots/storage/state"
 )
@@ -36,10 +37,14 @@ func (n *Node) startGateway(context.Context) error {
 		Barrier: n, Backups: backups{n}, Sound: n.hashes.sound, Hash: n.state.Hash,
 		Usage: ledger, RegionOf: n.regionOf,
 		ClusterID: n.member.Cluster, Sessions: n.issuer(), Seal: n.sealed, VerifyAudit: state.VerifyAudit,
+		Origins: n.config.API.Origins, Credentials: n.config.API.Credentials,
 		Proxies: proxies(n.config.API.Proxies), PublicURL: n.config.API.PublicURL,
 		Registerer: n.metrics, Gatherer: n.metrics, Log: n.log,
 		MaxBody: n.config.API.MaxBody, Bodies: int64(n.config.API.BodyMemory), FirstByte: n.config.API.FirstToken, Between: n.config.API.NextToken,
 		Balance: balance.Config{QueueTimeout: n.config.API.QueueTimeout, LoadTimeout: n.config.API.LoadTimeout},
+	}
+	if err := n.certify(&c); err != nil {
+		return err
 	}
 	if n.gateway, err = gateway.New(c); err != nil {
 		return err
@@ -61,6 +66,22 @@ func (n *Node) startGateway(context.Context) error {
 		}
 	})
 	n.onStop("gateway", n.gateway.Shutdown) // ends Serve, so that the listener's goroutine can be waited for
+	return nil
+}
+
+// certify has the API speak TLS, where the configuration names a certificate.
+func (n *Node) certify(c *gateway.Config) error {
+	if n.config.API.TLSCert == "" && n.config.API.TLSKey == "" {
+		return nil
+	}
+	k, err := certificate.Open(certificate.Config{Cert: n.config.API.TLSCert, Key: n.config.API.TLSKey, Registerer: n.metrics, Log: n.log})
+	if err != nil {
+		return &spec.Error{Code: spec.CodeInvalidRequest, Param: "api.tls-cert", Message: "The API cannot be served: " + err.Error() + ".", Err: err,
+			Hint: "Correct api.tls-cert and api.tls-key, or leave both out to serve without TLS"}
+	}
+	c.TLS = k.TLS()
+	n.certificate.Store(k)
+	n.background("api certificate", k.Run)
 	return nil
 }
 

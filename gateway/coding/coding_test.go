@@ -36,23 +36,37 @@ func TestRestoreWhatWasCompressed(t *testing.T) {
 			if len(plain) > 1000 && coding != Identity && len(coded) > len(plain)/20 {
 				t.Errorf("%s: %d bytes of %d", coding, len(coded), len(plain))
 			}
-			if got, err := Restore(coding, coded, len(plain)); err != nil || string(got) != plain {
+			if got, err := Restore(coding, coded, len(plain), nil); err != nil || string(got) != plain {
 				t.Errorf("%s: %d bytes, %v", coding, len(got), err)
 			}
 			if len(plain) == 0 || coding == Identity {
 				continue
 			}
-			if _, err := Restore(coding, coded, len(plain)-1); !errors.Is(err, ErrTooLarge) {
+			if _, err := Restore(coding, coded, len(plain)-1, nil); !errors.Is(err, ErrTooLarge) {
 				t.Errorf("%s over its limit: %v", coding, err)
 			}
-			if _, err := Restore(coding, coded[:len(coded)-1], 1<<20); err == nil {
+			if _, err := Restore(coding, coded[:len(coded)-1], 1<<20, nil); err == nil {
 				t.Errorf("%s cut short is taken", coding)
 			}
 		}
 	}
 	for _, encoding := range []string{"deflate", "gzip, br", "compress", "gzip;q=1"} {
-		if _, err := Restore(encoding, []byte("x"), 100); !errors.Is(err, ErrUnknown) {
+		if _, err := Restore(encoding, []byte("x"), 100, nil); !errors.Is(err, ErrUnknown) {
 			t.Errorf("%q: %v", encoding, err)
+		}
+	}
+}
+
+// TestRestoreAsksForRoom as it grows.
+func TestRestoreAsksForRoom(t *testing.T) {
+	for _, coding := range preferred {
+		coded, asked := Compress(nil, coding, make([]byte, 3*Step)), 0
+		if _, err := Restore(coding, coded, 1<<30, func(int) bool { asked++; return asked < 3 }); !errors.Is(err, ErrNoRoom) || asked != 3 {
+			t.Errorf("%s: %v, asked %d times", coding, err, asked)
+		}
+		asked = 0
+		if _, err := Restore(coding, coded, 1<<30, func(int) bool { asked++; return true }); err != nil || asked != 3 {
+			t.Errorf("%s: %v, asked %d times", coding, err, asked)
 		}
 	}
 }
@@ -67,7 +81,7 @@ func TestBombsTakeNoMemory(t *testing.T) {
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := Restore(coding, bomb, 1<<20)
+		_, err := Restore(coding, bomb, 1<<20, nil)
 		runtime.ReadMemStats(&after)
 		if took := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, ErrTooLarge) || took > 32<<20 {
 			t.Errorf("%s of %d bytes: %v, having taken %d bytes", coding, len(bomb), err, took)
@@ -81,7 +95,7 @@ func TestBombsTakeNoMemory(t *testing.T) {
 	wide.Reset(&out)
 	_, _ = wide.Write(zeros)
 	_ = wide.Close()
-	if _, err := Restore(Zstd, out.Bytes(), 1<<30); err == nil {
+	if _, err := Restore(Zstd, out.Bytes(), 1<<30, nil); err == nil {
 		t.Error("a window of 64 MB is taken")
 	}
 }
@@ -104,7 +118,7 @@ func FuzzRestore(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, i uint8, coded []byte) {
 		const limit = 1 << 16
-		plain, err := Restore(preferred[int(i)%len(preferred)], coded, limit)
+		plain, err := Restore(preferred[int(i)%len(preferred)], coded, limit, nil)
 		if err == nil && len(plain) > limit {
 			t.Errorf("%d bytes", len(plain))
 		}

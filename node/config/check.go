@@ -157,6 +157,14 @@ func checkAddresses(c Config, bad func(key, reason string)) {
 	if c.API.PublicURL != "" && !webURL(c.API.PublicURL) {
 		bad("api.public-url", "want an http or https URL")
 	}
+	for _, origin := range c.API.Origins {
+		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Host == "" || u.Scheme == "" || origin != u.Scheme+"://"+u.Host) {
+			bad("api.cors-origins", fmt.Sprintf("%q is no origin: want such as https://chat.example.com, without a path, or *", origin))
+		}
+		if origin == "*" && c.API.Credentials {
+			bad("api.cors-credentials", "cookies are for named origins, not for *")
+		}
+	}
 	for _, proxy := range c.API.Proxies {
 		if _, err := netip.ParsePrefix(proxy); err != nil {
 			bad("api.trusted-proxies", fmt.Sprintf("%q is no address range: %v", proxy, err))

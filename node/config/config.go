@@ -44,6 +44,10 @@ type API struct {
 	Advertise    string        `koanf:"advertise" help:"address under which clients reach it; default: listen" example:"10.0.0.7:8080"`
 	PublicURL    string        `koanf:"public-url" help:"URL under which browsers reach the gateway, for single sign-on; default: http and the address that the request came to" example:"https://llm.example.com"`
 	Proxies      []string      `koanf:"trusted-proxies" help:"address ranges of proxies whose X-Forwarded-For tells the client's address; empty: none" example:"[10.0.0.0/24]"`
+	TLSCert      string        `koanf:"tls-cert" help:"path of the certificate that clients are shown, PEM, with its chain; read again when it changes; empty: no TLS" example:"/etc/lotabots/tls.crt"`
+	TLSKey       string        `koanf:"tls-key" help:"path of its key, PEM" example:"/etc/lotabots/tls.key"`
+	Origins      []string      `koanf:"cors-origins" help:"origins of web pages that may use the API from browsers, such as https://chat.example.com, or * for all; empty: none" example:"[https://chat.example.com]"`
+	Credentials  bool          `koanf:"cors-credentials" help:"browsers may send those origins' requests with cookies, for a proxy in front that wants them; not with *" example:"false"`
 	MaxBody      int           `koanf:"max-body" help:"largest request body, bytes" example:"33554432"`
 	BodyMemory   int           `koanf:"body-memory" help:"memory that large request bodies may take together, bytes; 0: 256 MiB, or four times api.max-body, and never less than max-body" example:"1073741824"`
 	QueueTimeout time.Duration `koanf:"queue-timeout" reload:"yes" help:"how long a request may wait for a free slot" example:"10s"`

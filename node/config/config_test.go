@@ -87,7 +87,7 @@ func TestWriteThenLoadIsTheSame(t *testing.T) {
 	}
 	// Empty lists are written as [] and read as empty, not nil.
 	c.Engines.ExternalRange = []string{}
-	c.Engines.ExternalURL, c.Backup.Recipient, c.API.Proxies = []string{}, []string{}, []string{}
+	c.Engines.ExternalURL, c.Backup.Recipient, c.API.Proxies, c.API.Origins = []string{}, []string{}, []string{}, []string{}
 	if !reflect.DeepEqual(got, c) {
 		t.Errorf("wrote %+v\nread  %+v", c, got)
 	}

@@ -29,6 +29,8 @@ func others(t *testing.T, f Field) [3]string {
 		"api.public-url":          {"http://a", "http://b", "https://c"},
 		"engines.external-ranges": {"[10.0.0.0/8]", "[10.1.0.0/16, ::1/128]", "[fd00::/8]"},
 		"api.trusted-proxies":     {"[10.0.0.0/8]", "[10.1.0.0/16, ::1/128]", "[fd00::/8]"},
+		"api.cors-origins":        {"[http://a]", "[https://b, http://c:8080]", "[http://d]"},
+		"api.cors-credentials":    {"true", "true", "true"},
 		"engines.user":            {"nobody", "1500:1500", "65534:1"},
 		"telemetry.otlp":          {"http://a", "http://b", "https://c"}, "chaos.allow": {"true", "true", "true"},
 	}[f.Key]; ok {
