@@ -45,8 +45,8 @@ func TestContractUnderFuzzing(t *testing.T) {
 		phases          string
 		reached, inFull int // operations that must have succeeded
 	}{
-		{"plain", plain.Key, 2, "fuzzing", 8, 8},
-		{"owner", c.file.AdminKey, 2, "coverage,fuzzing", 60, 70},
+		{"plain", plain.Key, 1, "fuzzing", 8, 20},
+		{"owner", c.file.AdminKey, 2, "coverage,fuzzing", 60, 90},
 	} {
 		t.Run(who.name, func(t *testing.T) {
 			t.Parallel()
@@ -79,6 +79,9 @@ func schemathesis(t *testing.T, api, key string, examples int, phases string, en
 	}
 	arguments := []string{"run", api + "/openapi.json", "-H", "Authorization: Bearer " + key, "--seed", seed, "-n", fmt.Sprint(examples),
 		"--phases", phases, "--continue-on-failure", "--warnings", "off", "--exclude-checks", strings.Join(contractChecks, ",")}
+	if os.Getenv("LOTABOTS_CONTRACT") != "full" {
+		arguments = append(arguments, "--exclude-method", "HEAD") // gateway's contract test holds them against GET
+	}
 	for _, id := range contractLeftOut {
 		arguments = append(arguments, "--exclude-operation-id", id)
 	}

