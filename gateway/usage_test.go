@@ -3,8 +3,13 @@ package gateway_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
 )
@@ -116,3 +121,51 @@ func TestUsageIsShownToWhomItConcerns(t *testing.T) {
 		}
 	}
 }
+
+// TestAStreamIsSettledBeforeItsEnd: with what the engine told, though its client did
+// not ask for it, and before the client has the last event.
+func TestAStreamIsSettledBeforeItsEnd(t *testing.T) {
+	s := &gate{settled: make(chan *wire.UsageRecord), on: make(chan struct{})}
+	r := newRig(t, func(c *gateway.Config) { c.Usage = s })
+	r.node("n1", "north", 4, func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, `data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}`+"\n\n")
+		if body, _ := io.ReadAll(req.Body); strings.Contains(string(body), `"include_usage":true`) {
+			_, _ = io.WriteString(w, `data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4}}}`+"\n\n")
+		}
+		_, _ = io.WriteString(w, "data: [DONE]\n\n")
+	})
+	r.able("n1", "m", spec.AbleUsage|spec.AbleChat, 0)
+	ended := make(chan string, 1)
+	go func() {
+		_, body := r.do(r.infer, "POST", "/v1/chat/completions", strings.Replace(chatBody, "{", `{"stream":true,`, 1))
+		ended <- body
+	}()
+	u := <-s.settled
+	select {
+	case body := <-ended:
+		t.Errorf("before it was settled the client had %s", body)
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(s.on)
+	if body := <-ended; !strings.HasSuffix(body, "data: [DONE]\n\n") || strings.Contains(body, "usage") {
+		t.Errorf("the client got %s", body)
+	}
+	if u.Prompt != 7 || u.Cached != 4 || u.Completion != 2 || u.Unknown || u.Outcome != "ok" || u.Endpoint != "/v1/chat/completions" {
+		t.Errorf("%+v", u)
+	}
+}
+
+// A gate is a sink that settles once it is on.
+type gate struct {
+	settled chan *wire.UsageRecord
+	on      chan struct{}
+}
+
+func (g *gate) Settle(u *wire.UsageRecord) error {
+	g.settled <- u
+	<-g.on
+	return nil
+}
+
+func (g *gate) Note(u *wire.UsageRecord) { g.settled <- u }
