@@ -165,6 +165,12 @@ var faults = map[string]fault{
 		c.kill(c.file.Nodes[serving].PID)
 		return func() { c.restart(c.file.Nodes[serving].ID) }
 	},
+	"stop": func(c *cluster, _ *links.Set, _, serving int) func() {
+		if err := syscall.Kill(c.file.Nodes[serving].PID, syscall.SIGTERM); err != nil {
+			c.t.Error(err)
+		}
+		return func() { c.restart(c.file.Nodes[serving].ID) }
+	},
 	"link": func(_ *cluster, set *links.Set, gateway, serving int) func() {
 		set.Cut(gateway, serving, links.Freeze)
 		set.Cut(serving, gateway, links.Freeze)
@@ -206,11 +212,15 @@ func TestStreamsAreResumed(t *testing.T) {
 			t.Fatalf("without a fault: %+v", calm[i])
 		}
 	}
-	for _, name := range []string{"engine", "node", "link"} {
+	for _, name := range []string{"engine", "node", "link", "stop"} {
 		t.Run(name, func(t *testing.T) {
+			times := times
+			if name == "stop" { // an orderly end, of which many show no more
+				times = min(times, 20)
+			}
 			inner := *c
 			inner.t = t
-			r := interrupted{cluster: &inner, set: set, bodies: bodies, calm: calm, random: rand.New(rand.NewPCG(6, uint64(len(name))))}
+			r := interrupted{cluster: &inner, set: set, bodies: bodies, calm: calm, random: rand.New(rand.NewPCG(6, uint64(len(name)))), finishes: name == "stop"}
 			r.run(name, times)
 		})
 	}
@@ -223,6 +233,8 @@ type interrupted struct {
 	bodies []map[string]any
 	calm   []tale
 	random *rand.Rand
+
+	finishes bool // what was struck may end its streams well itself
 
 	struck, whole, failed, silent, other int
 	gaps                                 []time.Duration
@@ -239,7 +251,7 @@ func (r *interrupted) run(name string, times int) {
 		}
 		return r.gaps[min(int(q*float64(len(r.gaps))), len(r.gaps)-1)]
 	}
-	r.t.Logf("%s: %d streams were struck: %d whole, %d with an error event, %d cut short in silence, %d with another text", name, r.struck, r.whole, r.failed, r.silent, r.other)
+	r.t.Logf("%s: %d streams were struck: %d whole (%d resumed), %d with an error event, %d cut short in silence, %d with another text", name, r.struck, r.whole, len(r.gaps), r.failed, r.silent, r.other)
 	fmt.Printf("figure: resumed_%s_complete %.1f %% goal >= 99.9\n", name, 100*float64(r.whole)/float64(max(r.struck, 1)))
 	fmt.Printf("figure: resumed_%s_silent_truncations %d streams goal <= 0\n", name, r.silent)
 	fmt.Printf("figure: resumed_%s_gap_p50 %.3f s\n", name, gap(.5).Seconds())
@@ -298,7 +310,7 @@ func (r *interrupted) once(gateway int, strike fault, which int) {
 		r.struck++
 		r.failed++
 		r.t.Logf("ended with an error: %s, after %d bytes", l.failure, len(l.text))
-	case l.seam == "": // all of it was on its way already
+	case l.seam == "" && !r.finishes: // all of it was on its way already
 	case l.same(r.calm[which]) != "":
 		r.struck++
 		r.other++
@@ -306,7 +318,9 @@ func (r *interrupted) once(gateway int, strike fault, which int) {
 	default:
 		r.struck++
 		r.whole++
-		r.gaps = append(r.gaps, l.gap)
+		if l.seam != "" {
+			r.gaps = append(r.gaps, l.gap)
+		}
 	}
 }
 

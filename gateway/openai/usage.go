@@ -38,13 +38,27 @@ func lastNumber(b []byte, key string) (int, bool) {
 // or with an error event of the engine's own. What a model says cannot fake
 // either, because a line of its own is not to be had inside a JSON string.
 func Done(tail []byte) (done, failed bool) {
-	tail = bytes.TrimRight(tail, "\r\n ")
+	tail = trimEnd(tail)
+	if !bytes.HasSuffix(tail, endMark) && !bytes.Contains(tail, errorBegin) { // nearly always, and quick to see
+		return false, false
+	}
 	line, ok := bytes.CutPrefix(tail[bytes.LastIndexByte(tail, '\n')+1:], []byte("data:"))
 	if !ok {
 		return false, false
 	}
 	line = bytes.TrimLeft(line, " ")
-	return string(line) == "[DONE]", bytes.HasPrefix(line, []byte(`{"error"`))
+	return bytes.Equal(line, endMark), bytes.HasPrefix(line, errorBegin)
+}
+
+var endMark, errorBegin = []byte("[DONE]"), []byte(`{"error"`)
+
+// trimEnd is b without the ends of lines and the spaces at its end.
+func trimEnd(b []byte) []byte {
+	n := len(b)
+	for n > 0 && (b[n-1] == '\n' || b[n-1] == '\r' || b[n-1] == ' ') {
+		n--
+	}
+	return b[:n]
 }
 
 // ErrorMessage is what an engine says in its error event; empty where it cannot be told.
