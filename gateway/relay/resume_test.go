@@ -348,19 +348,22 @@ func resumesTold(t *testing.T, reg *prometheus.Registry) string {
 // the client while another one can go on, and told where none can.
 func TestResumedAfterTheEnginesError(t *testing.T) {
 	const failure = "data: {\"error\":{\"message\":\"out of memory\"}}\n\n"
+	left := 0
 	broke := func(attempt int, body []byte) (string, error) {
 		text := embedded(body, "first")
 		if attempt == 1 {
-			text = strings.Join(strings.SplitAfter(text, "\n\n")[:4], "") + failure
+			text = strings.Join(strings.SplitAfter(text, "\n\n")[:4], "") + failure[:len(failure)-left]
 		}
 		return text, io.EOF
 	}
 	want, _ := (&scripted{t: t, answer: func(_ int, body []byte) (string, error) { return embedded(body, "first"), io.EOF }}).carry("{}", ableTokens, nil)
-	got, o := (&scripted{t: t, answer: broke}).carry("{}", ableTokens, nil)
-	if text, seams := unseamed(got); text != want || seams != 1 || o.Err != nil {
-		t.Errorf("%q %+v", got, o)
+	for left = range 3 { // it may leave out the empty line
+		got, o := (&scripted{t: t, answer: broke}).carry("{}", ableTokens, nil)
+		if text, seams := unseamed(got); text != want || seams != 1 || o.Err != nil {
+			t.Errorf("%q %+v", got, o)
+		}
 	}
-	got, o = (&scripted{t: t, answer: broke}).carry("{}", spec.AbleUsage, nil)
+	got, o := (&scripted{t: t, answer: broke}).carry("{}", spec.AbleUsage, nil)
 	if !strings.HasSuffix(got, failure) || o.Err == nil || strings.Contains(got, "[DONE]") {
 		t.Errorf("%q %+v", got, o)
 	}

@@ -208,7 +208,7 @@ func (b *body) disowned() ([]byte, error) {
 	if b.resume(errEngine) {
 		return nil, nil
 	}
-	return b.pass(event)
+	return b.pass(event, true)
 }
 
 // lastWait is how long an engine may take to end a stream that it has said is whole.
@@ -230,21 +230,22 @@ func (b *body) events() ([]byte, error) {
 		n, b.torn = len(x.buf), true
 	}
 	b.held = n
-	events := x.buf[:n]
-	if _, failed := openai.Done(events); failed && b.mayResume() == "" {
-		last := openai.LastEvent(events)
-		b.lastly = append([]byte(nil), events[last:]...)
-		events = events[:last]
-	}
-	piece, err := b.pass(events)
+	piece, err := b.pass(x.buf[:n], false)
 	x.watch.movable.Store(err == nil && !b.ended && !b.over && b.mayResume() == "")
 	return piece, err
 }
 
-// pass takes note of events and returns what the client is to see of them.
-func (b *body) pass(events []byte) ([]byte, error) {
+// pass takes note of events and returns what the client is to see of them. An error
+// of the engine's is kept back while another instance may do better, unless it is final.
+func (b *body) pass(events []byte, final bool) ([]byte, error) {
+	done, failed := openai.Done(events)
+	if failed && !final && b.mayResume() == "" {
+		last := openai.LastEvent(events)
+		b.lastly = append([]byte(nil), events[last:]...)
+		events, failed = events[:last], false
+	}
 	b.x.keepTail(events)
-	if b.last(); b.ended {
+	if b.last(done, failed); b.ended {
 		if err := b.x.settle(b.fault); err != nil {
 			return b.unsettled(events, err)
 		}
@@ -269,8 +270,7 @@ func (b *body) unsettled(events []byte, err error) ([]byte, error) {
 }
 
 // last takes note of the engine's last event: [DONE], or its own error.
-func (b *body) last() {
-	done, failed := openai.Done(b.x.tail)
+func (b *body) last(done, failed bool) {
 	if !done && !failed {
 		return
 	}
@@ -305,7 +305,9 @@ func (b *body) finish() ([]byte, error) {
 	}
 	if done, failed := openai.Done(x.buf); done || failed { // and left out the empty line
 		x.buf = append(x.buf, "\n\n"...)
-		return b.pass(x.buf)
+		piece, err := b.pass(x.buf, false)
+		b.over = b.over && b.lastly == nil
+		return piece, err
 	}
 	b.over = false
 	return b.broken(spec.ErrBroken) // what is left of an event says nothing
