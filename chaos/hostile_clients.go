@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -103,7 +104,7 @@ func (h *hostile) idle(ctx context.Context) {
 		buf := make([]byte, 4<<10)
 		for {
 			_, err := c.Read(buf)
-			if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+			if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
 				h.report.Idle++
 			}
 			if err != nil {

@@ -100,6 +100,7 @@ func notReady(err error) bool {
 
 // turn makes x a request for another deployment.
 func (x *Exchange) turn(to Alternative) {
+	x.drop() // what the wait for a place has left
 	x.fell = to.Name
 	x.failures, x.refusals, x.last = 0, 0, nil
 	x.Query, x.Hedge, x.Body = to.Query, to.Hedge, to.Body
