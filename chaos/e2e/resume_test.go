@@ -216,7 +216,7 @@ func TestStreamsAreResumed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			times := times
 			if name == "stop" { // an orderly end, of which many show no more
-				times = min(times, 20)
+				times = max(1, times/5)
 			}
 			inner := *c
 			inner.t = t
@@ -246,16 +246,15 @@ func (r *interrupted) run(name string, times int) {
 	}
 	slices.Sort(r.gaps)
 	gap := func(q float64) time.Duration {
-		if len(r.gaps) == 0 {
-			return 0
-		}
 		return r.gaps[min(int(q*float64(len(r.gaps))), len(r.gaps)-1)]
 	}
 	r.t.Logf("%s: %d streams were struck: %d whole (%d resumed), %d with an error event, %d cut short in silence, %d with another text", name, r.struck, r.whole, len(r.gaps), r.failed, r.silent, r.other)
 	fmt.Printf("figure: resumed_%s_complete %.1f %% goal >= 99.9\n", name, 100*float64(r.whole)/float64(max(r.struck, 1)))
 	fmt.Printf("figure: resumed_%s_silent_truncations %d streams goal <= 0\n", name, r.silent)
-	fmt.Printf("figure: resumed_%s_gap_p50 %.3f s\n", name, gap(.5).Seconds())
-	fmt.Printf("figure: resumed_%s_gap_p99 %.3f s goal <= 1\n", name, gap(.99).Seconds())
+	if len(r.gaps) > 0 {
+		fmt.Printf("figure: resumed_%s_gap_p50 %.3f s\n", name, gap(.5).Seconds())
+		fmt.Printf("figure: resumed_%s_gap_p99 %.3f s goal <= 1\n", name, gap(.99).Seconds())
+	}
 	if r.silent > 0 || r.other > 0 || r.struck < times || r.whole < r.struck-max(1, r.struck/100) {
 		r.t.Errorf("%d of %d were struck; %d whole, %d with an error event, %d silent, %d other", r.struck, times, r.whole, r.failed, r.silent, r.other)
 	}
