@@ -85,6 +85,7 @@ var samples = []sample{
 	{"GET", "/healthz", "", 200, false}, {"HEAD", "/healthz", "", 200, false},
 	{"GET", "/readyz", "", 200, false}, {"HEAD", "/readyz", "", 200, false},
 	{"GET", "/metrics", "", 200, false}, {"HEAD", "/metrics", "", 200, false},
+	{"GET", "/docs", "", 200, false}, {"HEAD", "/docs", "", 200, false}, {"GET", "/", "", 200, false}, {"HEAD", "/", "", 200, false},
 	{"GET", "/openapi.json", "", 200, false}, {"HEAD", "/openapi.json", "", 200, false},
 	{"GET", "/admin/v1/status", "", 200, false}, {"HEAD", "/admin/v1/status", "", 200, false},
 	{"GET", "/admin/v1/status?consistency=linearizable", "", 200, false},

@@ -60,6 +60,8 @@ var asks = map[string]struct{ path, body string }{
 	"ready":                {"/readyz", ""},
 	"metrics":              {"/metrics", ""},
 	"description":          {"/openapi.json", ""},
+	"docs":                 {"/docs", ""},
+	"root":                 {"/", ""},
 	"login":                {"/auth/v1/login", `{"name":"u1-name","password":"correct horse u1"}`},
 	"refresh":              {"/auth/v1/refresh", `{"refresh_token":"lbr-s1-secret"}`},
 	"exchange":             {"/auth/v1/exchange", `{"code":"once","verifier":"v"}`},

@@ -44,6 +44,8 @@ func (g *Gateway) Operations() []Operation {
 		{Method: get, Path: "/readyz", ID: "ready", Open: true, serve: readyz},
 		{Method: get, Path: "/metrics", ID: "metrics", Open: true, Verb: access.MetricsRead, serve: showMetrics(g.cfg.Gatherer)},
 		{Method: get, Path: "/openapi.json", ID: "description", Open: true, serve: showSpec},
+		{Method: get, Path: "/docs", ID: "docs", Open: true, serve: showDocs},
+		{Method: get, Path: "/", ID: "root", Open: true, serve: showRoot},
 	}
 	return slices.Concat(all, kserveOperations(), sessionOperations(), clusterOperations(), modelOperations(), tenantOperations(),
 		keyOperations(), userOperations(), roleOperations(), auditOperations())
