@@ -48,6 +48,7 @@ func AppendError(dst []byte, e *spec.Error, requestID string, problems []openai.
 		dst = chat.AppendString(append(dst, `,"param":`...), e.Param)
 	}
 	dst = chat.AppendString(append(dst, `,"hint":`...), hint)
+	dst = chat.AppendString(append(dst, `,"doc_url":`...), openai.DocURL(e.Code))
 	if len(problems) > 0 {
 		dst = append(dst, `,"errors":[`...)
 		for i, p := range problems {

@@ -36,12 +36,15 @@ func TypeOf(code spec.Code) string {
 
 // AppendError appends the one error object of this API to dst:
 //
-//	{"error":{"message","type","param","code","hint","request_id","errors":[{"param","message"}]}}
+//	{"error":{"message","type","param","code","hint","request_id","doc_url","errors":[{"param","message"}]}}
 func AppendError(dst []byte, e *spec.Error, requestID string, problems []Problem) []byte {
 	dst = append(dst, `{"error":{"message":`...)
 	dst = appendString(dst, e.Message)
 	return append(appendDetails(dst, e, requestID, problems), "}}"...)
 }
+
+// DocURL is where the server that answers tells of a code.
+func DocURL(code spec.Code) string { return "/docs#error-" + string(code) }
 
 // AppendKServeError appends the same as KServe's clients look for it: error is the
 // message, and what else there is stands beside it.
@@ -71,6 +74,8 @@ func appendDetails(dst []byte, e *spec.Error, requestID string, problems []Probl
 	dst = appendString(dst, hint)
 	dst = append(dst, `,"request_id":`...)
 	dst = appendString(dst, requestID)
+	dst = append(dst, `,"doc_url":`...)
+	dst = appendString(dst, DocURL(e.Code))
 	if len(problems) == 0 {
 		return dst
 	}
