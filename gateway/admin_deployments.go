@@ -158,7 +158,7 @@ func (d *deploymentForm) checkPresence(f *form, g *Gateway) {
 		return
 	}
 	if some, told := g.cfg.HasEngine(d.Engine); !some && told {
-		f.add("engine", "is on no living node: describe it in a node's engines.presets, or add ?force=true if that node comes later")
+		f.add("engine", "is on no living node: describe it in a node's engines.presets, or say that its node comes later (?force=true, --force)")
 	}
 }
 

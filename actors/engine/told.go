@@ -52,7 +52,7 @@ func lacking(why error) string {
 func (p *Presets) able(preset string) error {
 	if preset == External {
 		if len(p.current().ExternalURLs) == 0 {
-			return spec.Errorf(spec.CodeEngineUnavailable, "this node allows no external engines: its engines.external-url is not set")
+			return spec.Errorf(spec.CodeEngineUnavailable, "this node allows no external engines: its engines.external-urls is not set")
 		}
 		return nil
 	}

@@ -121,7 +121,7 @@ func (m memory) needs(dev *wire.DeviceLoad) (uint64, wire.MemorySource) {
 	if m.stated {
 		return m.estimate, wire.MemorySource_MEMORY_SOURCE_STATED
 	}
-	if l, known := m.on(dev); known {
+	if l, known := m.on(dev); known && (l.Agreed || l.Bytes > m.estimate) {
 		return l.need(m.estimate), wire.MemorySource_MEMORY_SOURCE_LEARNT
 	}
 	return m.estimate, wire.MemorySource_MEMORY_SOURCE_ESTIMATED

@@ -83,9 +83,9 @@ func TestLearntMemoryIsPreferred(t *testing.T) {
 	}{
 		"nothing":          {nil, 0, estimate, wire.MemorySource_MEMORY_SOURCE_ESTIMATED},
 		"less, agreed":     {[]*wire.LearntMemory{of(6*gib, true)}, 0, 6 * gib, wire.MemorySource_MEMORY_SOURCE_LEARNT},
-		"less, not agreed": {[]*wire.LearntMemory{of(6*gib, false)}, 0, estimate, wire.MemorySource_MEMORY_SOURCE_LEARNT},
+		"less, not agreed": {[]*wire.LearntMemory{of(6*gib, false)}, 0, estimate, wire.MemorySource_MEMORY_SOURCE_ESTIMATED},
 		"less elsewhere":   {[]*wire.LearntMemory{of(6*gib, true), of(7*gib, true)}, 0, 7 * gib, wire.MemorySource_MEMORY_SOURCE_LEARNT},
-		"in dispute":       {[]*wire.LearntMemory{of(6*gib, true), of(7*gib, false)}, 0, estimate, wire.MemorySource_MEMORY_SOURCE_LEARNT},
+		"in dispute":       {[]*wire.LearntMemory{of(6*gib, true), of(7*gib, false)}, 0, estimate, wire.MemorySource_MEMORY_SOURCE_ESTIMATED},
 		"half at least":    {[]*wire.LearntMemory{of(1*gib, true)}, 0, estimate / 2, wire.MemorySource_MEMORY_SOURCE_LEARNT},
 		"more":             {[]*wire.LearntMemory{of(13*gib, false)}, 0, 13 * gib, wire.MemorySource_MEMORY_SOURCE_LEARNT},
 		"stated":           {[]*wire.LearntMemory{of(13*gib, true)}, 5 * gib, 5 * gib, wire.MemorySource_MEMORY_SOURCE_STATED},
