@@ -1,7 +1,9 @@
 // Package relay carries one inference request to an instance and its answer
 // back: it takes a place, opens the call, tries another instance while nothing
-// has reached the client, passes the events on, has another instance go on with
-// a stream that breaks off, and ends every request in exactly one way.
+// has reached the client, within a budget (budget.go), or another deployment
+// (fallback.go), asks a second one for a short answer that is late (hedge.go), passes
+// the events on, has another instance go on with a stream that breaks off, and ends
+// every request in exactly one way.
 //
 // Of a streamed chat or completion it asks the engine for the usage, and, where the
 // engine can go on behind them, for token ids (compose.go); both are taken out again
