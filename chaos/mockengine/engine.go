@@ -110,7 +110,10 @@ func (e *Engine) note(id string, change func(*Sighting)) {
 // counted holds requests to the slots and writes down how each ended.
 func (e *Engine) counted(next func(http.ResponseWriter, *http.Request, bool) bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		id := r.Header.Get("X-Request-Id")
+		id := r.Header.Get("X-Lotabots-Request-Id") // the client's own, where it is no UUID
+		if id == "" {
+			id = r.Header.Get("X-Request-Id")
+		}
 		e.note(id, func(s *Sighting) { s.Dispatched++ })
 		running := e.running.Add(1)
 		defer e.running.Add(-1)

@@ -138,3 +138,22 @@ func TestSlots(t *testing.T) {
 		t.Errorf("statuses %d %d, want 200 and 429", a, b)
 	}
 }
+
+// TestSeenByTheClientsID: nodes give an id that is no UUID another form, and send it as it was beside.
+func TestSeenByTheClientsID(t *testing.T) {
+	e, url := serve(t, Config{Tokens: 1})
+	r, err := http.NewRequestWithContext(t.Context(), "POST", url+"/v1/chat/completions", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Request-Id", "00000000-0000-8000-8000-000000000000")
+	r.Header.Set("X-Lotabots-Request-Id", "mine")
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if got := e.Seen("mine"); got.Dispatched != 1 {
+		t.Errorf("seen %+v, want one", got)
+	}
+}
