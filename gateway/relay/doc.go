@@ -10,6 +10,9 @@
 // unless the client asked. What passed is kept in a transcript, from which a stream
 // that breaks off is resumed (resume.go): by token ids, or by its text.
 //
+// An answer that nobody here can read, such as sound, passes as it comes (raw.go): one
+// that breaks off ends with the connection.
+//
 // The gateway calls it. It imports gateway/balance, gateway/openai, fasthttp's
 // body interface and cluster/spec, and reaches engines through spec.Opener alone.
 package relay

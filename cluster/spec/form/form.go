@@ -32,7 +32,7 @@ func Parts(contentType string, body []byte) ([]Part, error) {
 		return nil, err
 	}
 	mark := []byte("\r\n--" + boundary)
-	at := 0
+	var at int
 	switch {
 	case bytes.HasPrefix(body, mark[2:]):
 		at = len(mark) - 2
