@@ -29,7 +29,7 @@ func (r *rig) connect() net.Conn {
 func TestCrowd(t *testing.T) {
 	const most = 100 // less than what any process may have open
 	hold := make(chan struct{})
-	r := newRig(t, func(c *gateway.Config) { c.Connections = most })
+	r := newRig(t, func(c *gateway.Config) { c.Connections, c.Balance.DigestInterval = most, time.Hour })
 	r.node("n1", "north", 4*most, func(w http.ResponseWriter, _ *http.Request) {
 		<-hold
 		_, _ = io.WriteString(w, "{}")

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lotabots/lotabots/gateway"
 )
@@ -14,7 +15,9 @@ import (
 // it is given back however a request ends.
 func TestRoomForBodies(t *testing.T) {
 	const most = 1 << 20
-	r := newRig(t, func(c *gateway.Config) { c.MaxBody, c.Bodies = most, most })
+	r := newRig(t, func(c *gateway.Config) {
+		c.MaxBody, c.Bodies, c.Balance.DigestInterval = most, most, time.Hour
+	})
 	r.node("n1", "north", 8, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
 	large := strings.Replace(chatBody, "hi", strings.Repeat("x", most*2/3), 1)
 	asks := func(body string) int {

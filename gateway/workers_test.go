@@ -5,12 +5,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/gateway"
 )
 
 // TestWorkersAreShown: /metrics tells what is known of each instance, how requests
 // ended where, and what the limiter holds.
 func TestWorkersAreShown(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(c *gateway.Config) { c.Balance.DigestInterval = time.Hour })
 	r.node("n1", "north", 4, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
 	limited := r.state.addKey("lim", "t1", 600, "infer")
 	r.tellState()
