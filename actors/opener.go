@@ -3,9 +3,11 @@ package actors
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -117,11 +119,21 @@ func (x *stream) failed(ctx context.Context, err error) error {
 		return errors.Join(ctx.Err(), err)
 	}
 	x.finish(resultFailed, err)
+	if neverSent(err) { // whoever asks may wait until the engine has been started again
+		return &spec.Rejection{Reason: spec.RejectUnhealthy}
+	}
 	var public *spec.Error
 	if errors.As(err, &public) {
 		return err
 	}
 	return &spec.Error{Code: spec.CodeUpstream, Message: "The engine of instance " + string(x.instance) + " failed before it answered.", Err: err}
+}
+
+// neverSent tells whether the engine had no part of the request, so that it cannot be
+// what the engine failed of: nobody listened.
+func neverSent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial" && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT))
 }
 
 func headerOf(ctx context.Context, call *spec.Call) http.Header {

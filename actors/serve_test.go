@@ -115,6 +115,9 @@ func TestCutAnswersAreBroken(t *testing.T) {
 	if spec.CodeOf(err) != spec.CodeUpstream {
 		t.Errorf("an engine that hangs up: %v", err)
 	}
+	e.Close() // who never got the request cannot have failed of it, and may be asked again
+	_, err = n.Opener().Open(t.Context(), target, call("/whole", false), nil)
+	mustReject(t, err, spec.RejectUnhealthy)
 	if n.Running() != 0 {
 		t.Errorf("%d places are still held", n.Running())
 	}

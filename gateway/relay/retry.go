@@ -113,8 +113,12 @@ func (x *Exchange) refused(r *spec.Rejection) error {
 	}
 	x.drop()
 	if x.refusals >= maxRefusals {
+		code := spec.CodeBusy
+		if r.Reason == spec.RejectUnhealthy {
+			code = spec.CodeNotReady
+		}
 		return &balance.Refusal{RetryAfter: max(r.RetryAfter, balance.MinRetry),
-			Err: spec.Errorf(spec.CodeBusy, "%d instances in turn refused the request, the last one as %s.", x.refusals, r.Reason)}
+			Err: spec.Errorf(code, "Instances refused the request %d times in turn, the last time as %s.", x.refusals, r.Reason)}
 	}
 	return nil
 }

@@ -191,7 +191,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	res, body := b.get(false)
 	close(stop)
 	<-told
-	if res.StatusCode != 429 || !strings.Contains(body, "16 instances in turn refused") {
+	if res.StatusCode != 429 || !strings.Contains(body, "refused the request 16 times in turn") {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
 	b.outcome()
