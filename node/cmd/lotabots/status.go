@@ -59,12 +59,10 @@ func watchStatus(ctx context.Context, c *cobra.Command, api *client.Client, form
 			fmt.Fprint(c.OutOrStdout(), clearScreen, time.Now().Format(time.TimeOnly), "\n")
 		}
 		err := showStatus(ctx, c, api, format)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil && first:
-			return err
-		case err != nil:
+		if err != nil && ctx.Err() == nil {
+			if first {
+				return err
+			}
 			fmt.Fprintln(c.ErrOrStderr(), err)
 		}
 		select {
