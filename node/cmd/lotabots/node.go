@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -70,16 +70,14 @@ func dataFlag(c *cobra.Command) string {
 	return config.Default().Node.Data
 }
 
-// gcPercent is Go's for a process whose heap is some megabytes: at its usual 100
-// the collector runs many times a second under load, for memory that nobody misses.
-const gcPercent = 400
-
 // lastGrace is how long a shutdown may take beyond the time for running requests.
 const lastGrace = 15 * time.Second
 
 // runNode runs the node of c's flags until ctx ends or the process follow (0:
 // none) has. SIGHUP has it reload.
 func runNode(ctx context.Context, c *cobra.Command, cfg config.Config, follow int) error {
+	var collecting sync.WaitGroup
+	defer collecting.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if follow > 0 {
@@ -88,9 +86,7 @@ func runNode(ctx context.Context, c *cobra.Command, cfg config.Config, follow in
 			cancel()
 		}()
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	collecting.Go(func() { collect(ctx) })
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
