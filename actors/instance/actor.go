@@ -39,7 +39,9 @@ type Actor struct {
 	attempt int
 	crashes int // in a row
 	readyAt time.Time
-	timer   *time.Timer // of the next attempt
+	served  time.Duration // by the present attempt's engine, once failing
+	failing bool          // the present attempt's engine is being stopped for what it did, and that was told
+	timer   *time.Timer   // of the next attempt
 	ctx     context.Context
 	cancel  context.CancelFunc
 	fail    context.CancelCauseFunc // ends the present attempt; nil: none is under way
@@ -83,6 +85,10 @@ func (a *Actor) Receive(c actor.Context) {
 		if m.attempt == a.attempt {
 			c.Send(c.Parent(), &Measured{Instance: a.id(), Run: a.cfg.Run, Load: m.load})
 		}
+	case *failing:
+		if m.attempt == a.attempt && a.fail != nil {
+			a.failed(c, m.err)
+		}
 	case *ended:
 		if m.attempt == a.attempt {
 			a.ended(c, m.err)
@@ -119,7 +125,7 @@ func (a *Actor) tell(c actor.Context, s wire.InstanceState, reason string, e eng
 // take minutes, and the mailbox never waits.
 func (a *Actor) begin(c actor.Context) {
 	a.attempt++
-	a.readyAt = time.Time{}
+	a.readyAt, a.served, a.failing = time.Time{}, 0, false
 	root, self, attempt := c.ActorSystem().Root, c.Self(), a.attempt
 	ctx, fail := context.WithCancelCause(a.ctx)
 	a.fail, a.life = fail, ctx
@@ -135,6 +141,16 @@ func (a *Actor) begin(c actor.Context) {
 	})
 }
 
+// failed tells of an engine that serves no more before it is gone: its memory stays taken, so that the verdict
+// waits for its end.
+func (a *Actor) failed(c actor.Context, err error) {
+	a.adapting, a.failing = adapting{}, true
+	if !a.readyAt.IsZero() {
+		a.served = time.Since(a.readyAt)
+	}
+	a.tell(c, wire.InstanceState_INSTANCE_STATE_RESTARTING, reason(err), nil)
+}
+
 // ended judges a crash. The engine of the attempt is gone already.
 func (a *Actor) ended(c actor.Context, err error) {
 	a.fail(nil)
@@ -142,8 +158,8 @@ func (a *Actor) ended(c actor.Context, err error) {
 	if a.cfg.Crashed != nil {
 		a.cfg.Crashed(causeOf(err, !a.readyAt.IsZero()))
 	}
-	var served time.Duration
-	if !a.readyAt.IsZero() {
+	served := a.served
+	if !a.failing && !a.readyAt.IsZero() {
 		served = time.Since(a.readyAt)
 	}
 	v := a.cfg.Policy.judge(err, served, a.crashes)
@@ -154,7 +170,9 @@ func (a *Actor) ended(c actor.Context, err error) {
 		return
 	}
 	a.cfg.Log.Warn("engine ended; it is started again", "crashes", v.crashes, "served", served, "in", v.wait, "error", err)
-	a.tell(c, wire.InstanceState_INSTANCE_STATE_RESTARTING, reason(err), nil)
+	if !a.failing {
+		a.tell(c, wire.InstanceState_INSTANCE_STATE_RESTARTING, reason(err), nil)
+	}
 	root, self, attempt := c.ActorSystem().Root, c.Self(), a.attempt
 	a.timer = time.AfterFunc(v.wait, func() { root.Send(self, &retry{attempt}) })
 }

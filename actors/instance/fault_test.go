@@ -28,10 +28,10 @@ func TestFaultRestartsTheEngine(t *testing.T) {
 	if m := expectStates(t, next, isRestarting); m.Reason != "device fault: Xid 31: memory page fault" {
 		t.Errorf("reason %q", m.Reason)
 	}
+	<-starting
 	if !first.stopped() {
 		t.Error("the engine was left running")
 	}
-	<-starting
 	send(&Fault{"Xid 13"})
 	if m := expectStates(t, next, isRestarting); m.Reason != "device fault: Xid 13" {
 		t.Errorf("reason %q", m.Reason)

@@ -32,6 +32,7 @@ type scripted struct {
 	err       error
 	unhealthy bool
 	stops     int
+	stopping  chan struct{} // not nil: Stop waits for it
 }
 
 func newScripted() *scripted { return &scripted{done: make(chan struct{})} }
@@ -65,6 +66,9 @@ func (e *scripted) Healthy(context.Context) error {
 func (e *scripted) Slots() uint32   { return 2 }
 func (e *scripted) Context() uint32 { return 100 }
 func (e *scripted) Stop(context.Context) error {
+	if e.stopping != nil {
+		<-e.stopping
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stops++; e.stops == 1 && e.err == nil {
@@ -208,7 +212,7 @@ func TestRestartsAndGivesUp(t *testing.T) {
 	(<-engines).crash(errors.New("signal: killed"))
 	expectStates(t, next, isRestarting, isReady)
 	(<-engines).crash(errors.New("signal: aborted"))
-	if last := expectStates(t, next, isFailed); last.Reason != "signal: aborted" {
+	if last := expectStates(t, next, isRestarting, isFailed); last.Reason != "signal: aborted" {
 		t.Errorf("reason %q", last.Reason)
 	}
 	select {
@@ -276,6 +280,34 @@ func TestUnhealthyEngineIsReplaced(t *testing.T) {
 	if !e.stopped() {
 		t.Error("the wedged engine was left running")
 	}
+}
+
+// TestFailureIsToldBeforeTheEngineIsGone: whom nobody is to be sent to any more is told of at once; the next engine
+// waits for the end of this one.
+func TestFailureIsToldBeforeTheEngineIsGone(t *testing.T) {
+	first := newScripted()
+	first.stopping = make(chan struct{})
+	opened := make(chan int, 10)
+	next, _, send := launch(t, fast(), func(n int) (engine.Engine, error) {
+		opened <- n
+		if n == 1 {
+			return first, nil
+		}
+		return newScripted(), nil
+	})
+	expectStates(t, next, isLoading, isReady)
+	<-opened
+	send(&Fault{"Xid 31"})
+	if m := expectStates(t, next, isRestarting); m.Reason != "device fault: Xid 31" {
+		t.Errorf("reason %q", m.Reason)
+	}
+	select {
+	case <-opened:
+		t.Error("two engines at a time")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(first.stopping)
+	expectStates(t, next, isReady)
 }
 
 func TestStopEndsTheEngineFirst(t *testing.T) {

@@ -41,6 +41,10 @@ type (
 		attempt int
 		engine  engine.Engine
 	}
+	failing struct { // the engine is of no use any more, and is about to be stopped
+		attempt int
+		err     error // never nil
+	}
 	ended struct {
 		attempt int
 		err     error // never nil

@@ -44,16 +44,25 @@ func (r *run) run(ctx context.Context) {
 		if !errors.Is(err, errHalted) {
 			patience = min(patience, lost)
 		}
+		err = faultOr(ctx, err)
+		if !errors.Is(err, errHalted) { // to stop it may take long, and nobody is to be sent there meanwhile
+			r.post(&failing{r.attempt, err})
+		}
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		if failed := e.Stop(stopping); failed != nil {
 			r.cfg.Log.Warn("engine was not stopped cleanly", "error", failed)
 		}
 		cancel()
 	}
+	r.post(&ended{r.attempt, faultOr(ctx, err)}) // also where a fault cut the start short
+}
+
+// faultOr is the device's fault that ended ctx, if one did.
+func faultOr(ctx context.Context, err error) error {
 	if fault := (*faultError)(nil); errors.As(context.Cause(ctx), &fault) {
-		err = fault // also where it cut the start short
+		return fault
 	}
-	r.post(&ended{r.attempt, err})
+	return err
 }
 
 // serve warms the engine up and looks after it until it is of no use any more.
