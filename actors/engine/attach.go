@@ -16,7 +16,7 @@ func (l *local) attach(ctx context.Context, f *found) error {
 	if d, ok := l.driver.(returning); ok {
 		d.again(w, f.room)
 	}
-	p := newProcess(f.link, f.room.logPath, f.pid, func() {
+	p := l.presets.newProcess(f.link, l.spec, f.room.logPath, f.pid, func() {
 		w.close()
 		f.room.close()
 		close(l.done)

@@ -427,3 +427,29 @@ func TestNewerPlacementIsNoted(t *testing.T) {
 	opened, _ := next.(*local)
 	l.serves(t, opened, child)
 }
+
+// TestShimThatStandsStillDuringALoad: the load ends long before its limit, and nothing of the engine stays.
+func TestShimThatStandsStillDuringALoad(t *testing.T) {
+	path, record := fake(t, LlamaServer, "slow")
+	l := &lingering{path: path, record: record, run: t.TempDir()}
+	p := l.next(t)
+	e, err := p.Open(serverSpec())
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- e.Start(t.Context()) }()
+	child, shim := l.launched(t), l.shimOf(t)
+	if err := syscall.Kill(shim, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-failed:
+		if err == nil || !strings.Contains(err.Error(), "its shim answered nothing") {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the load goes on")
+	}
+	until(t, 10*time.Second, "nothing is left", func() bool { return !alive(child) && !alive(shim) })
+}

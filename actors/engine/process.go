@@ -49,7 +49,7 @@ func (p *Presets) startProcess(ctx context.Context, c command, s Spec, r *room, 
 	if _, err = link.Claim(ctx, p.claim(s)); err == nil {
 		var d *shim.Description
 		if d, err = p.launch(ctx, link, c, s.Preset, r, note); err == nil {
-			return newProcess(link, r.logPath, d.PID, after), nil
+			return p.newProcess(link, s, r.logPath, d.PID, after), nil
 		}
 	}
 	_ = link.Stop(ctx, 0)
@@ -57,14 +57,16 @@ func (p *Presets) startProcess(ctx context.Context, c command, s Spec, r *room, 
 	return nil, fmt.Errorf("its shim, whose log is %s: %w", r.logPath, err)
 }
 
-func newProcess(link *shim.Link, log string, pid int, after func()) *process {
-	p := &process{link: link, log: log, pid: pid, done: make(chan struct{})}
+func (p *Presets) newProcess(link *shim.Link, s Spec, log string, pid int, after func()) *process {
+	held := &process{link: link, log: log, pid: pid, done: make(chan struct{})}
 	go func() {
-		<-link.Done()
+		link.Attend(func() {
+			p.config.Log.Error("an engine's shim answers nothing any more: it is killed, and its engine with it", "instance", s.Instance, "pid", pid)
+		})
 		after()
-		close(p.done)
+		close(held.done)
 	}()
-	return p
+	return held
 }
 
 // claim is this node's on the engine of s.

@@ -57,6 +57,7 @@ func (s *server) obey(q question, a *answer) *refusal {
 		}
 	case doStop:
 		s.do(s.machine.stop(now, milliseconds(q.Grace), "it was stopped"))
+	case doPing:
 	case doFence:
 		return refuse(codeState, "a claim of another instance ends the engine, not a fence")
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 	"time"
 )
@@ -17,8 +18,12 @@ func parseAnswer(line []byte) (answer, error) {
 	return a, nil
 }
 
-// askTime bounds a question where the caller has no time to lose.
-const askTime = 2 * time.Second
+// askTime bounds a question where the caller has no time to lose, and beginTime what comes before the engine
+// runs: the shim itself has to start, and its disk may be slow.
+const (
+	askTime   = 2 * time.Second
+	beginTime = 30 * time.Second
+)
 
 // Describe asks what the shim holds.
 func (l *Link) Describe(ctx context.Context) (*Description, error) {
@@ -28,7 +33,7 @@ func (l *Link) Describe(ctx context.Context) (*Description, error) {
 
 // Claim makes this link the one that holds the engine, or raises its epoch.
 func (l *Link) Claim(ctx context.Context, c Claim) (*Description, error) {
-	a, err := l.call(ctx, request{Do: doClaim, Claim: &c})
+	a, err := l.ask(ctx, request{Do: doClaim, Claim: &c}, beginTime)
 	if err == nil {
 		l.mu.Lock()
 		l.mu.held = true
@@ -39,7 +44,7 @@ func (l *Link) Claim(ctx context.Context, c Claim) (*Description, error) {
 
 // Launch starts the engine, with its note.
 func (l *Link) Launch(ctx context.Context, c Command, note []byte) (*Description, error) {
-	a, err := l.call(ctx, request{Do: doLaunch, Launch: &c, Note: note})
+	a, err := l.ask(ctx, request{Do: doLaunch, Launch: &c, Note: note}, beginTime)
 	return described(a, err)
 }
 
@@ -81,9 +86,11 @@ func (l *Link) Ending() Ending {
 }
 
 // Stop asks the engine to end, kills it and its group when the grace or ctx is over, and waits until they
-// are gone. A shim that does not do so is killed.
+// are gone. A shim that does not do so is killed, and one that does not even answer at once.
 func (l *Link) Stop(ctx context.Context, grace time.Duration) error {
-	l.askToStop(grace)
+	if !l.askToStop(grace) {
+		return l.killMute()
+	}
 	limit := time.NewTimer(grace)
 	defer limit.Stop()
 	select {
@@ -92,9 +99,66 @@ func (l *Link) Stop(ctx context.Context, grace time.Duration) error {
 	case <-ctx.Done():
 	case <-limit.C:
 	}
-	l.askToStop(0)
-	if l.gone(killWait) {
+	if l.askToStop(0) && l.gone(killWait) {
 		return nil
+	}
+	return l.Kill()
+}
+
+// How often a shim is pinged, and how many pings in a row go unanswered, for askTime each, before it counts as dead.
+const (
+	pingEvery = time.Second
+	maxMissed = 3
+)
+
+// Attend returns when the link is Done. Until then it pings the shim, and kills one that answers nothing any more,
+// stopped or wedged: nobody else would notice while the engine loads, nor could have the engine ended. It is called
+// once the engine is launched, from one goroutine; muted is called before the shim is killed.
+func (l *Link) Attend(muted func()) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.done:
+			return
+		case <-tick.C:
+		}
+		if l.answers() {
+			continue
+		}
+		muted()
+		_ = l.killMute() // should it stay, whoever stops the engine is told
+		<-l.done
+	}
+}
+
+// answers tells whether one of maxMissed pings brings any word of the shim. A shim of an earlier build knows no
+// pings, and says so: that is an answer too.
+func (l *Link) answers() bool {
+	for range maxMissed {
+		before := l.heard.Load()
+		_, err := l.ask(context.Background(), request{Do: doPing}, askTime)
+		if !errors.Is(err, ErrMute) && !errors.Is(err, os.ErrDeadlineExceeded) || l.heard.Load() != before {
+			return true
+		}
+	}
+	return false
+}
+
+// killMute is Kill of a shim that answers nothing. What is below it goes first: as long as it is there, it is
+// the parent of all that the engine has left behind, of which nobody would know afterwards.
+func (l *Link) killMute() error {
+	l.mu.Lock()
+	l.mu.mute = true
+	l.mu.Unlock()
+	for end := time.Now().Add(childWait); l.alive() && time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		left := below(l.shim, processes())
+		if len(left) == 0 {
+			break
+		}
+		for _, pid := range left {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
 	}
 	return l.Kill()
 }
@@ -111,13 +175,13 @@ func (l *Link) Kill() error {
 // killWait bounds how long a killed process may stay: one stuck in a driver cannot be ended by anybody.
 const killWait = 10 * time.Second
 
-func (l *Link) askToStop(grace time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
-	defer cancel()
-	_, err := l.call(ctx, request{Do: doStop, Grace: grace.Milliseconds()}) // else it is gone, or about to be killed
+// askToStop returns false if the shim is there and does not answer.
+func (l *Link) askToStop(grace time.Duration) bool {
+	_, err := l.ask(context.Background(), request{Do: doStop, Grace: grace.Milliseconds()}, askTime) // else it is gone
 	if errors.Is(err, ErrVersion) {
 		l.signal(syscall.SIGTERM) // what every generation understands
 	}
+	return !errors.Is(err, ErrMute) && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 func (l *Link) gone(within time.Duration) bool {

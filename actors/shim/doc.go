@@ -29,6 +29,7 @@
 //
 //	the engine ends       the shim kills its group, its adopted descendants and its cgroup, and ends
 //	the shim is killed    the kernel kills the engine (PDEATHSIG, or the leash), the node or the next one sweeps
+//	the shim stands still the node's pings go unanswered: it kills all that is below the shim, then the shim
 //	the node is killed    the claim's connection breaks: linger
 //
 // A cgroup of the engine's own, where one can be had, catches what has left the engine's session while

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -21,6 +22,7 @@ type Link struct {
 	shim  int       // its process
 	born  stat      // of that number: it may be another's later
 	done  chan struct{}
+	heard atomic.Uint64 // lines of the shim's
 
 	mu struct {
 		sync.Mutex
@@ -29,9 +31,13 @@ type Link struct {
 		ending   Ending
 		told     bool // ending came from the shim
 		held     bool // the claim was granted, or the shim is our child
+		mute     bool // it was killed since it answered nothing
 		released bool // by Release, or to a newer process
 	}
 }
+
+// ErrMute says that the shim is there and does not answer.
+var ErrMute = errors.New("the shim has not answered in time")
 
 // ErrVersion says that the shim speaks no version of the protocol that this build does.
 var ErrVersion = errors.New("the shim is of another generation")
@@ -77,6 +83,7 @@ func (l *Link) attend() {
 }
 
 func (l *Link) take(line []byte) {
+	l.heard.Add(1)
 	a, err := parseAnswer(line)
 	if err != nil {
 		return // of a later version, perhaps: what we ask for has a limit
@@ -114,6 +121,9 @@ func (l *Link) bury() {
 	defer l.mu.Unlock()
 	if !l.mu.told {
 		l.mu.ending = Ending{How: "its shim was killed, and it with it"}
+		if l.mu.mute {
+			l.mu.ending.How = "its shim answered nothing and was killed, and it with it"
+		}
 		if swept != "" {
 			l.mu.ending.How += "; what was left of it was ended: " + swept
 		}
@@ -169,8 +179,12 @@ func (l *Link) signal(s syscall.Signal) {
 	}
 }
 
-// call asks and waits for the answer.
-func (l *Link) call(ctx context.Context, r request) (answer, error) {
+// call asks and waits for the answer, for as long as ctx lasts.
+func (l *Link) call(ctx context.Context, r request) (answer, error) { return l.ask(ctx, r, 0) }
+
+// ask is call with a limit, 0 for none, on the time in which this process runs: while it was stopped or starved,
+// it could not have seen the answer. The error is ErrMute where the limit has passed.
+func (l *Link) ask(ctx context.Context, r request, limit time.Duration) (answer, error) {
 	reply := make(chan answer, 1)
 	l.mu.Lock()
 	l.mu.last++
@@ -186,21 +200,51 @@ func (l *Link) call(ctx context.Context, r request) (answer, error) {
 		l.forget(r.ID)
 		return answer{}, errors.Join(errGone, err)
 	}
-	select {
-	case a, ok := <-reply:
-		switch {
-		case !ok:
-			return answer{}, errGone
-		case a.Code != "":
-			return a, &RefusalError{a.Code, a.Text}
-		}
-		return a, nil
-	case <-l.done:
-		return answer{}, errGone
-	case <-ctx.Done():
-		l.forget(r.ID)
-		return answer{}, fmt.Errorf("the shim has not answered: %w", ctx.Err())
+	var tick <-chan time.Time
+	if limit > 0 {
+		t := time.NewTicker(awakeStep)
+		defer t.Stop()
+		tick = t.C
 	}
+	awake := awake{last: time.Now()}
+	for {
+		select {
+		case a, ok := <-reply:
+			switch {
+			case !ok:
+				return answer{}, errGone
+			case a.Code != "":
+				return a, &RefusalError{a.Code, a.Text}
+			}
+			return a, nil
+		case <-l.done:
+			return answer{}, errGone
+		case <-ctx.Done():
+			l.forget(r.ID)
+			return answer{}, fmt.Errorf("the shim has not answered: %w", ctx.Err())
+		case <-tick:
+			if awake.step(time.Now()) >= limit {
+				l.forget(r.ID)
+				return answer{}, ErrMute
+			}
+		}
+	}
+}
+
+// awakeStep is how often this process looks whether it runs.
+const awakeStep = 50 * time.Millisecond
+
+// awake counts the time in which this process runs.
+type awake struct {
+	last time.Time
+	ran  time.Duration
+}
+
+// step takes in that it runs now. A longer gap than two steps is one in which it did not.
+func (a *awake) step(now time.Time) time.Duration {
+	a.ran += min(now.Sub(a.last), 2*awakeStep)
+	a.last = now
+	return a.ran
 }
 
 func (l *Link) forget(id uint64) {

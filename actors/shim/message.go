@@ -26,6 +26,7 @@ const (
 	doNote     = "note"   // replaces the note; by the claim's connection
 	doTail     = "tail"
 	doStop     = "stop"
+	doPing     = "ping"  // has nothing done; later than the rest
 	doFence    = "fence" // of version 1, which no node has ever asked for; it is refused
 )
 
@@ -174,7 +175,7 @@ func parse(line []byte) (request, *answer) {
 	}
 	missing := r.Do == doClaim && (r.Claim == nil || r.Claim.Instance == "" || r.Claim.Node == "") || r.Do == doLaunch && (r.Launch == nil || r.Launch.Path == "")
 	switch r.Do {
-	case doDescribe, doClaim, doLaunch, doNote, doTail, doStop, doFence:
+	case doDescribe, doClaim, doLaunch, doNote, doTail, doStop, doPing, doFence:
 	default:
 		return request{}, &answer{V: r.V, ID: r.ID, Code: codeBad, Text: fmt.Sprintf("there is no request %.40q", r.Do)}
 	}

@@ -91,6 +91,22 @@ func Sweep(room string) (ended string, err error) {
 	}
 }
 
+// below finds the living descendants of a process.
+func below(root int, all map[int]stat) (found []int) {
+	children := map[int][]int{}
+	for pid, s := range all {
+		children[s.parent] = append(children[s.parent], pid)
+	}
+	for next := children[root]; len(next) > 0; {
+		pid := next[len(next)-1]
+		next = append(next[:len(next)-1], children[pid]...)
+		if all[pid].state != 'Z' {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
 // leftOf finds the living processes of the recorded one's group and session. Its number stays theirs while
 // one of them lives; where another process has it now, they are all gone.
 func leftOf(r record, all map[int]stat) (left []int) {

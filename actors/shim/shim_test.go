@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -298,5 +299,71 @@ func TestSweepFindsTheGroup(t *testing.T) {
 		if got := leftOf(record{PID: pid}, all); len(got) != 0 {
 			t.Errorf("nobody's number: %d", got)
 		}
+	}
+}
+
+// TestStopOfAShimThatStandsStill: it is killed as soon as it has not answered, and nothing of the engine stays.
+func TestStopOfAShimThatStandsStill(t *testing.T) {
+	r := newRig(t, time.Hour).script(t, family, true)
+	pids := []int{r.number(t, "group"), r.number(t, "apart"), r.shim}
+	if err := syscall.Kill(r.shim, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := r.Stop(within(t), time.Hour); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > killWait {
+		t.Errorf("it took %s", took)
+	}
+	if e := r.over(t, pids...); !strings.Contains(e.How, "answered nothing") {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestAttend: a shim that stands still is found and killed, and one that answers, or ends, is not.
+func TestAttend(t *testing.T) {
+	r := newRig(t, time.Hour).script(t, family, true)
+	pids := []int{r.number(t, "group"), r.number(t, "apart"), r.shim}
+	muted, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		r.Attend(func() { close(muted) })
+	}()
+	asked := r.heard.Load()
+	until(t, "it is pinged", func() bool { return r.heard.Load() > asked+1 })
+	select {
+	case <-muted:
+		t.Fatal("a shim that answers counts as dead")
+	default:
+	}
+	if err := syscall.Kill(r.shim, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	<-muted
+	if e := r.over(t, pids...); !strings.Contains(e.How, "answered nothing") {
+		t.Errorf("%+v", e)
+	}
+	<-over
+}
+
+// A process that was stopped itself judges nobody by that time.
+func TestAwake(t *testing.T) {
+	now := time.Unix(1, 0)
+	a := awake{last: now}
+	for range 3 {
+		now = now.Add(awakeStep)
+		a.step(now)
+	}
+	if got := a.step(now.Add(time.Hour)); got != 5*awakeStep {
+		t.Errorf("%s count", got)
+	}
+}
+
+func TestBelow(t *testing.T) {
+	all := map[int]stat{10: {parent: 1, state: 'T'}, 11: {parent: 10, state: 'S'}, 12: {parent: 11, state: 'R'}, 13: {parent: 10, state: 'Z'}, 14: {parent: 13, state: 'S'}, 20: {parent: 1, state: 'S'}}
+	got := below(10, all)
+	if slices.Sort(got); !slices.Equal(got, []int{11, 12, 14}) {
+		t.Errorf("%d", got)
 	}
 }
