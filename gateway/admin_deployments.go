@@ -83,7 +83,10 @@ type deploymentForm struct {
 	rescueForm
 }
 
-const maxReplicas = 10_000
+const (
+	maxReplicas = 10_000
+	maxMemory   = 1 << 50 // bytes
+)
 
 func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 	f.check(nameForm.MatchString(name), "name", nameRule)
@@ -98,6 +101,7 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 	}
 	f.check(d.Replicas == nil || *d.Replicas <= maxReplicas, "replicas", "must be at most 10000")
 	f.check(d.MinPerRegion <= maxReplicas, "min_per_region", "must be at most 10000")
+	f.check(d.MemoryBytes <= maxMemory, "memory_bytes", "must be at most 1125899906842624, a PiB")
 	f.check(len(d.Options) <= 64, "options", "must have at most 64 entries")
 	d.checkEngine(f, g)
 	d.residencyForm.check(f, name, d.Engine, g)

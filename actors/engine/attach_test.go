@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/actors/engine/account"
+	"github.com/lotabots/lotabots/actors/shim"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
@@ -135,10 +137,18 @@ func TestNodeIsKilledWhileServing(t *testing.T) {
 	l := linger(t, "")
 	l.started(t)
 	child := l.launched(t)
+	session, _, _ := syscall.RawSyscall(syscall.SYS_GETSID, uintptr(child), 0, 0)
+	identity := fmt.Sprintf("%d %s", session, shim.Born(int(session)))
 	l.kill()
 	e := again(t, l.next(t), true)
+	if had := e.Identity(); had != "" {
+		t.Errorf("%q before it is taken over", had)
+	}
 	if err := e.Start(within(t)); err != nil {
 		t.Fatal(err)
+	}
+	if e.Identity() != identity {
+		t.Errorf("it is %q, and was %q", e.Identity(), identity)
 	}
 	l.serves(t, e, child)
 }

@@ -29,6 +29,7 @@ type process struct {
 	link *shim.Link
 	log  string // file of what it says
 	pid  int
+	born string        // with pid, names the process for good; empty: not known
 	done chan struct{} // closed when the process and its group are gone, or were left to the next node
 
 	mu struct {
@@ -58,7 +59,7 @@ func (p *Presets) startProcess(ctx context.Context, c command, s Spec, r *room, 
 }
 
 func (p *Presets) newProcess(link *shim.Link, s Spec, log string, pid int, after func()) *process {
-	held := &process{link: link, log: log, pid: pid, done: make(chan struct{})}
+	held := &process{link: link, log: log, pid: pid, born: shim.Born(pid), done: make(chan struct{})}
 	go func() {
 		link.Attend(func() {
 			p.config.Log.Error("an engine's shim answers nothing any more: it is killed, and its engine with it", "instance", s.Instance, "pid", pid)

@@ -20,17 +20,39 @@ func (a *Actor) reserve(m *wire.LoadModel) uint64 {
 	return min(known.Reserve(m.GetMemoryBytes(), m.GetMemorySource()), max(m.GetMemoryBytes(), a.cfg.Device.MemoryTotal))
 }
 
-// learn remembers what the instance was measured to take, on the one of its devices
-// where that is the most: as much is reserved on each.
+// learn remembers what the instance's engine was measured to take: of the host's memory
+// what it has at all times, for a client's great request is no reason to reserve as much
+// for the next; of a device what it had at most, on the one of its devices where that is
+// the most: as much is reserved on each.
 func (a *Actor) learn(in *inst) {
 	if in == nil || in.guest != nil || in.engine == nil {
 		return
 	}
-	most := in.measured
+	key, who := memory.KeyOf(in.load, a.cfg.Device.Name), a.engineOf(in)
+	if a.cfg.Device.Kind != device.KindNVIDIA {
+		a.cfg.Learnt.Steady(key, who, in.steady, a.cfg.Now())
+		return
+	}
+	most := in.most
 	for _, bytes := range in.elsewhere {
 		most = max(most, bytes)
 	}
-	a.cfg.Learnt.Note(memory.KeyOf(in.load, a.cfg.Device.Name), fmt.Sprintf("%s %d %x", in.id, in.run, a.born), most, a.cfg.Now())
+	a.cfg.Learnt.Note(key, who, most, a.cfg.Now())
+}
+
+// identified is an engine that tells itself from all others, also to the process of the
+// node that takes it over.
+type identified interface{ Identity() string }
+
+// engineOf names the engine that the instance has now: one that was started again after
+// a crash is another, one that was taken over is the same.
+func (a *Actor) engineOf(in *inst) string {
+	if e, tells := engine.As[identified](in.engine); tells {
+		if who := e.Identity(); who != "" {
+			return fmt.Sprintf("%s %s", in.id, who)
+		}
+	}
+	return fmt.Sprintf("%s %d.%d %x", in.id, in.run, in.engines, a.born)
 }
 
 // A GuestMeasured tells the owner of an instance what its engine was seen to take on
@@ -87,6 +109,7 @@ func (t *table) weigh(processes []device.Process) (more []*inst) {
 				sum += p.Memory
 			}
 		}
+		in.most = max(in.most, sum)
 		if sum > in.measured {
 			in.measured = sum
 			more = append(more, in)

@@ -12,6 +12,7 @@ import (
 	"github.com/lotabots/lotabots/actors/instance"
 	"github.com/lotabots/lotabots/actors/memory"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
 )
 
 // possessive is an engine that knows its processes.
@@ -46,22 +47,22 @@ func (a *Actor) served(t *testing.T, id string, epoch, bytes uint64, e engine.En
 }
 
 // TestMeasuredMemoryRaisesTheNextReservation on the CPU, by what the engine's
-// processes have in RAM.
+// processes have in RAM at all times: what a request took on top of that is shown, no more.
 func TestMeasuredMemoryRaisesTheNextReservation(t *testing.T) {
 	a := learner(t, device.KindCPU)
 	in := a.served(t, "a", 1, 100, stub{slots: 2})
-	for _, bytes := range []uint64{150, 200, 180} {
+	for _, bytes := range []uint64{180, 1200, 150, 1000} {
 		if !a.table.measure(&instance.Measured{Instance: "a", Run: in.run, Load: engine.Load{Resident: bytes}}) {
 			t.Fatal("a measurement is not heard")
 		}
 		a.learn(in)
 	}
 	d := a.table.digest(in, traceEpoch)
-	if d.MemoryReserved != 100 || d.MemoryMeasured != 200 {
+	if d.MemoryReserved != 100 || d.MemoryMeasured != 1200 {
 		t.Errorf("reserved %d, measured %d", d.MemoryReserved, d.MemoryMeasured)
 	}
-	if got := a.reserve(model("b", 2, 100)); got != 204 {
-		t.Errorf("the next of its kind has %d reserved, not a fiftieth more than 200", got)
+	if got := a.reserve(model("b", 2, 100)); got != 153 {
+		t.Errorf("the next of its kind has %d reserved, not a fiftieth more than 150", got)
 	}
 	if got := a.reserve(model("b", 2, 500)); got != 500 {
 		t.Errorf("%d, less than was asked for", got)
@@ -72,8 +73,50 @@ func TestMeasuredMemoryRaisesTheNextReservation(t *testing.T) {
 		t.Errorf("%d with other slots", got)
 	}
 	a.cfg.Learnt.Note(memory.KeyOf(other, "G"), "x", 5000, time.Now())
-	if got := a.reserve(other); got != 1000 {
-		t.Errorf("%d on a device of 1000", got)
+	if got := a.reserve(other); got != 200 {
+		t.Errorf("%d by the word of one load", got)
+	}
+}
+
+// named is an engine that knows which it is.
+type named struct {
+	stub
+	name string
+}
+
+func (n named) Identity() string { return n.name }
+
+// TestALoadIsOneEngine: one that was taken over is the same, one that was started again
+// after a crash is another.
+func TestALoadIsOneEngine(t *testing.T) {
+	a := learner(t, device.KindCPU)
+	seen := func(a *Actor, in *inst, bytes uint64) {
+		a.table.measure(&instance.Measured{Instance: in.id, Run: in.run, Load: engine.Load{Resident: bytes}})
+		a.learn(in)
+	}
+	loads := func() int { return a.cfg.Learnt.Of(memory.KeyOf(model("a", 1, 100), "G"), time.Now()).Loads }
+	in := a.served(t, "a", 1, 100, behind{named{stub{slots: 2}, "71 12345"}})
+	seen(a, in, 120)
+	next := New(a.cfg) // the node's next process, whose born is another
+	over := next.served(t, "a", 1, 100, behind{named{stub{slots: 2}, "71 12345"}})
+	seen(next, over, 130)
+	if n := loads(); n != 1 {
+		t.Errorf("%d loads of one engine", n)
+	}
+	next.table.becomes(over, wire.InstanceState_INSTANCE_STATE_RESTARTING, nil)
+	next.table.becomes(over, isReady, behind{named{stub{slots: 2}, "72 22345"}})
+	if over.steady != 0 || over.measured != 130 {
+		t.Errorf("of the engine before, %d and %d are left", over.steady, over.measured)
+	}
+	seen(next, over, 110)
+	if n := loads(); n != 2 {
+		t.Errorf("%d loads of two engines", n)
+	}
+	next.table.becomes(over, wire.InstanceState_INSTANCE_STATE_RESTARTING, nil)
+	next.table.becomes(over, isReady, stub{slots: 2}) // one that cannot tell
+	seen(next, over, 110)
+	if n := loads(); n != 3 {
+		t.Errorf("%d loads of three engines", n)
 	}
 }
 

@@ -65,7 +65,10 @@ type inst struct {
 	busy   engine.Load
 	// elsewhere is what it was seen to have on other devices that it spreads over.
 	elsewhere map[spec.DeviceID]uint64
-	measured  uint64  // bytes: the most that its engine's processes were seen to have on the device; 0: not seen
+	measured  uint64  // bytes: the most that its engines' processes were seen to have on the device; 0: not seen
+	most      uint64  // the same of the engine that it has now
+	steady    uint64  // the least that the engine was seen to have in the host's memory
+	engines   int     // that it has had
 	prefill   speed   // tokens/s
 	decode    speed   // tokens/s of one stream
 	holdTime  float64 // seconds that a lease is held, smoothed
@@ -116,6 +119,10 @@ func (t *table) change(m *instance.Changed, now time.Time) (stop *inst) {
 	in.adapters = map[string]*adapter{} // another engine has none
 	if in.spread != nil && m.Engine == nil {
 		in.spread.settled = false // the others are to know the next engine
+	}
+	if m.Engine != nil && in.engine == nil {
+		in.engines++
+		in.most, in.steady = 0, 0
 	}
 	in.engine, in.spent = m.Engine, m.State == wire.InstanceState_INSTANCE_STATE_FAILED
 	if m.Engine != nil {
@@ -178,6 +185,9 @@ func (t *table) measure(m *instance.Measured) bool {
 	in.busy = m.Load
 	if t.device.Kind != device.KindNVIDIA && m.Load.Resident > 0 {
 		in.measured = max(in.measured, m.Load.Resident)
+		if in.steady == 0 || m.Load.Resident < in.steady {
+			in.steady = m.Load.Resident
+		}
 	}
 	return true
 }

@@ -146,8 +146,19 @@ func bounded(all map[Key]entry) map[Key]entry {
 	return all
 }
 
-// Note takes in a measurement of the engine that id tells from others.
+// Note takes in a measurement of the engine that id tells from others: the most that it
+// was seen to have counts, as on a device that engines take their memory of as they load.
 func (l *Learnt) Note(k Key, id string, bytes uint64, now time.Time) {
+	l.note(k, id, bytes, now, func(had uint64) uint64 { return max(had, bytes) })
+}
+
+// Steady is Note where the least counts that an engine was seen to have while it served:
+// in the host's memory what one great request took comes on top, and is often kept.
+func (l *Learnt) Steady(k Key, id string, bytes uint64, now time.Time) {
+	l.note(k, id, bytes, now, func(had uint64) uint64 { return min(had, bytes) })
+}
+
+func (l *Learnt) note(k Key, id string, bytes uint64, now time.Time, both func(had uint64) uint64) {
 	if l == nil || bytes == 0 || bytes > lastUpTo || len(k.Flags) > maxFlags || len(id) > maxLoadID {
 		return
 	}
@@ -160,11 +171,11 @@ func (l *Learnt) Note(k Key, id string, bytes uint64, now time.Time) {
 	case i < 0:
 		e.Loads = append(slices.Clone(e.Loads), load{ID: id, Bytes: bytes, From: at, To: at})
 		e.Loads = e.Loads[max(0, len(e.Loads)-keptLoads):]
-	case bytes <= e.Loads[i].Bytes && at-e.Loads[i].To < renewEvery:
+	case both(e.Loads[i].Bytes) == e.Loads[i].Bytes && at-e.Loads[i].To < renewEvery:
 		return
 	default:
 		x := &e.Loads[i]
-		x.Bytes, x.To = max(x.Bytes, bytes), max(x.To, at)
+		x.Bytes, x.To = both(x.Bytes), max(x.To, at)
 	}
 	l.mu.entries[k] = e
 	l.mu.entries, l.mu.dirty = bounded(l.mu.entries), true

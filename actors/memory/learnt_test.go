@@ -30,7 +30,7 @@ func TestLearntRaisesReservations(t *testing.T) {
 	}
 	l.Note(keyed(1), "a", 2000, t0)
 	l.Note(keyed(1), "b", 1500, t0.Add(time.Hour)) // the most counts
-	for asked, want := range map[uint64]uint64{1000: 2040, 5000: 5000, 0: 0} {
+	for asked, want := range map[uint64]uint64{1500: 2040, 1000: 2000, 5000: 5000, 0: 0} {
 		if got := reserve(l, keyed(1), asked); got != want {
 			t.Errorf("%d are reserved where %d were asked for, not %d", got, asked, want)
 		}
@@ -42,7 +42,7 @@ func TestLearntRaisesReservations(t *testing.T) {
 	cancel()
 	l.Keep(ctx, func(err error) { t.Error(err) })
 	again, err := OpenLearnt(path)
-	if err != nil || reserve(again, keyed(1), 1000) != 2040 {
+	if err != nil || reserve(again, keyed(1), 1500) != 2040 {
 		t.Errorf("after a restart %d, %v", reserve(again, keyed(1), 1000), err)
 	}
 	if reserve(nil, keyed(1), 7) != 7 || (*Learnt)(nil).Tell(t0) != nil {
@@ -123,6 +123,7 @@ func TestFiguresFollowTheLastLoads(t *testing.T) {
 		"three that agree":             {lived(100, 110, 120), Figure{132, 3, true}},
 		"three that do not":            {lived(100, 110, 200), Figure{204, 3, false}},
 		"three that have hardly lived": {[]load{short(lived(100)[0]), short(lived(100)[0]), short(lived(100)[0])}, Figure{102, 3, false}},
+		"one more that is new":         {append(lived(100, 110, 120), short(lived(900)[0])), Figure{132, 4, true}},
 		"an outlier among many":        {lived(100, 100, 100, 100, 900), Figure{110, 5, true}},
 		"old ones":                     {[]load{{Bytes: 900, From: 1, To: 2}, lived(100)[0]}, Figure{102, 1, false}},
 	} {
@@ -136,7 +137,7 @@ func TestFiguresFollowTheLastLoads(t *testing.T) {
 
 func TestReservationsByWhoSaysSo(t *testing.T) {
 	const stated, estimated, learnt = wire.MemorySource_MEMORY_SOURCE_STATED, wire.MemorySource_MEMORY_SOURCE_ESTIMATED, wire.MemorySource_MEMORY_SOURCE_LEARNT
-	agreed, lone := Figure{800, 3, true}, Figure{800, 1, false}
+	agreed, lone, wild := Figure{800, 3, true}, Figure{800, 1, false}, Figure{9000, 2, false}
 	for _, c := range []struct {
 		f     Figure
 		bytes uint64
@@ -146,6 +147,8 @@ func TestReservationsByWhoSaysSo(t *testing.T) {
 		{agreed, 1000, estimated, 800}, {agreed, 2000, estimated, 1000}, {agreed, 500, estimated, 800}, {lone, 1000, estimated, 1000}, {lone, 500, estimated, 800},
 		{agreed, 1000, stated, 1000}, {agreed, 500, stated, 500}, {agreed, 1000, learnt, 1000}, {agreed, 500, learnt, 800}, {agreed, 1000, 0, 1000}, {agreed, 0, estimated, 0},
 		{Figure{}, 1000, estimated, 1000},
+		{wild, 1000, estimated, 2000}, {wild, 1000, learnt, 1000}, {wild, 1000, 0, 2000}, {wild, 1000, stated, 1000}, {wild, 1 << 63, estimated, 1 << 63},
+		{Figure{9000, 3, true}, 1000, estimated, 9000},
 	} {
 		if got := c.f.Reserve(c.bytes, c.from); got != c.want {
 			t.Errorf("%+v: %d for %d of %v, want %d", c.f, got, c.bytes, c.from, c.want)
@@ -167,6 +170,24 @@ func TestALoadIsOneFigure(t *testing.T) {
 	told := l.Tell(t0)
 	if len(told) != 2 || told[0].GetLoads() != 1 || told[1].GetLoads() != keptLoads || told[0].GetBytes() != 103<<20 || told[0].GetAgreed() {
 		t.Errorf("%v", told)
+	}
+}
+
+// TestSteadyKeepsTheLeast of one load, whichever process of the node tells of it.
+func TestSteadyKeepsTheLeast(t *testing.T) {
+	l, err := OpenLearnt(filepath.Join(t.TempDir(), "learnt.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, bytes := range []uint64{1500, 1000, 9000, 8000} {
+		l.Steady(keyed(1), "one", bytes, t0.Add(time.Duration(i)*time.Minute))
+	}
+	if f := l.Of(keyed(1), t0.Add(time.Hour)); f != (Figure{1020, 1, false}) {
+		t.Errorf("%+v", f)
+	}
+	l.Steady(keyed(1), "one", 0, t0)
+	if x := l.mu.entries[keyed(1)].Loads[0]; x.Bytes != 1000 || x.To != t0.Add(3*time.Minute).Unix() {
+		t.Errorf("%+v", x)
 	}
 }
 

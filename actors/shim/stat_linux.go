@@ -2,6 +2,7 @@ package shim
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -40,6 +41,16 @@ func parseStat(raw []byte) (s stat, ok bool) {
 	start, err := strconv.ParseUint(string(f[started]), 10, 64)
 	s.start = start
 	return s, err == nil
+}
+
+// Born tells when the kernel has started a process, as text that with its number names it
+// for good, over the machine's restarts too; empty: there is none such.
+func Born(pid int) string {
+	s, there := statOf(pid)
+	if !there {
+		return ""
+	}
+	return fmt.Sprintf("%d %.8s", s.start, bootID())
 }
 
 // bootID tells the machine's runs apart.

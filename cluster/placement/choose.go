@@ -236,21 +236,41 @@ func (p *plan) explain(s search, r refusal) string {
 	if s.region != "" {
 		where = " in region " + s.region
 	}
-	switch need := s.memory.least(); r {
+	switch r {
 	case noEngine:
 		return p.engineless(s, where)
 	case tooFew:
 		return fmt.Sprintf("no node%s has %d devices to spread it over", where, s.devices())
 	case tooFull:
+		need, whose := p.missing(s)
 		if n := s.devices(); n > 1 {
-			return fmt.Sprintf("no node%s has %d devices with %d MiB free each beside their head-room", where, n, need>>20)
+			return fmt.Sprintf("no node%s has %d devices with %d MiB free each beside their head-room%s", where, n, ceilMiB(need), whose)
 		}
-		return fmt.Sprintf("no device%s has %d MiB free beside its head-room", where, need>>20)
+		return fmt.Sprintf("no device%s has %d MiB free beside its head-room%s", where, ceilMiB(need), whose)
 	case failedThere:
 		return "it failed" + where + " on every device that has room; it is tried again after a while"
 	default:
 		return "no healthy device of an active worker" + where + " may take it"
 	}
+}
+
+// missing is the least that a device which is too full would have to give, and whose
+// word that is where it is not the estimate.
+func (p *plan) missing(s search) (need uint64, whose string) {
+	var by *device
+	for _, dev := range p.devices {
+		if n := s.memory.need(dev); p.refuse(s, dev) == tooFull && (s.region == "" || dev.region == s.region) && (by == nil || n < need) {
+			by, need = dev, n
+		}
+	}
+	if by == nil {
+		return s.memory.least(), ""
+	}
+	if _, source := s.memory.needs(by.load); source == wire.MemorySource_MEMORY_SOURCE_LEARNT {
+		l, _ := s.memory.on(by.load)
+		return need, fmt.Sprintf(": so much was learnt, of loads measured: %d, where %d MiB are estimated", l.Loads, ceilMiB(s.memory.estimate))
+	}
+	return need, ""
 }
 
 // engineless says why no node has the engine, by the word of the first of those that

@@ -163,7 +163,8 @@ func (r *roll) put(devices []*device, reason string) {
 }
 
 func (r *roll) unplaced(reason string) {
-	r.p.actions = append(r.p.actions, Action{Kind: Unplaced, Deployment: r.d.Name, Version: r.d.Version, Memory: r.memory.least(), Reason: reason})
+	need, _ := r.p.missing(search{d: r.d, memory: r.memory, among: r.good})
+	r.p.actions = append(r.p.actions, Action{Kind: Unplaced, Deployment: r.d.Name, Version: r.d.Version, Memory: need, Reason: reason})
 }
 
 // load has devices load what they were given and do not speak of.

@@ -47,16 +47,17 @@ func kindOf(d *wire.Deployment, m *wire.Model) kind {
 type Learnt struct {
 	Bytes uint64 // to reserve on each device
 	Loads int    // that were measured, on all nodes
-	// Agreed says that they agree well enough to reserve less than an estimate.
+	// Agreed says that they agree well enough to reserve less than an estimate, or more than twice as much.
 	Agreed bool
 }
 
-// need is what to reserve where bytes were estimated.
+// need is what to reserve where bytes were estimated. What loads have not agreed upon
+// raises that to its double at most: one strange load is to crowd out nobody.
 func (l Learnt) need(bytes uint64) uint64 {
 	if l.Agreed {
 		return max(l.Bytes, bytes/2)
 	}
-	return max(l.Bytes, bytes)
+	return max(min(l.Bytes, plus(bytes, bytes)), bytes)
 }
 
 // learn gathers what all nodes have told: of the same kind on the same devices, the most counts.

@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -87,6 +88,8 @@ func TestLearntMemoryIsPreferred(t *testing.T) {
 		"less elsewhere":   {[]*wire.LearntMemory{of(6*gib, true), of(7*gib, true)}, 0, 7 * gib, wire.MemorySource_MEMORY_SOURCE_LEARNT},
 		"in dispute":       {[]*wire.LearntMemory{of(6*gib, true), of(7*gib, false)}, 0, estimate, wire.MemorySource_MEMORY_SOURCE_ESTIMATED},
 		"half at least":    {[]*wire.LearntMemory{of(1*gib, true)}, 0, estimate / 2, wire.MemorySource_MEMORY_SOURCE_LEARNT},
+		"far more":         {[]*wire.LearntMemory{of(40*gib, false)}, 0, 2 * estimate, wire.MemorySource_MEMORY_SOURCE_LEARNT},
+		"far more, agreed": {[]*wire.LearntMemory{of(40*gib, true)}, 0, 40 * gib, wire.MemorySource_MEMORY_SOURCE_LEARNT},
 		"more":             {[]*wire.LearntMemory{of(13*gib, false)}, 0, 13 * gib, wire.MemorySource_MEMORY_SOURCE_LEARNT},
 		"stated":           {[]*wire.LearntMemory{of(13*gib, true)}, 5 * gib, 5 * gib, wire.MemorySource_MEMORY_SOURCE_STATED},
 	} {
@@ -110,6 +113,22 @@ func TestLearntMemoryIsPreferred(t *testing.T) {
 				t.Errorf("%d of %v are told", v.Needs, v.Source)
 			}
 		})
+	}
+}
+
+// TestUnplacedTellsWhatItNeeds: what was learnt, where that is what no device has.
+func TestUnplacedTellsWhatItNeeds(t *testing.T) {
+	s := newSim()
+	s.node("n1", "eu", 12*gib)
+	s.device("gpu/n1-0").Name = "G"
+	m := &wire.Model{Name: "m", Digest: []byte{0xab}, Size: 8 * gib}
+	d := &wire.Deployment{Name: "d", Version: 1, Engine: "embedded", Model: "m", Replicas: 1}
+	s.w.Models, s.w.Deployments = []*wire.Model{m}, []*wire.Deployment{d}
+	s.tells("n1", learnt(&wire.LearntMemory{Model: "ab", Engine: "embedded", Flags: "context=0 slots=0", Device: "G", Bytes: 13 * gib, Loads: 1}))
+	actions := Plan(s.w, s.o)
+	want := fmt.Sprintf("no device has %d MiB free beside its head-room: so much was learnt, of loads measured: 1, where %d MiB are estimated", 13<<10, ceilMiB(Memory(d, m)))
+	if len(actions) != 1 || actions[0].Kind != Unplaced || actions[0].Memory != 13*gib || actions[0].Reason != want {
+		t.Errorf("%+v, want %s", actions, want)
 	}
 }
 

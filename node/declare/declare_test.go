@@ -20,7 +20,7 @@ model: tiny
 options: {batch: 512, flash: on}
 replicas: 2
 regions: [north, south]
-memory_bytes: 18446744073709551615
+memory_bytes: 1125899906842624
 ---
 kind: tenant
 id: acme
@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 		{"tenant", "acme", map[string]any{"name": "", "auth_max_age_seconds": int64(0)}},
 		{"setting", "colour", map[string]any{"value": "1e3"}},
 		{"deployment", "chat", map[string]any{"tenant": "", "model": "tiny", "engine": "embedded", "options": map[string]string{"batch": "512", "flash": "on"},
-			"replicas": uint64(2), "min_per_region": uint64(0), "regions": []string{"north", "south"}, "context": uint64(0), "slots": uint64(0), "memory_bytes": uint64(1<<64 - 1),
+			"replicas": uint64(2), "min_per_region": uint64(0), "regions": []string{"north", "south"}, "context": uint64(0), "slots": uint64(0), "memory_bytes": uint64(1 << 50),
 			"residency": "always", "keep_alive_seconds": int64(0), "min_resident_seconds": int64(0), "gpus": uint64(1), "adapters": map[string]string{},
 			"fallbacks": []string{}, "hedge": "auto"}},
 	}

@@ -44,6 +44,8 @@ const (
 	maxGPUs      = 64
 	maxFallbacks = 4
 	maxUint32    = 1<<32 - 1
+	maxMemory    = 1 << 50 // bytes
+	maxSeconds   = 365 * 24 * 3600
 )
 
 // Kinds lists them in the order in which they are written.
@@ -66,7 +68,7 @@ func Kinds() []Kind {
 			{Name: "regions", Default: []string{}, Help: "that requests and copies never leave; empty: any"},
 			{Name: "context", Default: uint64(0), Max: maxUint32, Help: "tokens per request; 0: the preset's default"},
 			{Name: "slots", Default: uint64(0), Max: maxUint32, Help: "requests at a time per copy; 0: the preset's default"},
-			{Name: "memory_bytes", Default: uint64(0), Help: "reserved per copy and device; 0: estimated"},
+			{Name: "memory_bytes", Default: uint64(0), Max: maxMemory, Help: "reserved per copy and device; 0: estimated"},
 			{Name: "residency", Default: "always", Help: "when copies are in memory: always, or on-demand"},
 			{Name: "keep_alive_seconds", Default: int64(0), Help: "of on-demand: idle for so long, a copy is unloaded; 0: 600; -1: only for others"},
 			{Name: "min_resident_seconds", Default: int64(0), Help: "of on-demand: not unloaded for others before; 0: 30"},
@@ -201,11 +203,11 @@ func checkDeployment(d Document, bad func(field, reason string)) {
 	if d.Fields["gpus"].(uint64) == 0 {
 		bad("gpus", "must be from 1 to 64")
 	}
-	if d.Fields["keep_alive_seconds"].(int64) < -1 {
-		bad("keep_alive_seconds", "must be -1, which is for ever, or more")
+	if keep := d.Fields["keep_alive_seconds"].(int64); keep < -1 || keep > maxSeconds {
+		bad("keep_alive_seconds", "must be from -1, which is for ever, to a year")
 	}
-	if d.Fields["min_resident_seconds"].(int64) < 0 {
-		bad("min_resident_seconds", "must not be negative")
+	if least := d.Fields["min_resident_seconds"].(int64); least < 0 || least > maxSeconds {
+		bad("min_resident_seconds", "must be from 0 to a year")
 	}
 	checkRescue(d, bad)
 	regions := d.Fields["regions"].([]string)

@@ -39,7 +39,7 @@ type deploymentRow struct {
 // A wish is a deployment as flags describe it.
 type wish struct {
 	row         deploymentRow
-	memory      int // MiB
+	memory      int64 // MiB
 	onDemand    bool
 	keep, least time.Duration
 }
@@ -54,7 +54,7 @@ func (w *wish) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&w.row.Regions, "allowed-regions", nil, "regions that requests and copies never leave; empty: any")
 	f.Uint32Var(&w.row.Context, "context", 0, "tokens per request; 0: the engine's default")
 	f.Uint32Var(&w.row.Slots, "slots", 0, "requests at a time per copy; 0: the engine's default")
-	f.IntVar(&w.memory, "memory-mb", 0, "memory to reserve per copy, MiB; 0: estimated")
+	f.Int64Var(&w.memory, "memory-mb", 0, "memory to reserve per copy, MiB; 0: estimated")
 	f.BoolVar(&w.onDemand, "on-demand", false, "load a copy by its first request and unload it when idle or for others; default: always in memory")
 	f.DurationVar(&w.keep, "keep-alive", 0, "with --on-demand: idle for so long, a copy is unloaded; 0: 10m; -1s: only for others")
 	f.DurationVar(&w.least, "min-resident", 0, "with --on-demand: not unloaded for others before it has served for so long; 0: 10s")
@@ -62,6 +62,30 @@ func (w *wish) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&w.row.Fallbacks, "fallback", nil, "deployment that serves where no instance of this one can; repeat for more, in order")
 	f.StringVar(&w.row.Hedge, "hedge", "", "whether late embeddings are asked for at a second instance: auto (the default) or off")
 	f.Var(pairs(w.row.Adapters), "adapter", "LoRA adapter over the model, NAME=IMPORTED-MODEL; may be repeated; clients use NAME")
+}
+
+// The most that flags may ask for, as the API has it; beyond it they would wrap.
+const (
+	maxMemory = 1 << 30 // MiB, a PiB
+	maxKeep   = 365 * 24 * time.Hour
+)
+
+// check finds numbers that no deployment may have, before they are counted in other units.
+func (w *wish) check(c *cobra.Command) error {
+	what := ""
+	switch {
+	case w.memory < 0 || w.memory > maxMemory:
+		what = fmt.Sprintf("--memory-mb must be from 0, which is for an estimate, to %d, a PiB", maxMemory)
+	case w.keep != 0 && w.keep != -time.Second && (w.keep < time.Second || w.keep > maxKeep):
+		what = "--keep-alive must be from 1s to a year; -1s is for ever, 0 for 10m"
+	case w.least < 0 || w.least > maxKeep || w.least > 0 && w.least < time.Second:
+		what = "--min-resident must be from 1s to a year; 0 is for 10s"
+	case w.row.GPUs < 1 || w.row.GPUs > 64:
+		what = "--gpus must be from 1 to 64"
+	default:
+		return nil
+	}
+	return misused(c, what)
 }
 
 // deployment is the row that was wished for.
@@ -87,6 +111,9 @@ func deployCommand() *cobra.Command {
 	w.flags(c.Flags())
 	force := c.Flags().Bool("force", false, "take an engine of the nodes' own that no living node has: its node comes later")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := w.check(c); err != nil {
+			return err
+		}
 		api, err := client.Find(*flags)
 		if err != nil {
 			return err

@@ -103,6 +103,9 @@ as lotabots apply takes them. The flags are those of lotabots deploy.`,
 	c.MarkFlagsOneRequired("model", "dry-run")
 	c.MarkFlagsMutuallyExclusive("model", "dry-run")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := w.check(c); err != nil {
+			return err
+		}
 		api, err := client.Find(*flags)
 		if err != nil {
 			return err
