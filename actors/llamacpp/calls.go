@@ -162,7 +162,7 @@ func withTools(r *openai.Generation) bool {
 }
 
 // chatWithTools renders a chat in the family's form. begun is what follows it.
-func (m *model) chatWithTools(format string, f *tools.Family, turns []openai.Message, begun string, r *openai.Generation, in *input) error {
+func (m *model) chatWithTools(format string, f *tools.Family, turns []openai.Message, begun string, r *openai.Generation, limit int, in *input) error {
 	shown := r.Tools
 	if r.ToolChoice.Must == openai.NoCall {
 		shown = nil
@@ -176,7 +176,10 @@ func (m *model) chatWithTools(format string, f *tools.Family, turns []openai.Mes
 	if begun != "" {
 		p.Parts = append(p.Parts, tools.Part{Text: begun})
 	}
-	counts := m.tokenizeParts(p.Parts, in)
+	counts, err := m.tokenizeParts(p.Parts, limit, in)
+	if err != nil {
+		return err
+	}
 	chain := chatChain(r)
 	for i, t := range turns {
 		chain = withMessage(chain, t)
@@ -190,7 +193,7 @@ func (m *model) chatWithTools(format string, f *tools.Family, turns []openai.Mes
 
 // tokenizeParts gives the prompt's tokens, and how many there are before each part. Where no client spells a control
 // token the whole is split at once, as models have seen it.
-func (m *model) tokenizeParts(parts []tools.Part, in *input) []int {
+func (m *model) tokenizeParts(parts []tools.Part, limit int, in *input) ([]int, error) {
 	counts, text, apart := make([]int, len(parts)+1), strings.Builder{}, false
 	ends := make([]int, len(parts)+1)
 	for i, p := range parts {
@@ -198,16 +201,19 @@ func (m *model) tokenizeParts(parts []tools.Part, in *input) []int {
 		ends[i+1] = text.Len()
 		apart = apart || !p.Mark && m.spellsControl(p.Text)
 	}
+	if err := m.exceeds("the chat with its tools", text.String(), limit); err != nil {
+		return nil, err
+	}
 	if !apart {
 		in.prompt = m.tokenize(text.String(), true, true)
 		copy(counts[1:], m.tokensBefore(in.prompt, ends[1:]))
-		return counts
+		return counts, nil
 	}
 	for i, p := range parts {
 		in.prompt = append(in.prompt, m.tokenize(p.Text, i == 0, p.Mark)...)
 		counts[i+1] = len(in.prompt)
 	}
-	return counts
+	return counts, nil
 }
 
 // chatChain is the beginning of a chat's names: its salt, and the tools it is told.

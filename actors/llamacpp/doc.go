@@ -45,6 +45,13 @@
 // POST /tokenize tells the tokens of a chat or a completion as the model reads it, tools included:
 // {"count":N, "max_model_len":N, "tokens":[...]}, as vLLM does.
 //
+// # Large texts
+//
+// llama.cpp's tokeniser takes a hundred times a text's bytes of memory and cannot be stopped. So what has more than 1 MiB,
+// or 16 bytes for each token of the context, is refused by its size (bound.go), and what is to be answered also where
+// it has more bytes than the longest token times the context. A text cut into pieces may have other tokens, so none is. Texts
+// over 64 KiB take turns, and count as steps meanwhile, for two minutes each at most.
+//
 // # Adapters
 //
 // LoRA adapters are loaded and unloaded between two steps (adapters.go), from GGUFs. llama.cpp sets them for a

@@ -32,7 +32,9 @@ type Engine struct {
 
 	embedding sync.Mutex // guards emb, which is made when first asked for
 	emb       *embedder
-	embSteps  atomic.Uint64
+	embSteps  atomic.Uint64 // and those of reading
+
+	turns chan struct{} // of large texts to be tokenised
 }
 
 // Open loads the libraries and the model and starts the loops.
@@ -50,7 +52,7 @@ func Open(c Config) (*Engine, error) {
 	if c.Name != "" {
 		m.name = c.Name
 	}
-	e := &Engine{config: c, model: m}
+	e := &Engine{config: c, model: m, turns: make(chan struct{}, 1)}
 	e.threads, e.batchThreads = c.threads(m.bytes)
 	e.context = c.Context
 	if e.context == 0 {
@@ -162,6 +164,9 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation, adapter str
 	if e.gen == nil {
 		return nil, &spec.Error{Code: spec.CodeUnsupported, Message: "the model makes embeddings only", Hint: "Use /v1/embeddings"}
 	}
+	if err := e.bounded(r); err != nil {
+		return nil, err
+	}
 	salt, err := e.adapters.saltFor(r.Salt, adapter)
 	if err != nil {
 		return nil, err
@@ -171,7 +176,7 @@ func (e *Engine) generate(ctx context.Context, r *openai.Generation, adapter str
 	if err != nil {
 		return nil, err
 	}
-	in, err := e.input(r)
+	in, err := e.input(ctx, r, e.context)
 	if err != nil {
 		return nil, err
 	}
@@ -239,21 +244,9 @@ func (e *Engine) embed(ctx context.Context, r *openai.Embedding) ([][]float32, i
 	if emb.ranks {
 		return nil, 0, &spec.Error{Code: spec.CodeUnsupported, Message: "the model ranks texts; it makes no embeddings", Hint: "Use /v1/rerank, or an embedding model"}
 	}
-	texts, total := make([][]llama.Token, len(r.Inputs)), 0
-	for i, in := range r.Inputs {
-		if in.Tokens != nil {
-			if texts[i], err = e.model.checked("input", in.Tokens); err != nil {
-				return nil, 0, err
-			}
-		} else {
-			texts[i] = e.model.tokenize(in.Text, true, false)
-		}
-		if n := len(texts[i]); n > emb.capacity {
-			return nil, 0, tooLong("an input", n, emb.capacity)
-		} else if n == 0 {
-			return nil, 0, &spec.Error{Code: spec.CodeInvalidRequest, Param: "input", Message: "an input has no tokens"}
-		}
-		total += len(texts[i])
+	texts, total, err := e.embedTokens(ctx, r.Inputs, emb.capacity)
+	if err != nil {
+		return nil, 0, err
 	}
 	vectors, err := emb.embed(ctx, texts)
 	return vectors, total, err

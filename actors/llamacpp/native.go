@@ -83,7 +83,8 @@ type model struct {
 	whole    bool // a sequence can be forgotten as a whole only, as recurrent models do
 	begin    llama.Token
 	known    []atomic.Pointer[spelling] // by token; nil: not asked yet
-	controls []string                   // texts of the control tokens, which a user's text must not smuggle in
+	cover    cover
+	controls []string // texts of the control tokens, which a user's text must not smuggle in
 
 	controlTokens []llama.Token // those tokens
 }
@@ -119,11 +120,14 @@ func openModel(path, device string, told func(part float32)) (*model, error) {
 	m.begin = llama.VocabBOS(m.vocab)
 	m.tokens = llama.VocabNTokens(m.vocab)
 	m.known = make([]atomic.Pointer[spelling], m.tokens)
+	texts, attrs := make([]string, m.tokens), make([]llama.TokenAttr, m.tokens)
 	for t := range m.tokens {
-		if text := llama.VocabGetText(m.vocab, llama.Token(t)); text != "" && llama.VocabIsControl(m.vocab, llama.Token(t)) {
-			m.controls, m.controlTokens = append(m.controls, text), append(m.controlTokens, llama.Token(t))
+		texts[t], attrs[t] = llama.VocabGetText(m.vocab, llama.Token(t)), llama.VocabGetAttr(m.vocab, llama.Token(t))
+		if texts[t] != "" && attrs[t]&llama.TokenAttrControl != 0 {
+			m.controls, m.controlTokens = append(m.controls, texts[t]), append(m.controlTokens, llama.Token(t))
 		}
 	}
+	m.cover = m.coverOf(texts, attrs)
 	return m, nil
 }
 

@@ -1,6 +1,7 @@
 package llamacpp
 
 import (
+	"context"
 	"strings"
 
 	"github.com/hybridgroup/yzma/pkg/llama"
@@ -18,15 +19,28 @@ type input struct {
 	answered func(answer string, calls []openai.Call) prefix.Chain
 }
 
-func (e *Engine) input(r *openai.Generation) (in input, err error) {
+// input tokenises what a request has the model read, which bounded has looked at. One that must have more tokens than
+// limit is refused before; 0: there is no limit.
+func (e *Engine) input(ctx context.Context, r *openai.Generation, limit int) (in input, err error) {
+	err = e.reading(ctx, textBytes(r), func() (err error) {
+		in, err = e.read(r, limit)
+		return err
+	})
+	return in, err
+}
+
+func (e *Engine) read(r *openai.Generation, limit int) (in input, err error) {
 	switch {
 	case r.Kind == openai.Chat:
-		in, err = e.model.chat(e.format, e.family, r)
+		in, err = e.model.chat(e.format, e.family, r, limit)
 	case r.Tokens != nil:
 		if in.prompt, err = e.model.checked("prompt", r.Tokens); err == nil {
 			in.marks = tokenMarks(r.Salt, r.Tokens)
 		}
 	default:
+		if err = e.model.exceeds("the prompt", r.Prompt, limit); err != nil {
+			return in, err
+		}
 		in.prompt = e.model.tokenize(r.Prompt, true, true)
 		in.marks = e.model.textMarks(r.Salt, r.Prompt, in.prompt)
 	}

@@ -22,12 +22,9 @@ func (e *Engine) rerank(ctx context.Context, r *openai.Rerank) ([]float64, int, 
 	if !emb.ranks {
 		return nil, 0, &spec.Error{Code: spec.CodeUnsupported, Message: "the model does not rank texts", Hint: "Use a reranking model: its GGUF has the pooling type rank"}
 	}
-	texts, total := make([][]llama.Token, len(r.Documents)), 0
-	for i, d := range r.Documents {
-		if texts[i] = e.model.pair(r.Query, d); len(texts[i]) > emb.capacity {
-			return nil, 0, tooLong("the query with a document", len(texts[i]), emb.capacity)
-		}
-		total += len(texts[i])
+	texts, total, err := e.pairTokens(ctx, r, emb.capacity)
+	if err != nil {
+		return nil, 0, err
 	}
 	vectors, err := emb.embed(ctx, texts)
 	if err != nil {

@@ -172,7 +172,7 @@ func counts(u *openai.Usage) openai.Usage {
 
 func promptOf(t *testing.T, e *Engine, messages ...openai.Message) []llama.Token {
 	t.Helper()
-	in, err := e.model.chat(e.format, e.family, &openai.Generation{Messages: messages, Answer: true})
+	in, err := e.model.chat(e.format, e.family, &openai.Generation{Messages: messages, Answer: true}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,8 +63,8 @@ func formatOf(controls []string) string {
 }
 
 // chat turns messages into the prompt's tokens. The beginning of an answer follows, or, where the last
-// message is to be continued, that message without its end.
-func (m *model) chat(format string, f *tools.Family, r *openai.Generation) (input, error) {
+// message is to be continued, that message without its end. What must have more tokens than limit is refused before it is tokenised; 0: nothing is.
+func (m *model) chat(format string, f *tools.Family, r *openai.Generation, limit int) (input, error) {
 	if format == "" {
 		e := spec.Errorf(spec.CodeUnsupported, "the model has no chat template that this engine knows")
 		e.Param, e.Hint = "messages", "Name one of llama.cpp's by --chat-template, send a prompt to /v1/completions, or use a model with a known template"
@@ -82,13 +82,16 @@ func (m *model) chat(format string, f *tools.Family, r *openai.Generation) (inpu
 		return withMessage(chain, openai.Message{Role: "assistant", Content: begun + answer, Calls: calls})
 	}}
 	if withTools(r) {
-		return in, m.chatWithTools(format, f, turns, begun, r, &in)
+		return in, m.chatWithTools(format, f, turns, begun, r, limit, &in)
 	}
 	if m.smuggles(r.Messages) {
-		return in, m.chatInParts(format, turns, begun, r, &in)
+		return in, m.chatInParts(format, turns, begun, r, limit, &in)
 	}
 	text, err := render(format, turns, r.Answer)
 	if err != nil {
+		return in, err
+	}
+	if err := m.exceeds("the chat", text+begun, limit); err != nil {
 		return in, err
 	}
 	in.prompt = m.tokenize(text+begun, true, true)
@@ -117,7 +120,7 @@ func (m *model) spellsControl(text string) bool {
 
 // chatInParts tokenises the messages apart from the template, so that a control token that a message
 // spells stays text and ends no turn.
-func (m *model) chatInParts(format string, turns []openai.Message, begun string, r *openai.Generation, in *input) error {
+func (m *model) chatInParts(format string, turns []openai.Message, begun string, r *openai.Generation, limit int, in *input) error {
 	standIns := make([]openai.Message, len(turns))
 	for i, message := range turns {
 		standIns[i] = openai.Message{Role: message.Role, Content: fmt.Sprintf("\x01%d\x02", i)}
@@ -133,6 +136,13 @@ func (m *model) chatInParts(format string, turns []openai.Message, begun string,
 		before, after, found := strings.Cut(text, stand.Content)
 		if !found { // a template may leave a message out
 			continue
+		}
+		room := limit
+		if limit > 0 {
+			room = max(limit-len(tokens), 1)
+		}
+		if err := m.exceeds("a message", turns[i].Content, room); err != nil {
+			return err
 		}
 		tokens = append(tokens, m.tokenize(before, len(tokens) == 0, true)...)
 		tokens = append(tokens, m.tokenize(turns[i].Content, false, false)...)

@@ -29,7 +29,10 @@ func (s *Server) tokenize(w http.ResponseWriter, r *http.Request, e *Engine) err
 	if e.gen == nil && kind == openai.Chat {
 		return &spec.Error{Code: spec.CodeUnsupported, Message: "the model makes embeddings only"}
 	}
-	in, err := e.input(request)
+	if err := e.bounded(request); err != nil {
+		return err
+	}
+	in, err := e.input(r.Context(), request, 0)
 	if err != nil {
 		return err
 	}
