@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -126,7 +127,8 @@ func (x *stream) failed(ctx context.Context, err error) error {
 	if errors.As(err, &public) {
 		return err
 	}
-	return &spec.Error{Code: spec.CodeUpstream, Message: "The engine of instance " + string(x.instance) + " failed before it answered.", Err: err}
+	return &spec.Error{Code: spec.CodeUpstream, Message: "The engine of instance " + string(x.instance) + " failed before it answered.",
+		Err: fmt.Errorf("%w: %w", spec.ErrBroken, err)}
 }
 
 // neverSent tells whether the engine had no part of the request, so that it cannot be

@@ -112,7 +112,7 @@ func TestCutAnswersAreBroken(t *testing.T) {
 		t.Errorf("%q, %v", raw, err)
 	}
 	_, err := n.Opener().Open(t.Context(), target, call("/hangup", false), nil)
-	if spec.CodeOf(err) != spec.CodeUpstream {
+	if spec.CodeOf(err) != spec.CodeUpstream || !errors.Is(err, spec.ErrBroken) {
 		t.Errorf("an engine that hangs up: %v", err)
 	}
 	e.Close() // who never got the request cannot have failed of it, and may be asked again

@@ -51,6 +51,7 @@ type Exchange struct {
 	extra    spec.Stream // of a broken build alone: see double.go
 	failures int
 	refusals int
+	brokeOff int    // instances whose engine broke off over the request, those of earlier deployments included
 	last     error  // of the last attempt that failed
 	fell     string // the alternative that is asked; empty: the deployment itself
 

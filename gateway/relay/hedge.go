@@ -151,6 +151,9 @@ func (x *Exchange) blameLoser(l *leg) {
 		l.grant.Rejected(refused)
 	case errors.As(l.err, &public) && public.Code.Lookup().Status < 500:
 	default:
+		if brokeOff(l.err) {
+			x.brokeOff++
+		}
 		l.grant.Failed()
 	}
 	l.grant.Release()

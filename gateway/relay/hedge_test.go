@@ -142,3 +142,19 @@ func TestSpeed(t *testing.T) {
 		}
 	})
 }
+
+// TestBothLegsDie: a hedge's two engines that break off are the two that a request may cost.
+func TestBothLegsDie(t *testing.T) {
+	slow := play{status: 200, kind: "application/json", pieces: []any{200 * time.Millisecond, errBroke}}
+	b, _, now := late(t, slow, "a b c")
+	learnt := b.compose
+	b.compose = func(n spec.NodeID, c spec.Call) play {
+		if n != "a" && now.Load() {
+			return play{err: errBroke}
+		}
+		return learnt(n, c)
+	}
+	if res, _ := b.get(false); res.StatusCode != 502 || b.tried() != "a b" {
+		t.Errorf("%d, tried %s", res.StatusCode, b.tried())
+	}
+}

@@ -10,6 +10,7 @@ type metrics struct {
 	hedges     *prometheus.CounterVec
 	fallbacks  *prometheus.CounterVec
 	unbudgeted prometheus.Counter
+	suspects   prometheus.Counter
 	resumes    *prometheus.CounterVec
 	gap        prometheus.Histogram
 }
@@ -26,6 +27,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Comments sent to keep streams alive before their first byte."}),
 		unbudgeted: prometheus.NewCounter(prometheus.CounterOpts{Name: "lotabots_gateway_retries_refused_total",
 			Help: "Further attempts, retries and hedges, that were not made because the deployment's budget of them was spent."}),
+		suspects: prometheus.NewCounter(prometheus.CounterOpts{Name: "lotabots_gateway_suspect_requests_total",
+			Help: "Requests that were not tried again because the engines of two instances had broken off over them."}),
 		hedges: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_hedges_total",
 			Help: "Answers that were late, by what came of it: no_room for a second attempt, or which of the two was first."}, []string{"outcome"}),
 		fallbacks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_fallbacks_total",
@@ -36,7 +39,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Time for which resumed streams stood still.", Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30}}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.resumes, m.gap, m.retries, m.breaks, m.queueWait, m.pings, m.unbudgeted, m.hedges, m.fallbacks)
+		reg.MustRegister(m.resumes, m.gap, m.retries, m.breaks, m.queueWait, m.pings, m.unbudgeted, m.suspects, m.hedges, m.fallbacks)
 	}
 	return m
 }

@@ -20,6 +20,10 @@ var errStatus = errors.New("engine answered with an error")
 var errTooLong = &spec.Error{Code: spec.CodeUpstream,
 	Message: "The engine's answer is larger than this gateway holds; ask for it as a stream, or in smaller batches."}
 
+// maxBroken bounds how many instances' engines may break off over one request before
+// it ends: it may be what kills them, and is not to take every replica along.
+const maxBroken = 2
+
 // adapterRetry is what clients are told to wait for an adapter that failed.
 const adapterRetry = 10 * time.Second
 
@@ -63,6 +67,9 @@ func (x *Exchange) judge(err error) error {
 		return nil
 	}
 	x.failures++
+	if !x.resuming && brokeOff(err) {
+		x.brokeOff++
+	}
 	if errors.Is(err, errTooLong) || errors.Is(err, openai.ErrNoContinuation) {
 		return err
 	}
@@ -81,10 +88,21 @@ func (x *Exchange) judge(err error) error {
 		x.grant.Erred()
 	}
 	x.drop()
+	if x.brokeOff >= maxBroken {
+		x.r.metrics.suspects.Inc()
+		x.r.cfg.Log.Warn("a request is not tried again: engines broke off over it", "request_id", x.Call.RequestID, "instances", x.brokeOff)
+		return err
+	}
 	if x.failures >= x.r.cfg.Tries || !x.resuming && !x.budgeted() { // what a client has begun to read is brought to its end
 		return err
 	}
 	return nil
+}
+
+// brokeOff tells whether an engine that had been sent the request broke off before it
+// answered. What never reached one, or was ended from here, does not tell of an engine.
+func brokeOff(err error) bool {
+	return errors.Is(err, spec.ErrBroken) && !errors.Is(err, errNodeGone) && !errors.Is(err, errMute)
 }
 
 // budgeted spends one attempt of the deployment's budget; false: the request ends.

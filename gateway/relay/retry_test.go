@@ -117,7 +117,8 @@ func TestFinalErrors(t *testing.T) {
 		{"the request's own fault", five, play{err: spec.Errorf(spec.CodeContextLength, "Too long.")}, spec.CodeContextLength, 400, 1},
 		{"a revoked key", five, rejects(spec.RejectRevoked), spec.CodeRevokedKey, 401, 1},
 		{"nobody to be reached", five, play{err: errConnect}, spec.CodeUpstream, 502, 3},
-		{"all break", five, play{err: errBroke}, spec.CodeStreamBroken, 502, 3},
+		{"all break", five, play{err: errBroke}, spec.CodeStreamBroken, 502, 2},
+		{"every engine dies of it", five, play{err: &spec.Error{Code: spec.CodeUpstream, Message: "It died.", Err: errBroke}}, spec.CodeUpstream, 502, 2},
 		{"all fail", five, says(500, "oops"), spec.CodeUpstream, 502, 3},
 		{"fewer than the tries", "a b", says(500, "oops"), spec.CodeUpstream, 502, 2},
 		{"the only one is outside the region", "a", rejects(spec.RejectRegion), spec.CodeNotReady, 503, 1},
@@ -228,5 +229,44 @@ func TestTheCauseIsForInsiders(t *testing.T) {
 		if x := (&Exchange{Topology: may}); !errors.As(x.explain(r), &got) || got.Err.Message != want || got.RetryAfter != time.Second {
 			t.Errorf("topology %v: %+v", may, got.Err)
 		}
+	}
+}
+
+// TestAPoisonousRequest takes two engines along at most; what did not reach an engine
+// does not count, so that those that die of other things are still passed over.
+func TestAPoisonousRequest(t *testing.T) {
+	t.Parallel()
+	dies := play{err: &spec.Error{Code: spec.CodeUpstream, Message: "It died.", Err: errBroke}}
+	for name, c := range map[string]struct {
+		plays map[spec.NodeID]play
+		tried string
+		whole bool
+	}{
+		"poison":                   {map[spec.NodeID]play{"a": dies, "b": dies, "c": says(200, answer)}, "a b", false},
+		"one died":                 {map[spec.NodeID]play{"a": dies, "b": says(200, answer)}, "a b", true},
+		"one cannot be reached":    {map[spec.NodeID]play{"a": {err: errConnect}, "b": dies, "c": says(200, answer)}, "a b c", true},
+		"one was being started":    {map[spec.NodeID]play{"a": dies, "b": rejects(spec.RejectUnhealthy), "c": says(200, answer)}, "a b c", true},
+		"one gave a status of 500": {map[spec.NodeID]play{"a": says(500, "x"), "b": dies, "c": says(200, answer)}, "a b c", true},
+	} {
+		b := newBench(t, "a b c")
+		for n, p := range c.plays {
+			b.plays(n, p)
+		}
+		res, body := b.get(false)
+		if whole := res.StatusCode == 200 && body == answer; whole != c.whole || b.tried() != c.tried {
+			t.Errorf("%s: %d %s, tried %s", name, res.StatusCode, body, b.tried())
+		}
+	}
+}
+
+// TestAPoisonousRequestInAnOpenedStream: the same where the engine dies after its head.
+func TestAPoisonousRequestInAnOpenedStream(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "a b c")
+	b.plays("a", streams(errBroke))
+	b.plays("b", streams("data: {\"cho", errBroke))
+	b.plays("c", streams(piece("x")+done))
+	if res, _ := b.get(true); res.StatusCode != 502 || b.tried() != "a b" {
+		t.Errorf("%d, tried %s", res.StatusCode, b.tried())
 	}
 }
