@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -123,12 +124,24 @@ func (x *stream) failed(ctx context.Context, err error) error {
 	if neverSent(err) { // whoever asks may wait until the engine has been started again
 		return &spec.Rejection{Reason: spec.RejectUnhealthy}
 	}
-	var public *spec.Error
-	if errors.As(err, &public) {
-		return err
+	failed := spec.Error{Code: spec.CodeUpstream, Message: "The engine of instance " + string(x.instance) + " failed before it answered.", Err: err}
+	if public := (*spec.Error)(nil); errors.As(err, &public) {
+		failed = *public
 	}
-	return &spec.Error{Code: spec.CodeUpstream, Message: "The engine of instance " + string(x.instance) + " failed before it answered.",
-		Err: fmt.Errorf("%w: %w", spec.ErrBroken, err)}
+	if hungUp(err) {
+		failed.Err = fmt.Errorf("%w: %w", spec.ErrBroken, err)
+	}
+	return &failed
+}
+
+// hungUp tells whether the engine had the request and ended the connection: the request may be what it died of.
+func hungUp(err error) bool {
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // neverSent tells whether the engine had no part of the request, so that it cannot be
