@@ -35,7 +35,7 @@ func TestDriverCommands(t *testing.T) {
 		{"vllm on two GPUs", VLLM, func(s *Spec) {
 			own(s)
 			s.Device, s.Others, s.MemoryBytes, s.Context = gpuA, []device.Device{gpuB}, 40<<30, 8192
-		}, "serve {m} --served-model-name lota --max-num-seqs 4 --enable-prompt-tokens-details --disable-uvicorn-access-log --uds s --max-model-len 8192 --gpu-memory-utilization 0.500 --tensor-parallel-size 2",
+		}, "serve {m} --served-model-name lota --max-num-seqs 4 --enable-prompt-tokens-details --disable-uvicorn-access-log --uds s --max-model-len 8192 --gpu-memory-utilization 0.500 --tensor-parallel-size 2 --load-format safetensors",
 			[]string{"CUDA_VISIBLE_DEVICES=GPU-a,GPU-b", "CUDA_DEVICE_ORDER=PCI_BUS_ID"}},
 		{"vllm's options", VLLM, func(s *Spec) {
 			s.Options = map[string]string{"dtype": "bfloat16", "quantization": "awq", "kv-cache-dtype": "fp8", "tool-parser": "hermes", "reasoning-parser": "qwen3", "prefix-caching": "off", "task": "embed"}
@@ -43,7 +43,7 @@ func TestDriverCommands(t *testing.T) {
 		{"sglang", SGLang, func(s *Spec) {
 			own(s)
 			s.Device, s.MemoryBytes, s.Context = gpuA, 40<<30, 8192
-		}, "serve --config engine.yaml --model-path {m} --served-model-name lota --enable-metrics --enable-cache-report --max-running-requests 4 --context-length 8192 --mem-fraction-static 0.450", nil},
+		}, "serve --config engine.yaml --model-path {m} --served-model-name lota --enable-metrics --enable-cache-report --max-running-requests 4 --context-length 8192 --mem-fraction-static 0.450 --load-format safetensors", nil},
 		{"sglang's options", SGLang, func(s *Spec) {
 			s.Options = map[string]string{"task": "rerank", "prefix-caching": "off", "tool-parser": "llama3"}
 		}, "serve --config engine.yaml --model-path {demo} --served-model-name lota --enable-metrics --enable-cache-report --max-running-requests 4 --tool-call-parser llama3 --disable-radix-cache --is-embedding", nil},

@@ -99,7 +99,7 @@ func (p *Presets) openNamed(preset custom.Preset, s Spec, o options) (driver, er
 	e := &named{preset: preset, spec: s.withDefaults(), given: o, path: path}
 	if preset.Uses("{model}") {
 		if e.model, err = p.config.weights(s, o); err == nil {
-			err = safeWeights(e.model)
+			err = safeWeights(e.model, guard{})
 		}
 	}
 	return e, err

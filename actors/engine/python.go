@@ -31,7 +31,7 @@ const batchSlots = 32
 func newPython(s Spec, o options, c Config, path, name string) (*python, error) {
 	model, err := c.weights(s, o)
 	if err == nil {
-		err = safeWeights(model)
+		err = safeWeights(model, guard{names: true})
 	}
 	if s.Slots == 0 {
 		s.Slots = batchSlots
@@ -152,8 +152,8 @@ func (p *python) adapterFile(name, file string) (string, error) {
 		dir = p.unpacked(name)
 		err = unpack(file, dir)
 	}
-	if err == nil && !hasSafetensors(dir) {
-		err = errors.New("it has no safetensors, and pickles are not loaded")
+	if err == nil && !has(dir, adapterWeights) { // what else is there, the programs would look at
+		err = errors.New("it has no " + adapterWeights + ", and pickles are not loaded")
 	}
 	if err != nil {
 		return "", &spec.Error{Code: spec.CodeEngineUnavailable, Message: "the adapter " + name + " is not what the engine loads: " + err.Error(), Err: err,
