@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -266,8 +267,13 @@ func decode(body []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if err := d.Decode(into); err != nil {
 		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) && wrong.Field != "" {
-			return invalid(wrong.Field, "%s must not be a JSON %s", wrong.Field, wrong.Value)
+		switch {
+		case !errors.As(err, &wrong):
+		case wrong.Field == "":
+			return spec.Errorf(spec.CodeInvalidJSON, "the body is not a JSON object")
+		default:
+			param := clientPath(reflect.TypeOf(into).Elem(), wrong.Field)
+			return invalid(param, "%s must not be a JSON %s", param, wrong.Value)
 		}
 		return &spec.Error{Code: spec.CodeInvalidJSON, Message: "the body is not one JSON object: " + err.Error()}
 	}
@@ -278,6 +284,19 @@ func decode(body []byte, into any) error {
 		return spec.Errorf(spec.CodeInvalidJSON, "the body is not a JSON object")
 	}
 	return nil
+}
+
+// clientPath is a path of encoding/json without the structs that are embedded in t, which no client knows.
+func clientPath(t reflect.Type, path string) string {
+	for t.Kind() == reflect.Struct {
+		first, rest, more := strings.Cut(path, ".")
+		field, ok := t.FieldByName(first)
+		if !more || !ok || !field.Anonymous {
+			break
+		}
+		t, path = field.Type, rest
+	}
+	return path
 }
 
 func invalid(param, format string, args ...any) error {

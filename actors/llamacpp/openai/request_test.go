@@ -51,7 +51,7 @@ func TestRefusals(t *testing.T) {
 		param, says string
 	}{
 		{Chat, `{`, spec.CodeInvalidJSON, "", "JSON"},
-		{Chat, `[]`, spec.CodeInvalidJSON, "", "JSON"},
+		{Chat, `[]`, spec.CodeInvalidJSON, "", "is not a JSON object"},
 		{Chat, `null`, spec.CodeInvalidJSON, "", "JSON"},
 		{Chat, `{` + m + `} {}`, spec.CodeInvalidJSON, "", "follows"},
 		{Chat, `{}`, spec.CodeInvalidRequest, "messages", "missing"},
@@ -93,6 +93,9 @@ func TestRefusals(t *testing.T) {
 		{Chat, `{"messages":[{"role":"assistant","content":"x"}],"continue_final_message":true}`, spec.CodeInvalidRequest, "continue_final_message", "before it"},
 		{Chat, `{` + m + `,"cache_salt":"` + strings.Repeat("x", 257) + `"}`, spec.CodeInvalidRequest, "cache_salt", "257"},
 		{Chat, `{` + m + `,"stream_options":{}}`, spec.CodeInvalidRequest, "stream_options", "stream"},
+		{Chat, `{` + m + `,"parallel_tool_calls":"no"}`, spec.CodeInvalidRequest, "parallel_tool_calls", "parallel_tool_calls must not be a JSON string"},
+		{Chat, `{` + m + `,"best_of":"no"}`, spec.CodeInvalidRequest, "best_of", "best_of must not be a JSON string"},
+		{Chat, `{` + m + `,"stream_options":{"include_usage":3}}`, spec.CodeInvalidRequest, "stream_options.include_usage", "number"},
 		{Completion, `{"prompt":["a","b"]}`, spec.CodeUnsupported, "prompt", "2 entries"},
 		{Completion, `{"prompt":[1,null]}`, spec.CodeInvalidRequest, "prompt", "prompt"},
 		{Completion, `{"prompt":[-1]}`, spec.CodeInvalidRequest, "prompt", "prompt"},
