@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -149,10 +150,21 @@ func (d *deploymentForm) checkEngine(f *form, g *Gateway) {
 	var public *spec.Error
 	switch {
 	case errors.As(err, &public):
-		f.add(public.Param, public.Message)
+		f.add(public.Param, predicate(public.Param, public.Message))
 	case err != nil:
 		f.add("engine", err.Error())
 	}
+}
+
+// predicate is a sentence about param as it reads after param's name, by which a problem is told.
+func predicate(param, sentence string) string {
+	name := param[strings.LastIndexByte(param, '.')+1:]
+	for _, subject := range []string{param + " ", name + " ", "the option " + name + " "} {
+		if rest, ok := strings.CutPrefix(sentence, subject); ok {
+			return rest
+		}
+	}
+	return "cannot be taken: " + sentence
 }
 
 // checkPresence wants a preset of the nodes' own to be on some node that lives: a slip
@@ -162,7 +174,7 @@ func (d *deploymentForm) checkPresence(f *form, g *Gateway) {
 		return
 	}
 	if some, told := g.cfg.HasEngine(d.Engine); !some && told {
-		f.add("engine", "is on no living node: describe it in a node's engines.presets, or say that its node comes later (?force=true, --force)")
+		f.add("engine", strconv.Quote(clip(d.Engine, 64))+" is on no living node: describe it in a node's engines.presets, or say that its node comes later (?force=true, --force)")
 	}
 }
 

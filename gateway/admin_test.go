@@ -240,6 +240,43 @@ func TestForms(t *testing.T) {
 	}
 }
 
+// TestProblemsReadOnce: what the engines say of a deployment names its subject once, and an engine that is missing is named.
+func TestProblemsReadOnce(t *testing.T) {
+	said := &spec.Error{Code: spec.CodeInvalidRequest}
+	r := newRig(t, func(c *gateway.Config) {
+		c.Engines = []string{"embedded"}
+		c.CheckEngine = func(d *wire.Deployment) error {
+			if d.GetEngine() == "embedded" {
+				return said
+			}
+			return nil
+		}
+		c.HasEngine = func(string) (some, told bool) { return false, true }
+	})
+	for _, c := range []struct{ engine, param, sentence, want string }{
+		{"embedded", "context", "context is 9; it must be at most 8", "context is 9; it must be at most 8"},
+		{"embedded", "slots", "slots is 9; it must be at most 8", "slots is 9; it must be at most 8"},
+		{"embedded", "options.threads", `the option threads is "x"; it must be a whole number`, `options.threads is "x"; it must be a whole number`},
+		{"embedded", "options.x", "the preset embedded has no option x", "options.x cannot be taken: the preset embedded has no option x"},
+		{"abacus", "", "", `engine "abacus" is on no living node: `},
+	} {
+		said.Param, said.Message = c.param, c.sentence
+		res, body := r.do(r.admin, "PUT", "/admin/v1/deployments/d", `{"engine":"`+c.engine+`","model":"fr"}`)
+		var doc struct {
+			Error struct {
+				Errors []struct{ Param, Message string }
+			}
+		}
+		err, found := json.Unmarshal([]byte(body), &doc), false
+		for _, p := range doc.Error.Errors {
+			found = found || strings.HasPrefix(p.Param+" "+p.Message, c.want)
+		}
+		if err != nil || res.StatusCode != 400 || !found {
+			t.Errorf("%s: %d %s", c.want, res.StatusCode, body)
+		}
+	}
+}
+
 // TestSidecar has no operations of its own, and says so.
 func TestSidecar(t *testing.T) {
 	r := newRig(t, func(c *gateway.Config) { c.Cluster, c.Models, c.Tokens = nil, nil, nil })
