@@ -65,12 +65,31 @@ func (e *Engine) caller(r *openai.Generation) (*caller, error) {
 
 // taken reports how llama.cpp likes a grammar.
 func taken(text, param string, m *model) error {
+	if _, err := guarded(text, param); err != nil {
+		return err
+	}
 	s := llama.SamplerInitGrammar(m.vocab, text, "root")
 	if s == 0 {
 		return refusedGrammar(param)
 	}
 	llama.SamplerFree(s)
 	return nil
+}
+
+// guarded is the guard of a grammar, which llama.cpp is not given where that reports an error.
+func guarded(text, param string) (*grammar.Guard, error) {
+	g, err := grammar.NewGuard(text)
+	if err != nil {
+		return nil, tooAmbiguous(param, err)
+	}
+	return g, nil
+}
+
+func tooAmbiguous(param string, err error) error {
+	return &spec.Error{
+		Code: spec.CodeUnsupported, Param: param, Message: "the grammar of this JSON schema would take too long: " + err.Error(), Err: err,
+		Hint: "Make the schema simpler: fewer alternatives that begin alike, fewer repetitions of what may be empty",
+	}
 }
 
 func refusedGrammar(param string) error {
@@ -107,10 +126,7 @@ func (c *chooser) begins(t llama.Token) error {
 		return nil
 	}
 	text := c.caller.calls.After(string(piece[:n]), c.caller.family.Mark, c.caller.choice.Once)
-	if c.grammar = llama.SamplerInitGrammar(c.model.vocab, text, "root"); c.grammar == 0 {
-		return refusedGrammar("tools")
-	}
-	return nil
+	return c.keepTo(text)
 }
 
 // replay takes a token that was chosen elsewhere, by the same rules.
@@ -121,10 +137,13 @@ func (c *chooser) replay(t llama.Token) error {
 		}
 	}
 	if c.grammar != 0 {
+		if err := c.bounded(); err != nil {
+			return err
+		}
 		if one := []llama.TokenData{{Id: t}}; !possible(c.apply(c.grammar, one)[0]) {
 			return &spec.Error{Code: spec.CodeInvalidRequest, Param: "continuation.token_ids", Message: "the tokens do not keep to the request's grammar"}
 		}
-		llama.SamplerAccept(c.grammar, t)
+		c.accept(t)
 	}
 	llama.SamplerAccept(c.chain, t)
 	return nil

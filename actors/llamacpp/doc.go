@@ -85,6 +85,9 @@
 // response_format json_object and json_schema make the answer keep to a grammar (package grammar). logprobs
 // are the model's own, before temperature, bias and grammar; tokens of a stop string have none.
 //
+// llama.cpp reads a grammar in all ways at once, on the loop that serves everybody, and cannot be interrupted. So
+// before each step of a grammar its guard (grammar.Guard) counts the ways; where they are too many, that request ends.
+//
 // # Tools
 //
 // Tools are told, and calls and results written, in the form that the model's family was taught (package tools).

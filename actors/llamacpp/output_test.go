@@ -53,7 +53,7 @@ func TestSchemaIsKeptTo(t *testing.T) {
 func TestGrammarsAreTaken(t *testing.T) {
 	e, web := open(t, Config{Slots: 1, Context: 256})
 	for _, s := range []string{
-		`{}`, `{"type":"string","minLength":900,"maxLength":1000}`, `{"type":"array","minItems":3,"maxItems":1000}`, `{"format":"date-time"}`, `{"format":"uuid"}`,
+		`{}`, `{"type":"string","minLength":900,"maxLength":1000}`, `{"type":"string","minLength":1500,"maxLength":100000}`, `{"type":"array","minItems":3,"maxItems":1000}`, `{"format":"date-time"}`, `{"format":"uuid"}`,
 		`{"type":"integer","minimum":-123456,"maximum":987654321}`, `{"type":"string","pattern":"^(\\d{3}-){2}[^\"\\\\x]+é?$"}`,
 		`{"$ref":"#/$defs/n","$defs":{"n":{"type":"object","properties":{"a b":{"$ref":"#/$defs/n"},"Grüße":{"const":"\"\\\n€😀"}}}}}`,
 		`{"type":"object","properties":{"a":{},"b":{},"c":{},"d":{}},"required":["b"]}`, `{"anyOf":[{"type":"null"},{"type":"number"}]}`,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hybridgroup/yzma/pkg/llama"
 
+	"github.com/lotabots/lotabots/actors/llamacpp/grammar"
 	"github.com/lotabots/lotabots/actors/llamacpp/openai"
 	"github.com/lotabots/lotabots/actors/llamacpp/tools"
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -17,7 +18,9 @@ import (
 // A chooser picks tokens for one sequence.
 type chooser struct {
 	chain   llama.Sampler
-	grammar llama.Sampler // 0: none
+	grammar llama.Sampler  // 0: none
+	guard   *grammar.Guard // of grammar, asked before each step of it
+	param   string         // of the request, that the grammar is for
 	vocab   int
 	scratch []llama.TokenData // the generator's, of the vocabulary's length
 
@@ -27,22 +30,50 @@ type chooser struct {
 }
 
 // newChooser fails where llama.cpp does not take the grammar. may is nil where nothing can be called.
-func newChooser(p openai.Sampling, grammar string, may *caller, m *model) (*chooser, error) {
-	c := &chooser{chain: newChain(p, m), vocab: int(m.tokens), model: m, caller: may}
-	param := "response_format"
+func newChooser(p openai.Sampling, text string, may *caller, m *model) (*chooser, error) {
+	c := &chooser{chain: newChain(p, m), vocab: int(m.tokens), model: m, caller: may, param: "response_format"}
 	if may != nil {
-		if grammar, param = may.whole, "tools"; grammar == "" {
+		if text, c.param = may.whole, "tools"; text == "" {
 			c.watch = may.family.NewWatch()
 		}
 	}
-	if grammar == "" {
+	if text == "" {
 		return c, nil
 	}
-	if c.grammar = llama.SamplerInitGrammar(m.vocab, grammar, "root"); c.grammar == 0 {
+	if err := c.keepTo(text); err != nil {
 		c.free()
-		return nil, refusedGrammar(param)
+		return nil, err
 	}
 	return c, nil
+}
+
+// keepTo makes the answer keep to a grammar from now on.
+func (c *chooser) keepTo(text string) error {
+	var err error
+	if c.guard, err = guarded(text, c.param); err != nil {
+		return err
+	}
+	if c.grammar = llama.SamplerInitGrammar(c.model.vocab, text, "root"); c.grammar == 0 {
+		return refusedGrammar(c.param)
+	}
+	return nil
+}
+
+// bounded reports an error where llama.cpp must not be asked for the next token: it could take so long that everybody
+// waits.
+func (c *chooser) bounded() error {
+	if err := c.guard.Check(); err != nil {
+		return tooAmbiguous(c.param, err)
+	}
+	return nil
+}
+
+// accept tells the grammar of a token that it allows; one that it does not would end the process.
+func (c *chooser) accept(t llama.Token) {
+	llama.SamplerAccept(c.grammar, t)
+	if !c.model.spelling(t).end {
+		c.guard.Accept(c.caller.spell(c.model, t))
+	}
 }
 
 func (c *chooser) free() {
@@ -72,13 +103,15 @@ func (c *chooser) choose(ctx llama.Context, row int32) (llama.Token, error) {
 		}
 		return chosen.Id, nil
 	}
+	if err := c.bounded(); err != nil {
+		return 0, err
+	}
 	if one := []llama.TokenData{chosen}; !possible(c.apply(c.grammar, one)[0]) {
 		if chosen = c.pick(c.candidates(logits), true); !possible(chosen) {
 			return 0, spec.Errorf(spec.CodeUpstream, "no token of the vocabulary can go on as the JSON schema wants")
 		}
 	}
-	// a token that the grammar does not allow would end the process here
-	llama.SamplerAccept(c.grammar, chosen.Id)
+	c.accept(chosen.Id)
 	llama.SamplerAccept(c.chain, chosen.Id)
 	return chosen.Id, nil
 }

@@ -12,6 +12,9 @@
 // allOf of one, and $ref inside the document, recursion included. Annotations are passed over. Everything
 // else is refused by name: a constraint that is not kept must not be taken in silence.
 //
+// Repetitions of what may be empty are written in a form that can be read in one way; enums share what they begin with.
+// What can still be read in too many ways is refused, and a Guard watches over it while an answer is written.
+//
 // Calls are the grammars of calls of functions, in the form of a family of models. There, a schema that is not strict
 // is kept to as far as it is understood: its unknown keywords are passed over, and what cannot be kept is any value of its type.
 //

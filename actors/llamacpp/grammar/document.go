@@ -16,6 +16,7 @@ const (
 	maxDepth   = 64
 	maxRules   = 4096
 	maxRepeats = 1000 // llama.cpp refuses more
+	maxLength  = 100 * maxRepeats
 )
 
 // An object keeps the order of its keys: an answer has it too.
@@ -81,8 +82,8 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// count reads a keyword that must be a whole number from 0 to maxRepeats; absent: otherwise.
-func (o object) count(at, key string, otherwise int) (int, error) {
+// count reads a keyword that must be a whole number from 0 to most; absent: otherwise.
+func (o object) count(at, key string, otherwise, most int) (int, error) {
 	raw, ok := o.values[key]
 	if !ok {
 		return otherwise, nil
@@ -91,8 +92,8 @@ func (o object) count(at, key string, otherwise int) (int, error) {
 	if err != nil {
 		return 0, invalid(at, "%s must be a whole number", key)
 	}
-	if n > maxRepeats {
-		return 0, unsupported(at, "%s is %d; at most %d is supported", key, n, maxRepeats)
+	if n > uint64(most) {
+		return 0, unsupported(at, "%s is %d; at most %d is supported", key, n, most)
 	}
 	return int(n), nil
 }

@@ -41,7 +41,8 @@ func pattern(text string) (node, error) {
 	if !ends {
 		s = append(s, anything)
 	}
-	return s, nil
+	s = joined(s)
+	return s, readable(s)
 }
 
 func isBegin(re *syntax.Regexp) bool {
@@ -68,10 +69,16 @@ func matching(re *syntax.Regexp) (node, error) {
 	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest:
 		n, err := matching(re.Sub[0])
 		bounds := map[syntax.Op][2]int{syntax.OpStar: {0, -1}, syntax.OpPlus: {1, -1}, syntax.OpQuest: {0, 1}}[re.Op]
-		return rep{n, bounds[0], bounds[1]}, err
+		if err != nil {
+			return nil, err
+		}
+		return repeated(n, bounds[0], bounds[1]), nil
 	case syntax.OpRepeat:
 		n, err := matching(re.Sub[0])
-		return rep{n, re.Min, re.Max}, err
+		if err != nil {
+			return nil, err
+		}
+		return repeated(n, re.Min, re.Max), nil
 	case syntax.OpConcat, syntax.OpAlternate:
 		parts := make([]node, len(re.Sub))
 		for i, s := range re.Sub {
@@ -81,7 +88,7 @@ func matching(re *syntax.Regexp) (node, error) {
 			}
 		}
 		if re.Op == syntax.OpConcat {
-			return seq(parts), nil
+			return joined(parts), nil
 		}
 		return alt(parts), nil
 	}

@@ -34,6 +34,9 @@ func convert(raw json.RawMessage) (rules, error) {
 	if heights := c.rules.heights(); heights["root"] == endless {
 		return nil, invalid("", "nothing that ends conforms to it")
 	}
+	if _, err := NewGuard(c.rules.String()); err != nil {
+		return nil, unsupported("", "%s", err)
+	}
 	return c.rules, nil
 }
 
@@ -159,21 +162,25 @@ func (c *converter) oneOf(o object, list []json.RawMessage, at string) (node, er
 			return nil, err
 		}
 	}
-	var a alt
+	var texts []string
+	seen := map[string]bool{}
 	for _, v := range list {
 		if types != nil && !slices.ContainsFunc(types, func(t string) bool { return isOf(v, t) }) {
 			continue
 		}
-		n, err := exactly(v, at)
+		text, err := exactly(v, at)
 		if err != nil {
 			return nil, err
 		}
-		a = append(a, n)
+		if !seen[text] {
+			seen[text] = true
+			texts = append(texts, text)
+		}
 	}
-	if len(a) == 0 {
+	if len(texts) == 0 {
 		return nil, invalid(at, "none of its values is of its type")
 	}
-	return a, nil
+	return oneText(texts, 0), nil
 }
 
 func isOf(raw json.RawMessage, t string) bool {
@@ -199,20 +206,20 @@ func isOf(raw json.RawMessage, t string) bool {
 }
 
 // exactly is one value, written without white space.
-func exactly(raw json.RawMessage, at string) (node, error) {
+func exactly(raw json.RawMessage, at string) (string, error) {
 	var v any
 	d := json.NewDecoder(strings.NewReader(string(raw)))
 	d.UseNumber() // as it was written
 	if d.Decode(&v) != nil {
-		return nil, invalid(at, "a value of it is no JSON")
+		return "", invalid(at, "a value of it is no JSON")
 	}
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		return nil, invalid(at, "a value of it is no JSON")
+		return "", invalid(at, "a value of it is no JSON")
 	}
-	return literal(strings.TrimSuffix(b.String(), "\n")), nil
+	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
 func (c *converter) anyOf(o object, at string, depth int) (node, error) {

@@ -304,7 +304,7 @@ func TestRefusedByName(t *testing.T) {
 		`{"not":{}}`: `"not"`, `{"type":"object","properties":{"a":{"type":"array","uniqueItems":true}}}`: `#/properties/a: the keyword "uniqueItems"`,
 		`{"type":"object","patternProperties":{}}`: `"patternProperties"`, `{"type":"number","minimum":1}`: `"minimum"`, `{"if":true}`: `"if"`,
 		`{"allOf":[{},{}]}`: "allOf", `{"type":"string","format":"email"}`: `"email"`, `{"type":"string","pattern":"(?=a)"}`: "pattern",
-		`{"type":"string","pattern":"(?i)a"}`: "either case", `{"$ref":"http://x/y"}`: "$ref", `{"$ref":"#/$defs/no"}`: "not there", `{"type":"string","maxLength":5000}`: "at most 1000",
+		`{"type":"string","pattern":"(?i)a"}`: "either case", `{"$ref":"http://x/y"}`: "$ref", `{"$ref":"#/$defs/no"}`: "not there", `{"type":"string","maxLength":500000}`: "at most 100000", `{"maxItems":5000}`: "at most 1000 ",
 		`{"properties":{"a":{}},"additionalProperties":{"type":"string"}}`: "additionalProperties", `{"type":"text"}`: `"text"`, `[]`: "must be an object",
 		`{"type":"object","required":["a"],"additionalProperties":false}`: "forbids", `{"$ref":"#"}`: "itself", `false`: "nothing conforms", `{"enum":[]}`: "enum",
 		`{"$ref":"#/$defs/a","$defs":{"a":{"type":"array","minItems":1,"items":{"$ref":"#/$defs/a"}}}}`: "nothing that ends", `{"type":"string","enum":[1]}`: "of its type",

@@ -89,11 +89,11 @@ func (c *converter) ofType(t string, o object, at string, depth int) (node, erro
 }
 
 func (c *converter) text(o object, at string) (node, error) {
-	least, err := o.count(at, "minLength", 0)
+	least, err := o.count(at, "minLength", 0, maxLength)
 	if err != nil {
 		return nil, err
 	}
-	most, err := o.count(at, "maxLength", -1)
+	most, err := o.count(at, "maxLength", -1, maxLength)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +123,38 @@ func (c *converter) text(o object, at string) (node, error) {
 		}
 		return quoted(n), nil
 	case bounded:
-		return quoted(rep{ref("char"), least, most}), nil
+		return quoted(c.length(least, most)), nil
 	}
 	return ref("string"), nil
+}
+
+// length is least to most characters (below 0: without bound). llama.cpp takes maxRepeats of them at once: longer texts
+// are blocks of as many, then a shorter one.
+func (c *converter) length(least, most int) node {
+	char := ref("char")
+	if max(least, most) <= maxRepeats {
+		return rep{char, least, most}
+	}
+	block := c.rule(rep{char, maxRepeats, maxRepeats})
+	var s seq
+	for range least / maxRepeats {
+		s = append(s, block)
+	}
+	if rest := least % maxRepeats; rest > 0 {
+		s = append(s, rep{char, rest, rest})
+	}
+	if most < 0 {
+		return append(s, rep{char, 0, -1})
+	}
+	less, left := c.rule(rep{char, 0, maxRepeats - 1}), most-least
+	tail := node(rep{char, 0, left % maxRepeats})
+	if left%maxRepeats == 0 {
+		tail = seq{}
+	}
+	for range left / maxRepeats {
+		tail = c.rule(alt{seq{block, tail}, less})
+	}
+	return append(s, tail)
 }
 
 func (c *converter) integers(o object, at string) (node, error) {
@@ -165,11 +194,11 @@ func (c *converter) array(o object, at string, depth int) (node, error) {
 	if raw, ok := o.values["uniqueItems"]; ok && string(raw) != "false" {
 		return nil, unsupported(at, "the keyword %q is not supported here", "uniqueItems")
 	}
-	least, err := o.count(at, "minItems", 0)
+	least, err := o.count(at, "minItems", 0, maxRepeats)
 	if err != nil {
 		return nil, err
 	}
-	most, err := o.count(at, "maxItems", -1)
+	most, err := o.count(at, "maxItems", -1, maxRepeats)
 	if err != nil {
 		return nil, err
 	}
