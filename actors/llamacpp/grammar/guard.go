@@ -10,7 +10,7 @@ import (
 // the other, and cannot be interrupted; so the ways are counted before it is asked, which no load of the machine changes.
 const (
 	maxWidth  = 600     // places of the grammar where the next character may stand
-	maxGrowth = 3000    // ways to read the next characters, beyond as many as there are places for the first of them
+	maxGrowth = 1000    // ways to read the next characters, beyond as many as there are places that they lead to
 	ahead     = 6       // characters, about as many as a token has
 	maxWork   = 1 << 20 // of the guard itself in a step, in comparisons
 	maxStacks = 1 << 15 // kept between two steps
@@ -147,7 +147,7 @@ func (g *Guard) Check() error {
 		for _, w := range ways {
 			all += w.n
 		}
-		if growth += max(all-len(g.now), 0); growth > maxGrowth || len(ways) > 2*maxWidth {
+		if growth += all - len(ways); growth > maxGrowth || len(ways) > maxWidth {
 			g.err = ErrAmbiguous
 		}
 	}

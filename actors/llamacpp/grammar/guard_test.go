@@ -43,7 +43,7 @@ var everyday = []string{
 	patterned(`^[a-z0-9]+(-[a-z0-9]+)*$`), patterned(`^.{0,500}$`), patterned(`^(a*)*b$`),
 	`{"type":"string","maxLength":1000}`, `{"type":"string","maxLength":10000}`, `{"type":"string","minLength":2100,"maxLength":100000}`, `{"type":"string","minLength":2000,"maxLength":4000}`, `{"type":"string","minLength":900,"maxLength":1000}`, `{"type":"array","maxItems":1000,"items":{"type":["string","null"]}}`,
 	`{"type":"array","minItems":100,"maxItems":1000,"items":{"type":"array","maxItems":1000}}`, `{"type":"array","items":` + many(20, `{"type":["number","null"]}`) + `}`,
-	many(100, `{"type":"string"}`), many(100, `{}`), many(30, many(30, `{"type":["string","null"],"maxLength":100}`)), texts(2000), many(50, texts(100)),
+	many(100, `{"type":"string"}`), many(100, `{}`), many(400, `{"type":["string","null"]}`), many(30, many(30, `{"type":["string","null"],"maxLength":100}`)), texts(2000), many(50, texts(100)),
 	`{}`, `{"type":"object"}`, `{"format":"uuid"}`, `{"format":"date-time"}`, `{"type":"integer","minimum":-123456,"maximum":987654321}`,
 	`{"$ref":"#/$defs/n","$defs":{"n":{"anyOf":[{"type":"null"},{"type":"array","items":{"$ref":"#/$defs/n"}},{"type":"object","properties":{"l":{"$ref":"#/$defs/n"},"r":{"$ref":"#/$defs/n"}}}]}}}`,
 	`{"anyOf":[{"type":"null"},{"type":"number"},{"type":"string"},{"type":"string","maxLength":10}]}`,
@@ -248,4 +248,39 @@ func FuzzPatternIsGuarded(f *testing.F) {
 		g.Accept([]byte(`"aé`))
 		_ = g.Check()
 	})
+}
+
+// Whatever is required, all ordered choices of properties that have it are taken, and no others.
+func TestMembersAreChosenFreely(t *testing.T) {
+	names := []string{"a", "b", "ab", "c"}
+	chosen := func(set int) (out []string) {
+		for i, n := range names {
+			if set>>i&1 == 1 {
+				out = append(out, `"`+n+`"`)
+			}
+		}
+		return out
+	}
+	for required := range 16 {
+		text, err := Schema(json.RawMessage(`{"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"},"ab":{"type":"null"},"c":{"type":"null"}},"required":[` + strings.Join(chosen(required), ",") + `]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for written := range 16 {
+			g, err := NewGuard(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer := "{"
+			for i, n := range chosen(written) {
+				if i > 0 {
+					answer += ", "
+				}
+				answer += n + ": null"
+			}
+			if g.Accept([]byte(answer + "}")); g.Follows() != (written&required == required) {
+				t.Errorf("required %v: %s} is taken: %v", chosen(required), answer, g.Follows())
+			}
+		}
+	}
 }

@@ -300,23 +300,36 @@ func (c *converter) object(o object, at string, depth int) (node, error) {
 	return braces(optional(listOf(member(ref("string"), value)))), nil
 }
 
-// members are the declared properties in their order, those that are not required optional. From the last
-// to the first: what may come once something was written (after), and what may come at first (begin).
+// members are the declared properties in their order, those that are not required optional. From the last to the
+// first, rest is what may come behind a name's quotation mark; comma and mark are written once for all of them, so that
+// llama.cpp has few places to try.
 func (c *converter) members(declared object, required []string, at string, depth int) (node, error) {
-	var after, begin node = seq{}, seq{}
+	var rest node
+	must := false // one of rest is required
+	mark := literal(`"`)
 	for i := len(declared.keys) - 1; i >= 0; i-- {
 		name := declared.keys[i]
 		value, err := c.schema(declared.values[name], at+"/properties/"+name, depth+1)
 		if err != nil {
 			return nil, err
 		}
-		one := c.rule(member(literal(`"`+inJSON(name)+`"`), value))
-		if slices.Contains(required, name) {
-			begin, after = c.rule(seq{one, after}), c.rule(seq{comma(one), after})
-			continue
+		this := seq{c.rule(member(literal(inJSON(name)+`"`), value))}
+		if rest != nil {
+			if more := comma(seq{mark, rest}); must {
+				this = append(this, more)
+			} else {
+				this = append(this, optional(more))
+			}
 		}
-		begin = c.rule(alt{seq{one, after}, begin})
-		after = c.rule(seq{optional(comma(one)), after})
+		needed := slices.Contains(required, name)
+		if must = must || needed; needed || rest == nil {
+			rest = c.rule(this)
+		} else {
+			rest = c.rule(alt{this, rest})
+		}
 	}
-	return braces(begin), nil
+	if must {
+		return braces(seq{mark, rest}), nil
+	}
+	return braces(optional(seq{mark, rest})), nil
 }
