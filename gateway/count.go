@@ -40,6 +40,7 @@ func countResponse(body []byte) ([]byte, relay.Shape, error) {
 
 // countTokens tells how many tokens a conversation has: the engine does, where it can.
 // Where it cannot, or does not answer, the count is an estimate, and says so.
+// What it refuses as too large has no count.
 func countTokens(c counting) operation {
 	return func(r *request) error {
 		x := &inferring{endpoint: c.dialect.endpoint, dialect: c.dialect}
@@ -52,6 +53,8 @@ func countTokens(c counting) operation {
 			x.Done = x.done
 			if err := r.g.relay.Serve(r.ctx, &x.Exchange); err == nil || errors.Is(err, relay.ErrGone) {
 				return err
+			} else if spec.CodeOf(err) == spec.CodeContextLength {
+				return err // more than the engine even looks at: an estimate would hide its reason
 			}
 		}
 		r.ctx.Response.Header.Set(HeaderEstimated, "true")

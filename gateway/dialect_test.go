@@ -238,6 +238,10 @@ func TestCountTokens(t *testing.T) {
 		}
 	}
 	r.able("n1", "m", spec.AbleChat|spec.AbleCount, 0)
+	answer, status = `{"error":{"message":"The chat has 9 bytes; 8 at most.","code":"context_length_exceeded","type":"invalid_request_error"}}`, 400
+	if res, got := r.do(r.infer, "POST", "/v1/messages/count_tokens", body); res.StatusCode != 400 || !strings.Contains(got, "8 at most") || res.Header.Get("X-Lotabots-Estimated") != "" {
+		t.Errorf("too large to be counted: %d %s", res.StatusCode, got)
+	}
 	answer, status = `{"count":17}`, 200
 	if _, got := r.do(r.infer, "POST", "/v1/responses/input_tokens", `{"model":"m","input":"hi"}`); got != "{\"object\":\"response.input_tokens\",\"input_tokens\":17}\n" {
 		t.Error(got)
