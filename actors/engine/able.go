@@ -44,6 +44,9 @@ const (
 	vector = spec.AbleEmbed | spec.AbleRerank
 )
 
+// streamUsage is the option of external engines that says whether they know stream_options.
+const streamUsage = "stream-usage"
+
 // abilities is what a preset of every node's can. Endpoints that its program does not have, in any version
 // that is known, it cannot.
 func abilities(preset string, o map[string]string) (a spec.Abilities) {
@@ -76,6 +79,10 @@ func abilities(preset string, o map[string]string) (a spec.Abilities) {
 		a = batching(preset, o)
 	case Triton:
 		a.Can, a.Cannot = spec.AbleKServe, spec.AbleServe&^spec.AbleKServe
+	case External: // what it is nobody knows, but hardly any still refuses to tell a stream's usage
+		if o[streamUsage] != "off" {
+			a.Can = spec.AbleUsage
+		}
 	}
 	return a
 }

@@ -90,6 +90,16 @@ func TestAbilities(t *testing.T) {
 	}
 }
 
+// TestExternalStreams: engines elsewhere are asked for usage unless the deployment says that they refuse to be.
+func TestExternalStreams(t *testing.T) {
+	p := New(Config{})
+	for given, want := range map[string]bool{"": true, "on": true, "off": false} {
+		if got := p.Abilities(External, map[string]string{streamUsage: given}).Can&spec.AbleUsage != 0; got != want {
+			t.Errorf("stream-usage %q: asked %v", given, got)
+		}
+	}
+}
+
 func abilitiesOf(t *testing.T, names string) (a spec.Ability) {
 	for _, name := range strings.Fields(names) {
 		if spec.AbilityOf(name) == 0 {

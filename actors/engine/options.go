@@ -73,10 +73,11 @@ var optionsOf = map[string]table{
 		"weights": entry,
 	},
 	External: {
-		"url":     text(2 << 10), // checkURL checks it
-		"model":   text(256),
-		"health":  path,
-		"metrics": among(custom.Loads...),
+		"url":       text(2 << 10), // checkURL checks it
+		"model":     text(256),
+		"health":    path,
+		"metrics":   among(custom.Loads...),
+		streamUsage: among("on", "off"),
 	},
 }
 
