@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -15,7 +17,11 @@ func (s *System) Note() *wire.NodeNote {
 		return n
 	}
 	for _, t := range s.presets.Told() {
-		n.Presets = append(n.Presets, &wire.Preset{Name: t.Name, Version: t.Version, Capabilities: t.Capabilities, Lacks: t.Lacks, Own: t.Own})
+		p := &wire.Preset{Name: t.Name, Version: t.Version, Capabilities: t.Capabilities, Lacks: t.Lacks, Own: t.Own, OptionsTold: t.Own}
+		for _, name := range slices.Sorted(maps.Keys(t.Options)) {
+			p.Options = append(p.Options, &wire.PresetOption{Name: name, Type: t.Options[name]})
+		}
+		n.Presets = append(n.Presets, p)
 	}
 	n.Learnt = s.memory.Tell(time.Now())
 	return n

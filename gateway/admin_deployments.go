@@ -167,14 +167,20 @@ func predicate(param, sentence string) string {
 	return "cannot be taken: " + sentence
 }
 
-// checkPresence wants a preset of the nodes' own to be on some node that lives: a slip
-// of the pen would have the deployment wait for ever.
+// checkPresence wants a preset of the nodes' own, and its options, to be on some node that
+// lives: a slip of the pen would have the deployment wait, or fail, for ever.
 func (d *deploymentForm) checkPresence(f *form, g *Gateway) {
 	if g.cfg.HasEngine == nil || d.Engine == "" || slices.Contains(g.cfg.Engines, d.Engine) {
 		return
 	}
 	if some, told := g.cfg.HasEngine(d.Engine); !some && told {
 		f.add("engine", strconv.Quote(clip(d.Engine, 64))+" is on no living node: describe it in a node's engines.presets, or say that its node comes later (?force=true, --force)")
+	}
+	if g.cfg.UnknownOptions == nil {
+		return
+	}
+	for _, name := range g.cfg.UnknownOptions(d.Engine, d.Options) {
+		f.add("options."+clip(name, 60), "is no option of "+d.Engine+" on any living node: correct it, or say that its node comes later (?force=true, --force)")
 	}
 }
 

@@ -39,8 +39,11 @@ type Config struct {
 	// HasEngine tells whether a living node can run the preset, and whether all of them
 	// have told which they have; nil: nobody knows.
 	HasEngine func(preset string) (some, told bool)
-	Usage     UsageSink                  // nil: counted in metrics only
-	RegionOf  func(n spec.NodeID) string // nil: Region, whoever serves
+	// UnknownOptions lists those of the options, in order, that the preset has on no living node, where all
+	// that have it tell their options; nil: nobody knows.
+	UnknownOptions func(preset string, options map[string]string) []string
+	Usage          UsageSink                  // nil: counted in metrics only
+	RegionOf       func(n spec.NodeID) string // nil: Region, whoever serves
 
 	// ClusterID is the audience of access tokens. Empty: none is let in.
 	ClusterID string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -258,6 +259,48 @@ func (n *Node) hasEngine(preset string) (some, told bool) {
 		some = some || slices.ContainsFunc(notes[id].GetPresets(), func(p *wire.Preset) bool { return p.GetName() == preset })
 	}
 	return some, told
+}
+
+// unknownOptions lists those of the options that a preset of the nodes' own lacks on every
+// living node that has it. Where one may have it and does not tell its options, none is unknown.
+func (n *Node) unknownOptions(preset string, options map[string]string) []string {
+	if _, told := n.hasEngine(preset); !told {
+		return nil
+	}
+	var notes []*wire.NodeNote
+	for id, note := range n.notes.all() {
+		if n.alive(id) {
+			notes = append(notes, note)
+		}
+	}
+	return unknownOptions(notes, preset, options)
+}
+
+func unknownOptions(notes []*wire.NodeNote, preset string, options map[string]string) (unknown []string) {
+	has, known := false, map[string]bool{}
+	for _, note := range notes {
+		for _, p := range note.GetPresets() {
+			switch {
+			case p.GetName() != preset:
+				continue
+			case !p.GetOptionsTold():
+				return nil
+			}
+			has = true
+			for _, o := range p.GetOptions() {
+				known[o.GetName()] = true
+			}
+		}
+	}
+	if !has {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		if !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
 }
 
 // presets are those that the node has told of.

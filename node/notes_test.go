@@ -109,11 +109,37 @@ func TestOwnNote(t *testing.T) {
 	}
 }
 
+// TestUnknownOptions are those that no node has which has the preset.
+func TestUnknownOptions(t *testing.T) {
+	has := func(told bool, names ...string) *wire.NodeNote {
+		p := &wire.Preset{Name: "own", Own: true, OptionsTold: told}
+		for _, name := range names {
+			p.Options = append(p.Options, &wire.PresetOption{Name: name, Type: custom.Int})
+		}
+		return &wire.NodeNote{Presets: []*wire.Preset{{Name: "embedded"}, p}}
+	}
+	for name, c := range map[string]struct {
+		notes []*wire.NodeNote
+		want  string
+	}{
+		"nobody has it":      {[]*wire.NodeNote{{}, nil}, ""},
+		"one lacks both":     {[]*wire.NodeNote{has(true)}, "a,b"},
+		"one lacks one":      {[]*wire.NodeNote{has(true, "a")}, "b"},
+		"each lacks another": {[]*wire.NodeNote{has(true, "a"), nil, has(true, "b")}, ""},
+		"an older build":     {[]*wire.NodeNote{has(true), has(false)}, ""},
+	} {
+		if got := strings.Join(unknownOptions(c.notes, "own", map[string]string{"b": "1", "a": "2"}), ","); got != c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 // TestEnginesOfANode: what a node has is told, what none has is refused, unless its
 // node is said to come later.
 func TestEnginesOfANode(t *testing.T) {
 	n := &testNode{t: t, cfg: configured(t, "n1", "eu", allRoles...), logs: &lockedBuffer{}}
-	n.cfg.Engines.Presets = []custom.Preset{{Name: "one-engine", Command: []string{"/bin/sh", "{port}"}, Capabilities: []string{"chat"}},
+	n.cfg.Engines.Presets = []custom.Preset{{Name: "one-engine", Command: []string{"/bin/sh", "{port}"}, Capabilities: []string{"chat"},
+		Options: map[string]custom.Option{"depth": {Type: custom.Int, Min: 1, Max: 9, Flag: "--depth"}}},
 		{Name: "two-engine", Command: []string{"/nowhere/at/all", "{port}"}}}
 	if _, err := Init(n.cfg, "test"); err != nil {
 		t.Fatal(err)
@@ -142,6 +168,13 @@ func TestEnginesOfANode(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	n.admin("PUT", "/admin/v1/deployments/m?force=true", d, nil)
+	evil := map[string]any{"engine": "one-engine", "replicas": 0, "options": map[string]string{"depth": "2", "evil": "1"}}
+	if err := api.Do(t.Context(), "PUT", "/admin/v1/deployments/o", evil, nil); err == nil || !strings.Contains(err.Error(), "options.evil") || strings.Contains(err.Error(), "options.depth") {
+		t.Errorf("%v", err)
+	}
+	n.admin("PUT", "/admin/v1/deployments/o?force=true", evil, nil)
+	delete(evil["options"].(map[string]string), "evil")
+	n.admin("PUT", "/admin/v1/deployments/o", evil, nil)
 	d["engine"] = "two-engine"
 	n.admin("PUT", "/admin/v1/deployments/two", d, nil)
 	want := map[string]string{"m": "it has no engine preset abacus-engine; it has ", "two": "/nowhere/at/all"}

@@ -12,10 +12,11 @@ import (
 // A Told is what a node tells of one of its presets.
 type Told struct {
 	Name         string
-	Version      string   // of the program: by its own account once it has run, else as it is installed; empty: not known
-	Capabilities []string // without any option
-	Lacks        string   // why the node cannot run it; empty: it can
-	Own          bool     // described in the node's file
+	Version      string            // of the program: by its own account once it has run, else as it is installed; empty: not known
+	Capabilities []string          // without any option
+	Lacks        string            // why the node cannot run it; empty: it can
+	Own          bool              // described in the node's file
+	Options      map[string]string // of one of its own: their types by name
 }
 
 // Told lists the presets, in the order of Names. It looks for their programs anew.
@@ -25,7 +26,7 @@ func (p *Presets) Told() []Told {
 		t := Told{Name: name, Capabilities: p.Abilities(name, nil).Can.Names(), Version: p.versions.of(name)}
 		var lacks error
 		if own, ok := p.named(name); ok {
-			t.Own = true
+			t.Own, t.Options = true, own.Types()
 			_, lacks = p.program(own)
 		} else {
 			lacks = p.able(name)

@@ -220,10 +220,12 @@ func (x *NodeNote) GetLearnt() []*LearntMemory {
 type Preset struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`           // of its program; empty: not known
-	Capabilities  []string               `protobuf:"bytes,3,rep,name=capabilities,proto3" json:"capabilities,omitempty"` // without any option
-	Lacks         string                 `protobuf:"bytes,4,opt,name=lacks,proto3" json:"lacks,omitempty"`               // why the node cannot run it; empty: it can
-	Own           bool                   `protobuf:"varint,5,opt,name=own,proto3" json:"own,omitempty"`                  // described in the node's file
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`                             // of its program; empty: not known
+	Capabilities  []string               `protobuf:"bytes,3,rep,name=capabilities,proto3" json:"capabilities,omitempty"`                   // without any option
+	Lacks         string                 `protobuf:"bytes,4,opt,name=lacks,proto3" json:"lacks,omitempty"`                                 // why the node cannot run it; empty: it can
+	Own           bool                   `protobuf:"varint,5,opt,name=own,proto3" json:"own,omitempty"`                                    // described in the node's file
+	Options       []*PresetOption        `protobuf:"bytes,6,rep,name=options,proto3" json:"options,omitempty"`                             // of one of its own
+	OptionsTold   bool                   `protobuf:"varint,7,opt,name=options_told,json=optionsTold,proto3" json:"options_told,omitempty"` // options are all that it has; false: of a build that tells none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -293,6 +295,72 @@ func (x *Preset) GetOwn() bool {
 	return false
 }
 
+func (x *Preset) GetOptions() []*PresetOption {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *Preset) GetOptionsTold() bool {
+	if x != nil {
+		return x.OptionsTold
+	}
+	return false
+}
+
+type PresetOption struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PresetOption) Reset() {
+	*x = PresetOption{}
+	mi := &file_cluster_wire_load_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PresetOption) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PresetOption) ProtoMessage() {}
+
+func (x *PresetOption) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_load_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PresetOption.ProtoReflect.Descriptor instead.
+func (*PresetOption) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PresetOption) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PresetOption) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
 // LearntMemory is what one instance of a kind was measured to take on each of its devices.
 type LearntMemory struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -309,7 +377,7 @@ type LearntMemory struct {
 
 func (x *LearntMemory) Reset() {
 	*x = LearntMemory{}
-	mi := &file_cluster_wire_load_proto_msgTypes[3]
+	mi := &file_cluster_wire_load_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +389,7 @@ func (x *LearntMemory) String() string {
 func (*LearntMemory) ProtoMessage() {}
 
 func (x *LearntMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[3]
+	mi := &file_cluster_wire_load_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +402,7 @@ func (x *LearntMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LearntMemory.ProtoReflect.Descriptor instead.
 func (*LearntMemory) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{3}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *LearntMemory) GetModel() string {
@@ -410,7 +478,7 @@ type DeviceLoad struct {
 
 func (x *DeviceLoad) Reset() {
 	*x = DeviceLoad{}
-	mi := &file_cluster_wire_load_proto_msgTypes[4]
+	mi := &file_cluster_wire_load_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +490,7 @@ func (x *DeviceLoad) String() string {
 func (*DeviceLoad) ProtoMessage() {}
 
 func (x *DeviceLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[4]
+	mi := &file_cluster_wire_load_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +503,7 @@ func (x *DeviceLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceLoad.ProtoReflect.Descriptor instead.
 func (*DeviceLoad) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{4}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DeviceLoad) GetDevice() string {
@@ -571,7 +639,7 @@ type InstanceLoad struct {
 
 func (x *InstanceLoad) Reset() {
 	*x = InstanceLoad{}
-	mi := &file_cluster_wire_load_proto_msgTypes[5]
+	mi := &file_cluster_wire_load_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +651,7 @@ func (x *InstanceLoad) String() string {
 func (*InstanceLoad) ProtoMessage() {}
 
 func (x *InstanceLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[5]
+	mi := &file_cluster_wire_load_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +664,7 @@ func (x *InstanceLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceLoad.ProtoReflect.Descriptor instead.
 func (*InstanceLoad) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{5}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *InstanceLoad) GetInstance() string {
@@ -795,13 +863,18 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\bNodeNote\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x122\n" +
 	"\apresets\x18\x02 \x03(\v2\x18.lotabots.wire.v1.PresetR\apresets\x126\n" +
-	"\x06learnt\x18\x03 \x03(\v2\x1e.lotabots.wire.v1.LearntMemoryR\x06learnt\"\x82\x01\n" +
+	"\x06learnt\x18\x03 \x03(\v2\x1e.lotabots.wire.v1.LearntMemoryR\x06learnt\"\xdf\x01\n" +
 	"\x06Preset\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\"\n" +
 	"\fcapabilities\x18\x03 \x03(\tR\fcapabilities\x12\x14\n" +
 	"\x05lacks\x18\x04 \x01(\tR\x05lacks\x12\x10\n" +
-	"\x03own\x18\x05 \x01(\bR\x03own\"\xae\x01\n" +
+	"\x03own\x18\x05 \x01(\bR\x03own\x128\n" +
+	"\aoptions\x18\x06 \x03(\v2\x1e.lotabots.wire.v1.PresetOptionR\aoptions\x12!\n" +
+	"\foptions_told\x18\a \x01(\bR\voptionsTold\"6\n" +
+	"\fPresetOption\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\"\xae\x01\n" +
 	"\fLearntMemory\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x16\n" +
 	"\x06engine\x18\x02 \x01(\tR\x06engine\x12\x14\n" +
@@ -883,27 +956,29 @@ func file_cluster_wire_load_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_load_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_load_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_cluster_wire_load_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_cluster_wire_load_proto_goTypes = []any{
 	(InstanceState)(0),   // 0: lotabots.wire.v1.InstanceState
 	(*LoadDigest)(nil),   // 1: lotabots.wire.v1.LoadDigest
 	(*NodeNote)(nil),     // 2: lotabots.wire.v1.NodeNote
 	(*Preset)(nil),       // 3: lotabots.wire.v1.Preset
-	(*LearntMemory)(nil), // 4: lotabots.wire.v1.LearntMemory
-	(*DeviceLoad)(nil),   // 5: lotabots.wire.v1.DeviceLoad
-	(*InstanceLoad)(nil), // 6: lotabots.wire.v1.InstanceLoad
+	(*PresetOption)(nil), // 4: lotabots.wire.v1.PresetOption
+	(*LearntMemory)(nil), // 5: lotabots.wire.v1.LearntMemory
+	(*DeviceLoad)(nil),   // 6: lotabots.wire.v1.DeviceLoad
+	(*InstanceLoad)(nil), // 7: lotabots.wire.v1.InstanceLoad
 }
 var file_cluster_wire_load_proto_depIdxs = []int32{
-	5, // 0: lotabots.wire.v1.LoadDigest.devices:type_name -> lotabots.wire.v1.DeviceLoad
+	6, // 0: lotabots.wire.v1.LoadDigest.devices:type_name -> lotabots.wire.v1.DeviceLoad
 	3, // 1: lotabots.wire.v1.NodeNote.presets:type_name -> lotabots.wire.v1.Preset
-	4, // 2: lotabots.wire.v1.NodeNote.learnt:type_name -> lotabots.wire.v1.LearntMemory
-	6, // 3: lotabots.wire.v1.DeviceLoad.instances:type_name -> lotabots.wire.v1.InstanceLoad
-	0, // 4: lotabots.wire.v1.InstanceLoad.state:type_name -> lotabots.wire.v1.InstanceState
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 2: lotabots.wire.v1.NodeNote.learnt:type_name -> lotabots.wire.v1.LearntMemory
+	4, // 3: lotabots.wire.v1.Preset.options:type_name -> lotabots.wire.v1.PresetOption
+	7, // 4: lotabots.wire.v1.DeviceLoad.instances:type_name -> lotabots.wire.v1.InstanceLoad
+	0, // 5: lotabots.wire.v1.InstanceLoad.state:type_name -> lotabots.wire.v1.InstanceState
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_load_proto_init() }
@@ -917,7 +992,7 @@ func file_cluster_wire_load_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_load_proto_rawDesc), len(file_cluster_wire_load_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

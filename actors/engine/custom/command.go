@@ -111,15 +111,23 @@ func (p Preset) Flags(given map[string]string) (args []string, fault *Fault) {
 	return args, nil
 }
 
-func (p Preset) names() []string {
-	names := slices.Collect(maps.Keys(p.Options))
-	if p.Uses("{model}") {
-		names = append(names, Weights)
+// Types are the types of the options that a deployment may set, by name.
+func (p Preset) Types() map[string]string {
+	out := map[string]string{}
+	for name, o := range p.Options {
+		out[name] = o.Type
 	}
+	if p.Uses("{model}") {
+		out[Weights] = String
+	}
+	return out
+}
+
+func (p Preset) names() []string {
+	names := slices.Sorted(maps.Keys(p.Types()))
 	if len(names) == 0 {
 		return []string{"no options"}
 	}
-	slices.Sort(names)
 	return names
 }
 
