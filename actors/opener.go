@@ -145,10 +145,10 @@ func hungUp(err error) bool {
 }
 
 // neverSent tells whether the engine had no part of the request, so that it cannot be
-// what the engine failed of: nobody listened.
+// what the engine failed of: nobody listened, or it was known to have ended.
 func neverSent(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial" && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT))
+	return errors.Is(err, engine.ErrEnded) || errors.As(err, &op) && op.Op == "dial" && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT))
 }
 
 func headerOf(ctx context.Context, call *spec.Call) http.Header {

@@ -87,6 +87,9 @@ func (l *local) facts() facts {
 	return l.mu.facts
 }
 
+// ErrEnded says that a request did not reach its engine, since that has ended.
+var ErrEnded = errors.New("the engine has ended")
+
 var (
 	errStopped = errors.New("it was stopped")
 	errTwice   = errors.New("an engine starts only once")
@@ -290,7 +293,7 @@ func (l *local) running() (*web, error) {
 	}
 	select {
 	case <-p.done:
-		return nil, &spec.Error{Code: spec.CodeUpstream, Message: "the engine does not run any more", Err: p.err()}
+		return nil, &spec.Error{Code: spec.CodeUpstream, Message: "the engine does not run any more", Err: errors.Join(ErrEnded, p.err())}
 	default:
 		return w, nil
 	}

@@ -14,6 +14,7 @@ type Grant struct {
 	spec.Target
 	Version uint64
 	Able    spec.Abilities // the instance's
+	Run     Run
 	table   *Table
 	in      *Instance
 	prompt  int
@@ -73,6 +74,8 @@ func (t *Table) waitFor(p *pool, s Standing, q *Query) time.Duration {
 		return time.Duration(t.load.Load())
 	case s == Exhausted:
 		return 0
+	case s == Dying:
+		return dyingWait
 	case p.givenUp(q):
 		return failedWait
 	case s == NotReady || q.Expected:
@@ -81,6 +84,10 @@ func (t *Table) waitFor(p *pool, s Standing, q *Query) time.Duration {
 		return 0
 	}
 }
+
+// dyingWait is how long a request waits for the news that the engine which failed it has ended. One that goes on
+// is not asked again.
+const dyingWait = time.Second
 
 // await waits for w's grant as long as that is worth it: how long that is, is
 // reckoned anew from when the standing last changed.
@@ -172,7 +179,7 @@ func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
 	in.own++
 	in.since++
 	in.pending += q.PromptTokens
-	return Grant{Target: in.Target, Version: in.Version, Able: in.able, table: t, in: in, prompt: q.PromptTokens, adapter: q.Adapter, began: now, probe: in.breaker.sent()}
+	return Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, table: t, in: in, prompt: q.PromptTokens, adapter: q.Adapter, began: now, probe: in.breaker.sent()}
 }
 
 // serveAllLocked grants places to those who wait, in the order of their coming.
@@ -213,7 +220,7 @@ func (t *Table) grantAllLocked(p *pool) {
 		w := p.waiters[i]
 		g, standing := t.tryLocked(p, w.q)
 		if standing != Picked {
-			if len(w.q.Exclude) == 0 && len(w.q.Regions) == 0 && w.q.Adapter == 0 {
+			if len(w.q.Exclude) == 0 && w.q.Died.Instance == "" && len(w.q.Regions) == 0 && w.q.Adapter == 0 {
 				return
 			}
 			i++

@@ -39,8 +39,9 @@ type Instance struct {
 	pending  int // their prompt tokens
 	heard    time.Time
 	seq      uint64
-	draining bool // its device is
-	shunned  bool // it failed or refused; until it is heard of again
+	run      uint64 // number of the engine's that serves, as far as digests tell; no two of a table's are the same
+	draining bool   // its device is
+	shunned  bool   // it failed or refused; until it is heard of again
 	gone     bool
 	node     *member
 	breaker  breaker
@@ -73,9 +74,16 @@ type Query struct {
 	PromptTokens int
 	Adapter      uint32            // mark of the one that it is for; 0: none
 	Exclude      []spec.InstanceID // tried already
+	Died         Run               // tried already too, but may be tried once it has started anew
 	Avoid        []spec.NodeID     // failed already: only if nobody else has room
 	Expected     bool              // the state places an instance of it, so waiting may help
 	Hasty        bool              // another deployment may serve: only for those that are full is waited
+}
+
+// A Run is the life of one engine.
+type Run struct {
+	Instance spec.InstanceID // empty: none
+	number   uint64
 }
 
 // A Standing tells why nothing was picked.
@@ -88,6 +96,7 @@ const (
 	Bringing           // somebody is ready and loads the request's adapter
 	Warming            // nobody is ready; somebody is being loaded, or is when asked
 	NotReady           // somebody is there, nobody is ready
+	Dying              // the engine that has failed the request may be about to start anew
 	Absent             // nobody is there
 	Exhausted          // whoever is there has been tried
 )
@@ -147,7 +156,7 @@ func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Stan
 		case excluded(in, q):
 			tried = tried || in.reachable(q) // though it may be starting again: it is not tried twice
 		case !in.ready(q, now):
-			if s == NotReady || s == Absent {
+			if s == NotReady || s == Dying || s == Absent {
 				s = in.hope(q, s)
 			}
 		case in.Version == q.Version:
@@ -163,7 +172,7 @@ func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Stan
 }
 
 func (in *Instance) ready(q *Query, now time.Time) bool {
-	return in.breaker.lets(now) && in.State == wire.InstanceState_INSTANCE_STATE_READY && !in.draining && !in.shunned && !in.gone &&
+	return in.breaker.lets(now) && !in.died(q) && in.State == wire.InstanceState_INSTANCE_STATE_READY && !in.draining && !in.shunned && !in.gone &&
 		in.node.alive && !in.node.Draining && allowedRegion(in.node.Region, q.Regions)
 }
 
@@ -182,6 +191,10 @@ func (in *Instance) place(q *Query) int {
 // hope is how far an instance that is not ready betters s.
 func (in *Instance) hope(q *Query, s Standing) Standing {
 	switch {
+	case in.died(q) && in.State == wire.InstanceState_INSTANCE_STATE_READY:
+		if s == Absent && in.reachable(q) {
+			return Dying
+		}
 	case in.warming(q):
 		return Warming
 	case in.coming(q):
@@ -231,5 +244,10 @@ func allowedRegion(region string, allowed []string) bool {
 }
 
 func excluded(in *Instance, q *Query) bool { return slices.Contains(q.Exclude, in.Target.Instance) }
+
+// died tells whether the engine that serves is the one that has failed the request.
+func (in *Instance) died(q *Query) bool {
+	return q.Died.Instance != "" && q.Died == Run{in.Target.Instance, in.run}
+}
 
 func random() uint64 { return rand.Uint64() }

@@ -40,7 +40,7 @@ func (t *Table) refusalLocked(p *pool, q *Query, s Standing) error {
 			"The adapter of %q that the request names is being loaded and was not ready in time.", q.Deployment)}
 	case Warming:
 		return p.late(q)
-	case Exhausted:
+	case Exhausted, Dying:
 		return &Refusal{RetryAfter: time.Second, Err: spec.Errorf(spec.CodeUpstream,
 			"Every instance of %q that is ready failed this request.", q.Deployment)}
 	}

@@ -33,6 +33,7 @@ type Table struct {
 		pools     map[string]*pool
 		devices   map[spec.DeviceID]heard
 		waiting   int
+		runs      uint64 // of engines that were seen to begin to serve
 	}
 }
 
@@ -166,6 +167,8 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 		in.node, in.Node, in.Device = m, m.Node, id
 		if in.State != il.GetState() && il.GetState() == wire.InstanceState_INSTANCE_STATE_READY {
 			in.breaker.reset()
+			t.mu.runs++
+			in.run = t.mu.runs
 		}
 		in.Version, in.State = il.GetVersion(), il.GetState()
 		in.draining, in.utilisation = dev.GetDraining(), int(dev.GetUtilisation())

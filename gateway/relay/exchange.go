@@ -52,6 +52,7 @@ type Exchange struct {
 	failures int
 	refusals int
 	brokeOff int    // instances whose engine broke off over the request, those of earlier deployments included
+	again    bool   // an instance may be, or was, tried a second time
 	last     error  // of the last attempt that failed
 	fell     string // the alternative that is asked; empty: the deployment itself
 

@@ -80,7 +80,7 @@ func (x *Exchange) judge(err error) error {
 	x.r.metrics.retries.WithLabelValues(reasonOf(err)).Inc()
 	x.r.cfg.Log.Info("attempt failed", "request_id", x.Call.RequestID, "node", x.grant.Node,
 		"instance", x.grant.Target.Instance, "attempt", x.out.Attempts, "error", err)
-	x.Query.Exclude = append(x.Query.Exclude, x.grant.Target.Instance)
+	x.exclude(err)
 	if !errors.Is(err, errStatus) && !errors.Is(err, errEngine) {
 		x.Query.Avoid = append(x.Query.Avoid, x.grant.Node) // its other instances may be as dead
 		x.grant.Failed()
@@ -103,6 +103,16 @@ func (x *Exchange) judge(err error) error {
 // answered. What never reached one, or was ended from here, does not tell of an engine.
 func brokeOff(err error) bool {
 	return errors.Is(err, spec.ErrBroken) && !errors.Is(err, errNodeGone) && !errors.Is(err, errMute)
+}
+
+// exclude has the request not tried again where it failed by err. Where its engine broke off, it may be once
+// the engine has started anew: that it dies of the request is shown by its dying again.
+func (x *Exchange) exclude(err error) {
+	if !x.again && brokeOff(err) {
+		x.again, x.Query.Died = true, x.grant.Run
+		return
+	}
+	x.Query.Exclude = append(x.Query.Exclude, x.grant.Target.Instance)
 }
 
 // budgeted spends one attempt of the deployment's budget; false: the request ends.
