@@ -135,6 +135,9 @@ func (w *web) send(r *http.Request) (*http.Response, error) {
 			return nil, &spec.Error{Code: spec.CodeEngineUnavailable, Message: refused.Error(), Err: err,
 				Hint: "Have the operator of the node list the address itself in engines.external-urls, or its range in engines.external-ranges"}
 		}
+		if op := (*net.OpError)(nil); !errors.As(err, &op) || op.Op != "dial" { // it was sent, and may be what the engine died of
+			err = fmt.Errorf("%w: %w", spec.ErrBroken, err)
+		}
 		return nil, &spec.Error{Code: spec.CodeUpstream, Message: "the engine did not answer", Err: err}
 	}
 	if answer.StatusCode >= 300 && answer.StatusCode < 400 {
