@@ -3,6 +3,7 @@ package relay
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -15,7 +16,7 @@ func (b *bench) restarts(stop <-chan struct{}, done chan<- struct{}) {
 		select {
 		case <-stop:
 			return
-		default:
+		case <-time.After(time.Millisecond):
 		}
 		if b.table.Waiting() > 0 {
 			b.tellState(wire.InstanceState_INSTANCE_STATE_RESTARTING)
