@@ -30,6 +30,9 @@ const (
 	epochLimit = time.Second     // that they have for an answer
 
 	removalEvery = 10 * time.Second // between two questions of a node that has no vote
+
+	joinHeard = 3 * time.Second // that voters have to hear of who has just joined
+	joinLook  = 100 * time.Millisecond
 )
 
 func epochOf(s *state.Store) uint64 {
@@ -107,6 +110,22 @@ func (n *Node) leftBehind(ctx context.Context) error {
 		return err
 	default:
 		return nil
+	}
+}
+
+// mayVote is leftBehind's answer before the node votes. One that has no state yet may have joined
+// a moment ago, in place of a removed one of its name: a voter that lags does not know it yet.
+func (n *Node) mayVote(ctx context.Context) error {
+	for end := time.Now().Add(joinHeard); ; {
+		err := n.leftBehind(ctx)
+		if err == nil || n.state.Index() > 0 || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(joinLook):
+		}
 	}
 }
 

@@ -188,7 +188,7 @@ func (n *Node) startConsensus(ctx context.Context) error {
 		n.background("fence", n.watchFence)
 		return n.startFollower()
 	}
-	if err := n.leftBehind(ctx); err != nil { // before it can vote
+	if err := n.mayVote(ctx); err != nil {
 		return err
 	}
 	var err error

@@ -187,7 +187,7 @@ func (r *reader) repeated(item []element) ([]element, error) {
 	if r.text == "" {
 		return item, nil
 	}
-	low, high := 1, 1
+	var low, high int
 	switch r.text[0] {
 	case '*':
 		low, high = 0, -1

@@ -72,7 +72,7 @@ const (
 
 // check finds numbers that no deployment may have, before they are counted in other units.
 func (w *wish) check(c *cobra.Command) error {
-	what := ""
+	var what string
 	switch {
 	case w.memory < 0 || w.memory > maxMemory:
 		what = fmt.Sprintf("--memory-mb must be from 0, which is for an estimate, to %d, a PiB", maxMemory)
