@@ -1,15 +1,12 @@
 package engine
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"strconv"
-	"strings"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/jsonfield"
 )
 
 // withModel returns body with name as its "model": engines that know the model by another name than the
@@ -24,45 +21,11 @@ func withText(body []byte, field, value string) ([]byte, error) {
 
 // withValue is withText for any JSON value.
 func withValue(body []byte, field string, value []byte) ([]byte, error) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+	out, err := jsonfield.Set(body, field, value)
+	if err != nil {
 		return nil, notAnObject(err)
 	}
-	afterBrace := int(d.InputOffset())
-	out := make([]byte, 0, len(body)+len(value)+16)
-	copied, found, fields := 0, false, 0
-	for ; d.More(); fields++ {
-		key, err := d.Token()
-		if err != nil {
-			return nil, notAnObject(err)
-		}
-		var was json.RawMessage
-		if err := d.Decode(&was); err != nil {
-			return nil, notAnObject(err)
-		}
-		if text, ok := key.(string); ok && strings.EqualFold(text, field) {
-			end := int(d.InputOffset())
-			out = append(out, body[copied:end-len(was)]...)
-			out = append(out, value...)
-			copied, found = end, true
-		}
-	}
-	if _, err := d.Token(); err != nil { // the closing brace
-		return nil, notAnObject(err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, notAnObject(err)
-	}
-	if !found {
-		out = append(out, body[:afterBrace]...)
-		out = append(append(out, quote(field)...), ':')
-		out = append(out, value...)
-		if fields > 0 {
-			out = append(out, ',')
-		}
-		copied = afterBrace
-	}
-	return append(out, body[copied:]...), nil
+	return out, nil
 }
 
 // quote writes a JSON string; names are short, so an escape too many costs nothing.
