@@ -60,7 +60,7 @@ type Guest struct {
 // host has the device hold memory that another's instance uses already.
 func (t *table) host(m *wire.LoadModel, owner *actor.PID) {
 	id := spec.InstanceID(m.GetInstance())
-	t.guests[id] = &inst{load: &wire.LoadModel{Instance: m.GetInstance(), Deployment: m.GetDeployment(), Epoch: m.GetEpoch(), MemoryBytes: m.GetMemoryBytes()},
+	t.guests[bookingOf(id, owner)] = &inst{load: &wire.LoadModel{Instance: m.GetInstance(), Deployment: m.GetDeployment(), Epoch: m.GetEpoch(), MemoryBytes: m.GetMemoryBytes()},
 		id: id, epoch: m.GetEpoch(), state: wire.InstanceState_INSTANCE_STATE_LOADING, guest: &guest{owner: owner, settled: true}}
 }
 

@@ -72,9 +72,9 @@ func (t *table) placed(m *wire.LoadModel, predicted uint64) {
 
 // hosted is the memory that the device holds for instances of others.
 func (t *table) hosted() (out []*wire.InstanceLoad) {
-	for id, g := range t.guests {
+	for _, g := range t.guests {
 		if g.load.GetDeployment() != "" && g.holds() {
-			out = append(out, &wire.InstanceLoad{Instance: string(id), Deployment: g.load.GetDeployment(), State: g.state,
+			out = append(out, &wire.InstanceLoad{Instance: string(g.id), Deployment: g.load.GetDeployment(), State: g.state,
 				MemoryReserved: g.load.GetMemoryBytes(), MemoryMeasured: g.measured})
 		}
 	}
@@ -85,8 +85,8 @@ func (t *table) hosted() (out []*wire.InstanceLoad) {
 // what is reserved is known.
 func (t *table) predicted() map[string]uint64 {
 	out := make(map[string]uint64, len(t.instances))
-	for id, g := range t.guests {
-		out[string(id)] = g.load.GetMemoryBytes()
+	for _, g := range t.guests {
+		out[string(g.id)] = g.load.GetMemoryBytes()
 	}
 	for id, in := range t.instances {
 		if out[string(id)] = in.predicted; in.predicted == 0 {

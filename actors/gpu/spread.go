@@ -67,6 +67,7 @@ type Reserved struct {
 type Free struct {
 	Instance spec.InstanceID
 	Epoch    uint64
+	Owner    *actor.PID
 }
 
 // Settled says that the instance's engine has taken its memory: what the device
@@ -74,6 +75,7 @@ type Free struct {
 type Settled struct {
 	Instance spec.InstanceID
 	Epoch    uint64
+	Owner    *actor.PID
 	Engine   engine.Engine // knows its processes, perhaps
 }
 
@@ -90,6 +92,16 @@ type GuestFaulted struct {
 	Event    device.Event
 }
 
+// A booking names what is held for others: for each owner apart, since an instance
+// that was unloaded from one device and loaded on another has memory for both until
+// the first engine has ended.
+type booking struct {
+	instance spec.InstanceID
+	owner    string
+}
+
+func bookingOf(id spec.InstanceID, owner *actor.PID) booking { return booking{id, owner.GetId()} }
+
 // A guest is memory that the device holds for an instance which another owns.
 type guest struct {
 	owner   *actor.PID
@@ -99,12 +111,12 @@ type guest struct {
 // reserve takes in a Reserve, which waits for its turn like an instance that is
 // always loaded. An error says that it has none.
 func (t *table) reserve(m *Reserve) error {
-	if g := t.guests[m.Instance]; g != nil {
-		if m.Epoch < g.epoch {
+	for _, g := range t.guests {
+		if g.id == m.Instance && m.Epoch < g.epoch {
 			return spec.Errorf(spec.CodeStaleEpoch, "Device %s holds memory for instance %s of epoch %d; asked is for epoch %d.", t.device.ID, m.Instance, g.epoch, m.Epoch)
 		}
-		delete(t.guests, m.Instance)
 	}
+	delete(t.guests, bookingOf(m.Instance, m.Owner))
 	if t.draining || t.quarantined() {
 		return spec.Errorf(spec.CodeDraining, "Device %s takes no more instances.", t.device.ID)
 	}
@@ -112,21 +124,21 @@ func (t *table) reserve(m *Reserve) error {
 	if _, err := t.room(load); err != nil {
 		return err
 	}
-	t.guests[m.Instance] = &inst{load: load, id: m.Instance, epoch: m.Epoch, state: wire.InstanceState_INSTANCE_STATE_LOADING,
+	t.guests[bookingOf(m.Instance, m.Owner)] = &inst{load: load, id: m.Instance, epoch: m.Epoch, state: wire.InstanceState_INSTANCE_STATE_LOADING,
 		waiting: true, guest: &guest{owner: m.Owner}}
 	return nil
 }
 
 // freed takes in a Free.
 func (t *table) freed(m *Free) {
-	if g := t.guests[m.Instance]; g != nil && g.epoch <= m.Epoch {
-		delete(t.guests, m.Instance)
+	if at := bookingOf(m.Instance, m.Owner); t.guests[at] != nil && t.guests[at].epoch <= m.Epoch {
+		delete(t.guests, at)
 	}
 }
 
 // settled takes in a Settled.
 func (t *table) settled(m *Settled) {
-	if g := t.guests[m.Instance]; g != nil && g.epoch == m.Epoch {
+	if g := t.guests[bookingOf(m.Instance, m.Owner)]; g != nil && g.epoch == m.Epoch {
 		g.guest.settled, g.engine = true, m.Engine
 	}
 }
@@ -256,11 +268,11 @@ func (a *Actor) mind(c actor.Context) {
 	for id, in := range a.spreads {
 		switch s := in.spread; {
 		case a.table.instances[id] != in || in.spent:
-			a.tellOthers(c, s, &Free{Instance: id, Epoch: s.epoch})
+			a.tellOthers(c, s, &Free{Instance: id, Epoch: s.epoch, Owner: c.Self()})
 			delete(a.spreads, id)
 		case in.engine != nil && !s.settled:
 			s.settled = true
-			a.tellOthers(c, s, &Settled{Instance: id, Epoch: s.epoch, Engine: in.engine})
+			a.tellOthers(c, s, &Settled{Instance: id, Epoch: s.epoch, Owner: c.Self(), Engine: in.engine})
 		}
 	}
 }
@@ -305,12 +317,12 @@ func (a *Actor) share(c actor.Context, m any) {
 // an application's error has their engine start again, and what a lost device held
 // is lost.
 func (a *Actor) tellGuests(c actor.Context, e device.Event) {
-	for id, g := range a.table.guests {
+	for _, g := range a.table.guests {
 		switch e.Kind {
 		case device.AppFault:
-			c.Send(g.guest.owner, &GuestFaulted{Instance: id, Device: a.cfg.Device.ID, Event: e})
+			c.Send(g.guest.owner, &GuestFaulted{Instance: g.id, Device: a.cfg.Device.ID, Event: e})
 		case device.Gone:
-			c.Send(g.guest.owner, &Withdrawn{Instance: id, Device: a.cfg.Device.ID})
+			c.Send(g.guest.owner, &Withdrawn{Instance: g.id, Device: a.cfg.Device.ID})
 		}
 	}
 }
@@ -319,9 +331,9 @@ func (a *Actor) tellGuests(c actor.Context, e device.Event) {
 // owners of what it holds for them: its successor knows of neither.
 func (a *Actor) leaveOthers(c actor.Context) {
 	for id, in := range a.spreads {
-		a.tellOthers(c, in.spread, &Free{Instance: id, Epoch: in.spread.epoch})
+		a.tellOthers(c, in.spread, &Free{Instance: id, Epoch: in.spread.epoch, Owner: c.Self()})
 	}
-	for id, g := range a.table.guests {
-		c.Send(g.guest.owner, &Withdrawn{Instance: id, Device: a.cfg.Device.ID})
+	for _, g := range a.table.guests {
+		c.Send(g.guest.owner, &Withdrawn{Instance: g.id, Device: a.cfg.Device.ID})
 	}
 }

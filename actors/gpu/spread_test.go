@@ -48,7 +48,7 @@ type machine struct {
 	mu      sync.Mutex
 	held    map[spec.DeviceID]uint64
 	starts  int
-	over    string // which device was promised twice
+	over    string // which device was promised twice, and how far
 	loads   map[string]*wire.DeviceLoad
 }
 
@@ -86,7 +86,7 @@ func (m *machine) take(s engine.Spec, sign int64) error {
 	for _, d := range append([]device.Device{s.Device}, s.Others...) {
 		m.held[d.ID] += uint64(sign) * s.MemoryBytes
 		if m.held[d.ID] > 1000 {
-			m.over = string(d.ID)
+			m.over = fmt.Sprintf("%s, whose engines have %d of 1,000 bytes", d.ID, int64(m.held[d.ID]))
 		}
 	}
 	return nil
@@ -226,6 +226,35 @@ func TestSpreadGivesUp(t *testing.T) {
 	}
 	m.system.Root.Send(m.pid(1), &Release{Lease: 1})
 	eventually(t, "nobody holds anything", m.empty)
+}
+
+// TestSpreadMoves: what a device holds for an instance's first owner stays held until
+// its engine there has ended, though another owner asks for the same instance.
+func TestSpreadMoves(t *testing.T) {
+	m := newMachine(3)
+	defer m.stop()
+	m.command(0, over("a", 1, 600, "gpu/2"))
+	eventually(t, "a is ready", func() bool { return m.states()["a"] == isReady })
+	reply := make(chan Admission, 1)
+	m.system.Root.Send(m.pid(0), &Admit{Lease: 1, Instance: "a", Deployment: "d", Version: 1, Reply: reply})
+	<-reply
+	m.command(0, &wire.UnloadModel{Instance: "a", Epoch: 1, Drain: true}) // leaves, as soon as its request has ended
+	m.command(1, over("a", 2, 600, "gpu/2"))
+	eventually(t, "a finds no room on its other device", func() bool {
+		in := m.command(1, &wire.Describe{}).GetLoad().GetInstances()
+		return len(in) == 1 && in[0].State == failed
+	})
+	if free := m.command(2, &wire.Describe{}).GetLoad().MemoryFree; free != 400 {
+		t.Errorf("%d bytes are free", free)
+	}
+	m.system.Root.Send(m.pid(0), &Release{Lease: 1})
+	m.command(1, &wire.UnloadModel{Instance: "a", Epoch: 2})
+	eventually(t, "all memory is back", m.empty)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over != "" || m.starts != 1 {
+		t.Fatalf("device %s was promised twice; %d starts", m.over, m.starts)
+	}
 }
 
 // TestSpreadHearsOfItsDevices: an application's error on any of them has the engine

@@ -22,7 +22,7 @@ type table struct {
 	draining  bool
 	runs      uint64
 	instances map[spec.InstanceID]*inst
-	guests    map[spec.InstanceID]*inst
+	guests    map[booking]*inst
 	leases    map[Lease]*lease
 	seen      epochs
 	gone      map[spec.InstanceID]*farewell
@@ -104,7 +104,7 @@ func (t *table) ableOf(m *wire.LoadModel) spec.Abilities {
 }
 
 func newTable(d device.Device) *table {
-	return &table{device: d, instances: map[spec.InstanceID]*inst{}, guests: map[spec.InstanceID]*inst{}, leases: map[Lease]*lease{},
+	return &table{device: d, instances: map[spec.InstanceID]*inst{}, guests: map[booking]*inst{}, leases: map[Lease]*lease{},
 		seen: newEpochs(maxEpochs), gone: map[spec.InstanceID]*farewell{}, evict: memory.Evict}
 }
 
