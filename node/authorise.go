@@ -42,7 +42,7 @@ func (n *Node) authorise(r *http.Request, c *wire.Command) error {
 
 // mayPropose goes by the certificate. Voters write everything. A gateway writes
 // what its admin API offers to those whose keys it has checked, and what its own
-// requests have used. Beyond that, a
+// requests have used; a worker, what is spent of the budgets that it owns. Beyond that, a
 // node writes its own record, and gives itself there no role that its
 // certificate has not: the leader takes voters in by their records.
 func mayPropose(peer transport.Peer, c *wire.Command) error {
@@ -62,6 +62,9 @@ func mayPropose(peer transport.Peer, c *wire.Command) error {
 			}
 		}
 		return nil
+	}
+	if c.GetPutBudgets() != nil && slices.Contains(peer.Roles, spec.RoleWorker) {
+		return nil // it owns limits
 	}
 	if !gateway {
 		return errors.New("a worker may write its own record alone")

@@ -18,7 +18,8 @@ import (
 //	3  tables and indexes of users, roles, bindings, sessions and the audit log, indexes
 //	   of keys by owner and of deployments by tenant
 //	4  tables and indexes of usage, and the ledger of the node's own requests
-const Format uint32 = 4
+//	5  the table of budgets
+const Format uint32 = 5
 
 // pebbleFormat is the version of Pebble's own files. It rises in a release after
 // the one that could read it, so that a member which was upgraded can go back.

@@ -211,13 +211,18 @@ func (x *Call) GetHeadLength() uint32 {
 	return 0
 }
 
-// QuotaRequest asks a limit's owner for a share to be spent locally.
+// QuotaRequest asks a limit's owner for a share to be spent locally. A rate has
+// its numbers in the first fields, as older builds know them; a budget in budget.
+// One that has states alone tells a limit's next owner what the present one knows.
 type QuotaRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Limit         string                 `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"` // id such as key/ID/rpm
 	PerMinute     uint32                 `protobuf:"varint,2,opt,name=per_minute,json=perMinute,proto3" json:"per_minute,omitempty"`
 	Want          uint32                 `protobuf:"varint,3,opt,name=want,proto3" json:"want,omitempty"`
 	GiveBack      uint32                 `protobuf:"varint,4,opt,name=give_back,json=giveBack,proto3" json:"give_back,omitempty"` // unused part of an earlier grant
+	Debt          uint64                 `protobuf:"varint,5,opt,name=debt,proto3" json:"debt,omitempty"`                         // used without a grant, in the limit's unit: while no owner answered, or beyond what was expected
+	Budget        *BudgetAsk             `protobuf:"bytes,6,opt,name=budget,proto3" json:"budget,omitempty"`                      // absent: the limit is a rate
+	States        []*QuotaState          `protobuf:"bytes,7,rep,name=states,proto3" json:"states,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -280,19 +285,117 @@ func (x *QuotaRequest) GetGiveBack() uint32 {
 	return 0
 }
 
+func (x *QuotaRequest) GetDebt() uint64 {
+	if x != nil {
+		return x.Debt
+	}
+	return 0
+}
+
+func (x *QuotaRequest) GetBudget() *BudgetAsk {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
+func (x *QuotaRequest) GetStates() []*QuotaState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+type BudgetAsk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Amount        uint64                 `protobuf:"varint,1,opt,name=amount,proto3" json:"amount,omitempty"` // of a whole period
+	Period        uint32                 `protobuf:"varint,2,opt,name=period,proto3" json:"period,omitempty"` // 1: a day, 2: a month
+	Want          uint64                 `protobuf:"varint,3,opt,name=want,proto3" json:"want,omitempty"`
+	GiveBack      uint64                 `protobuf:"varint,4,opt,name=give_back,json=giveBack,proto3" json:"give_back,omitempty"`
+	PeriodMs      int64                  `protobuf:"varint,5,opt,name=period_ms,json=periodMs,proto3" json:"period_ms,omitempty"` // that give_back and debt belong to; 0: the present one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetAsk) Reset() {
+	*x = BudgetAsk{}
+	mi := &file_cluster_wire_infer_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetAsk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetAsk) ProtoMessage() {}
+
+func (x *BudgetAsk) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_infer_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetAsk.ProtoReflect.Descriptor instead.
+func (*BudgetAsk) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *BudgetAsk) GetAmount() uint64 {
+	if x != nil {
+		return x.Amount
+	}
+	return 0
+}
+
+func (x *BudgetAsk) GetPeriod() uint32 {
+	if x != nil {
+		return x.Period
+	}
+	return 0
+}
+
+func (x *BudgetAsk) GetWant() uint64 {
+	if x != nil {
+		return x.Want
+	}
+	return 0
+}
+
+func (x *BudgetAsk) GetGiveBack() uint64 {
+	if x != nil {
+		return x.GiveBack
+	}
+	return 0
+}
+
+func (x *BudgetAsk) GetPeriodMs() int64 {
+	if x != nil {
+		return x.PeriodMs
+	}
+	return 0
+}
+
 type QuotaGrant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Granted       uint32                 `protobuf:"varint,1,opt,name=granted,proto3" json:"granted,omitempty"`
 	TtlMs         int64                  `protobuf:"varint,2,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
 	RetryAfterMs  int64                  `protobuf:"varint,3,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"` // where granted is 0
 	Remaining     uint32                 `protobuf:"varint,4,opt,name=remaining,proto3" json:"remaining,omitempty"`                             // at the owner, after this grant
+	Budget        *BudgetGrant           `protobuf:"bytes,5,opt,name=budget,proto3" json:"budget,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *QuotaGrant) Reset() {
 	*x = QuotaGrant{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[2]
+	mi := &file_cluster_wire_infer_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -304,7 +407,7 @@ func (x *QuotaGrant) String() string {
 func (*QuotaGrant) ProtoMessage() {}
 
 func (x *QuotaGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[2]
+	mi := &file_cluster_wire_infer_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -317,7 +420,7 @@ func (x *QuotaGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaGrant.ProtoReflect.Descriptor instead.
 func (*QuotaGrant) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{2}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *QuotaGrant) GetGranted() uint32 {
@@ -348,6 +451,166 @@ func (x *QuotaGrant) GetRemaining() uint32 {
 	return 0
 }
 
+func (x *QuotaGrant) GetBudget() *BudgetGrant {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
+type BudgetGrant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Granted       uint64                 `protobuf:"varint,1,opt,name=granted,proto3" json:"granted,omitempty"`
+	Remaining     uint64                 `protobuf:"varint,2,opt,name=remaining,proto3" json:"remaining,omitempty"`
+	PeriodMs      int64                  `protobuf:"varint,3,opt,name=period_ms,json=periodMs,proto3" json:"period_ms,omitempty"` // when the present period began, by the owner's clock
+	ResetMs       int64                  `protobuf:"varint,4,opt,name=reset_ms,json=resetMs,proto3" json:"reset_ms,omitempty"`    // from now until it ends
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetGrant) Reset() {
+	*x = BudgetGrant{}
+	mi := &file_cluster_wire_infer_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetGrant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetGrant) ProtoMessage() {}
+
+func (x *BudgetGrant) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_infer_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetGrant.ProtoReflect.Descriptor instead.
+func (*BudgetGrant) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BudgetGrant) GetGranted() uint64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *BudgetGrant) GetRemaining() uint64 {
+	if x != nil {
+		return x.Remaining
+	}
+	return 0
+}
+
+func (x *BudgetGrant) GetPeriodMs() int64 {
+	if x != nil {
+		return x.PeriodMs
+	}
+	return 0
+}
+
+func (x *BudgetGrant) GetResetMs() int64 {
+	if x != nil {
+		return x.ResetMs
+	}
+	return 0
+}
+
+// QuotaState is what an owner knows of a limit.
+type QuotaState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limit         string                 `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	PerMinute     uint32                 `protobuf:"varint,2,opt,name=per_minute,json=perMinute,proto3" json:"per_minute,omitempty"` // 0: a budget
+	EmptyUs       int64                  `protobuf:"varint,3,opt,name=empty_us,json=emptyUs,proto3" json:"empty_us,omitempty"`       // of a rate: from now until nothing of it is used any more, microseconds
+	PeriodMs      int64                  `protobuf:"varint,4,opt,name=period_ms,json=periodMs,proto3" json:"period_ms,omitempty"`    // of a budget
+	Granted       uint64                 `protobuf:"varint,5,opt,name=granted,proto3" json:"granted,omitempty"`                      // of a budget
+	Returned      uint64                 `protobuf:"varint,6,opt,name=returned,proto3" json:"returned,omitempty"`                    // of a budget
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuotaState) Reset() {
+	*x = QuotaState{}
+	mi := &file_cluster_wire_infer_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotaState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotaState) ProtoMessage() {}
+
+func (x *QuotaState) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_infer_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotaState.ProtoReflect.Descriptor instead.
+func (*QuotaState) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *QuotaState) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *QuotaState) GetPerMinute() uint32 {
+	if x != nil {
+		return x.PerMinute
+	}
+	return 0
+}
+
+func (x *QuotaState) GetEmptyUs() int64 {
+	if x != nil {
+		return x.EmptyUs
+	}
+	return 0
+}
+
+func (x *QuotaState) GetPeriodMs() int64 {
+	if x != nil {
+		return x.PeriodMs
+	}
+	return 0
+}
+
+func (x *QuotaState) GetGranted() uint64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *QuotaState) GetReturned() uint64 {
+	if x != nil {
+		return x.Returned
+	}
+	return 0
+}
+
 // Join: a new node's signing request and its answer.
 type JoinRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -361,7 +624,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[3]
+	mi := &file_cluster_wire_infer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +636,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[3]
+	mi := &file_cluster_wire_infer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -386,7 +649,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{3}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *JoinRequest) GetTokenId() string {
@@ -434,7 +697,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[4]
+	mi := &file_cluster_wire_infer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +709,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[4]
+	mi := &file_cluster_wire_infer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +722,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{4}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Member) GetId() string {
@@ -540,7 +803,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[5]
+	mi := &file_cluster_wire_infer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +815,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[5]
+	mi := &file_cluster_wire_infer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +828,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{5}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *JoinResponse) GetCertificate() []byte {
@@ -647,19 +910,43 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\x06method\x18\x14 \x01(\tR\x06method\x12!\n" +
 	"\fcontent_type\x18\x15 \x01(\tR\vcontentType\x12\x1f\n" +
 	"\vhead_length\x18\x16 \x01(\rR\n" +
-	"headLength\"t\n" +
+	"headLength\"\xf3\x01\n" +
 	"\fQuotaRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1d\n" +
 	"\n" +
 	"per_minute\x18\x02 \x01(\rR\tperMinute\x12\x12\n" +
 	"\x04want\x18\x03 \x01(\rR\x04want\x12\x1b\n" +
-	"\tgive_back\x18\x04 \x01(\rR\bgiveBack\"\x81\x01\n" +
+	"\tgive_back\x18\x04 \x01(\rR\bgiveBack\x12\x12\n" +
+	"\x04debt\x18\x05 \x01(\x04R\x04debt\x123\n" +
+	"\x06budget\x18\x06 \x01(\v2\x1b.lotabots.wire.v1.BudgetAskR\x06budget\x124\n" +
+	"\x06states\x18\a \x03(\v2\x1c.lotabots.wire.v1.QuotaStateR\x06states\"\x89\x01\n" +
+	"\tBudgetAsk\x12\x16\n" +
+	"\x06amount\x18\x01 \x01(\x04R\x06amount\x12\x16\n" +
+	"\x06period\x18\x02 \x01(\rR\x06period\x12\x12\n" +
+	"\x04want\x18\x03 \x01(\x04R\x04want\x12\x1b\n" +
+	"\tgive_back\x18\x04 \x01(\x04R\bgiveBack\x12\x1b\n" +
+	"\tperiod_ms\x18\x05 \x01(\x03R\bperiodMs\"\xb8\x01\n" +
 	"\n" +
 	"QuotaGrant\x12\x18\n" +
 	"\agranted\x18\x01 \x01(\rR\agranted\x12\x15\n" +
 	"\x06ttl_ms\x18\x02 \x01(\x03R\x05ttlMs\x12$\n" +
 	"\x0eretry_after_ms\x18\x03 \x01(\x03R\fretryAfterMs\x12\x1c\n" +
-	"\tremaining\x18\x04 \x01(\rR\tremaining\"\x8b\x01\n" +
+	"\tremaining\x18\x04 \x01(\rR\tremaining\x125\n" +
+	"\x06budget\x18\x05 \x01(\v2\x1d.lotabots.wire.v1.BudgetGrantR\x06budget\"}\n" +
+	"\vBudgetGrant\x12\x18\n" +
+	"\agranted\x18\x01 \x01(\x04R\agranted\x12\x1c\n" +
+	"\tremaining\x18\x02 \x01(\x04R\tremaining\x12\x1b\n" +
+	"\tperiod_ms\x18\x03 \x01(\x03R\bperiodMs\x12\x19\n" +
+	"\breset_ms\x18\x04 \x01(\x03R\aresetMs\"\xaf\x01\n" +
+	"\n" +
+	"QuotaState\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1d\n" +
+	"\n" +
+	"per_minute\x18\x02 \x01(\rR\tperMinute\x12\x19\n" +
+	"\bempty_us\x18\x03 \x01(\x03R\aemptyUs\x12\x1b\n" +
+	"\tperiod_ms\x18\x04 \x01(\x03R\bperiodMs\x12\x18\n" +
+	"\agranted\x18\x05 \x01(\x04R\agranted\x12\x1a\n" +
+	"\breturned\x18\x06 \x01(\x04R\breturned\"\x8b\x01\n" +
 	"\vJoinRequest\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12!\n" +
 	"\ftoken_secret\x18\x02 \x01(\fR\vtokenSecret\x12\x10\n" +
@@ -698,23 +985,29 @@ func file_cluster_wire_infer_proto_rawDescGZIP() []byte {
 	return file_cluster_wire_infer_proto_rawDescData
 }
 
-var file_cluster_wire_infer_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_cluster_wire_infer_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_cluster_wire_infer_proto_goTypes = []any{
 	(*Call)(nil),         // 0: lotabots.wire.v1.Call
 	(*QuotaRequest)(nil), // 1: lotabots.wire.v1.QuotaRequest
-	(*QuotaGrant)(nil),   // 2: lotabots.wire.v1.QuotaGrant
-	(*JoinRequest)(nil),  // 3: lotabots.wire.v1.JoinRequest
-	(*Member)(nil),       // 4: lotabots.wire.v1.Member
-	(*JoinResponse)(nil), // 5: lotabots.wire.v1.JoinResponse
+	(*BudgetAsk)(nil),    // 2: lotabots.wire.v1.BudgetAsk
+	(*QuotaGrant)(nil),   // 3: lotabots.wire.v1.QuotaGrant
+	(*BudgetGrant)(nil),  // 4: lotabots.wire.v1.BudgetGrant
+	(*QuotaState)(nil),   // 5: lotabots.wire.v1.QuotaState
+	(*JoinRequest)(nil),  // 6: lotabots.wire.v1.JoinRequest
+	(*Member)(nil),       // 7: lotabots.wire.v1.Member
+	(*JoinResponse)(nil), // 8: lotabots.wire.v1.JoinResponse
 }
 var file_cluster_wire_infer_proto_depIdxs = []int32{
-	4, // 0: lotabots.wire.v1.JoinRequest.node:type_name -> lotabots.wire.v1.Member
-	4, // 1: lotabots.wire.v1.JoinResponse.members:type_name -> lotabots.wire.v1.Member
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 0: lotabots.wire.v1.QuotaRequest.budget:type_name -> lotabots.wire.v1.BudgetAsk
+	5, // 1: lotabots.wire.v1.QuotaRequest.states:type_name -> lotabots.wire.v1.QuotaState
+	4, // 2: lotabots.wire.v1.QuotaGrant.budget:type_name -> lotabots.wire.v1.BudgetGrant
+	7, // 3: lotabots.wire.v1.JoinRequest.node:type_name -> lotabots.wire.v1.Member
+	7, // 4: lotabots.wire.v1.JoinResponse.members:type_name -> lotabots.wire.v1.Member
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_infer_proto_init() }
@@ -728,7 +1021,7 @@ func file_cluster_wire_infer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_infer_proto_rawDesc), len(file_cluster_wire_infer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,14 +1,15 @@
 package wire
 
 // Level is the newest feature level of this build: it can apply every command up to it.
-const Level = 4
+const Level = 5
 
-// Numbers of the bodies in Command: the first that levels 2 and 4 brought, and the
+// Numbers of the bodies in Command: the first that levels 2, 4 and 5 brought, and the
 // last that this build knows.
 const (
 	secondLevel = 30
 	firstOfFour = 45
-	lastBody    = 45
+	firstOfFive = 46
+	lastBody    = 46
 )
 
 // LevelOf is the feature level that brought the command: that of its body, or of
@@ -20,6 +21,8 @@ func LevelOf(c *Command) uint32 {
 	switch {
 	case body == nil || body.Number() > lastBody:
 		return Level + 1
+	case body.Number() >= firstOfFive || fifthLevel(c):
+		return 5
 	case body.Number() >= firstOfFour || fourthLevel(c):
 		return 4
 	case thirdLevel(c):
@@ -42,4 +45,11 @@ func thirdLevel(c *Command) bool {
 func fourthLevel(c *Command) bool {
 	d := c.GetPutDeployment().GetDeployment()
 	return len(d.GetFallbacks()) > 0 || d.GetNoHedge()
+}
+
+// fifthLevel tells fields that level 5 brought into older bodies.
+func fifthLevel(c *Command) bool {
+	d := c.GetPutDeployment().GetDeployment()
+	return d.GetLimits() != nil || d.GetPrice() != nil || c.GetPutTenant().GetTenant().GetLimits() != nil ||
+		c.GetPutKey().GetKey().GetLimits() != nil || c.GetChangeKey().GetKey().GetLimits() != nil
 }

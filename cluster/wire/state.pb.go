@@ -120,6 +120,7 @@ type Command struct {
 	//	*Command_RemoveTenant
 	//	*Command_RemoveSetting
 	//	*Command_PutUsage
+	//	*Command_PutBudgets
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -492,6 +493,15 @@ func (x *Command) GetPutUsage() *PutUsage {
 	return nil
 }
 
+func (x *Command) GetPutBudgets() *PutBudgets {
+	if x != nil {
+		if x, ok := x.Body.(*Command_PutBudgets); ok {
+			return x.PutBudgets
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -626,6 +636,11 @@ type Command_PutUsage struct {
 	PutUsage *PutUsage `protobuf:"bytes,45,opt,name=put_usage,json=putUsage,proto3,oneof"`
 }
 
+type Command_PutBudgets struct {
+	// Level 5.
+	PutBudgets *PutBudgets `protobuf:"bytes,46,opt,name=put_budgets,json=putBudgets,proto3,oneof"`
+}
+
 func (*Command_PutNode) isCommand_Body() {}
 
 func (*Command_SetNodeState) isCommand_Body() {}
@@ -689,6 +704,8 @@ func (*Command_RemoveTenant) isCommand_Body() {}
 func (*Command_RemoveSetting) isCommand_Body() {}
 
 func (*Command_PutUsage) isCommand_Body() {}
+
+func (*Command_PutBudgets) isCommand_Body() {}
 
 type PutNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2403,6 +2420,121 @@ func (x *PutUsage) GetDropped() uint64 {
 	return 0
 }
 
+// PutBudgets notes what is spent of budgets, as their owners know it: an owner that
+// begins, also after all nodes have restarted, goes on from there. Numbers of one
+// period never fall; those of a period that is over give way to a later one's.
+type PutBudgets struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rows          []*BudgetSpent         `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutBudgets) Reset() {
+	*x = PutBudgets{}
+	mi := &file_cluster_wire_state_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutBudgets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutBudgets) ProtoMessage() {}
+
+func (x *PutBudgets) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutBudgets.ProtoReflect.Descriptor instead.
+func (*PutBudgets) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *PutBudgets) GetRows() []*BudgetSpent {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+type BudgetSpent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limit         string                 `protobuf:"bytes,1,opt,name=limit,proto3" json:"limit,omitempty"`                        // id such as key/ID/tpd
+	PeriodMs      int64                  `protobuf:"varint,2,opt,name=period_ms,json=periodMs,proto3" json:"period_ms,omitempty"` // when the day or month begins
+	Granted       uint64                 `protobuf:"varint,3,opt,name=granted,proto3" json:"granted,omitempty"`                   // in the budget's unit: tokens, or billionths of the currency
+	Returned      uint64                 `protobuf:"varint,4,opt,name=returned,proto3" json:"returned,omitempty"`                 // of that; the rest is spent, or leased to gateways
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetSpent) Reset() {
+	*x = BudgetSpent{}
+	mi := &file_cluster_wire_state_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetSpent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetSpent) ProtoMessage() {}
+
+func (x *BudgetSpent) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetSpent.ProtoReflect.Descriptor instead.
+func (*BudgetSpent) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *BudgetSpent) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *BudgetSpent) GetPeriodMs() int64 {
+	if x != nil {
+		return x.PeriodMs
+	}
+	return 0
+}
+
+func (x *BudgetSpent) GetGranted() uint64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *BudgetSpent) GetReturned() uint64 {
+	if x != nil {
+		return x.Returned
+	}
+	return 0
+}
+
 // Result is what applying a Command answers. code is empty on success,
 // else a code of spec's catalogue (not_found, already_exists, conflict, ...).
 type Result struct {
@@ -2418,7 +2550,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_cluster_wire_state_proto_msgTypes[34]
+	mi := &file_cluster_wire_state_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2562,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[34]
+	mi := &file_cluster_wire_state_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2575,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{34}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Result) GetIndex() uint64 {
@@ -2502,7 +2634,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_cluster_wire_state_proto_msgTypes[35]
+	mi := &file_cluster_wire_state_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2514,7 +2646,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[35]
+	mi := &file_cluster_wire_state_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2527,7 +2659,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{35}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Node) GetId() string {
@@ -2627,13 +2759,14 @@ type Tenant struct {
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	CreatedMs     int64                  `protobuf:"varint,3,opt,name=created_ms,json=createdMs,proto3" json:"created_ms,omitempty"`
 	AuthMaxAgeS   int64                  `protobuf:"varint,4,opt,name=auth_max_age_s,json=authMaxAgeS,proto3" json:"auth_max_age_s,omitempty"` // 0: the default of 900; below 0: strict
+	Limits        *Limits                `protobuf:"bytes,5,opt,name=limits,proto3" json:"limits,omitempty"`                                   // of all its keys and users together
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_cluster_wire_state_proto_msgTypes[36]
+	mi := &file_cluster_wire_state_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +2778,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[36]
+	mi := &file_cluster_wire_state_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2658,7 +2791,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{36}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Tenant) GetId() string {
@@ -2689,6 +2822,167 @@ func (x *Tenant) GetAuthMaxAgeS() int64 {
 	return 0
 }
 
+func (x *Tenant) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// Limits bound what is used in sum, over all gateways. 0: no limit.
+type Limits struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	RequestsPerMinute uint32                 `protobuf:"varint,1,opt,name=requests_per_minute,json=requestsPerMinute,proto3" json:"requests_per_minute,omitempty"` // a key's is in a field of its own
+	TokensPerMinute   uint32                 `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3" json:"tokens_per_minute,omitempty"`
+	TokensPerDay      uint64                 `protobuf:"varint,3,opt,name=tokens_per_day,json=tokensPerDay,proto3" json:"tokens_per_day,omitempty"` // budgets are of calendar days and months, UTC
+	TokensPerMonth    uint64                 `protobuf:"varint,4,opt,name=tokens_per_month,json=tokensPerMonth,proto3" json:"tokens_per_month,omitempty"`
+	CostPerDay        uint64                 `protobuf:"varint,5,opt,name=cost_per_day,json=costPerDay,proto3" json:"cost_per_day,omitempty"` // billionths of the currency that prices are in
+	CostPerMonth      uint64                 `protobuf:"varint,6,opt,name=cost_per_month,json=costPerMonth,proto3" json:"cost_per_month,omitempty"`
+	OnPartition       string                 `protobuf:"bytes,7,opt,name=on_partition,json=onPartition,proto3" json:"on_partition,omitempty"` // where no owner answers: deny, or share; empty: share for rates, deny for budgets
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_cluster_wire_state_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Limits) GetRequestsPerMinute() uint32 {
+	if x != nil {
+		return x.RequestsPerMinute
+	}
+	return 0
+}
+
+func (x *Limits) GetTokensPerMinute() uint32 {
+	if x != nil {
+		return x.TokensPerMinute
+	}
+	return 0
+}
+
+func (x *Limits) GetTokensPerDay() uint64 {
+	if x != nil {
+		return x.TokensPerDay
+	}
+	return 0
+}
+
+func (x *Limits) GetTokensPerMonth() uint64 {
+	if x != nil {
+		return x.TokensPerMonth
+	}
+	return 0
+}
+
+func (x *Limits) GetCostPerDay() uint64 {
+	if x != nil {
+		return x.CostPerDay
+	}
+	return 0
+}
+
+func (x *Limits) GetCostPerMonth() uint64 {
+	if x != nil {
+		return x.CostPerMonth
+	}
+	return 0
+}
+
+func (x *Limits) GetOnPartition() string {
+	if x != nil {
+		return x.OnPartition
+	}
+	return ""
+}
+
+// Price is per million tokens, in billionths of the cluster's currency.
+type Price struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Input         uint64                 `protobuf:"varint,1,opt,name=input,proto3" json:"input,omitempty"`
+	CachedInput   uint64                 `protobuf:"varint,2,opt,name=cached_input,json=cachedInput,proto3" json:"cached_input,omitempty"` // 0: as input
+	Output        uint64                 `protobuf:"varint,3,opt,name=output,proto3" json:"output,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Price) Reset() {
+	*x = Price{}
+	mi := &file_cluster_wire_state_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Price) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Price) ProtoMessage() {}
+
+func (x *Price) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Price.ProtoReflect.Descriptor instead.
+func (*Price) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Price) GetInput() uint64 {
+	if x != nil {
+		return x.Input
+	}
+	return 0
+}
+
+func (x *Price) GetCachedInput() uint64 {
+	if x != nil {
+		return x.CachedInput
+	}
+	return 0
+}
+
+func (x *Price) GetOutput() uint64 {
+	if x != nil {
+		return x.Output
+	}
+	return 0
+}
+
 type APIKey struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Id                string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // public part of the key text
@@ -2711,13 +3005,14 @@ type APIKey struct {
 	RotatedMs         int64                  `protobuf:"varint,18,opt,name=rotated_ms,json=rotatedMs,proto3" json:"rotated_ms,omitempty"`
 	ChangedMs         int64                  `protobuf:"varint,19,opt,name=changed_ms,json=changedMs,proto3" json:"changed_ms,omitempty"`
 	Version           uint64                 `protobuf:"varint,20,opt,name=version,proto3" json:"version,omitempty"` // rises with each change and rotation
+	Limits            *Limits                `protobuf:"bytes,21,opt,name=limits,proto3" json:"limits,omitempty"`    // beside requests_per_minute
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *APIKey) Reset() {
 	*x = APIKey{}
-	mi := &file_cluster_wire_state_proto_msgTypes[37]
+	mi := &file_cluster_wire_state_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2729,7 +3024,7 @@ func (x *APIKey) String() string {
 func (*APIKey) ProtoMessage() {}
 
 func (x *APIKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[37]
+	mi := &file_cluster_wire_state_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2742,7 +3037,7 @@ func (x *APIKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use APIKey.ProtoReflect.Descriptor instead.
 func (*APIKey) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{37}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *APIKey) GetId() string {
@@ -2885,6 +3180,13 @@ func (x *APIKey) GetVersion() uint64 {
 	return 0
 }
 
+func (x *APIKey) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 // User is a person or a service account.
 type User struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2908,7 +3210,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_cluster_wire_state_proto_msgTypes[38]
+	mi := &file_cluster_wire_state_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2920,7 +3222,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[38]
+	mi := &file_cluster_wire_state_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2933,7 +3235,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{38}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *User) GetId() string {
@@ -3051,7 +3353,7 @@ type AccessRole struct {
 
 func (x *AccessRole) Reset() {
 	*x = AccessRole{}
-	mi := &file_cluster_wire_state_proto_msgTypes[39]
+	mi := &file_cluster_wire_state_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3063,7 +3365,7 @@ func (x *AccessRole) String() string {
 func (*AccessRole) ProtoMessage() {}
 
 func (x *AccessRole) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[39]
+	mi := &file_cluster_wire_state_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3076,7 +3378,7 @@ func (x *AccessRole) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessRole.ProtoReflect.Descriptor instead.
 func (*AccessRole) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{39}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AccessRole) GetId() string {
@@ -3138,7 +3440,7 @@ type Permission struct {
 
 func (x *Permission) Reset() {
 	*x = Permission{}
-	mi := &file_cluster_wire_state_proto_msgTypes[40]
+	mi := &file_cluster_wire_state_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3150,7 +3452,7 @@ func (x *Permission) String() string {
 func (*Permission) ProtoMessage() {}
 
 func (x *Permission) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[40]
+	mi := &file_cluster_wire_state_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3163,7 +3465,7 @@ func (x *Permission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permission.ProtoReflect.Descriptor instead.
 func (*Permission) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{40}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Permission) GetVerb() string {
@@ -3195,7 +3497,7 @@ type Binding struct {
 
 func (x *Binding) Reset() {
 	*x = Binding{}
-	mi := &file_cluster_wire_state_proto_msgTypes[41]
+	mi := &file_cluster_wire_state_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3207,7 +3509,7 @@ func (x *Binding) String() string {
 func (*Binding) ProtoMessage() {}
 
 func (x *Binding) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[41]
+	mi := &file_cluster_wire_state_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3220,7 +3522,7 @@ func (x *Binding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Binding.ProtoReflect.Descriptor instead.
 func (*Binding) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{41}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Binding) GetId() string {
@@ -3289,7 +3591,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_cluster_wire_state_proto_msgTypes[42]
+	mi := &file_cluster_wire_state_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3301,7 +3603,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[42]
+	mi := &file_cluster_wire_state_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3314,7 +3616,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{42}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Session) GetId() string {
@@ -3448,7 +3750,7 @@ type AuditEntry struct {
 
 func (x *AuditEntry) Reset() {
 	*x = AuditEntry{}
-	mi := &file_cluster_wire_state_proto_msgTypes[43]
+	mi := &file_cluster_wire_state_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3460,7 +3762,7 @@ func (x *AuditEntry) String() string {
 func (*AuditEntry) ProtoMessage() {}
 
 func (x *AuditEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[43]
+	mi := &file_cluster_wire_state_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3473,7 +3775,7 @@ func (x *AuditEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
 func (*AuditEntry) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{43}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *AuditEntry) GetSeq() uint64 {
@@ -3609,13 +3911,15 @@ type Deployment struct {
 	Adapters      []*Adapter             `protobuf:"bytes,17,rep,name=adapters,proto3" json:"adapters,omitempty"`               // LoRA, over the model
 	Fallbacks     []string               `protobuf:"bytes,18,rep,name=fallbacks,proto3" json:"fallbacks,omitempty"`             // deployments that serve, in this order, where no instance of this one can
 	NoHedge       bool                   `protobuf:"varint,19,opt,name=no_hedge,json=noHedge,proto3" json:"no_hedge,omitempty"` // never ask two instances for one answer
+	Limits        *Limits                `protobuf:"bytes,22,opt,name=limits,proto3" json:"limits,omitempty"`                   // of all who use it together
+	Price         *Price                 `protobuf:"bytes,23,opt,name=price,proto3" json:"price,omitempty"`                     // absent: costs nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Deployment) Reset() {
 	*x = Deployment{}
-	mi := &file_cluster_wire_state_proto_msgTypes[44]
+	mi := &file_cluster_wire_state_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3627,7 +3931,7 @@ func (x *Deployment) String() string {
 func (*Deployment) ProtoMessage() {}
 
 func (x *Deployment) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[44]
+	mi := &file_cluster_wire_state_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3640,7 +3944,7 @@ func (x *Deployment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deployment.ProtoReflect.Descriptor instead.
 func (*Deployment) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{44}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Deployment) GetName() string {
@@ -3776,6 +4080,20 @@ func (x *Deployment) GetNoHedge() bool {
 	return false
 }
 
+func (x *Deployment) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Deployment) GetPrice() *Price {
+	if x != nil {
+		return x.Price
+	}
+	return nil
+}
+
 // Residency says when an instance is in memory. One that is always loaded has its
 // memory for itself; the others share a device and are loaded when they are asked for.
 type Residency struct {
@@ -3789,7 +4107,7 @@ type Residency struct {
 
 func (x *Residency) Reset() {
 	*x = Residency{}
-	mi := &file_cluster_wire_state_proto_msgTypes[45]
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3801,7 +4119,7 @@ func (x *Residency) String() string {
 func (*Residency) ProtoMessage() {}
 
 func (x *Residency) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[45]
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3814,7 +4132,7 @@ func (x *Residency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Residency.ProtoReflect.Descriptor instead.
 func (*Residency) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{45}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Residency) GetOnDemand() bool {
@@ -3849,7 +4167,7 @@ type Adapter struct {
 
 func (x *Adapter) Reset() {
 	*x = Adapter{}
-	mi := &file_cluster_wire_state_proto_msgTypes[46]
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3861,7 +4179,7 @@ func (x *Adapter) String() string {
 func (*Adapter) ProtoMessage() {}
 
 func (x *Adapter) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[46]
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3874,7 +4192,7 @@ func (x *Adapter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adapter.ProtoReflect.Descriptor instead.
 func (*Adapter) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{46}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Adapter) GetName() string {
@@ -3908,7 +4226,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_cluster_wire_state_proto_msgTypes[47]
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3920,7 +4238,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[47]
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3933,7 +4251,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{47}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Placement) GetInstance() string {
@@ -4016,7 +4334,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_cluster_wire_state_proto_msgTypes[48]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4028,7 +4346,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[48]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4041,7 +4359,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{48}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Model) GetName() string {
@@ -4132,7 +4450,7 @@ type ModelShape struct {
 
 func (x *ModelShape) Reset() {
 	*x = ModelShape{}
-	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	mi := &file_cluster_wire_state_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4144,7 +4462,7 @@ func (x *ModelShape) String() string {
 func (*ModelShape) ProtoMessage() {}
 
 func (x *ModelShape) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	mi := &file_cluster_wire_state_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4157,7 +4475,7 @@ func (x *ModelShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelShape.ProtoReflect.Descriptor instead.
 func (*ModelShape) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{49}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ModelShape) GetArchitecture() string {
@@ -4287,7 +4605,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	mi := &file_cluster_wire_state_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4299,7 +4617,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	mi := &file_cluster_wire_state_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4312,7 +4630,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{50}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *JoinToken) GetId() string {
@@ -4380,7 +4698,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	mi := &file_cluster_wire_state_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4392,7 +4710,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	mi := &file_cluster_wire_state_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4405,7 +4723,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{51}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Secret) GetName() string {
@@ -4462,7 +4780,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_cluster_wire_state_proto_msgTypes[52]
+	mi := &file_cluster_wire_state_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4474,7 +4792,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[52]
+	mi := &file_cluster_wire_state_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4487,7 +4805,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{52}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *WrappedKey) GetNode() string {
@@ -4530,7 +4848,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_cluster_wire_state_proto_msgTypes[53]
+	mi := &file_cluster_wire_state_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4542,7 +4860,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[53]
+	mi := &file_cluster_wire_state_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4555,7 +4873,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{53}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -4583,7 +4901,7 @@ var File_cluster_wire_state_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_state_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/wire/state.proto\x12\x10lotabots.wire.v1\x1a\x18cluster/wire/usage.proto\"\xd7\x11\n" +
+	"\x18cluster/wire/state.proto\x12\x10lotabots.wire.v1\x1a\x18cluster/wire/usage.proto\"\x98\x12\n" +
 	"\aCommand\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\x12\x1d\n" +
 	"\n" +
@@ -4636,7 +4954,9 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"touch_keys\x18* \x01(\v2\x1b.lotabots.wire.v1.TouchKeysH\x00R\ttouchKeys\x12E\n" +
 	"\rremove_tenant\x18+ \x01(\v2\x1e.lotabots.wire.v1.RemoveTenantH\x00R\fremoveTenant\x12H\n" +
 	"\x0eremove_setting\x18, \x01(\v2\x1f.lotabots.wire.v1.RemoveSettingH\x00R\rremoveSetting\x129\n" +
-	"\tput_usage\x18- \x01(\v2\x1a.lotabots.wire.v1.PutUsageH\x00R\bputUsageB\x06\n" +
+	"\tput_usage\x18- \x01(\v2\x1a.lotabots.wire.v1.PutUsageH\x00R\bputUsage\x12?\n" +
+	"\vput_budgets\x18. \x01(\v2\x1c.lotabots.wire.v1.PutBudgetsH\x00R\n" +
+	"putBudgetsB\x06\n" +
 	"\x04body\"5\n" +
 	"\aPutNode\x12*\n" +
 	"\x04node\x18\x01 \x01(\v2\x16.lotabots.wire.v1.NodeR\x04node\"Q\n" +
@@ -4745,7 +5065,15 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x05after\x18\x03 \x01(\x04R\x05after\x12\x18\n" +
 	"\athrough\x18\x04 \x01(\x04R\athrough\x12.\n" +
 	"\x04rows\x18\x05 \x03(\v2\x1a.lotabots.wire.v1.UsageRowR\x04rows\x12\x18\n" +
-	"\adropped\x18\x06 \x01(\x04R\adropped\"\x82\x01\n" +
+	"\adropped\x18\x06 \x01(\x04R\adropped\"?\n" +
+	"\n" +
+	"PutBudgets\x121\n" +
+	"\x04rows\x18\x01 \x03(\v2\x1d.lotabots.wire.v1.BudgetSpentR\x04rows\"v\n" +
+	"\vBudgetSpent\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1b\n" +
+	"\tperiod_ms\x18\x02 \x01(\x03R\bperiodMs\x12\x18\n" +
+	"\agranted\x18\x03 \x01(\x04R\agranted\x12\x1a\n" +
+	"\breturned\x18\x04 \x01(\x04R\breturned\"\x82\x01\n" +
 	"\x06Result\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x18\n" +
@@ -4767,13 +5095,27 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	" \x01(\fR\asealKey\x12\x14\n" +
 	"\x05build\x18\v \x01(\tR\x05build\x12\x14\n" +
 	"\x05level\x18\f \x01(\rR\x05level\x12\x1b\n" +
-	"\tjoined_ms\x18\r \x01(\x03R\bjoinedMs\"p\n" +
+	"\tjoined_ms\x18\r \x01(\x03R\bjoinedMs\"\xa2\x01\n" +
 	"\x06Tenant\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
 	"created_ms\x18\x03 \x01(\x03R\tcreatedMs\x12#\n" +
-	"\x0eauth_max_age_s\x18\x04 \x01(\x03R\vauthMaxAgeS\"\xc9\x04\n" +
+	"\x0eauth_max_age_s\x18\x04 \x01(\x03R\vauthMaxAgeS\x120\n" +
+	"\x06limits\x18\x05 \x01(\v2\x18.lotabots.wire.v1.LimitsR\x06limits\"\x9f\x02\n" +
+	"\x06Limits\x12.\n" +
+	"\x13requests_per_minute\x18\x01 \x01(\rR\x11requestsPerMinute\x12*\n" +
+	"\x11tokens_per_minute\x18\x02 \x01(\rR\x0ftokensPerMinute\x12$\n" +
+	"\x0etokens_per_day\x18\x03 \x01(\x04R\ftokensPerDay\x12(\n" +
+	"\x10tokens_per_month\x18\x04 \x01(\x04R\x0etokensPerMonth\x12 \n" +
+	"\fcost_per_day\x18\x05 \x01(\x04R\n" +
+	"costPerDay\x12$\n" +
+	"\x0ecost_per_month\x18\x06 \x01(\x04R\fcostPerMonth\x12!\n" +
+	"\fon_partition\x18\a \x01(\tR\vonPartition\"X\n" +
+	"\x05Price\x12\x14\n" +
+	"\x05input\x18\x01 \x01(\x04R\x05input\x12!\n" +
+	"\fcached_input\x18\x02 \x01(\x04R\vcachedInput\x12\x16\n" +
+	"\x06output\x18\x03 \x01(\x04R\x06output\"\xfb\x04\n" +
 	"\x06APIKey\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -4801,7 +5143,8 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"rotated_ms\x18\x12 \x01(\x03R\trotatedMs\x12\x1d\n" +
 	"\n" +
 	"changed_ms\x18\x13 \x01(\x03R\tchangedMs\x12\x18\n" +
-	"\aversion\x18\x14 \x01(\x04R\aversion\"\xeb\x02\n" +
+	"\aversion\x18\x14 \x01(\x04R\aversion\x120\n" +
+	"\x06limits\x18\x15 \x01(\v2\x18.lotabots.wire.v1.LimitsR\x06limits\"\xeb\x02\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06tenant\x18\x02 \x01(\tR\x06tenant\x12\x12\n" +
@@ -4886,7 +5229,7 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x05count\x18\r \x01(\rR\x05count\x12\x18\n" +
 	"\arequest\x18\x0e \x01(\tR\arequest\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\fR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xad\x05\n" +
+	"\x04hash\x18\x10 \x01(\fR\x04hash\"\x8e\x06\n" +
 	"\n" +
 	"Deployment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -4910,7 +5253,9 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x04gpus\x18\x10 \x01(\rR\x04gpus\x125\n" +
 	"\badapters\x18\x11 \x03(\v2\x19.lotabots.wire.v1.AdapterR\badapters\x12\x1c\n" +
 	"\tfallbacks\x18\x12 \x03(\tR\tfallbacks\x12\x19\n" +
-	"\bno_hedge\x18\x13 \x01(\bR\anoHedge\x1a:\n" +
+	"\bno_hedge\x18\x13 \x01(\bR\anoHedge\x120\n" +
+	"\x06limits\x18\x16 \x01(\v2\x18.lotabots.wire.v1.LimitsR\x06limits\x12-\n" +
+	"\x05price\x18\x17 \x01(\v2\x17.lotabots.wire.v1.PriceR\x05price\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"t\n" +
@@ -5024,7 +5369,7 @@ func file_cluster_wire_state_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_cluster_wire_state_proto_goTypes = []any{
 	(NodeState)(0),           // 0: lotabots.wire.v1.NodeState
 	(*Command)(nil),          // 1: lotabots.wire.v1.Command
@@ -5061,28 +5406,32 @@ var file_cluster_wire_state_proto_goTypes = []any{
 	(*RemoveTenant)(nil),     // 32: lotabots.wire.v1.RemoveTenant
 	(*RemoveSetting)(nil),    // 33: lotabots.wire.v1.RemoveSetting
 	(*PutUsage)(nil),         // 34: lotabots.wire.v1.PutUsage
-	(*Result)(nil),           // 35: lotabots.wire.v1.Result
-	(*Node)(nil),             // 36: lotabots.wire.v1.Node
-	(*Tenant)(nil),           // 37: lotabots.wire.v1.Tenant
-	(*APIKey)(nil),           // 38: lotabots.wire.v1.APIKey
-	(*User)(nil),             // 39: lotabots.wire.v1.User
-	(*AccessRole)(nil),       // 40: lotabots.wire.v1.AccessRole
-	(*Permission)(nil),       // 41: lotabots.wire.v1.Permission
-	(*Binding)(nil),          // 42: lotabots.wire.v1.Binding
-	(*Session)(nil),          // 43: lotabots.wire.v1.Session
-	(*AuditEntry)(nil),       // 44: lotabots.wire.v1.AuditEntry
-	(*Deployment)(nil),       // 45: lotabots.wire.v1.Deployment
-	(*Residency)(nil),        // 46: lotabots.wire.v1.Residency
-	(*Adapter)(nil),          // 47: lotabots.wire.v1.Adapter
-	(*Placement)(nil),        // 48: lotabots.wire.v1.Placement
-	(*Model)(nil),            // 49: lotabots.wire.v1.Model
-	(*ModelShape)(nil),       // 50: lotabots.wire.v1.ModelShape
-	(*JoinToken)(nil),        // 51: lotabots.wire.v1.JoinToken
-	(*Secret)(nil),           // 52: lotabots.wire.v1.Secret
-	(*WrappedKey)(nil),       // 53: lotabots.wire.v1.WrappedKey
-	(*Entry)(nil),            // 54: lotabots.wire.v1.Entry
-	nil,                      // 55: lotabots.wire.v1.Deployment.OptionsEntry
-	(*UsageRow)(nil),         // 56: lotabots.wire.v1.UsageRow
+	(*PutBudgets)(nil),       // 35: lotabots.wire.v1.PutBudgets
+	(*BudgetSpent)(nil),      // 36: lotabots.wire.v1.BudgetSpent
+	(*Result)(nil),           // 37: lotabots.wire.v1.Result
+	(*Node)(nil),             // 38: lotabots.wire.v1.Node
+	(*Tenant)(nil),           // 39: lotabots.wire.v1.Tenant
+	(*Limits)(nil),           // 40: lotabots.wire.v1.Limits
+	(*Price)(nil),            // 41: lotabots.wire.v1.Price
+	(*APIKey)(nil),           // 42: lotabots.wire.v1.APIKey
+	(*User)(nil),             // 43: lotabots.wire.v1.User
+	(*AccessRole)(nil),       // 44: lotabots.wire.v1.AccessRole
+	(*Permission)(nil),       // 45: lotabots.wire.v1.Permission
+	(*Binding)(nil),          // 46: lotabots.wire.v1.Binding
+	(*Session)(nil),          // 47: lotabots.wire.v1.Session
+	(*AuditEntry)(nil),       // 48: lotabots.wire.v1.AuditEntry
+	(*Deployment)(nil),       // 49: lotabots.wire.v1.Deployment
+	(*Residency)(nil),        // 50: lotabots.wire.v1.Residency
+	(*Adapter)(nil),          // 51: lotabots.wire.v1.Adapter
+	(*Placement)(nil),        // 52: lotabots.wire.v1.Placement
+	(*Model)(nil),            // 53: lotabots.wire.v1.Model
+	(*ModelShape)(nil),       // 54: lotabots.wire.v1.ModelShape
+	(*JoinToken)(nil),        // 55: lotabots.wire.v1.JoinToken
+	(*Secret)(nil),           // 56: lotabots.wire.v1.Secret
+	(*WrappedKey)(nil),       // 57: lotabots.wire.v1.WrappedKey
+	(*Entry)(nil),            // 58: lotabots.wire.v1.Entry
+	nil,                      // 59: lotabots.wire.v1.Deployment.OptionsEntry
+	(*UsageRow)(nil),         // 60: lotabots.wire.v1.UsageRow
 }
 var file_cluster_wire_state_proto_depIdxs = []int32{
 	2,  // 0: lotabots.wire.v1.Command.put_node:type_name -> lotabots.wire.v1.PutNode
@@ -5117,34 +5466,40 @@ var file_cluster_wire_state_proto_depIdxs = []int32{
 	32, // 29: lotabots.wire.v1.Command.remove_tenant:type_name -> lotabots.wire.v1.RemoveTenant
 	33, // 30: lotabots.wire.v1.Command.remove_setting:type_name -> lotabots.wire.v1.RemoveSetting
 	34, // 31: lotabots.wire.v1.Command.put_usage:type_name -> lotabots.wire.v1.PutUsage
-	36, // 32: lotabots.wire.v1.PutNode.node:type_name -> lotabots.wire.v1.Node
-	0,  // 33: lotabots.wire.v1.SetNodeState.state:type_name -> lotabots.wire.v1.NodeState
-	37, // 34: lotabots.wire.v1.PutTenant.tenant:type_name -> lotabots.wire.v1.Tenant
-	38, // 35: lotabots.wire.v1.PutKey.key:type_name -> lotabots.wire.v1.APIKey
-	45, // 36: lotabots.wire.v1.PutDeployment.deployment:type_name -> lotabots.wire.v1.Deployment
-	48, // 37: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
-	49, // 38: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
-	51, // 39: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
-	52, // 40: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
-	39, // 41: lotabots.wire.v1.PutUser.user:type_name -> lotabots.wire.v1.User
-	40, // 42: lotabots.wire.v1.PutRole.role:type_name -> lotabots.wire.v1.AccessRole
-	42, // 43: lotabots.wire.v1.PutBinding.binding:type_name -> lotabots.wire.v1.Binding
-	43, // 44: lotabots.wire.v1.PutSession.session:type_name -> lotabots.wire.v1.Session
-	38, // 45: lotabots.wire.v1.ChangeKey.key:type_name -> lotabots.wire.v1.APIKey
-	31, // 46: lotabots.wire.v1.TouchKeys.uses:type_name -> lotabots.wire.v1.KeyUse
-	56, // 47: lotabots.wire.v1.PutUsage.rows:type_name -> lotabots.wire.v1.UsageRow
-	0,  // 48: lotabots.wire.v1.Node.state:type_name -> lotabots.wire.v1.NodeState
-	41, // 49: lotabots.wire.v1.AccessRole.permissions:type_name -> lotabots.wire.v1.Permission
-	55, // 50: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
-	46, // 51: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
-	47, // 52: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
-	50, // 53: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
-	53, // 54: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
-	55, // [55:55] is the sub-list for method output_type
-	55, // [55:55] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	35, // 32: lotabots.wire.v1.Command.put_budgets:type_name -> lotabots.wire.v1.PutBudgets
+	38, // 33: lotabots.wire.v1.PutNode.node:type_name -> lotabots.wire.v1.Node
+	0,  // 34: lotabots.wire.v1.SetNodeState.state:type_name -> lotabots.wire.v1.NodeState
+	39, // 35: lotabots.wire.v1.PutTenant.tenant:type_name -> lotabots.wire.v1.Tenant
+	42, // 36: lotabots.wire.v1.PutKey.key:type_name -> lotabots.wire.v1.APIKey
+	49, // 37: lotabots.wire.v1.PutDeployment.deployment:type_name -> lotabots.wire.v1.Deployment
+	52, // 38: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
+	53, // 39: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
+	55, // 40: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
+	56, // 41: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
+	43, // 42: lotabots.wire.v1.PutUser.user:type_name -> lotabots.wire.v1.User
+	44, // 43: lotabots.wire.v1.PutRole.role:type_name -> lotabots.wire.v1.AccessRole
+	46, // 44: lotabots.wire.v1.PutBinding.binding:type_name -> lotabots.wire.v1.Binding
+	47, // 45: lotabots.wire.v1.PutSession.session:type_name -> lotabots.wire.v1.Session
+	42, // 46: lotabots.wire.v1.ChangeKey.key:type_name -> lotabots.wire.v1.APIKey
+	31, // 47: lotabots.wire.v1.TouchKeys.uses:type_name -> lotabots.wire.v1.KeyUse
+	60, // 48: lotabots.wire.v1.PutUsage.rows:type_name -> lotabots.wire.v1.UsageRow
+	36, // 49: lotabots.wire.v1.PutBudgets.rows:type_name -> lotabots.wire.v1.BudgetSpent
+	0,  // 50: lotabots.wire.v1.Node.state:type_name -> lotabots.wire.v1.NodeState
+	40, // 51: lotabots.wire.v1.Tenant.limits:type_name -> lotabots.wire.v1.Limits
+	40, // 52: lotabots.wire.v1.APIKey.limits:type_name -> lotabots.wire.v1.Limits
+	45, // 53: lotabots.wire.v1.AccessRole.permissions:type_name -> lotabots.wire.v1.Permission
+	59, // 54: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
+	50, // 55: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
+	51, // 56: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
+	40, // 57: lotabots.wire.v1.Deployment.limits:type_name -> lotabots.wire.v1.Limits
+	41, // 58: lotabots.wire.v1.Deployment.price:type_name -> lotabots.wire.v1.Price
+	54, // 59: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
+	57, // 60: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
+	61, // [61:61] is the sub-list for method output_type
+	61, // [61:61] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_state_proto_init() }
@@ -5186,6 +5541,7 @@ func file_cluster_wire_state_proto_init() {
 		(*Command_RemoveTenant)(nil),
 		(*Command_RemoveSetting)(nil),
 		(*Command_PutUsage)(nil),
+		(*Command_PutBudgets)(nil),
 	}
 	file_cluster_wire_state_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
@@ -5194,7 +5550,7 @@ func file_cluster_wire_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_state_proto_rawDesc), len(file_cluster_wire_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   55,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

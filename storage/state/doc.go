@@ -33,7 +33,11 @@
 // where it follows the one before. Sums are bounded in age, by settings, and in
 // number; when the first were dropped is kept beside them.
 //
-// Not done yet: quotas have no records; the records of one kind
+// Budgets. Their owners note every few seconds what is spent of them, as two numbers
+// that only rise within a period: an owner that begins goes on from there. Neither
+// usage nor budgets are in the audit log, or take the place of others' answers.
+//
+// Not done yet: the records of one kind
 // are read from disk one by one, without a cache of decoded ones; the versions of
 // removed deployments and the ids of removed users are kept for ever.
 package state

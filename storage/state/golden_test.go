@@ -57,6 +57,9 @@ func goldenCommands(format uint32) []*wire.Command {
 	if format >= 4 {
 		list = append(list, putUsage("l1", 0, 2, sumOf(90_000, "acme", "ka", 2, 30)), putUsage("l1", 2, 3, sumOf(150_000, "acme", "ka", 1, 5)))
 	}
+	if format >= 5 {
+		list = append(list, putBudgets(1_000_000, spent("key/ka/tpd", 0, 70, 5)))
+	}
 	return list
 }
 

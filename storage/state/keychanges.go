@@ -49,6 +49,7 @@ func (t *tx) changeKey(c *wire.ChangeKey) *wire.Result {
 	apiKeys.unindex(t, k)
 	k.Name, k.Owner, k.ExpiresMs, k.RequestsPerMinute = to.GetName(), to.GetOwner(), to.GetExpiresMs(), to.GetRequestsPerMinute()
 	k.Scopes, k.Models, k.Regions, k.Endpoints, k.Addresses = to.GetScopes(), to.GetModels(), to.GetRegions(), to.GetEndpoints(), to.GetAddresses()
+	k.Limits = to.GetLimits()
 	k.ChangedMs = t.at
 	k.Version++
 	apiKeys.put(t, k, nil, false)

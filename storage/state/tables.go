@@ -114,6 +114,7 @@ var sections = map[byte]section{
 	requestsTable: checkRequest,
 	retiredTable:  checkNumber, goneTable: checkNumber, usesTable: checkNumber, lossesTable: checkNumber,
 	usage.id: usage.check, ledgers.id: ledgers.check, tallyTable: checkTally,
+	budgets.id: budgets.check,
 }
 
 // checkNumber checks a record that is one number.

@@ -51,7 +51,7 @@ func (t *tx) run() *wire.Result {
 		return &wire.Result{Index: t.index}
 	}
 	id := t.command.GetRequestId()
-	if t.command.GetPutUsage() != nil { // tells by itself what was counted, and would crowd out the answers of others
+	if t.command.GetPutUsage() != nil || t.command.GetPutBudgets() != nil { // tells by itself what was counted, and would crowd out the answers of others
 		id = ""
 	}
 	if r, ok := t.remembered(id); ok {
@@ -191,6 +191,8 @@ func (t *tx) dispatchAccess() *wire.Result {
 		return t.removeSetting(b.RemoveSetting.GetName())
 	case *wire.Command_PutUsage:
 		return t.putUsage(given(b.PutUsage))
+	case *wire.Command_PutBudgets:
+		return t.putBudgets(given(b.PutBudgets))
 	}
 	panic("state: a command that this build does not carry out came past decodeCommand")
 }
