@@ -52,9 +52,11 @@ func (e *Engine) read(r *openai.Generation, limit int) (in input, err error) {
 
 func tokenMarks(salt string, tokens []int32) (marks []prefix.Mark) {
 	chain := prefix.Start(prefix.Tokens, salt)
-	for n := prefix.TokenBlock; n <= len(tokens) && len(marks) < prefix.MaxBlocks; n += prefix.TokenBlock {
+	for n := prefix.TokenBlock; n <= min(len(tokens), prefix.MaxBlocks*prefix.TokenBlock); n += prefix.TokenBlock {
 		chain = chain.TokenBlock(tokens[n-prefix.TokenBlock : n])
-		marks = append(marks, prefix.Mark{Name: chain.Name(), Tokens: n})
+		if prefix.Announced(n / prefix.TokenBlock) {
+			marks = append(marks, prefix.Mark{Name: chain.Name(), Tokens: n})
+		}
 	}
 	return marks
 }
@@ -62,10 +64,11 @@ func tokenMarks(salt string, tokens []int32) (marks []prefix.Mark) {
 func (m *model) textMarks(salt, text string, tokens []llama.Token) (marks []prefix.Mark) {
 	chain := prefix.Start(prefix.Text, salt)
 	ends := []int{}
-	for n := prefix.TextBlock; n <= len(text) && len(marks) < prefix.MaxBlocks; n += prefix.TextBlock {
+	for n := prefix.TextBlock; n <= min(len(text), prefix.MaxBlocks*prefix.TextBlock); n += prefix.TextBlock {
 		chain = chain.Block([]byte(text[n-prefix.TextBlock : n]))
-		marks = append(marks, prefix.Mark{Name: chain.Name()})
-		ends = append(ends, n)
+		if prefix.Announced(n / prefix.TextBlock) {
+			marks, ends = append(marks, prefix.Mark{Name: chain.Name()}), append(ends, n)
+		}
 	}
 	for i, n := range m.tokensBefore(tokens, ends) {
 		marks[i].Tokens = n

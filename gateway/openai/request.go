@@ -31,12 +31,14 @@ type Request struct {
 
 	seen     uint32
 	promptIn int // bytes of text in the prompt
+	parsed   parsed
 }
 
 var parsers fastjson.ParserPool
 
 // Check reads body. The error is an invalid_json one where it is no JSON object;
-// whatever else is wrong is listed in r.Problems. body is not kept.
+// whatever else is wrong is listed in r.Problems. body is not kept, but what Names needs of
+// it is, until Release.
 func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
 	*r = Request{Model: r.Model[:0], Problems: r.Problems[:0], N: 1, Needs: e.Able()}
 	p := parsers.Get()
@@ -56,7 +58,9 @@ func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
 	}
 	obj.Visit(func(key []byte, v *fastjson.Value) { r.field(e, key, v) })
 	r.required(e)
-	keep(p, body)
+	if len(body) <= maxKeptParser {
+		r.parsed.parser = p
+	}
 	r.PromptTokens = max(1, r.promptIn/4)
 	return nil
 }
@@ -136,10 +140,12 @@ func (r *Request) own(reads uint32, key []byte, v *fastjson.Value) {
 	switch string(key) {
 	case "messages":
 		if mine(fMessages, "messages") {
+			r.parsed.messages = v
 			r.messages(v)
 		}
 	case "prompt":
 		if mine(fPrompt, "prompt") {
+			r.parsed.prompt = v
 			r.text("prompt", v)
 		}
 	case "input":

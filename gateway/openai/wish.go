@@ -13,7 +13,10 @@ func (r *Request) wishes(key []byte, v *fastjson.Value) {
 	case "tools", "functions":
 		if list, err := v.Array(); err == nil && len(list) > 0 {
 			r.Needs |= spec.AbleTools
+			r.parsed.tools = v
 		}
+	case "tool_choice":
+		r.parsed.choice = v
 	case "response_format":
 		if string(v.GetStringBytes("type")) == "json_schema" {
 			r.Needs |= spec.AbleSchema

@@ -20,9 +20,24 @@ const (
 const (
 	TextBlock  = 256 // bytes
 	TokenBlock = 64  // tokens
-	// MaxBlocks bounds the names of one prompt.
+	// MaxBlocks is how many blocks of one prompt may have names.
 	MaxBlocks = 256
 )
+
+// Announced tells whether the beginning of so many whole blocks has a name: the first few, and then
+// ever fewer, so that a long prompt has sixteen names and not hundreds. Blocks at 1, 2, 3, 4, 6, 8, 12...
+func Announced(blocks int) bool {
+	if blocks < 1 || blocks > MaxBlocks {
+		return false
+	}
+	for blocks > 3 {
+		if blocks&1 != 0 {
+			return false
+		}
+		blocks >>= 1
+	}
+	return true
+}
 
 // A Chain is the name of a beginning, to which more can be added. It is a value: adding makes another.
 type Chain struct{ sum [sha256.Size]byte }

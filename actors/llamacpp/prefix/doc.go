@@ -8,6 +8,7 @@
 //	chat:    sum = SHA-256(sum, uint32le(len(role)), role, content)   after each message
 //	text:    sum = SHA-256(sum, next 256 bytes)                       after each whole block
 //	tokens:  sum = SHA-256(sum, next 64 tokens, each int32le)         after each whole block
+//	         of blocks, those that Announced tells have names: the 1st, 2nd, 3rd, 4th, 6th, 8th, 12th, to the 256th
 //	name   = the first 8 bytes of sum, in hexadecimal
 //
 // The role developer counts as system, and the text parts of a message are joined. Each tool that the model is shown is
