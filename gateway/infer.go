@@ -154,6 +154,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	x.Query = balance.Query{
 		Deployment: d.GetName(), Version: d.GetVersion(), Regions: regions,
 		Region: r.g.cfg.Region, PromptTokens: check.PromptTokens, Expected: d.placed > 0,
+		Tenant: r.party(), OutputTokens: expectedTokens(x.endpoint, check),
 	}
 	if d.adapter != "" {
 		x.Query.Adapter = spec.AdapterMark(d.adapter)
@@ -290,6 +291,7 @@ func (x *inferring) account(o relay.Outcome) {
 		}
 		x.span.End()
 	}
+	g.table.Settle(&x.Query, taken(o))
 	x.log(o, code, took)
 	x.note(o)
 }

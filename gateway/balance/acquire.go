@@ -2,10 +2,10 @@ package balance
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/fair"
 )
 
 // A Grant is a place on an instance that this gateway counts as taken until it
@@ -25,10 +25,11 @@ type Grant struct {
 
 type waiter struct {
 	q     *Query
-	came  time.Time
-	ch    chan struct{} // closed when grant is set
+	item  fair.Item[*waiter]
+	ch    chan struct{} // closed when grant or err is set
 	nudge chan struct{} // has something when it is to look again at once
 	grant Grant
+	err   error // it is not to wait any more: others go before it
 }
 
 // Acquire takes a place for q, waiting in the deployment's queue while nobody
@@ -38,7 +39,7 @@ func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 	t.mu.Lock()
 	p := t.poolLocked(q.Deployment)
 	var standing Standing
-	if len(p.waiters) == 0 {
+	if p.queue.Len() == 0 {
 		var g Grant
 		if g, standing = t.tryLocked(p, q); standing == Picked {
 			t.mu.Unlock()
@@ -47,18 +48,14 @@ func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 	} else {
 		_, standing = stand(p.list, q, t.cfg.Now())
 	}
-	wait := t.waitFor(p, standing, q)
-	if wait == 0 || len(p.waiters) >= t.cfg.QueueLength {
-		err := t.refusalLocked(p, q, standing)
+	w, err := t.queueLocked(p, q, standing)
+	if err != nil {
 		t.tidyLocked(q.Deployment, p)
 		t.mu.Unlock()
 		return Grant{}, err
 	}
-	w := &waiter{q: q, came: t.cfg.Now(), ch: make(chan struct{}), nudge: make(chan struct{}, 1)}
-	p.waiters = append(p.waiters, w)
-	t.mu.waiting++
 	t.serveLocked(p) // those before it may wait for what it can do without
-	look := min(wait, t.cfg.ReadyTimeout, p.trial(t.cfg.Now()))
+	look := min(t.waitFor(p, standing, q), t.cfg.ReadyTimeout, p.trial(t.cfg.Now()))
 	t.mu.Unlock()
 	return t.await(ctx, w, standing, look)
 }
@@ -98,14 +95,14 @@ func (t *Table) await(ctx context.Context, w *waiter, s Standing, first time.Dur
 	for {
 		select {
 		case <-w.ch:
-			return w.grant, nil
+			return w.grant, w.err
 		case <-ctx.Done():
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			if t.leaveLocked(w) {
 				return Grant{}, context.Cause(ctx)
 			}
-			return w.grant, nil // it was granted in between; the caller gives it back
+			return w.grant, w.err // it was granted in between; the caller gives it back
 		case <-w.nudge:
 			look.Reset(0)
 		case <-look.C:
@@ -114,14 +111,14 @@ func (t *Table) await(ctx context.Context, w *waiter, s Standing, first time.Dur
 				return Grant{}, err
 			}
 			if again == 0 {
-				return w.grant, nil
+				return w.grant, w.err
 			}
 			look.Reset(again)
 		}
 	}
 }
 
-// look tells how long w is to wait until the next look; 0: it has its grant. The
+// look tells how long w is to wait until the next look; 0: it waits no more. The
 // error says that waiting is not worth it any more.
 func (t *Table) look(w *waiter, s *Standing, since *time.Time) (time.Duration, error) {
 	t.mu.Lock()
@@ -130,7 +127,7 @@ func (t *Table) look(w *waiter, s *Standing, since *time.Time) (time.Duration, e
 	if p != nil {
 		t.serveLocked(p) // an instance may be due for its trial
 	}
-	if p == nil || !slices.Contains(p.waiters, w) {
+	if p == nil || !w.item.Queued() {
 		return 0, nil
 	}
 	_, now := stand(p.list, w.q, t.cfg.Now())
@@ -144,17 +141,12 @@ func (t *Table) look(w *waiter, s *Standing, since *time.Time) (time.Duration, e
 	return 0, t.refusalLocked(p, w.q, now)
 }
 
-// leaveLocked takes w out of the queue; false: it has its grant already.
+// leaveLocked takes w out of the queue; false: it is out of it already.
 func (t *Table) leaveLocked(w *waiter) bool {
 	p := t.mu.pools[w.q.Deployment]
-	if p == nil {
+	if p == nil || !p.queue.Remove(&w.item) {
 		return false
 	}
-	i := slices.Index(p.waiters, w)
-	if i < 0 {
-		return false
-	}
-	p.waiters = slices.Delete(p.waiters, i, i+1)
 	t.mu.waiting--
 	t.tidyLocked(w.q.Deployment, p)
 	return true
@@ -182,14 +174,14 @@ func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
 	return Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, table: t, in: in, prompt: q.PromptTokens, adapter: q.Adapter, began: now, probe: in.breaker.sent()}
 }
 
-// serveAllLocked grants places to those who wait, in the order of their coming.
+// serveAllLocked grants places to those who wait, in the order of service.
 func (t *Table) serveAllLocked() {
 	if t.mu.waiting == 0 {
 		return
 	}
 	for _, p := range t.mu.pools {
 		t.serveLocked(p)
-		p.nudgeLocked()
+		t.nudgeLocked(p)
 	}
 }
 
@@ -198,16 +190,19 @@ func (t *Table) serveAllLocked() {
 func (t *Table) serveLocked(p *pool) {
 	t.grantAllLocked(p)
 	t.crowdLocked(p)
+	t.forgetLocked()
 }
 
 // nudgeLocked has those who wait look anew where there is little hope.
-func (p *pool) nudgeLocked() {
-	if len(p.waiters) == 0 || !p.givenUp(p.waiters[0].q) {
+func (t *Table) nudgeLocked(p *pool) {
+	defer t.forgetLocked()
+	first := t.orderLocked(p, 1)
+	if len(first) == 0 || !p.givenUp(first[0].Value.q) {
 		return
 	}
-	for _, w := range p.waiters {
+	for _, it := range t.orderLocked(p, p.queue.Len()) {
 		select {
-		case w.nudge <- struct{}{}:
+		case it.Value.nudge <- struct{}{}:
 		default:
 		}
 	}
@@ -216,21 +211,38 @@ func (p *pool) nudgeLocked() {
 // grantAllLocked looks past a waiter whom nobody suits, so that one with many
 // instances excluded does not hold up the others.
 func (t *Table) grantAllLocked(p *pool) {
-	for i := 0; i < len(p.waiters); {
-		w := p.waiters[i]
-		g, standing := t.tryLocked(p, w.q)
-		if standing != Picked {
-			if len(w.q.Exclude) == 0 && w.q.Died.Instance == "" && len(w.q.Regions) == 0 && w.q.Adapter == 0 {
-				return
-			}
-			i++
+	for p.queue.Len() > 0 {
+		w := t.orderLocked(p, 1)[0].Value
+		if t.giveLocked(p, w) {
 			continue
 		}
-		w.grant = g
-		close(w.ch)
-		p.waiters = slices.Delete(p.waiters, i, i+1)
-		t.mu.waiting--
+		if w.q.plain() {
+			return
+		}
+		for _, it := range t.orderLocked(p, p.queue.Len())[1:] {
+			if w := it.Value; !t.giveLocked(p, w) && w.q.plain() {
+				return
+			}
+		}
+		return
 	}
+}
+
+// giveLocked grants w a place, if there is one for it.
+func (t *Table) giveLocked(p *pool, w *waiter) bool {
+	g, standing := t.tryLocked(p, w.q)
+	if standing != Picked {
+		return false
+	}
+	t.takenLocked(p, w)
+	w.grant = g
+	close(w.ch)
+	return true
+}
+
+// plain tells whether whoever else waits is suited by nobody where this one is not.
+func (q *Query) plain() bool {
+	return len(q.Exclude) == 0 && q.Died.Instance == "" && len(q.Regions) == 0 && q.Adapter == 0
 }
 
 // Waiting counts the requests in the queues.

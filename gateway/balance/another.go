@@ -55,24 +55,24 @@ func spareOf(d *wire.DeviceLoad) uint64 {
 	return spare
 }
 
-// crowdLocked has another instance loaded where a queue has stood for long. Who came
-// last carries the message: it is told that the instance loads, and waits again.
+// crowdLocked has another instance loaded where a queue has stood for long. Who would be
+// served last carries the message: it is told that the instance loads, and waits again.
 func (t *Table) crowdLocked(p *pool) {
 	now := t.cfg.Now()
-	if len(p.waiters) == 0 || now.Sub(p.waiters[0].came) < crowded {
+	if p.queue.Len() == 0 || now.Sub(p.queue.Oldest()) < crowded {
 		return
 	}
-	last := len(p.waiters) - 1
-	w := p.waiters[last]
+	all := t.orderLocked(p, p.queue.Len())
+	w := all[len(all)-1].Value
 	in := another(p.list, w.q, now)
 	if in == nil {
 		return
 	}
 	in.waking = now
+	p.queue.Remove(&w.item)
+	t.mu.waiting--
 	w.grant = t.grantLocked(in, w.q, now)
 	close(w.ch)
-	p.waiters = p.waiters[:last]
-	t.mu.waiting--
 }
 
 // failedWait is how long a request waits for a deployment whose load has been given

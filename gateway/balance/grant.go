@@ -31,7 +31,7 @@ func (g *Grant) Learn(l spec.Load) {
 	g.table.mu.Lock()
 	defer g.table.mu.Unlock()
 	g.in.learnAnswer(l, g.table.cfg.Now())
-	if p := g.table.mu.pools[g.in.Deployment]; p != nil && len(p.waiters) > 0 {
+	if p := g.table.mu.pools[g.in.Deployment]; p != nil && p.queue.Len() > 0 {
 		g.table.serveLocked(p)
 	}
 }
@@ -86,7 +86,7 @@ func (g *Grant) tell(what func(*breaker, time.Time)) {
 		return
 	}
 	g.probe = false
-	if p := t.mu.pools[g.in.Deployment]; p != nil && len(p.waiters) > 0 {
+	if p := t.mu.pools[g.in.Deployment]; p != nil && p.queue.Len() > 0 {
 		t.serveLocked(p)
 	}
 }
@@ -120,7 +120,7 @@ func (t *Table) backLocked(g *Grant) {
 	g.in.own--
 	g.in.since--
 	g.in.pending = max(0, g.in.pending-g.prompt)
-	if p := t.mu.pools[g.in.Deployment]; p != nil && len(p.waiters) > 0 {
+	if p := t.mu.pools[g.in.Deployment]; p != nil && p.queue.Len() > 0 {
 		t.serveLocked(p)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/fair"
 )
 
 // An Instance is one loaded copy as this gateway sees it. The Table's lock
@@ -77,7 +78,14 @@ type Query struct {
 	Died         Run               // tried already too, but may be tried once it has started anew
 	Avoid        []spec.NodeID     // failed already: only if nobody else has room
 	Expected     bool              // the state places an instance of it, so waiting may help
+	Tenant       string            // whose it is, for the order of those who wait
+	Priority     fair.Priority     // likewise
+	OutputTokens int               // that it is expected to have answered; 0: as usual
+	Deadline     time.Time         // of the client: it is not worth waiting beyond; zero: none
 	Hasty        bool              // another deployment may serve: only for those that are full is waited
+
+	came    time.Time // when it began to wait, the first time
+	charged float64   // that its tenant is counted to have had for it, where it has waited
 }
 
 // A Run is the life of one engine.

@@ -14,6 +14,7 @@ const MinRetry = time.Second
 // What else clients are told to wait: who restarts may be there in a moment, what
 // has failed or has no place needs somebody who sees to it.
 const (
+	mostRetry = time.Minute
 	soonRetry = 2 * time.Second
 	lateRetry = 15 * time.Second
 )
@@ -33,8 +34,7 @@ func (r *Refusal) Unwrap() error { return r.Err }
 func (t *Table) refusalLocked(p *pool, q *Query, s Standing) error {
 	switch s {
 	case Full:
-		return &Refusal{RetryAfter: p.retryAfter(), Err: spec.Errorf(spec.CodeBusy,
-			"Every instance of %q is full and %d requests wait.", q.Deployment, len(p.waiters))}
+		return t.shedLocked(p, q, causeTimeout)
 	case Bringing:
 		return &Refusal{RetryAfter: p.loadedIn(), Err: spec.Errorf(spec.CodeNotReady,
 			"The adapter of %q that the request names is being loaded and was not ready in time.", q.Deployment)}
@@ -110,14 +110,18 @@ const phaseMemory = "memory"
 
 func quoted(q *Query) string { return `"` + q.Deployment + `"` }
 
-// retryAfter reckons when the queue will have drained.
-func (p *pool) retryAfter() time.Duration {
+// retryAfter reckons when those who would be served before q will have been: by the pace
+// of the queue, or where that is not known by how long requests take.
+func (p *pool) retryAfter(q *Query, now time.Time) time.Duration {
+	if wait, ok := p.queue.Wait(q.Tenant, q.Priority, now); ok {
+		return min(max(wait, MinRetry), mostRetry)
+	}
 	slots := 0
 	for _, in := range p.list {
 		slots += max(in.Slots, 1)
 	}
-	s := math.Ceil(float64(len(p.waiters)+1) * max(p.hold, 0.5) / float64(max(slots, 1)))
-	return time.Duration(min(max(s, 1), 60)) * time.Second
+	s := math.Ceil(float64(p.queue.Len()+1) * max(p.hold, 0.5) / float64(max(slots, 1)))
+	return min(max(time.Duration(s)*time.Second, MinRetry), mostRetry)
 }
 
 // loadedIn reckons when a load will have ended.

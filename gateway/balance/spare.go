@@ -6,7 +6,7 @@ func (t *Table) Spare(q *Query, version uint64) (Grant, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.mu.pools[q.Deployment]
-	if p == nil || len(p.waiters) > 0 {
+	if p == nil || p.queue.Len() > 0 {
 		return Grant{}, false
 	}
 	now := t.cfg.Now()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/fair"
 )
 
 // Config of a Table.
@@ -33,7 +34,9 @@ type Table struct {
 		pools     map[string]*pool
 		devices   map[spec.DeviceID]heard
 		waiting   int
-		runs      uint64 // of engines that were seen to begin to serve
+		shed      [causes][fair.Bands]uint64
+		order     []*fair.Item[*waiter] // while those who wait are gone through
+		runs      uint64                // of engines that were seen to begin to serve
 	}
 }
 
@@ -42,9 +45,9 @@ type heard struct{ boot, seq uint64 }
 
 // A pool is the instances of one deployment and the requests that wait for them.
 type pool struct {
-	list    []*Instance
-	waiters []*waiter
-	hold    float64 // seconds that a request holds its slot, smoothed
+	list  []*Instance
+	queue fair.Queue[*waiter]
+	hold  float64 // seconds that a request holds its slot, smoothed
 }
 
 // NewTable returns an empty table.
@@ -224,7 +227,7 @@ func (t *Table) dropLocked(in *Instance) {
 
 // tidyLocked forgets a pool that nobody is in.
 func (t *Table) tidyLocked(deployment string, p *pool) {
-	if len(p.list) == 0 && len(p.waiters) == 0 {
+	if len(p.list) == 0 && p.queue.Len() == 0 {
 		delete(t.mu.pools, deployment)
 	}
 }

@@ -47,7 +47,7 @@ func (t *Table) Queues() map[string]int {
 	defer t.mu.Unlock()
 	out := make(map[string]int, len(t.mu.pools))
 	for name, p := range t.mu.pools {
-		out[name] = len(p.waiters)
+		out[name] = p.queue.Len()
 	}
 	return out
 }

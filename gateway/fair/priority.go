@@ -17,10 +17,10 @@ const Bands = int(Critical-Low) + 1
 
 var priorityNames = [Bands]string{"low", "normal", "high", "critical"}
 
-func (p Priority) String() string { return priorityNames[p.band()] }
+func (p Priority) String() string { return priorityNames[p.Band()] }
 
-// band counts from the lowest. What is beyond the ends is at the end.
-func (p Priority) band() int { return int(min(max(p, Low), Critical) - Low) }
+// Band is its number from the lowest, which is 0. What is beyond the ends is at the end.
+func (p Priority) Band() int { return int(min(max(p, Low), Critical) - Low) }
 
 // Priorities lists them, the lowest first.
 func Priorities() [Bands]Priority { return [Bands]Priority{Low, Normal, High, Critical} }

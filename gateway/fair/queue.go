@@ -86,7 +86,7 @@ func (q *Queue[T]) Push(it *Item[T], now time.Time) {
 	if q.Len() == 0 {
 		q.drain.begin(now)
 	}
-	q.bands[it.Priority.band()].push(it)
+	q.bands[it.Priority.Band()].push(it)
 }
 
 // Take takes it out because it is served: its tenant has had its cost.
@@ -122,7 +122,7 @@ func (q *Queue[T]) Remove(it *Item[T]) bool {
 // Charge corrects what a tenant has had in a band, once what a request that was taken
 // really took is known: units are that less its Cost.
 func (q *Queue[T]) Charge(tenant string, p Priority, units float64) {
-	q.bands[p.band()].charge(tenant, units)
+	q.bands[p.Band()].charge(tenant, units)
 }
 
 // Len is how many wait.
@@ -134,6 +134,16 @@ func (q *Queue[T]) Len() int {
 	return n
 }
 
+// Oldest is when the first of all who wait came; zero: nobody waits.
+func (q *Queue[T]) Oldest() (at time.Time) {
+	for i := range q.bands {
+		if o := q.bands[i].oldest; o != nil && (at.IsZero() || o.Enqueued.Before(at)) {
+			at = o.Enqueued
+		}
+	}
+	return at
+}
+
 // A Load is who waits in a band.
 type Load struct {
 	Count  int
@@ -143,7 +153,7 @@ type Load struct {
 
 // Load tells who waits with that priority.
 func (q *Queue[T]) Load(p Priority) Load {
-	b := &q.bands[p.band()]
+	b := &q.bands[p.Band()]
 	l := b.load
 	if b.oldest != nil {
 		l.Oldest = b.oldest.Enqueued

@@ -240,7 +240,7 @@ func compare(t *rapid.T, q *Queue[int], waiting []*Item[int]) {
 	for _, p := range Priorities() {
 		var want Load
 		for _, it := range waiting {
-			if it.Priority.band() != p.band() {
+			if it.Priority.Band() != p.Band() {
 				continue
 			}
 			want.Count++
@@ -273,7 +273,7 @@ func TestCountersOfThoseWhoLeftAreForgotten(t *testing.T) {
 	}
 	q.Push(item("last", Normal, 1, at(0)), at(0))
 	serve(&q, at(0))
-	if n := len(q.bands[Normal.band()].lanes); n > 2*keepIdle {
+	if n := len(q.bands[Normal.Band()].lanes); n > 2*keepIdle {
 		t.Errorf("%d tenants are remembered", n)
 	}
 }

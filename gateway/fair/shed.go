@@ -42,7 +42,7 @@ func (q *Queue[T]) Expire(dst []*Item[T], now time.Time) []*Item[T] {
 // Ahead is what would be served before a request that came now: how many, and what
 // they cost. Those who come later may yet be served before it.
 func (q *Queue[T]) Ahead(tenant string, p Priority) (count int, cost float64) {
-	at := p.band()
+	at := p.Band()
 	for i := at + 1; i < Bands; i++ {
 		count += q.bands[i].load.Count
 		cost += q.bands[i].load.Cost
