@@ -29,6 +29,7 @@ func (x *inferring) examine(r *request, check *openai.Request, body []byte) *spe
 			return err
 		}
 	}
+	x.Object = x.endpoint.Body() == openai.JSON && x.endpoint != openai.Speech
 	x.Raw = x.endpoint.Raw() && (check.Stream || x.endpoint == openai.Speech)
 	return nil
 }

@@ -16,7 +16,9 @@ type Error struct {
 	Message string // what happened, in this case
 	Param   string // the field or flag at fault, if one is
 	Hint    string // what to do, where this case knows better than the catalogue
-	Err     error  // cause, for logs only
+	// EngineCode is what an engine calls it, where it is not one of the catalogue's.
+	EngineCode string
+	Err        error // cause, for logs only
 }
 
 func (e *Error) Error() string {

@@ -49,6 +49,9 @@ func AppendError(dst []byte, e *spec.Error, requestID string, problems []openai.
 	}
 	dst = chat.AppendString(append(dst, `,"hint":`...), hint)
 	dst = chat.AppendString(append(dst, `,"doc_url":`...), openai.DocURL(e.Code))
+	if e.EngineCode != "" {
+		dst = chat.AppendString(append(dst, `,"engine_code":`...), e.EngineCode)
+	}
 	if len(problems) > 0 {
 		dst = append(dst, `,"errors":[`...)
 		for i, p := range problems {

@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,35 +15,250 @@ import (
 // such as those of keys, are between the gateway and the engine.
 var theirs = map[spec.Code]bool{
 	spec.CodeInvalidRequest: true, spec.CodeInvalidJSON: true, spec.CodeUnsupported: true, spec.CodeContextLength: true, spec.CodeUnsupportedModel: true,
+	spec.CodeNotFound: true, spec.CodeBodyTooLarge: true, spec.CodeUnsupportedMedia: true,
 }
 
+// ofStatus are the statuses by which engines say more than that the request is not valid.
+var ofStatus = map[int]spec.Code{
+	http.StatusUnauthorized: spec.CodeUpstream, http.StatusForbidden: spec.CodeUpstream, http.StatusProxyAuthRequired: spec.CodeUpstream, // it refuses the gateway
+	http.StatusRequestTimeout: spec.CodeDeadline, http.StatusRequestEntityTooLarge: spec.CodeBodyTooLarge,
+	http.StatusUnsupportedMediaType: spec.CodeUnsupportedMedia, http.StatusTooManyRequests: spec.CodeBusy, http.StatusNotImplemented: spec.CodeUnsupportedModel,
+}
+
+// Bounds of what is told of an engine's words, in bytes.
+const (
+	maxSaid  = 600
+	maxNamed = 200
+)
+
 // EngineError is what an engine's answer with an error status says of the request, as an
-// error of the gateway's.
+// error of the gateway's. Its message, the field and its code are the engine's where they
+// can be read.
 func EngineError(status int, answer []byte) *spec.Error {
-	e := &spec.Error{Code: spec.CodeUpstream}
-	switch {
-	case status == http.StatusTooManyRequests:
-		e.Code = spec.CodeBusy
-	case status >= 400 && status < 500:
-		e.Code = spec.CodeInvalidRequest
-	}
-	v, err := fastjson.ParseBytes(answer)
-	if err == nil {
-		if inner := v.Get("error"); inner != nil && inner.Type() == fastjson.TypeObject {
-			v = inner
+	w, ok := wordsOf(answer)
+	if !ok {
+		e := &spec.Error{Code: codeOf(status), Message: answered(status) + shown(answer)}
+		if status == http.StatusNotFound { // of a path that it does not have
+			e.Code = spec.CodeInvalidRequest
 		}
-		e.Message = clip(strings.ToValidUTF8(string(v.GetStringBytes("message")), "?"), 600)
-	}
-	if e.Message == "" || e.Code != spec.CodeInvalidRequest {
-		e.Message = "The engine answered with status " + strconv.Itoa(status) + ": " + clip(strings.ToValidUTF8(string(answer), "?"), 300)
 		return e
 	}
-	e.Param, e.Hint = string(v.GetStringBytes("param")), string(v.GetStringBytes("hint"))
-	switch code := spec.Code(v.GetStringBytes("code")); {
+	return w.err(status, answered(status))
+}
+
+// StreamError is what an engine says in an event by which it ends a stream: the fields of
+// an error that it would have answered with, whose status stands in it or is not known.
+func StreamError(event []byte) *spec.Error {
+	const ended = "The engine ended the stream with an error"
+	at := bytes.IndexByte(event, '{')
+	if at < 0 {
+		return &spec.Error{Code: spec.CodeUpstream, Message: ended + "."}
+	}
+	w, ok := wordsOf(bytes.TrimRight(event[at:], "\r\n "))
+	if !ok {
+		return &spec.Error{Code: spec.CodeUpstream, Message: ended + "."}
+	}
+	status := w.status
+	if theirs[spec.Code(w.code)] && status == 0 {
+		status = http.StatusBadRequest
+	}
+	return w.err(status, ended+": ")
+}
+
+// Garbled is an event that is none of a streamed answer, as an error.
+func Garbled(event []byte) *spec.Error {
+	return &spec.Error{Code: spec.CodeUpstream, Message: "The engine sent something in its stream that is no piece of an answer: " + shown(event)}
+}
+
+// NoAnswer is an answer of status 200 that is not what was asked for, as an error.
+func NoAnswer(contentType string, answer []byte) *spec.Error {
+	return &spec.Error{Code: spec.CodeUpstream, Message: "The engine answered with something that is no answer to the request (" +
+		clip(strings.ToValidUTF8(contentType, "?"), 100) + "): " + shown(answer)}
+}
+
+func answered(status int) string {
+	return "The engine answered with status " + strconv.Itoa(status) + ": "
+}
+
+func shown(b []byte) string {
+	if len(bytes.TrimSpace(b)) == 0 {
+		return "nothing"
+	}
+	return clip(strings.ToValidUTF8(string(b[:min(len(b), 301)]), "?"), 300)
+}
+
+// codeOf is the code for an engine's status.
+func codeOf(status int) spec.Code {
+	switch code, ok := ofStatus[status]; {
+	case ok:
+		return code
+	case status == http.StatusNotFound:
+		return spec.CodeNotFound
+	case status >= 400 && status < 500:
+		return spec.CodeInvalidRequest
+	}
+	return spec.CodeUpstream
+}
+
+// words are what an engine says of an error, in whatever form.
+type words struct {
+	message, param, hint, code, kind string
+	status                           int // 0: not said
+}
+
+// err is the error, for an answer of that status. A message that is not of the request
+// alone is told behind lead.
+func (w *words) err(status int, lead string) *spec.Error {
+	e := &spec.Error{Code: codeOf(status), Message: w.message, Param: w.param, Hint: w.hint}
+	switch code := spec.Code(w.code); {
+	case e.Code != spec.CodeInvalidRequest && e.Code != spec.CodeNotFound && e.Code != spec.CodeBodyTooLarge && e.Code != spec.CodeUnsupportedMedia:
 	case theirs[code]:
-		e.Code = code
-	case string(v.GetStringBytes("type")) == "exceed_context_size_error", strings.Contains(e.Message, "maximum context length"): // llama-server's, vLLM's
+		e.Code, w.code = code, ""
+	case w.kind == "exceed_context_size_error", code == "context_length_exceeded", strings.Contains(w.message, "maximum context length"): // llama-server's, vLLM's
 		e.Code = spec.CodeContextLength
+	case w.kind == "not_supported_error":
+		e.Code = spec.CodeUnsupportedModel
+	}
+	if w.code != string(e.Code) {
+		e.EngineCode = w.code
+	}
+	if s := e.Code.Lookup().Status; s >= 500 || s == http.StatusTooManyRequests {
+		e.Message, e.Param, e.Hint = lead+w.message, "", ""
+	}
+	if e.Code == spec.CodeBodyTooLarge && e.Hint == "" {
+		e.Hint = "Send less: it is the engine's limit."
 	}
 	return e
+}
+
+// wordsOf reads an engine's error: OpenAI's form, which is vLLM's, llama-server's and
+// Ollama's too, vLLM's older one without error around it, a text as error, as Triton and
+// Ollama have it, and FastAPI's detail. False: it says nothing that could be told.
+func wordsOf(answer []byte) (*words, bool) {
+	v, err := fastjson.ParseBytes(answer)
+	if err != nil {
+		return nil, false
+	}
+	if list := v.GetArray(); len(list) > 0 {
+		v = list[0]
+	}
+	w := &words{}
+	w.read(v, 2)
+	if w.message == "" {
+		return nil, false
+	}
+	w.message = clip(strings.ToValidUTF8(w.message, "?"), maxSaid)
+	for _, s := range []*string{&w.param, &w.hint, &w.code} {
+		*s = clip(strings.ToValidUTF8(*s, "?"), maxNamed)
+	}
+	w.param = BracketParam(w.param)
+	return w, true
+}
+
+// read notes what the object v says, and what those say that it wraps, to that depth.
+func (w *words) read(v *fastjson.Value, depth int) {
+	if v.Type() == fastjson.TypeString {
+		w.message = string(v.GetStringBytes())
+		return
+	}
+	if v.Type() != fastjson.TypeObject || depth < 0 {
+		return
+	}
+	w.take(v)
+	for _, key := range []string{"error", "detail"} {
+		switch inner := v.Get(key); {
+		case inner == nil || inner.Type() == fastjson.TypeNull:
+		case inner.Type() == fastjson.TypeArray:
+			w.details(inner.GetArray())
+		default:
+			w.read(inner, depth-1)
+		}
+	}
+}
+
+// take notes the fields of v itself.
+func (w *words) take(v *fastjson.Value) {
+	set := func(to *string, key string) {
+		if s := v.GetStringBytes(key); len(s) > 0 {
+			*to = string(s)
+		}
+	}
+	set(&w.message, "msg")
+	set(&w.message, "message")
+	set(&w.param, "param")
+	set(&w.hint, "hint")
+	set(&w.code, "code")
+	set(&w.kind, "type")
+	for _, key := range []string{"status", "status_code", "code"} {
+		if n := v.GetInt(key); n >= 400 && n < 600 {
+			w.status = n
+		}
+	}
+}
+
+// details notes FastAPI's list of what is wrong with a body, each with its place.
+func (w *words) details(list []*fastjson.Value) {
+	var all []string
+	for _, d := range list {
+		var one words
+		one.take(d)
+		place := placeOf(d.GetArray("loc"))
+		if one.message == "" {
+			continue
+		}
+		if w.param == "" {
+			w.param = place
+		}
+		if place != "" {
+			one.message = place + ": " + one.message
+		}
+		all = append(all, one.message)
+	}
+	if len(all) > 0 {
+		w.message = strings.Join(all, "; ")
+	}
+}
+
+// placeOf is FastAPI's way to a field as the gateway writes it.
+func placeOf(loc []*fastjson.Value) string {
+	var place []byte
+	for i, step := range loc {
+		switch name := step.GetStringBytes(); {
+		case step.Type() == fastjson.TypeNumber:
+			place = append(strconv.AppendInt(append(place, '['), step.GetInt64(), 10), ']')
+		case i == 0 && string(name) == "body":
+		case len(place) > 0:
+			place = append(append(place, '.'), name...)
+		default:
+			place = append(place, name...)
+		}
+	}
+	return string(place)
+}
+
+// BracketParam is the name of a field in the one form that clients are told:
+// messages[0].role, where some write messages.0.role.
+func BracketParam(param string) string {
+	if !strings.Contains(param, ".") {
+		return param
+	}
+	steps := strings.Split(param, ".")
+	out := steps[0]
+	for _, s := range steps[1:] {
+		if isIndex(s) {
+			out += "[" + s + "]"
+		} else {
+			out += "." + s
+		}
+	}
+	return out
+}
+
+func isIndex(s string) bool {
+	for _, c := range s {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return s != ""
 }

@@ -36,7 +36,7 @@ func TypeOf(code spec.Code) string {
 
 // AppendError appends the one error object of this API to dst:
 //
-//	{"error":{"message","type","param","code","hint","request_id","doc_url","errors":[{"param","message"}]}}
+//	{"error":{"message","type","param","code","hint","request_id","doc_url","engine_code","errors":[{"param","message"}]}}
 func AppendError(dst []byte, e *spec.Error, requestID string, problems []Problem) []byte {
 	dst = append(dst, `{"error":{"message":`...)
 	dst = appendString(dst, e.Message)
@@ -76,6 +76,10 @@ func appendDetails(dst []byte, e *spec.Error, requestID string, problems []Probl
 	dst = appendString(dst, requestID)
 	dst = append(dst, `,"doc_url":`...)
 	dst = appendString(dst, DocURL(e.Code))
+	if e.EngineCode != "" {
+		dst = append(dst, `,"engine_code":`...)
+		dst = appendString(dst, e.EngineCode)
+	}
 	if len(problems) == 0 {
 		return dst
 	}

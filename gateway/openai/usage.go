@@ -39,18 +39,90 @@ func lastNumber(b []byte, key string) (int, bool) {
 // either, because a line of its own is not to be had inside a JSON string.
 func Done(tail []byte) (done, failed bool) {
 	tail = trimEnd(tail)
-	if !bytes.HasSuffix(tail, endMark) && !bytes.Contains(tail, errorBegin) { // nearly always, and quick to see
+	if !bytes.HasSuffix(tail, endMark) && !bytes.Contains(tail, errorWord) { // nearly always, and quick to see
 		return false, false
 	}
-	line, ok := bytes.CutPrefix(tail[bytes.LastIndexByte(tail, '\n')+1:], []byte("data:"))
+	line, ok := bytes.CutPrefix(tail[bytes.LastIndexByte(tail, '\n')+1:], dataField)
 	if !ok {
 		return false, false
 	}
 	line = bytes.TrimLeft(line, " ")
-	return bytes.Equal(line, endMark), bytes.HasPrefix(line, errorBegin)
+	return bytes.Equal(line, endMark), isError(line)
 }
 
-var endMark, errorBegin = []byte("[DONE]"), []byte(`{"error"`)
+// Ending is how far the whole events go up to and with the one that ends their stream,
+// and how that does, as Done has it. Neither: none of them does.
+func Ending(events []byte) (n int, done, failed bool) {
+	if !bytes.Contains(events, endMark) && !bytes.Contains(events, errorWord) {
+		return len(events), false, false
+	}
+	for at := 0; at < len(events); {
+		n := NextEvent(events[at:])
+		if n == 0 {
+			n = len(events) - at
+		}
+		at += n
+		if done, failed := Done(events[at-n : at]); done || failed {
+			return at, done, failed
+		}
+	}
+	return len(events), false, false
+}
+
+// isError tells whether an event's data is an error: an object that has one, or says
+// that it is one, as vLLM's did.
+func isError(data []byte) bool {
+	if !bytes.Contains(data, errorWord) {
+		return false
+	}
+	f := within(data, 0, '{')
+	for {
+		key, ok := f.next()
+		if !ok {
+			return false
+		}
+		at := f.at
+		if string(key) == "error" {
+			return !isNull(data, at)
+		}
+		if f.skip(); f.bad {
+			return false
+		}
+		if string(key) == "object" && bytes.Equal(data[at:f.at], errorWord) {
+			return true
+		}
+	}
+}
+
+var endMark, errorWord = []byte("[DONE]"), []byte(`"error"`)
+
+// Sound tells whether a whole event could be one of an answer: it has no line that
+// is none of an event, and for data a JSON object, the end, or nothing.
+func Sound(event []byte) bool {
+	var data []byte
+	for line := range bytes.Lines(event) {
+		line = trimEnd(line)
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch string(name) {
+		case "", "event", "id", "retry": // comments have no name
+		case "data":
+			data = append(append(data, value...), '\n')
+		default:
+			return false
+		}
+	}
+	data = bytes.TrimSpace(data)
+	if len(data) == 0 || bytes.Equal(data, endMark) {
+		return true
+	}
+	return data[0] == '{' && fastjson.ValidateBytes(data) == nil
+}
+
+// IsObject tells whether b is, or by its ends seems to be, one JSON object.
+func IsObject(b []byte) bool {
+	b = bytes.TrimSpace(b)
+	return len(b) > 1 && b[0] == '{' && b[len(b)-1] == '}'
+}
 
 // trimEnd is b without the ends of lines and the spaces at its end.
 func trimEnd(b []byte) []byte {
@@ -59,15 +131,6 @@ func trimEnd(b []byte) []byte {
 		n--
 	}
 	return b[:n]
-}
-
-// ErrorMessage is what an engine says in its error event; empty where it cannot be told.
-func ErrorMessage(event []byte) string {
-	at := bytes.Index(event, []byte(`{"error"`))
-	if at < 0 {
-		return ""
-	}
-	return fastjson.GetString(bytes.TrimRight(event[at:], "\r\n "), "error", "message")
 }
 
 // LastEvent is where the last of the whole events b begins.

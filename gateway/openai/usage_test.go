@@ -75,13 +75,37 @@ func TestLastEvent(t *testing.T) {
 	}
 }
 
-func TestErrorMessage(t *testing.T) {
-	for in, want := range map[string]string{
-		"": "", "data: {\"error\":{\"message\":\"out of memory\"}}\n\n": "out of memory", "event: error\ndata: {\"error\":{}}": "",
-		"data: {\"error\":\"flat\"}\n\n": "", "data: {\"error\":{\"message\":\"cut": "",
+// TestEnding: what follows the event that ends a stream is left out, wherever that stands; a model's words are no end.
+func TestEnding(t *testing.T) {
+	piece := "data: {\"choices\":[{\"delta\":{\"content\":\"[DONE] \\\"error\\\"\"}}]}\n\n"
+	for _, c := range []struct {
+		in           string
+		n            int
+		done, failed bool
+	}{
+		{piece + piece, 2 * len(piece), false, false},
+		{piece + "data: [DONE]\n\n" + piece, len(piece) + 14, true, false},
+		{"data:[DONE]\r\n\r\nx", 15, true, false},
+		{"data: {\"error\":\"no\"}\n\ndata: [DONE]\n\n", 22, false, true},
+		{"event: error\ndata: {\"id\":1, \"error\":{}}\n\n", 41, false, true},
+		{"data: {\"object\":\"error\",\"message\":\"no\"}\n\n" + piece, 41, false, true},
+		{"data: {\"error\":null,\"choices\":[{\"text\":\"error\"}]}\n\n", 51, false, false},
 	} {
-		if got := ErrorMessage([]byte(in)); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
+		if n, done, failed := Ending([]byte(c.in)); n != c.n || done != c.done || failed != c.failed {
+			t.Errorf("%q: %d %v %v, want %d %v %v", c.in, n, done, failed, c.n, c.done, c.failed)
+		}
+	}
+}
+
+func TestSound(t *testing.T) {
+	for _, in := range []string{"", ": ping\n\n", "data: {}\n\n", "data: [DONE]\r\n\r\n", "event: x\nid: 1\nretry: 2\ndata: {\"a\":\ndata: 1}\n\n", "data:\n\n", "event: error\ndata: {\"error\":{}}\n\n"} {
+		if !Sound([]byte(in)) {
+			t.Errorf("%q is an event", in)
+		}
+	}
+	for _, in := range []string{"<html>\n\n", "data: <html>\n\n", "data: {\"a\":\n\n", "data: 5\n\n", "data: {} {}\n\n", "data: DONE\n\n", "{}\n\n"} {
+		if Sound([]byte(in)) {
+			t.Errorf("%q is none", in)
 		}
 	}
 }
@@ -127,5 +151,11 @@ func FuzzUsage(f *testing.F) {
 		if done, failed := Done(tail); done && failed {
 			t.Fatal("done and failed")
 		}
+		if n, done, failed := Ending(tail); n > len(tail) || done && failed {
+			t.Fatal(n, done, failed)
+		}
+		Sound(tail)
+		StreamError(tail)
+		EngineError(400, tail)
 	})
 }

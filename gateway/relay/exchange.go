@@ -24,6 +24,7 @@ type Exchange struct {
 	Query    balance.Query
 	Conn     net.Conn
 	Raw      bool          // an answer of status 200 is in no form that is known here: it passes on as it comes
+	Object   bool          // an answer of status 200 that is not streamed is a JSON object, whatever type the engine gives it
 	Topology bool          // the client may see which node serves it
 	Shape    Shape         // nil: the answer as it came
 	Hedge    bool          // a second instance may be asked where the first is late
@@ -259,7 +260,7 @@ func (x *Exchange) receive() error {
 			return x.checkEnd()
 		case err == io.EOF:
 			x.keepTail(x.buf)
-			return x.checkStatus()
+			return x.checkAnswer()
 		case err != nil:
 			return err
 		case x.raw():

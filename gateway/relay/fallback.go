@@ -70,11 +70,7 @@ func (x *Exchange) worded(err error) error {
 	if !errors.Is(err, errStatus) {
 		return err
 	}
-	code := spec.CodeUpstream
-	if x.out.Status == http.StatusTooManyRequests {
-		code = spec.CodeBusy
-	}
-	return &spec.Error{Code: code, Message: "The engine answered with status " + strconv.Itoa(x.out.Status) + ": " + excerpt(x.buf)}
+	return x.refusal()
 }
 
 // mayFall tells whether another deployment may do better: the request itself is not at

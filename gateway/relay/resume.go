@@ -164,14 +164,16 @@ func (b *body) rewritten(events []byte) []byte {
 		at += n
 		c := &b.chunk
 		if !c.Scan(event) {
-			b.strange(event)
+			if b.strange(event) {
+				return b.edit
+			}
 			b.edit = append(b.edit, event...)
 			continue
 		}
 		if rolesOnly(c) && x.script.role {
 			continue
 		}
-		if x.script.note(event, c); x.asking.usage && c.Choices == 0 && c.Usage.End > 0 {
+		if x.script.note(event, c); !x.wanted && c.Choices == 0 && c.Usage.End > 0 {
 			continue
 		}
 		from := len(b.edit)

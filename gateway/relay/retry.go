@@ -27,13 +27,23 @@ const maxBroken = 2
 // adapterRetry is what clients are told to wait for an adapter that failed.
 const adapterRetry = 10 * time.Second
 
-// checkStatus tells whether an answer is worth another attempt.
-func (x *Exchange) checkStatus() error {
-	s := x.out.Status
-	if s < http.StatusInternalServerError && s != http.StatusTooManyRequests {
+// errNoAnswer says that the engine answered with no error's status and something else than
+// what it was asked for, such as a page. It stays in x.buf.
+var errNoAnswer = errors.New("engine answered with something that is no answer")
+
+const jsonType = "application/json"
+
+// checkAnswer tells whether an answer that is no stream is worth another attempt.
+func (x *Exchange) checkAnswer() error {
+	switch s := x.out.Status; {
+	case s >= http.StatusInternalServerError, s == http.StatusTooManyRequests:
+		return errStatus
+	case s >= http.StatusBadRequest, x.Raw:
 		return nil
+	case s >= http.StatusMultipleChoices, x.Call.Stream, x.Object && !openai.IsObject(x.buf):
+		return errNoAnswer
 	}
-	return errStatus
+	return nil
 }
 
 // blame replaces an error that the watcher caused by its cause.
@@ -81,7 +91,7 @@ func (x *Exchange) judge(err error) error {
 	x.r.cfg.Log.Info("attempt failed", "request_id", x.Call.RequestID, "node", x.grant.Node,
 		"instance", x.grant.Target.Instance, "attempt", x.out.Attempts, "error", err)
 	x.exclude(err)
-	if !errors.Is(err, errStatus) && !errors.Is(err, errEngine) {
+	if !errors.Is(err, errStatus) && !errors.Is(err, errEngine) && !errors.Is(err, errNoAnswer) {
 		x.Query.Avoid = append(x.Query.Avoid, x.grant.Node) // its other instances may be as dead
 		x.grant.Failed()
 	} else if x.out.Status != http.StatusTooManyRequests {
@@ -180,6 +190,8 @@ func (x *Exchange) explain(err error) error {
 		return err
 	case errors.Is(err, errStatus):
 		return errStatus
+	case errors.Is(err, errNoAnswer):
+		return x.misfit()
 	case errors.Is(err, errDeadline):
 		return &spec.Error{Code: spec.CodeDeadline, Message: "The request's deadline passed before its answer was complete.", Err: err}
 	case errors.Is(err, errShutdown):
@@ -235,6 +247,8 @@ func reasonOf(err error) string {
 	switch {
 	case errors.Is(err, errStatus):
 		return "engine_status"
+	case errors.Is(err, errNoAnswer):
+		return "no_answer"
 	case errors.Is(err, errEngine):
 		return "engine_error"
 	case errors.Is(err, errStalled):

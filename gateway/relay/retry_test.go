@@ -39,16 +39,18 @@ func TestTopologyIsHidden(t *testing.T) {
 	}
 }
 
-// TestStatusPassesOn: what the engine says of the request is the client's.
-func TestStatusPassesOn(t *testing.T) {
+// TestStatusIsTold: what the engine says of the request is told in the gateway's form.
+func TestStatusIsTold(t *testing.T) {
 	for _, stream := range []bool{false, true} {
 		b := newBench(t, "a b")
-		b.plays("a", says(400, `{"error":"bad"}`))
+		b.plays("a", says(400, `{"error":{"message":"bad","param":"messages.0.role","code":"invalid_value"}}`))
 		res, body := b.get(stream)
-		if res.StatusCode != 400 || body != `{"error":"bad"}` || b.tried() != "a" {
+		const want = `{"error":{"message":"bad","type":"invalid_request_error","param":"messages[0].role","code":"invalid_request","hint":"Correct the named field.",` +
+			`"request_id":"r1","doc_url":"/docs#error-invalid_request","engine_code":"invalid_value"}}`
+		if res.StatusCode != 400 || body != want || b.tried() != "a" {
 			t.Errorf("%d %q, tried %s", res.StatusCode, body, b.tried())
 		}
-		if o := b.outcome(); o.Err != nil || o.Status != 400 {
+		if o := b.outcome(); o.Err == nil || o.Err.Code != spec.CodeInvalidRequest || o.Status != 400 {
 			t.Errorf("outcome %+v", o)
 		}
 	}
@@ -158,14 +160,14 @@ func TestAnotherNodeFirst(t *testing.T) {
 	}
 }
 
-// TestEnginesRefusal: the last 429 is passed on as the engine wrote it.
+// TestEnginesRefusal: the last 429 is told with what the engine says.
 func TestEnginesRefusal(t *testing.T) {
 	b := newBench(t, "a")
 	b.plays("a", says(429, `{"error":"slots"}`))
-	if res, body := b.get(false); res.StatusCode != 429 || body != `{"error":"slots"}` {
+	if res, body := b.get(false); res.StatusCode != 429 || !strings.Contains(body, "status 429: slots") {
 		t.Errorf("%d %q", res.StatusCode, body)
 	}
-	if o := b.outcome(); o.Status != 429 || o.Err != nil {
+	if o := b.outcome(); o.Status != 429 || o.Err == nil || o.Err.Code != spec.CodeBusy {
 		t.Errorf("outcome %+v", o)
 	}
 }

@@ -103,11 +103,8 @@ func (r *Relay) serveWhole(ctx *fasthttp.RequestCtx, x *Exchange) error {
 // respond sets an answer that is not streamed.
 func (x *Exchange) respond(ctx *fasthttp.RequestCtx, err error) error {
 	x.setTopology(ctx)
-	if errors.Is(err, errStatus) && x.out.Status == fasthttp.StatusTooManyRequests && x.Shape == nil {
-		err = nil // the engine's own refusal says it best
-	}
-	if errors.Is(err, errStatus) || err == nil && x.out.Status >= fasthttp.StatusBadRequest && (x.Shape != nil || !isJSON(x.contentType)) {
-		err = x.misfit()
+	if errors.Is(err, errStatus) || err == nil && x.out.Status >= fasthttp.StatusMultipleChoices {
+		err = x.refusal()
 	}
 	var answer []byte
 	kind := ""
@@ -163,10 +160,9 @@ func (r *Relay) recovered(x *Exchange, p any) error {
 	return &spec.Error{Code: spec.CodeInternal, Message: "The gateway failed to serve the request."}
 }
 
-// isJSON tells an engine's own words from a page of its web server, such as that it
-// does not have the path.
+// isJSON tells whether the type is one of JSON.
 func isJSON(contentType string) bool {
 	kind, _, _ := strings.Cut(contentType, ";")
 	kind = strings.ToLower(strings.TrimSpace(kind))
-	return kind == "application/json" || strings.HasSuffix(kind, "+json")
+	return kind == jsonType || strings.HasSuffix(kind, "+json")
 }

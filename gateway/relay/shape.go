@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/openai"
 )
 
@@ -25,9 +26,12 @@ type Shape interface {
 	Ping(dst []byte) []byte
 }
 
-// whole is the engine's answer of status 200 as the client is to see it.
+// whole is the engine's answer, of a status that is no error's, as the client is to see it.
 func (x *Exchange) whole() ([]byte, string, error) {
-	if x.Shape == nil || x.out.Status != http.StatusOK {
+	if x.Shape == nil {
+		if x.Object && !isJSON(x.contentType) {
+			return x.buf, jsonType, nil
+		}
 		return x.buf, x.contentType, nil
 	}
 	answer, err := x.Shape.Whole(nil, x.buf)
@@ -63,16 +67,20 @@ func (x *Exchange) ping() []byte {
 // shaped is what the client is to see of whole events. It is valid until the next call.
 func (b *body) shaped(events []byte) ([]byte, error) {
 	s := b.x.Shape
-	if s == nil || len(events) == 0 {
+	failed := b.ended && b.fault != nil // the engine's last word is that it failed
+	if s == nil && !failed || len(events) == 0 {
 		return events, nil
 	}
-	failed := b.ended && b.fault != nil // the engine's last word is that it failed
 	if failed {
 		events = events[:openai.LastEvent(events)]
 	}
 	b.shape = b.shape[:0]
-	var err error
-	if len(events) > 0 {
+	switch {
+	case len(events) == 0:
+	case s == nil:
+		b.shape = append(b.shape, events...)
+	default:
+		var err error
 		if b.shape, err = s.Events(b.shape, events); err != nil {
 			return nil, unfit(err)
 		}
@@ -91,6 +99,19 @@ func unfit(err error) error {
 	return &spec.Error{Code: spec.CodeUpstream, Message: "The engine's answer could not be understood: " + err.Error() + ".", Err: err}
 }
 
-// misfit is the engine's error answer, or its answer to a stream that is none, as
-// the error that it is.
-func (x *Exchange) misfit() *spec.Error { return openai.EngineError(x.out.Status, x.buf) }
+// misfit is the engine's error answer, or its answer that is none, as the error that it is.
+func (x *Exchange) misfit() *spec.Error {
+	if x.out.Status < http.StatusMultipleChoices {
+		return openai.NoAnswer(x.contentType, x.buf)
+	}
+	return openai.EngineError(x.out.Status, x.buf)
+}
+
+// refusal is misfit with when to ask again, where the engine is full.
+func (x *Exchange) refusal() error {
+	e := x.misfit()
+	if e.Code == spec.CodeBusy {
+		return &balance.Refusal{RetryAfter: balance.MinRetry, Err: e}
+	}
+	return e
+}

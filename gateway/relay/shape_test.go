@@ -145,10 +145,10 @@ func TestSettled(t *testing.T) {
 		"stream":         {streams(piece("x"), 50*time.Millisecond, piece("y")+usage+done), true, nil, piece("x"), piece("y") + usage + done, ""},
 		"stream refused": {streams(piece("x"), 50*time.Millisecond, piece("y")+done), true, errors.New("disk full"), piece("x"), piece("y") + "event: error\n", spec.CodeInternal},
 		"broke":          {streams(piece("x"), 50*time.Millisecond, errBroke), true, nil, piece("x"), "event: error\n", spec.CodeStreamBroken},
-		"failed":         {streams(piece("x"), 50*time.Millisecond, failure), true, nil, piece("x"), failure, spec.CodeUpstream},
+		"failed":         {streams(piece("x"), 50*time.Millisecond, failure), true, nil, piece("x"), "event: error\n", spec.CodeUpstream},
 		"whole":          {says(200, "{}"), false, nil, "", "{}", ""},
 		"whole refused":  {says(200, "{}"), false, errors.New("disk full"), "", `{"error"`, spec.CodeInternal},
-		"error":          {says(400, "bad"), false, nil, "", "bad", ""},
+		"error":          {says(400, "bad"), false, nil, "", `{"error"`, spec.CodeInvalidRequest},
 		"no answer":      {says(500, "bad"), false, nil, "", `{"error"`, spec.CodeUpstream},
 	} {
 		b := newBench(t, "a")

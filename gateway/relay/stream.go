@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -26,6 +27,8 @@ type body struct {
 	sent    bool          // what produce left in x.buf was passed on
 	ended   bool          // the engine's last event was passed on: what breaks after it is nobody's loss
 	torn    bool          // what was passed on last ends inside an event
+	intact  bool          // what is passed on begins and ends with events
+	garbled []byte        // an event that is none, where edited came upon one
 	over    bool          // nothing follows
 	held    int           // bytes at the beginning of x.buf that were passed on
 	armed   time.Time     // when the write deadline was last set
@@ -220,14 +223,19 @@ const maxEvent = 1 << 20
 // events returns what the client is to see of the complete events of x.buf.
 func (b *body) events() ([]byte, error) {
 	x := b.x
+	if b.ended { // and goes on talking
+		b.over = true
+		return nil, nil
+	}
 	n := openai.EventEnd(x.buf)
+	b.intact = !b.torn
 	switch {
 	case n > 0:
 		b.torn = false
 	case x.Shape != nil && len(x.buf) > x.r.cfg.MaxAnswer:
 		return b.fail(errTooLong)
 	case x.Shape == nil && len(x.buf) > maxEvent:
-		n, b.torn = len(x.buf), true
+		n, b.torn, b.intact = len(x.buf), true, false
 	}
 	b.held = n
 	piece, err := b.pass(x.buf[:n], false)
@@ -237,31 +245,59 @@ func (b *body) events() ([]byte, error) {
 
 // pass takes note of events and returns what the client is to see of them. An error
 // of the engine's is kept back while another instance may do better, unless it is final.
+// What follows the event that ends the stream is left out.
 func (b *body) pass(events []byte, final bool) ([]byte, error) {
-	done, failed := openai.Done(events)
-	if failed && !final && b.mayResume() == "" {
+	n, done, failed := openai.Ending(events)
+	events = events[:n]
+	var said *spec.Error
+	if failed {
 		last := openai.LastEvent(events)
-		b.lastly = append([]byte(nil), events[last:]...)
-		events, failed = events[:last], false
-	}
-	b.x.keepTail(events)
-	if b.last(done, failed); b.ended {
-		if err := b.x.settle(b.fault); err != nil {
-			return b.unsettled(events, err)
+		said = openai.StreamError(events[last:])
+		if !final && said.Code.Lookup().Status >= http.StatusInternalServerError && b.mayResume() == "" {
+			b.lastly = append([]byte(nil), events[last:]...)
+			events, said = events[:last], nil
 		}
 	}
-	piece, err := b.shaped(b.edited(events))
+	b.x.keepTail(events)
+	kept := b.edited(events)
+	if len(b.garbled) > 0 {
+		return b.spoilt(kept, final)
+	}
+	if b.last(done, said); b.ended {
+		if err := b.x.settle(b.fault); err != nil {
+			return b.unsettled(kept, err)
+		}
+	}
+	piece, err := b.shaped(kept)
 	if err != nil {
 		return b.fail(err)
 	}
 	return piece, nil
 }
 
+// spoilt passes on what came before an event that is none, and an error in place of that
+// where no other instance may do better.
+func (b *body) spoilt(kept []byte, final bool) ([]byte, error) {
+	event := b.garbled
+	b.garbled = nil
+	piece, err := b.shaped(kept)
+	if err != nil {
+		return b.fail(err)
+	}
+	if !final && b.mayResume() == "" {
+		b.lastly = event
+		return piece, nil
+	}
+	b.x.grant.Erred()
+	end, gone := b.fail(openai.Garbled(event))
+	return append(piece[:len(piece):len(piece)], end...), gone
+}
+
 // unsettled passes on what comes before the engine's last event, and an error in
 // place of that.
-func (b *body) unsettled(events []byte, err error) ([]byte, error) {
+func (b *body) unsettled(kept []byte, err error) ([]byte, error) {
 	b.fault = nil
-	piece, shapeErr := b.shaped(b.edited(events[:openai.LastEvent(events)]))
+	piece, shapeErr := b.shaped(kept[:openai.LastEvent(kept)])
 	if shapeErr != nil {
 		piece = nil
 	}
@@ -270,26 +306,18 @@ func (b *body) unsettled(events []byte, err error) ([]byte, error) {
 }
 
 // last takes note of the engine's last event: [DONE], or its own error.
-func (b *body) last(done, failed bool) {
-	if !done && !failed {
+func (b *body) last(done bool, said *spec.Error) {
+	if !done && said == nil {
 		return
 	}
-	if !b.ended {
-		b.ended = true
-		b.x.r.watcher.expect(&b.x.watch, b.x.grant.Node, lastWait)
+	b.ended = true
+	b.x.r.watcher.expect(&b.x.watch, b.x.grant.Node, lastWait)
+	if b.fault = nil; said != nil {
+		b.fault = said
+		if said.Code.Lookup().Status >= http.StatusInternalServerError {
+			b.x.grant.Erred()
+		}
 	}
-	if b.fault = nil; failed {
-		b.fault = engineFailed(b.x.tail)
-	}
-}
-
-// engineFailed is the engine's own error, of the last event in tail.
-func engineFailed(tail []byte) error {
-	text := "."
-	if said := openai.ErrorMessage(tail[openai.LastEvent(tail):]); said != "" {
-		text = ": " + excerpt([]byte(said))
-	}
-	return &spec.Error{Code: spec.CodeUpstream, Message: "The engine ended the stream with an error" + text}
 }
 
 // finish checks that the engine's stream came to its proper end.
@@ -304,7 +332,7 @@ func (b *body) finish() ([]byte, error) {
 		return nil, nil
 	}
 	if done, failed := openai.Done(x.buf); done || failed { // and left out the empty line
-		x.buf = append(x.buf, "\n\n"...)
+		x.buf, b.intact = append(x.buf, "\n\n"...), !b.torn
 		piece, err := b.pass(x.buf, false)
 		b.over = b.over && b.lastly == nil
 		return piece, err

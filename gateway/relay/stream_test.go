@@ -100,6 +100,9 @@ func TestAfterItsLastEvent(t *testing.T) {
 		"[DONE], then broke":          {done, []any{errBroke}, ""},
 		"[DONE], then stood still":    {done, []any{time.Minute}, ""},
 		"[DONE], then half an event":  {done, []any{"data: {", errBroke}, ""},
+		"[DONE], then more":           {done + piece("y"), []any{piece("z"), done}, ""},
+		"[DONE], then more, for ever": {done, []any{piece("y"), 10 * time.Millisecond, piece("z"), time.Minute}, ""},
+		"an error, then [DONE]":       {failure + done, nil, spec.CodeUpstream},
 		"[DONE] without a blank line": {strings.TrimSpace(done), nil, ""},
 		"an error":                    {failure, nil, spec.CodeUpstream},
 		"an error, then broke":        {failure, []any{errBroke}, spec.CodeUpstream},
@@ -109,7 +112,11 @@ func TestAfterItsLastEvent(t *testing.T) {
 		b.plays("a", streams(append([]any{piece("x"), end.last}, end.then...)...))
 		began := time.Now()
 		_, body := b.get(true)
-		if want := piece("x") + strings.TrimSpace(end.last) + "\n\n"; body != want {
+		if end.code != "" {
+			if before := errorEvent(t, body, end.code); before != piece("x") || !strings.Contains(body, "with an error: out of memory") {
+				t.Errorf("%s: %q", name, body)
+			}
+		} else if want := piece("x") + done; body != want {
 			t.Errorf("%s: %q, want %q", name, body, want)
 		}
 		if took := time.Since(began); took > 5*time.Second {

@@ -102,7 +102,7 @@ func (t *transcript) completion() int {
 }
 
 // edited takes note of whole events and returns those that the client is to get:
-// without what only the gateway has asked for, and, of an answer that goes on, as
+// without what it has not asked for, and, of an answer that goes on, as
 // those of the one that it knows. What it returns lies in events or in b.edit.
 func (b *body) edited(events []byte) []byte {
 	x := b.x
@@ -122,12 +122,14 @@ func (b *body) edited(events []byte) []byte {
 		at += n
 		c := &b.chunk
 		if !c.Scan(event) {
-			b.strange(event)
+			if b.strange(event) {
+				break
+			}
 			kept += copy(events[kept:], event)
 			continue
 		}
 		x.script.note(event, c)
-		if x.asking.usage && c.Choices == 0 && c.Usage.End > 0 {
+		if !x.wanted && c.Choices == 0 && c.Usage.End > 0 {
 			continue
 		}
 		cut := c.Told
@@ -141,9 +143,16 @@ func (b *body) edited(events []byte) []byte {
 }
 
 // strange takes note of what is no piece of an answer: comments and ends are none
-// either, but a piece that cannot be understood cannot be continued.
-func (b *body) strange(event []byte) {
-	if done, failed := openai.Done(event); !done && !failed && len(bytes.TrimLeft(event, "\r\n")) > 0 && event[0] != ':' {
-		b.x.script.other, b.x.script.strange = true, true
+// either, but a piece that cannot be understood cannot be continued. True: it is none
+// of an event at all, and neither it nor what follows is passed on.
+func (b *body) strange(event []byte) bool {
+	if done, failed := openai.Done(event); done || failed || len(bytes.TrimLeft(event, "\r\n")) == 0 || event[0] == ':' {
+		return false
 	}
+	if b.intact && !openai.Sound(event) {
+		b.garbled = append(b.garbled[:0], event...)
+		return true
+	}
+	b.x.script.other, b.x.script.strange = true, true
+	return false
 }

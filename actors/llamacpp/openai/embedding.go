@@ -79,7 +79,7 @@ func parseInputs(raw json.RawMessage, name string) ([]Input, error) {
 		}
 		tokens, ok := asTokens(entry)
 		if !ok {
-			return nil, invalid(name, "%s.%d is neither a string nor a list of tokens, or is empty", name, i)
+			return nil, invalid(name, "%s[%d] is neither a string nor a list of tokens, or is empty", name, i)
 		}
 		inputs[i].Tokens = tokens
 	}

@@ -105,7 +105,7 @@ func parseMessages(raw json.RawMessage) ([]Message, error) {
 	}
 	messages := make([]Message, len(bodies))
 	for i, b := range bodies {
-		at := fmt.Sprintf("messages.%d", i)
+		at := fmt.Sprintf("messages[%d]", i)
 		text, err := parseContent(b.Content, at+".content")
 		if err != nil {
 			return nil, err

@@ -52,7 +52,7 @@ func ParseRerank(body []byte) (*Rerank, error) {
 		var object struct{ Text *string }
 		if json.Unmarshal(raw, &text) != nil || isNull(raw) {
 			if json.Unmarshal(raw, &object) != nil || object.Text == nil {
-				return nil, invalid("documents", "documents.%d must be a string, or an object with text", i)
+				return nil, invalid("documents", "documents[%d] must be a string, or an object with text", i)
 			}
 			text = *object.Text
 		}
