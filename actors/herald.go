@@ -31,6 +31,7 @@ type herald struct {
 
 	mu      sync.Mutex
 	pending map[string]*wire.DeviceLoad
+	news    []*wire.LoadDigest // of another kind, in order
 }
 
 func newHerald(c *Config) *herald {
@@ -42,6 +43,18 @@ func (h *herald) put(d *wire.DeviceLoad) {
 	h.mu.Lock()
 	h.pending[d.GetDevice()] = d
 	h.mu.Unlock()
+	h.rouse()
+}
+
+// say takes a digest that is sent as it is. It does not block.
+func (h *herald) say(d *wire.LoadDigest) {
+	h.mu.Lock()
+	h.news = append(h.news, d)
+	h.mu.Unlock()
+	h.rouse()
+}
+
+func (h *herald) rouse() {
 	select {
 	case h.wake <- struct{}{}:
 	default:
@@ -59,23 +72,25 @@ func (h *herald) run(ctx context.Context) {
 		case <-tick.C:
 			h.beat()
 		case <-h.wake:
-			for _, d := range split(h.node, h.boot, h.take()) {
+			devices, news := h.take()
+			for _, d := range append(split(h.node, h.boot, devices), news...) {
 				h.tell(d)
 			}
 		}
 	}
 }
 
-func (h *herald) take() []*wire.DeviceLoad {
+func (h *herald) take() (devices []*wire.DeviceLoad, news []*wire.LoadDigest) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	news, h.news = h.news, nil
 	out := make([]*wire.DeviceLoad, 0, len(h.pending))
 	for id, d := range h.pending {
 		out = append(out, gpu.Parts(d)...)
 		delete(h.pending, id)
 	}
 	slices.SortStableFunc(out, func(a, b *wire.DeviceLoad) int { return cmp.Compare(a.Device, b.Device) })
-	return out
+	return out, news
 }
 
 // split packs devices into as few digests as have room for them, in order. A

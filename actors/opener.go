@@ -72,7 +72,7 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 	lease := gpu.Lease(o.s.leases.Add(1))
 	o.s.system.Root.Send(device, &gpu.Admit{
 		Lease: lease, Instance: target.Instance, Deployment: call.Deployment, Version: call.Version,
-		PromptTokens: call.PromptTokens, Adapter: call.Adapter, Reply: reply,
+		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Adapter: call.Adapter, Reply: reply,
 	})
 	limit := time.NewTimer(admitTimeout)
 	defer limit.Stop()
@@ -100,7 +100,7 @@ func (o opener) request(ctx context.Context, p place, target spec.Target, call *
 		ctx, cancel = context.WithDeadline(ctx, call.Deadline)
 	}
 	ctx, asking := span(ctx, "engine.request", target, call, trace.SpanKindClient)
-	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, cancel: cancel, span: asking, began: time.Now()}
+	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, cancel: cancel, span: asking, began: time.Now(), used: o.s.crier.begin(target.Instance, p.Engine)}
 	x.mu.load = p.Load
 	if !o.s.streams.add(x) {
 		x.finish(resultGone, errShutdown)

@@ -53,6 +53,7 @@ type stream struct {
 	resp     *http.Response
 	moved    atomic.Int64 // Unix ns of the last read
 	cut      atomic.Pointer[error]
+	used     func() // tells the crier of the end
 
 	// The reader's own.
 	end   error // what further reads return
@@ -167,6 +168,7 @@ func (x *stream) finish(result string, err error) {
 			unhook()
 		}
 		x.s.streams.remove(x)
+		x.used()
 		r := &gpu.Release{Lease: x.place.lease}
 		if result == resultOK {
 			x.learn(r)

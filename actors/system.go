@@ -32,6 +32,7 @@ type System struct {
 	link    *link // nil: not started
 	book    *book
 	herald  *herald
+	crier   *crier
 	quota   *actor.PID
 	pids    map[spec.DeviceID]*actor.PID
 	found   map[spec.DeviceID][]*wire.LoadModel // whose engines run already; until their device's actor has asked
@@ -52,6 +53,7 @@ func Start(c Config) (*System, error) {
 		return nil, err
 	}
 	s := &System{cfg: c, metrics: newMetrics(c.Registerer), book: newBook(), herald: newHerald(&c), pids: map[spec.DeviceID]*actor.PID{}}
+	s.crier = newCrier(&c, s.herald.say)
 	s.work, s.cancel = context.WithCancel(context.Background())
 	s.presets = engine.New(engine.Config{
 		Helper: c.Engines.Helper, Libraries: c.Engines.Libraries, Ollama: c.Engines.Ollama, LlamaServer: c.Engines.LlamaServer,
@@ -77,6 +79,7 @@ func Start(c Config) (*System, error) {
 	}
 	c.Splice(s.link.loopback)
 	s.tasks.Go(func() { s.herald.run(s.work) })
+	s.tasks.Go(func() { s.crier.run(s.work) })
 	s.tasks.Go(func() { s.streams.watch(s.work) })
 	if len(s.devices) > 0 {
 		s.tasks.Go(func() { device.Watch(s.work, s.deviceConfig(), s.devices, s.sampled, s.happened) })

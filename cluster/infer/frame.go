@@ -81,7 +81,7 @@ func callToWire(t spec.Target, c *spec.Call) *wire.Call {
 		RequestId: c.RequestID, Tenant: c.Tenant, Key: c.Key, Deployment: c.Deployment, Version: c.Version,
 		Instance: string(t.Instance), Device: string(t.Device), Regions: c.Regions, Attempt: uint32(max(c.Attempt, 0)),
 		Path: c.Path, Gateway: string(c.Gateway), Traceparent: c.TraceParent,
-		PromptTokens: uint32(max(c.PromptTokens, 0)), Stream: c.Stream, Adapter: c.Adapter,
+		PromptTokens: uint32(max(c.PromptTokens, 0)), CachedTokens: uint32(max(c.CachedTokens, 0)), Stream: c.Stream, Adapter: c.Adapter,
 		Method: c.Method, ContentType: c.ContentType, HeadLength: uint32(max(c.HeadLength, 0)),
 	}
 	if !c.Deadline.IsZero() {
@@ -94,7 +94,7 @@ func callFromWire(w *wire.Call) (spec.Target, spec.Call) {
 	c := spec.Call{
 		RequestID: w.RequestId, Tenant: w.Tenant, Key: w.Key, Deployment: w.Deployment, Version: w.Version,
 		Regions: w.Regions, Attempt: int(w.Attempt), Path: w.Path, Gateway: spec.NodeID(w.Gateway),
-		TraceParent: w.Traceparent, PromptTokens: int(w.PromptTokens), Stream: w.Stream, Adapter: w.Adapter,
+		TraceParent: w.Traceparent, PromptTokens: int(w.PromptTokens), CachedTokens: int(w.CachedTokens), Stream: w.Stream, Adapter: w.Adapter,
 		Method: w.Method, ContentType: w.ContentType, HeadLength: int(w.HeadLength),
 	}
 	if w.DeadlineMs != 0 {

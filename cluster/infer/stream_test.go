@@ -20,7 +20,7 @@ import (
 
 func TestTheCallAndTheAnswerArriveAsTheyWereMade(t *testing.T) {
 	sent := spec.Call{RequestID: "r-1", Tenant: "t", Key: "k", Deployment: "d", Version: 7, Regions: []string{"eu", "us"}, Attempt: 2,
-		Path: "/v1/chat/completions", Gateway: "a", TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", PromptTokens: 99, Stream: true, Method: "PUT", ContentType: "application/octet-stream", HeadLength: 5}
+		Path: "/v1/chat/completions", Gateway: "a", TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", PromptTokens: 99, CachedTokens: 66, Stream: true, Method: "PUT", ContentType: "application/octet-stream", HeadLength: 5}
 	target := spec.Target{Node: "b", Device: "gpu/1", Instance: "i1"}
 	load := spec.Load{Instance: "i1", Ready: true, Slots: 4, Running: 3, Queued: 2, KVUse: 0.5, BacklogSeconds: 1.5, PrefillTPS: 100, DecodeTPS: 20, Seq: 9}
 	r := newRig(t, opener(func(_ context.Context, to spec.Target, call spec.Call, body []byte) (spec.Stream, error) {

@@ -21,6 +21,7 @@ type Call struct {
 	Deadline     time.Time // zero: none
 	TraceParent  string    // W3C trace context of the caller's span; empty: no trace
 	PromptTokens int       // estimate
+	CachedTokens int       // of them, that the engine is expected to have read for an earlier request
 	Stream       bool
 	Adapter      string // one of the deployment's, by the name that clients use; empty: none
 	Method       string // empty: POST

@@ -40,10 +40,11 @@ type Call struct {
 	Traceparent   string                 `protobuf:"bytes,13,opt,name=traceparent,proto3" json:"traceparent,omitempty"`                        // W3C
 	PromptTokens  uint32                 `protobuf:"varint,14,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"` // estimate
 	Stream        bool                   `protobuf:"varint,15,opt,name=stream,proto3" json:"stream,omitempty"`
-	Adapter       string                 `protobuf:"bytes,16,opt,name=adapter,proto3" json:"adapter,omitempty"`                            // of the deployment's, by the name that clients use; empty: none
-	Method        string                 `protobuf:"bytes,20,opt,name=method,proto3" json:"method,omitempty"`                              // empty: POST
-	ContentType   string                 `protobuf:"bytes,21,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"` // of the body; empty: application/json
-	HeadLength    uint32                 `protobuf:"varint,22,opt,name=head_length,json=headLength,proto3" json:"head_length,omitempty"`   // bytes of the JSON with which a binary body begins; 0: it is not in two parts
+	Adapter       string                 `protobuf:"bytes,16,opt,name=adapter,proto3" json:"adapter,omitempty"`                                // of the deployment's, by the name that clients use; empty: none
+	Method        string                 `protobuf:"bytes,20,opt,name=method,proto3" json:"method,omitempty"`                                  // empty: POST
+	ContentType   string                 `protobuf:"bytes,21,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`     // of the body; empty: application/json
+	HeadLength    uint32                 `protobuf:"varint,22,opt,name=head_length,json=headLength,proto3" json:"head_length,omitempty"`       // bytes of the JSON with which a binary body begins; 0: it is not in two parts
+	CachedTokens  uint32                 `protobuf:"varint,23,opt,name=cached_tokens,json=cachedTokens,proto3" json:"cached_tokens,omitempty"` // of prompt_tokens, that the gateway expects the engine to have read already
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -207,6 +208,13 @@ func (x *Call) GetContentType() string {
 func (x *Call) GetHeadLength() uint32 {
 	if x != nil {
 		return x.HeadLength
+	}
+	return 0
+}
+
+func (x *Call) GetCachedTokens() uint32 {
+	if x != nil {
+		return x.CachedTokens
 	}
 	return 0
 }
@@ -884,7 +892,7 @@ var File_cluster_wire_infer_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\x95\x04\n" +
+	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\xba\x04\n" +
 	"\x04Call\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -910,7 +918,8 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\x06method\x18\x14 \x01(\tR\x06method\x12!\n" +
 	"\fcontent_type\x18\x15 \x01(\tR\vcontentType\x12\x1f\n" +
 	"\vhead_length\x18\x16 \x01(\rR\n" +
-	"headLength\"\xf3\x01\n" +
+	"headLength\x12#\n" +
+	"\rcached_tokens\x18\x17 \x01(\rR\fcachedTokens\"\xf3\x01\n" +
 	"\fQuotaRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1d\n" +
 	"\n" +

@@ -93,7 +93,8 @@ type LoadDigest struct {
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Boot          uint64                 `protobuf:"varint,2,opt,name=boot,proto3" json:"boot,omitempty"` // Unix ms at which the node's process started: a higher one voids lower seqs
 	Devices       []*DeviceLoad          `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
-	Note          uint64                 `protobuf:"fixed64,4,opt,name=note,proto3" json:"note,omitempty"` // hash of the node's NodeNote; 0: it has none
+	Note          uint64                 `protobuf:"fixed64,4,opt,name=note,proto3" json:"note,omitempty"`       // hash of the node's NodeNote; 0: it has none
+	Prefixes      []*PrefixNews          `protobuf:"bytes,5,rep,name=prefixes,proto3" json:"prefixes,omitempty"` // of a digest of their own, which has no devices
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -156,6 +157,91 @@ func (x *LoadDigest) GetNote() uint64 {
 	return 0
 }
 
+func (x *LoadDigest) GetPrefixes() []*PrefixNews {
+	if x != nil {
+		return x.Prefixes
+	}
+	return nil
+}
+
+// PrefixNews is what an instance's engine has come to hold, still holds, or holds no more of the beginnings
+// of prompts, by their salted names. All that it holds is told again from time to time: none is believed for long.
+type PrefixNews struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Instance      string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Epoch         uint64                 `protobuf:"fixed64,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // another one than before voids what was told
+	Added         []uint64               `protobuf:"fixed64,3,rep,packed,name=added,proto3" json:"added,omitempty"`
+	Tokens        []uint32               `protobuf:"varint,4,rep,packed,name=tokens,proto3" json:"tokens,omitempty"` // that each of added has
+	Removed       []uint64               `protobuf:"fixed64,5,rep,packed,name=removed,proto3" json:"removed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PrefixNews) Reset() {
+	*x = PrefixNews{}
+	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PrefixNews) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PrefixNews) ProtoMessage() {}
+
+func (x *PrefixNews) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PrefixNews.ProtoReflect.Descriptor instead.
+func (*PrefixNews) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PrefixNews) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *PrefixNews) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *PrefixNews) GetAdded() []uint64 {
+	if x != nil {
+		return x.Added
+	}
+	return nil
+}
+
+func (x *PrefixNews) GetTokens() []uint32 {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *PrefixNews) GetRemoved() []uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
 // NodeNote is what a node tells of itself that changes seldom. Whoever hears a new hash of it asks for it.
 type NodeNote struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -168,7 +254,7 @@ type NodeNote struct {
 
 func (x *NodeNote) Reset() {
 	*x = NodeNote{}
-	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	mi := &file_cluster_wire_load_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +266,7 @@ func (x *NodeNote) String() string {
 func (*NodeNote) ProtoMessage() {}
 
 func (x *NodeNote) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	mi := &file_cluster_wire_load_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,7 +279,7 @@ func (x *NodeNote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeNote.ProtoReflect.Descriptor instead.
 func (*NodeNote) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{1}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *NodeNote) GetNode() string {
@@ -232,7 +318,7 @@ type Preset struct {
 
 func (x *Preset) Reset() {
 	*x = Preset{}
-	mi := &file_cluster_wire_load_proto_msgTypes[2]
+	mi := &file_cluster_wire_load_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -244,7 +330,7 @@ func (x *Preset) String() string {
 func (*Preset) ProtoMessage() {}
 
 func (x *Preset) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[2]
+	mi := &file_cluster_wire_load_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -257,7 +343,7 @@ func (x *Preset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preset.ProtoReflect.Descriptor instead.
 func (*Preset) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{2}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Preset) GetName() string {
@@ -319,7 +405,7 @@ type PresetOption struct {
 
 func (x *PresetOption) Reset() {
 	*x = PresetOption{}
-	mi := &file_cluster_wire_load_proto_msgTypes[3]
+	mi := &file_cluster_wire_load_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -331,7 +417,7 @@ func (x *PresetOption) String() string {
 func (*PresetOption) ProtoMessage() {}
 
 func (x *PresetOption) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[3]
+	mi := &file_cluster_wire_load_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -344,7 +430,7 @@ func (x *PresetOption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresetOption.ProtoReflect.Descriptor instead.
 func (*PresetOption) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{3}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PresetOption) GetName() string {
@@ -377,7 +463,7 @@ type LearntMemory struct {
 
 func (x *LearntMemory) Reset() {
 	*x = LearntMemory{}
-	mi := &file_cluster_wire_load_proto_msgTypes[4]
+	mi := &file_cluster_wire_load_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -389,7 +475,7 @@ func (x *LearntMemory) String() string {
 func (*LearntMemory) ProtoMessage() {}
 
 func (x *LearntMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[4]
+	mi := &file_cluster_wire_load_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -402,7 +488,7 @@ func (x *LearntMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LearntMemory.ProtoReflect.Descriptor instead.
 func (*LearntMemory) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{4}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *LearntMemory) GetModel() string {
@@ -478,7 +564,7 @@ type DeviceLoad struct {
 
 func (x *DeviceLoad) Reset() {
 	*x = DeviceLoad{}
-	mi := &file_cluster_wire_load_proto_msgTypes[5]
+	mi := &file_cluster_wire_load_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -490,7 +576,7 @@ func (x *DeviceLoad) String() string {
 func (*DeviceLoad) ProtoMessage() {}
 
 func (x *DeviceLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[5]
+	mi := &file_cluster_wire_load_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -503,7 +589,7 @@ func (x *DeviceLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceLoad.ProtoReflect.Descriptor instead.
 func (*DeviceLoad) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{5}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DeviceLoad) GetDevice() string {
@@ -639,7 +725,7 @@ type InstanceLoad struct {
 
 func (x *InstanceLoad) Reset() {
 	*x = InstanceLoad{}
-	mi := &file_cluster_wire_load_proto_msgTypes[6]
+	mi := &file_cluster_wire_load_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +737,7 @@ func (x *InstanceLoad) String() string {
 func (*InstanceLoad) ProtoMessage() {}
 
 func (x *InstanceLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[6]
+	mi := &file_cluster_wire_load_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +750,7 @@ func (x *InstanceLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceLoad.ProtoReflect.Descriptor instead.
 func (*InstanceLoad) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{6}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *InstanceLoad) GetInstance() string {
@@ -853,13 +939,21 @@ var File_cluster_wire_load_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_load_proto_rawDesc = "" +
 	"\n" +
-	"\x17cluster/wire/load.proto\x12\x10lotabots.wire.v1\"\x80\x01\n" +
+	"\x17cluster/wire/load.proto\x12\x10lotabots.wire.v1\"\xba\x01\n" +
 	"\n" +
 	"LoadDigest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\x04R\x04boot\x126\n" +
 	"\adevices\x18\x03 \x03(\v2\x1c.lotabots.wire.v1.DeviceLoadR\adevices\x12\x12\n" +
-	"\x04note\x18\x04 \x01(\x06R\x04note\"\x8a\x01\n" +
+	"\x04note\x18\x04 \x01(\x06R\x04note\x128\n" +
+	"\bprefixes\x18\x05 \x03(\v2\x1c.lotabots.wire.v1.PrefixNewsR\bprefixes\"\x86\x01\n" +
+	"\n" +
+	"PrefixNews\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x06R\x05epoch\x12\x14\n" +
+	"\x05added\x18\x03 \x03(\x06R\x05added\x12\x16\n" +
+	"\x06tokens\x18\x04 \x03(\rR\x06tokens\x12\x18\n" +
+	"\aremoved\x18\x05 \x03(\x06R\aremoved\"\x8a\x01\n" +
 	"\bNodeNote\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x122\n" +
 	"\apresets\x18\x02 \x03(\v2\x18.lotabots.wire.v1.PresetR\apresets\x126\n" +
@@ -956,29 +1050,31 @@ func file_cluster_wire_load_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_load_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_load_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_cluster_wire_load_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_cluster_wire_load_proto_goTypes = []any{
 	(InstanceState)(0),   // 0: lotabots.wire.v1.InstanceState
 	(*LoadDigest)(nil),   // 1: lotabots.wire.v1.LoadDigest
-	(*NodeNote)(nil),     // 2: lotabots.wire.v1.NodeNote
-	(*Preset)(nil),       // 3: lotabots.wire.v1.Preset
-	(*PresetOption)(nil), // 4: lotabots.wire.v1.PresetOption
-	(*LearntMemory)(nil), // 5: lotabots.wire.v1.LearntMemory
-	(*DeviceLoad)(nil),   // 6: lotabots.wire.v1.DeviceLoad
-	(*InstanceLoad)(nil), // 7: lotabots.wire.v1.InstanceLoad
+	(*PrefixNews)(nil),   // 2: lotabots.wire.v1.PrefixNews
+	(*NodeNote)(nil),     // 3: lotabots.wire.v1.NodeNote
+	(*Preset)(nil),       // 4: lotabots.wire.v1.Preset
+	(*PresetOption)(nil), // 5: lotabots.wire.v1.PresetOption
+	(*LearntMemory)(nil), // 6: lotabots.wire.v1.LearntMemory
+	(*DeviceLoad)(nil),   // 7: lotabots.wire.v1.DeviceLoad
+	(*InstanceLoad)(nil), // 8: lotabots.wire.v1.InstanceLoad
 }
 var file_cluster_wire_load_proto_depIdxs = []int32{
-	6, // 0: lotabots.wire.v1.LoadDigest.devices:type_name -> lotabots.wire.v1.DeviceLoad
-	3, // 1: lotabots.wire.v1.NodeNote.presets:type_name -> lotabots.wire.v1.Preset
-	5, // 2: lotabots.wire.v1.NodeNote.learnt:type_name -> lotabots.wire.v1.LearntMemory
-	4, // 3: lotabots.wire.v1.Preset.options:type_name -> lotabots.wire.v1.PresetOption
-	7, // 4: lotabots.wire.v1.DeviceLoad.instances:type_name -> lotabots.wire.v1.InstanceLoad
-	0, // 5: lotabots.wire.v1.InstanceLoad.state:type_name -> lotabots.wire.v1.InstanceState
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	7, // 0: lotabots.wire.v1.LoadDigest.devices:type_name -> lotabots.wire.v1.DeviceLoad
+	2, // 1: lotabots.wire.v1.LoadDigest.prefixes:type_name -> lotabots.wire.v1.PrefixNews
+	4, // 2: lotabots.wire.v1.NodeNote.presets:type_name -> lotabots.wire.v1.Preset
+	6, // 3: lotabots.wire.v1.NodeNote.learnt:type_name -> lotabots.wire.v1.LearntMemory
+	5, // 4: lotabots.wire.v1.Preset.options:type_name -> lotabots.wire.v1.PresetOption
+	8, // 5: lotabots.wire.v1.DeviceLoad.instances:type_name -> lotabots.wire.v1.InstanceLoad
+	0, // 6: lotabots.wire.v1.InstanceLoad.state:type_name -> lotabots.wire.v1.InstanceState
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_load_proto_init() }
@@ -992,7 +1088,7 @@ func file_cluster_wire_load_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_load_proto_rawDesc), len(file_cluster_wire_load_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
