@@ -299,8 +299,18 @@ func TestRealModel(t *testing.T) {
 	if err != nil || s.Status() != 200 || strings.Count(string(raw), "data: ") < 3 || !strings.HasSuffix(string(raw), "data: [DONE]\n\n") {
 		t.Fatalf("%d: %s, %v", s.Status(), raw, err)
 	}
-	if l, _ := s.Load(); l.DecodeTPS <= 0 || l.PrefillTPS <= 0 || l.Running != 0 {
-		t.Errorf("load after an answer: %+v", l)
+	l, _ := s.Load()
+	for until := time.Now().Add(20 * time.Second); l.DecodeTPS == 0 && time.Now().Before(until); { // on a busy machine a short answer piles up, which teaches nothing
+		if s, err = ask(t.Context(), "Count from 1 to 150.", 200); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = io.ReadAll(s); err != nil {
+			t.Fatal(err)
+		}
+		l, _ = s.Load()
+	}
+	if l.DecodeTPS <= 0 || l.PrefillTPS <= 0 || l.Running != 0 {
+		t.Errorf("load after answers: %+v", l)
 	}
 	// A client that leaves stops the generation: with both slots taken by long
 	// answers that are given up, the next one is served at once.

@@ -28,6 +28,8 @@
 // LoRA adapters (adapters.go) are loaded while the engine runs, but for llama-server, which has all of a
 // deployment's from its start.
 //
+// Clients' requests go by package hop, the node's own questions, large bodies and TLS by net/http (post.go, web.go).
+//
 // Weights that are pickles are refused. External engines are dialled as actors/egress allows it.
 //
 // What is asked of every engine alike is made so here: counts of tokens in vLLM's form (counting.go), and answers

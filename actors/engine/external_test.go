@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -155,7 +156,9 @@ func TestExternalNameAtALoopbackAddress(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Store(true) }))
 	defer server.Close()
 	e := openExternal(t, server.URL, nil).(*external)
-	e.web.client.Transport.(*http.Transport).DialContext = Config{}.Egress.Dial("engine.example:80", time.Second) // as if the URL had named it
+	dial := Config{}.Egress.Dial("engine.example:80", time.Second) // as if the URL had named it
+	e.web.client.Transport.(*http.Transport).DialContext = dial
+	e.web.near.Dial = func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", e.web.base.Host) }
 	expect(t, e.Start(t.Context()), "engine_unavailable", "loopback address")
 	if _, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{}`)); spec.CodeOf(err) != spec.CodeEngineUnavailable {
 		t.Error(err)

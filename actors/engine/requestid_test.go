@@ -13,10 +13,7 @@ func TestRequestIDsForAnyProgram(t *testing.T) {
 		"req-1": {"9456bdfa-12ea-8695-9c94-a3572f5d91c7", "req-1"}, uuid: {uuid, ""}, "": {"", ""},
 	} {
 		h := http.Header{}
-		if id != "" {
-			h.Set(requestID, id)
-		}
-		anyProgram(h)
+		anyProgram(id, h.Set)
 		if got := h.Get(requestID); got != want[0] || h.Get(ownRequestID) != want[1] {
 			t.Errorf("%q: %q and %q", id, got, h.Get(ownRequestID))
 		}

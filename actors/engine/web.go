@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/actors/egress"
+	"github.com/lotabots/lotabots/actors/engine/hop"
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // A web calls one engine over HTTP/1.1, on connections that are kept.
 type web struct {
-	client  *http.Client
+	client  *http.Client // of the node's own questions, and of what near does not serve
+	near    *hop.Caller  // of clients' requests; nil: the engine speaks TLS
 	base    *url.URL
 	reach   reach       // nil: anything below base
 	always  http.Header // goes with each request
@@ -42,7 +44,7 @@ func newWeb(base *url.URL, dial func(ctx context.Context, network, address strin
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	}
-	return &web{base: base, client: &http.Client{
+	w := &web{base: base, client: &http.Client{
 		Transport: &http.Transport{
 			DialContext: dial, DisableCompression: true, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: idleTime,
 			TLSHandshakeTimeout: dialTimeout, MaxResponseHeaderBytes: 64 << 10,
@@ -50,6 +52,10 @@ func newWeb(base *url.URL, dial func(ctx context.Context, network, address strin
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+	if base.Scheme == "http" {
+		w.near = &hop.Caller{Host: base.Host, Dial: func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", base.Host) }}
+	}
+	return w
 }
 
 func onlyHTTP1() *http.Protocols {
@@ -58,61 +64,30 @@ func onlyHTTP1() *http.Protocols {
 	return p
 }
 
-func (w *web) close() { w.client.CloseIdleConnections() }
+func (w *web) close() {
+	w.client.CloseIdleConnections()
+	if w.near != nil {
+		w.near.Close()
+	}
+}
 
-// passed are the headers of a request that an engine gets; credentials are not among them.
-var passed = []string{"Content-Type", "Accept", "X-Request-Id", "Traceparent", "Tracestate", spec.HeadLengthHeader}
-
-// Method is the header by which a node has a request be another than POST. The node must set or remove it.
-const Method = "X-Lotabots-Method"
-
-// CacheSalt is the header by which a node tells an engine of its own whose beginnings of prompts, kept from
-// earlier requests, this one may use. The node must set or remove it: a client's own is not to be let
-// through. Engines that know cache_salt get it as that; those elsewhere get none.
-const CacheSalt = "X-Lotabots-Cache-Salt"
-
-// sharePrefixes is the option by which a deployment lets its tenants use what was
-// kept of each other's prompts: who has asked the like before shows by how soon the
-// answer begins.
-const sharePrefixes = "share-prefixes"
-
-// post sends a client's request. net/http repeats a POST only where it has not written any of it, so an
-// engine never gets one twice.
-func (w *web) post(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error) {
-	method := http.MethodPost
-	if m := header.Get(Method); m != "" {
-		method = m
+// at is where requests to path go, if they may go there.
+func (w *web) at(path string) (u url.URL, err error) {
+	if !plainPath(path) {
+		return u, spec.Errorf(spec.CodeInvalidRequest, "%.100q is no path of an engine's", path)
 	}
-	r, err := w.request(ctx, method, path, body)
-	if err != nil {
-		return nil, err
+	u = *w.base
+	u.Path += path
+	if w.reach != nil && !w.reach.allows(&u) {
+		return u, spec.Errorf(spec.CodeEngineUnavailable, "this node may not call %s: none of its engines.external-urls is a prefix of it", &u)
 	}
-	for _, name := range passed {
-		if v := header.Values(name); len(v) > 0 {
-			r.Header[name] = v
-		}
-	}
-	r.Close = w.fresh
-	if w.foreign {
-		anyProgram(r.Header)
-	}
-	if w.adapted && header.Get(Adapter) != "" {
-		r.Header.Set(Adapter, header.Get(Adapter))
-	}
-	if w.salted && header.Get(CacheSalt) != "" {
-		r.Header.Set(CacheSalt, header.Get(CacheSalt))
-	}
-	return w.send(r)
+	return u, nil
 }
 
 func (w *web) request(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
-	if !plainPath(path) {
-		return nil, spec.Errorf(spec.CodeInvalidRequest, "%.100q is no path of an engine's", path)
-	}
-	u := *w.base
-	u.Path += path
-	if w.reach != nil && !w.reach.allows(&u) {
-		return nil, spec.Errorf(spec.CodeEngineUnavailable, "this node may not call %s: none of its engines.external-urls is a prefix of it", &u)
+	u, err := w.at(path)
+	if err != nil {
+		return nil, err
 	}
 	r, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
@@ -129,7 +104,11 @@ func (w *web) request(ctx context.Context, method, path string, body []byte) (*h
 }
 
 func (w *web) send(r *http.Request) (*http.Response, error) {
-	answer, err := w.client.Do(r)
+	return answered(w.client.Do(r))
+}
+
+// answered is an engine's answer, or why there is none.
+func answered(answer *http.Response, err error) (*http.Response, error) {
 	if err != nil {
 		if refused := (*egress.Refused)(nil); errors.As(err, &refused) {
 			return nil, &spec.Error{Code: spec.CodeEngineUnavailable, Message: refused.Error(), Err: err,

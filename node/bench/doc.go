@@ -4,6 +4,9 @@
 // one machine, so only ratios mean anything; rounds are interleaved so that a
 // machine whose speed changes does so for all.
 //
+// With -against FILE another build is measured in turn with the first, so that what a
+// change is worth shows on a busy machine too.
+//
 // With -usage (`make bench-usage`) it compares nodes that write each request to the
 // usage ledger before its answer ends, soon after, and not at all.
 //

@@ -14,6 +14,7 @@ import (
 // settings are what a run should be.
 type settings struct {
 	binary  string
+	against string // another build, measured beside it; empty: none
 	profile string // file for the node's CPU profile under load; empty: none
 	rounds  int
 	load    time.Duration // of each measurement of requests/s
@@ -27,6 +28,7 @@ func main() {
 	upstream := flag.String("upstream", "", "host:port behind the pass-through")
 	usage := flag.Bool("usage", false, "measure what writing requests to the usage ledger costs, and nothing else")
 	flag.StringVar(&s.binary, "binary", "bin/lotabots", "the lotabots executable")
+	flag.StringVar(&s.against, "against", "", "another lotabots executable, measured in turn with the first")
 	flag.StringVar(&s.profile, "profile", "", "at the end, write a CPU profile of the node under load to this file")
 	flag.IntVar(&s.rounds, "rounds", 4, "rounds; figures are medians over them")
 	flag.DurationVar(&s.load, "load", 1200*time.Millisecond, "length of a measurement of requests/s")
@@ -61,6 +63,16 @@ func bench(ctx context.Context, s settings) error {
 		return err
 	}
 	ways := p.ways()
+	if s.against != "" {
+		q, err := p.beside(ctx, s.against)
+		if err != nil {
+			return err
+		}
+		defer q.stop()
+		other := q.ways()[lota]
+		other.name = "other build"
+		ways = append(ways, other)
+	}
 	results := make([]result, len(ways))
 	for round := range s.rounds {
 		for i := range ways { // another order each time

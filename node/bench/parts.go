@@ -65,6 +65,23 @@ func startParts(ctx context.Context, binary string) (p *parts, err error) {
 	return p, p.deploy(ctx)
 }
 
+// beside starts a cluster of another build in front of the same engines.
+func (p *parts) beside(ctx context.Context, binary string) (q *parts, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	q = &parts{fast: p.fast, paced: p.paced, pass: p.pass}
+	if err = q.startCluster(ctx, binary); err == nil {
+		err = q.deploy(ctx)
+	}
+	if err == nil {
+		err = q.warm()
+	}
+	if err != nil {
+		q.stop()
+	}
+	return q, err
+}
+
 // serve starts one of the benchmark's own parts, whose first line is its address.
 func (p *parts) serve(self string, arguments ...string) (address string, pid int, err error) {
 	cmd := exec.Command(self, append([]string{"-serve"}, arguments...)...)
