@@ -90,6 +90,9 @@ func (r *request) decodeOptional(v any) (*form, error) {
 }
 
 func decodeForm(body []byte, v any) (*form, error) {
+	if err := openai.CheckText(body); err != nil {
+		return nil, err
+	}
 	fields := map[string]json.RawMessage{}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if err := dec.Decode(&fields); err != nil || fields == nil {

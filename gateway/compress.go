@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -23,19 +24,42 @@ func compress(ctx *fasthttp.RequestCtx) {
 	}
 	h.Add(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
 	plain := ctx.Response.Body()
-	if len(plain) < leastCompressed || ctx.IsHead() || bytes.Contains(h.Peek(fasthttp.HeaderCacheControl), []byte("no-transform")) {
+	if ctx.IsHead() || bytes.Contains(h.Peek(fasthttp.HeaderCacheControl), []byte("no-transform")) {
 		return
 	}
-	chosen := coding.Choose(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)))
-	if chosen == coding.Identity {
+	chosen, may := coding.Choose(accepted(ctx))
+	if chosen == coding.Identity || may && len(plain) < leastCompressed {
 		return
 	}
 	coded := coding.Compress(make([]byte, 0, len(plain)/3), chosen, plain)
-	if len(coded) >= len(plain) {
+	if may && len(coded) >= len(plain) {
 		return
 	}
 	h.Set(fasthttp.HeaderContentEncoding, chosen)
 	ctx.Response.SetBodyRaw(coded)
+}
+
+// accepted is what the client takes, of all of its headers that say it.
+func accepted(ctx *fasthttp.RequestCtx) string {
+	all := ctx.Request.Header.PeekAll(fasthttp.HeaderAcceptEncoding)
+	if len(all) == 1 {
+		return string(all[0])
+	}
+	return string(bytes.Join(all, []byte(",")))
+}
+
+// unreadable refuses who takes an answer neither as it is nor in any coding that is
+// known here: before anything is done for it. Streams are not coded, whoever asks.
+func unreadable(ctx *fasthttp.RequestCtx) *spec.Error {
+	accept := accepted(ctx)
+	if !strings.Contains(accept, "=0") { // nearly always
+		return nil
+	}
+	if chosen, plain := coding.Choose(accept); plain || chosen != coding.Identity {
+		return nil
+	}
+	return &spec.Error{Code: spec.CodeNotAcceptable, Param: fasthttp.HeaderAcceptEncoding,
+		Message: "Accept-Encoding excludes every coding that answers come in here: none at all, " + coding.Known + "."}
 }
 
 // compressible tells whether a content type is one of texts.

@@ -64,6 +64,8 @@ func TestAnswersAreCompressed(t *testing.T) {
 		{"POST", "/v1/chat/completions", chatBody, "deflate", "", "Accept-Encoding"},
 		{"POST", "/v1/chat/completions", streamBody, "gzip", "", ""},
 		{"POST", "/v2/models/m/infer", `{"inputs":["sound"]}`, "gzip", "", ""},
+		{"POST", "/v1/chat/completions", strings.Replace(chatBody, "hi", "short", 1), "gzip", "", "Accept-Encoding"},
+		{"POST", "/v1/chat/completions", strings.Replace(chatBody, "hi", "short", 1), "gzip, identity;q=0", "gzip", "Accept-Encoding"},
 		{"GET", "/openapi.json", "", "br, gzip", "br", "Accept-Encoding"},
 		{"GET", "/healthz", "", "gzip", "", "Accept-Encoding"},
 		{"GET", "/nowhere/" + strings.Repeat("x", 2000), "", "gzip", "", "Accept-Encoding"},
@@ -75,10 +77,10 @@ func TestAnswersAreCompressed(t *testing.T) {
 			continue
 		}
 		plain, err := coding.Restore(c.coding, raw, 1<<22, nil)
-		if err != nil || c.path == "/v1/chat/completions" && !strings.Contains(string(plain), long) || c.path == "/openapi.json" && !bytes.Equal(plain, description) {
+		if err != nil || c.path == "/v1/chat/completions" && !strings.Contains(c.body, "short") && !strings.Contains(string(plain), long) || c.path == "/openapi.json" && !bytes.Equal(plain, description) {
 			t.Errorf("%s %q: %d bytes, %v", c.path, c.accept, len(plain), err)
 		}
-		if c.coding != "" && len(raw) >= len(plain) {
+		if c.coding != "" && len(raw) >= len(plain) && !strings.Contains(c.body, "short") {
 			t.Errorf("%s %q: %d bytes for %d", c.path, c.accept, len(raw), len(plain))
 		}
 	}
@@ -129,5 +131,17 @@ func TestCompressedBodiesAreRead(t *testing.T) {
 	}
 	if res, answer := r.coded("PUT", "/admin/v1/models/zip", []byte("x"), "Content-Encoding", "gzip"); res.StatusCode != 415 {
 		t.Errorf("a model: %d %s", res.StatusCode, answer)
+	}
+}
+
+// TestNothingAcceptable: who takes no answer in any form is told so before an engine works for it.
+func TestNothingAcceptable(t *testing.T) {
+	r := newRig(t)
+	r.node("n1", "north", 4, func(w http.ResponseWriter, _ *http.Request) { t.Error("the engine was asked") })
+	for _, accept := range []string{"identity;q=0", "*;q=0", "deflate, *;q=0"} {
+		res, raw := r.coded("POST", "/v1/chat/completions", []byte(chatBody), "Accept-Encoding", accept)
+		if res.StatusCode != 406 || codeOf(t, string(raw)) != "not_acceptable" || res.Header.Get("Content-Encoding") != "" {
+			t.Errorf("%q: %d %s", accept, res.StatusCode, raw)
+		}
 	}
 }

@@ -24,8 +24,8 @@ type counting struct {
 }
 
 var (
-	messageTokens  = counting{&dialect{endpoint: openai.CountTokens, translate: countMessages, param: anthropic.Param}, anthropic.AppendCount}
-	responseTokens = counting{&dialect{endpoint: openai.CountTokens, translate: countResponse, param: responses.Param}, responses.AppendCount}
+	messageTokens  = counting{&dialect{endpoint: openai.CountTokens, translate: countMessages, param: anthropic.Param, renamed: anthropic.Renamed}, anthropic.AppendCount}
+	responseTokens = counting{&dialect{endpoint: openai.CountTokens, translate: countResponse, param: responses.Param, renamed: responses.Renamed}, responses.AppendCount}
 )
 
 func countMessages(body []byte) ([]byte, relay.Shape, error) {
@@ -54,7 +54,7 @@ func countTokens(c counting) operation {
 			if err := r.g.relay.Serve(r.ctx, &x.Exchange); err == nil || errors.Is(err, relay.ErrGone) {
 				return err
 			} else if spec.CodeOf(err) == spec.CodeContextLength {
-				return err // more than the engine even looks at: an estimate would hide its reason
+				return x.named(err) // more than the engine even looks at: an estimate would hide its reason
 			}
 		}
 		r.ctx.Response.Header.Set(HeaderEstimated, "true")

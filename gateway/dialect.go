@@ -19,13 +19,15 @@ type dialect struct {
 	endpoint openai.Endpoint
 	// translate returns the body for the engine, and what makes the answer the client's.
 	translate func(body []byte) ([]byte, relay.Shape, error)
-	// param is the client's name for a field of chat completions.
-	param func(chat string) string
+	// param is the client's name for a field of chat completions, and renamed an error
+	// about one.
+	param   func(chat string) string
+	renamed func(*spec.Error) *spec.Error
 }
 
 var (
-	ofMessages  = &dialect{endpoint: openai.Messages, translate: messages, param: anthropic.Param}
-	ofResponses = &dialect{endpoint: openai.Responses, translate: response, param: responses.Param}
+	ofMessages  = &dialect{endpoint: openai.Messages, translate: messages, param: anthropic.Param, renamed: anthropic.Renamed}
+	ofResponses = &dialect{endpoint: openai.Responses, translate: response, param: responses.Param, renamed: responses.Renamed}
 )
 
 func messages(body []byte) ([]byte, relay.Shape, error) {
@@ -92,10 +94,11 @@ func (x *inferring) named(err error) error {
 		return &invalid{problems: renamed}
 	}
 	var e *spec.Error
-	if errors.As(err, &e) && e.Param != "" {
-		renamed := *e
-		renamed.Param, renamed.Err = d.param(e.Param), err
-		return &renamed
+	if errors.As(err, &e) {
+		if told := d.renamed(e); told != e {
+			told.Err = err
+			return told
+		}
 	}
 	return err
 }

@@ -55,6 +55,10 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 		writeError(ctx, spec.Errorf(spec.CodeDraining, "This gateway is shutting down."), string(ctx.Response.Header.Peek(HeaderRequestID)))
 		return
 	}
+	if e := unreadable(ctx); e != nil {
+		writeError(ctx, e, string(ctx.Response.Header.Peek(HeaderRequestID)))
+		return
+	}
 	if !g.cors(ctx) {
 		g.router.Handler(ctx)
 	}

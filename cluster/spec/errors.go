@@ -86,6 +86,7 @@ const (
 	CodeStateDiverged     Code = "state_diverged"
 	CodeNotFound          Code = "not_found"
 	CodeMethodNotAllowed  Code = "method_not_allowed"
+	CodeNotAcceptable     Code = "not_acceptable"
 	CodeAlreadyExists     Code = "already_exists"
 	CodeConflict          Code = "conflict"
 	CodeTokenInvalid      Code = "join_token_invalid"
@@ -151,6 +152,7 @@ var Catalogue = map[Code]Class{
 	CodeStateDiverged:     {503, "This node's copy of the state differs from the cluster's.", "Ask another node; take this one out with lotabots node rm and join it again with an empty data directory. Keep the old one to find out why."},
 	CodeNotFound:          {404, "There is no such thing.", "Check the name."},
 	CodeMethodNotAllowed:  {405, "The path does not take this method.", "See /openapi.json."},
+	CodeNotAcceptable:     {406, "The answer cannot be given in a form that the client takes.", "Let Accept-Encoding allow identity, gzip, br or zstd."},
 	CodeAlreadyExists:     {409, "It exists already.", "Choose another name, or change the existing one."},
 	CodeConflict:          {409, "It was changed by somebody else in between.", "Read it again and repeat the change."},
 	CodeTokenInvalid:      {401, "The join token is not known.", "Create one with lotabots tokens create --role ROLE."},

@@ -1,9 +1,6 @@
 package anthropic
 
 import (
-	"regexp"
-	"strings"
-
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/chat"
 	"github.com/lotabots/lotabots/gateway/openai"
@@ -68,27 +65,21 @@ func AppendError(dst []byte, e *spec.Error, requestID string, problems []openai.
 	return append(dst, '}')
 }
 
-var parameters = regexp.MustCompile(`^tools[.[](\d+)\]?\.function\.parameters`)
+// names are the client's for fields of chat completions. Messages are not numbered as
+// the client's are: the prompt of the system is one of a chat's.
+var names = []chat.Rename{
+	{Chat: "messages", Client: "messages", Whole: true}, {Chat: "prompt", Client: "messages", Whole: true},
+	{Chat: "continue_final_message", Client: "messages", Whole: true}, {Chat: "add_generation_prompt", Client: "messages", Whole: true},
+	{Chat: "tools[].function.parameters", Client: "tools[].input_schema"}, {Chat: "tools[].function", Client: "tools[]"},
+	{Chat: "tool_choice.function", Client: "tool_choice"}, {Chat: "parallel_tool_calls", Client: "tool_choice.disable_parallel_tool_use"},
+	{Chat: "stop", Client: "stop_sequences"}, {Chat: "max_completion_tokens", Client: "max_tokens"}, {Chat: "user", Client: "metadata.user_id"},
+	{Chat: "response_format.json_schema", Client: "output_config.format"}, {Chat: "response_format", Client: "output_config.format"},
+	{Chat: "reasoning_effort", Client: "output_config.effort"}, {Chat: "stream_options", Client: "stream", Whole: true},
+}
 
 // Param is the name that the client has for a field of chat completions, of which the
-// gateway or an engine has told an error. Messages are not numbered as the client's are.
-func Param(chat string) string {
-	if strings.HasPrefix(chat, "messages[") || strings.HasPrefix(chat, "messages.") {
-		return "messages"
-	}
-	switch chat {
-	case "stop":
-		return "stop_sequences"
-	case "max_completion_tokens":
-		return "max_tokens"
-	case "response_format":
-		return "output_config.format"
-	case "reasoning_effort":
-		return "output_config.effort"
-	case "continue_final_message", "add_generation_prompt":
-		return "messages"
-	case "parallel_tool_calls":
-		return "tool_choice.disable_parallel_tool_use"
-	}
-	return parameters.ReplaceAllString(chat, "tools[$1].input_schema")
-}
+// gateway or an engine has told an error.
+func Param(field string) string { return chat.Param(names, field) }
+
+// Renamed is e with the client's names for fields.
+func Renamed(e *spec.Error) *spec.Error { return chat.Renamed(names, e) }

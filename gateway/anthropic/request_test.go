@@ -158,7 +158,8 @@ func FuzzTranslate(f *testing.F) {
 // TestParam turns what an engine says of a chat's field into the client's word for it.
 func TestParam(t *testing.T) {
 	for in, want := range map[string]string{"stop": "stop_sequences", "tools[2].function.parameters.x": "tools[2].input_schema.x", "tools.0.function.parameters": "tools[0].input_schema",
-		"temperature": "temperature", "messages[1].content": "messages"} {
+		"temperature": "temperature", "messages[1].content": "messages", "tool_choice.function.name": "tool_choice.name", "tools[0].function.name": "tools[0].name",
+		"response_format.json_schema.schema": "output_config.format.schema", "reasoning_effort": "output_config.effort", "user": "metadata.user_id", "prompt": "messages"} {
 		if got := Param(in); got != want {
 			t.Errorf("%s: %s", in, got)
 		}

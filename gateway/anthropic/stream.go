@@ -75,10 +75,8 @@ func (s *Shape) Ping(dst []byte) []byte {
 
 // Failed appends the event that ends a stream which failed.
 func (s *Shape) Failed(dst []byte, e *spec.Error, requestID string) []byte {
-	told := *e
-	told.Param = Param(e.Param)
 	dst = append(dst, "event: error\ndata: "...)
-	return append(AppendError(dst, &told, requestID, nil), "\n\n"...)
+	return append(AppendError(dst, Renamed(e), requestID, nil), "\n\n"...)
 }
 
 func (s *Shape) begin(dst []byte) []byte {

@@ -22,6 +22,9 @@ var parsers fastjson.ParserPool
 // keep nothing of it beyond end: that is called when all fields have been seen. The
 // error is an invalid_json one.
 func Read(body []byte, field func(key string, v *fastjson.Value), end func()) *spec.Error {
+	if err := openai.CheckText(body); err != nil {
+		return err
+	}
 	p := parsers.Get()
 	defer func() {
 		if len(body) <= maxKept {

@@ -17,11 +17,11 @@ const Known = Zstd + ", " + Brotli + ", " + Gzip
 var preferred = [...]string{Zstd, Brotli, Gzip}
 
 // Choose is the coding that an Accept-Encoding header wants most of those that are
-// known, and Identity where that is as good or nothing fits: who can read nothing at all
-// gets the plain answer, too.
-func Choose(accept string) string {
+// known, and Identity where that is better or none fits. plain tells whether an answer
+// without any coding is acceptable, as it is unless the header says otherwise.
+func Choose(accept string) (coding string, plain bool) {
 	if accept == "" {
-		return Identity
+		return Identity, true
 	}
 	weights := map[string]int{}
 	for entry := range strings.SplitSeq(accept, ",") {
@@ -48,10 +48,14 @@ func Choose(accept string) string {
 			best, most = name, q
 		}
 	}
-	if q, ok := weights["identity"]; ok && q > most {
-		return Identity
+	q, listed := weights["identity"]
+	if listed && q > most {
+		return Identity, true
 	}
-	return best
+	if star, ok := weights["*"]; !listed && ok {
+		q, listed = star, true
+	}
+	return best, !listed || q > 0
 }
 
 // weight reads ;q= in thousandths; nothing is 1. What is no weight is false, and the

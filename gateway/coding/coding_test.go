@@ -19,8 +19,20 @@ func TestChoose(t *testing.T) {
 		"gzip;q=2": Identity, "gzip;q=1.001": Identity, "gzip;q=-1": Identity, "gzip;q=": Identity, "gzip;level=9": Identity, "gzip;q=0.0001": Identity,
 		" br ; q = 0.3 ,, ": Brotli, ";q=1": Identity,
 	} {
-		if got := Choose(accept); got != want {
+		if got, _ := Choose(accept); got != want {
 			t.Errorf("%q: %q, want %q", accept, got, want)
+		}
+	}
+}
+
+// TestChoosePlain: RFC 9110 has an answer without coding acceptable unless it is excluded by name, or by * where it is not named.
+func TestChoosePlain(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"": true, "gzip": true, "deflate": true, "identity": true, "*": true, "gzip;q=0": true, "identity;q=0": false, "gzip, identity;q=0": false, "*;q=0": false,
+		"gzip, *;q=0": false, "identity, *;q=0": true, "identity;q=0.001, *;q=0": true, "identity;q=0, *": false, "identity;q=0.000": false, "Identity; Q=0": false,
+	} {
+		if _, got := Choose(accept); got != want {
+			t.Errorf("%q: %v", accept, got)
 		}
 	}
 }
@@ -105,7 +117,7 @@ func FuzzChoose(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, accept string) {
-		got := Choose(accept)
+		got, _ := Choose(accept)
 		if got != Identity && !strings.Contains(strings.ToLower(accept), got) && !strings.Contains(accept, "*") {
 			t.Errorf("%q: %q was not asked for", accept, got)
 		}

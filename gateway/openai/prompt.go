@@ -15,15 +15,19 @@ func (r *Request) messages(v *fastjson.Value) {
 		r.add("messages", "must be an array of at least one message")
 		return
 	}
+	say := r.say // one for all
+	defer func() { r.said = said{} }()
 	for i, m := range list {
 		if m.Type() != fastjson.TypeObject {
 			r.add(at("messages", i, ""), "must be an object with role and content")
 			continue
 		}
-		if role := m.Get("role"); role == nil || role.Type() != fastjson.TypeString {
+		r.said = said{at: i}
+		m.GetObject().Visit(say)
+		role, content := r.said.role, r.said.content
+		if role == nil || role.Type() != fastjson.TypeString {
 			r.add(at("messages", i, ".role"), "must be a string such as user")
 		}
-		content := m.Get("content")
 		if content == nil {
 			continue // a call of tools has none
 		}
@@ -36,6 +40,28 @@ func (r *Request) messages(v *fastjson.Value) {
 		default:
 			r.add(at("messages", i, ".content"), "must be a string or an array of parts")
 		}
+	}
+}
+
+// said is what is known of the message that is being looked at.
+type said struct {
+	at            int
+	role, content *fastjson.Value
+}
+
+// say notes a field of a message.
+func (r *Request) say(key []byte, v *fastjson.Value) {
+	note := func(to **fastjson.Value, rest string) {
+		if *to != nil {
+			r.add(at("messages", r.said.at, rest), "is given twice")
+		}
+		*to = v
+	}
+	switch string(key) {
+	case "role":
+		note(&r.said.role, ".role")
+	case "content":
+		note(&r.said.content, ".content")
 	}
 }
 

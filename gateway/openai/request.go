@@ -3,6 +3,7 @@ package openai
 import (
 	"math"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/valyala/fastjson"
 
@@ -29,6 +30,7 @@ type Request struct {
 
 	images, audio int // messages that brought these first; meant where Needs has them
 
+	said     said
 	seen     uint32
 	promptIn int // bytes of text in the prompt
 	parsed   parsed
@@ -41,6 +43,9 @@ var parsers fastjson.ParserPool
 // it is, until Release.
 func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
 	*r = Request{Model: r.Model[:0], Problems: r.Problems[:0], N: 1, Needs: e.Able()}
+	if err := CheckText(body); err != nil {
+		return err
+	}
 	p := parsers.Get()
 	// Parsing bounds the depth, and validation, which is strict, does not: in this order.
 	v, err := p.ParseBytes(body)
@@ -63,6 +68,23 @@ func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
 	}
 	r.PromptTokens = max(1, r.promptIn/4)
 	return nil
+}
+
+// CheckText refuses a body that is not UTF-8: what engines make of such bytes differs.
+func CheckText(body []byte) *spec.Error {
+	if utf8.Valid(body) {
+		return nil
+	}
+	at := 0
+	for rest := body; len(rest) > 0; {
+		c, n := utf8.DecodeRune(rest)
+		if c == utf8.RuneError && n == 1 {
+			break
+		}
+		rest, at = rest[n:], at+n
+	}
+	return &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is not UTF-8: its byte " + strconv.Itoa(at+1) + " belongs to no character.",
+		Hint: "Send JSON in UTF-8."}
 }
 
 func keep(p *fastjson.Parser, body []byte) {
@@ -90,6 +112,15 @@ const (
 	fReturn
 	fSpoken
 	fFile
+	fUsage
+	fTools
+	fFunctions
+	fFormat
+	fLogprobs
+	fModalities
+	fContinue
+	fTokenIDs
+	fContinuation
 )
 
 func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {
@@ -105,7 +136,7 @@ func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {
 	case "stream_options":
 		r.once(fStreamOptions, "stream_options")
 		if v.Type() != fastjson.TypeNull && r.want(v, fastjson.TypeObject, "stream_options", "an object") {
-			r.IncludeUsage = v.GetBool("include_usage")
+			v.GetObject().Visit(r.streamOption)
 		}
 	case "max_tokens":
 		r.once(fMaxTokens, "max_tokens")
@@ -126,6 +157,17 @@ func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {
 		r.own(rows[e].reads, key, v)
 		r.wishes(key, v)
 	}
+}
+
+// streamOption looks at a field of stream_options.
+func (r *Request) streamOption(key []byte, v *fastjson.Value) {
+	if string(key) != "include_usage" {
+		return
+	}
+	const param = "stream_options.include_usage"
+	r.once(fUsage, param)
+	r.boolean(param, v)
+	r.IncludeUsage = v.Type() == fastjson.TypeTrue
 }
 
 // own looks at a field that only some endpoints have: those of reads.

@@ -59,6 +59,11 @@ func TestCheck(t *testing.T) {
 			[]string{"query", "documents[1]", "documents[2]", "top_n", "return_documents", "stream"}, Request{Model: []byte("m"), Stream: true, N: 1, PromptTokens: 1}},
 		{"rerank of kinds", Rerank, `{"model":"m","query":["x"],"documents":"x"}`, []string{"query", "documents"}, Request{Model: []byte("m"), N: 1, PromptTokens: 1}},
 		{"rerank of nothing twice", Rerank, `{"model":"m","query":"x","documents":[],"query":"y"}`, []string{"documents", "query"}, Request{Model: []byte("m"), N: 1, PromptTokens: 1}},
+		{"twice within", Chat, `{"model":"m","messages":[{"role":"user","content":"x","role":"user","content":"y"}],"stream":true,"stream_options":{"include_usage":1,"include_usage":true}}`,
+			[]string{"messages[0].role", "messages[0].content", "stream_options.include_usage", "stream_options.include_usage"}, Request{Model: []byte("m"), Stream: true, IncludeUsage: true, N: 1, PromptTokens: 1}},
+		{"more twice", Chat, `{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[],"tools":[],"logprobs":true,"logprobs":false,"response_format":{},"response_format":{},"functions":[],"functions":[],` +
+			`"modalities":[],"modalities":[],"continuation":{},"continuation":{},"return_token_ids":true,"return_token_ids":true,"continue_final_message":true,"continue_final_message":true}`,
+			[]string{"tools", "logprobs", "response_format", "functions", "modalities", "continuation", "return_token_ids", "continue_final_message"}, Request{Model: []byte("m"), N: 1, PromptTokens: 1}},
 		{"no messages", Chat, `{"model":"m","messages":[]}`, []string{"messages"}, Request{Model: []byte("m"), N: 1, PromptTokens: 1}},
 	} {
 		var r Request
@@ -111,6 +116,16 @@ func TestCheckRefusesWhatIsNoObject(t *testing.T) {
 		var r Request
 		if err := r.Check(Chat, []byte(body)); err == nil || err.Code != spec.CodeInvalidJSON || err.Message == "" {
 			t.Errorf("%.40q: %v", body, err)
+		}
+	}
+}
+
+// TestCheckRefusesWhatIsNoText says where.
+func TestCheckRefusesWhatIsNoText(t *testing.T) {
+	var r Request
+	for body, at := range map[string]string{"{\"model\":\"m\xff\"}": "byte 12 ", "\xed\xa0\x80": "byte 1 ", "{\"é\":\"\xc3\"}": "byte 8 "} {
+		if err := r.Check(Chat, []byte(body)); err == nil || err.Code != spec.CodeInvalidJSON || !strings.Contains(err.Message, at) {
+			t.Errorf("%q: %v", body, err)
 		}
 	}
 }

@@ -11,6 +11,11 @@ import (
 func (r *Request) wishes(key []byte, v *fastjson.Value) {
 	switch string(key) {
 	case "tools", "functions":
+		if string(key) == "tools" {
+			r.once(fTools, "tools")
+		} else {
+			r.once(fFunctions, "functions")
+		}
 		if list, err := v.Array(); err == nil && len(list) > 0 {
 			r.Needs |= spec.AbleTools
 			r.parsed.tools = v
@@ -18,19 +23,28 @@ func (r *Request) wishes(key []byte, v *fastjson.Value) {
 	case "tool_choice":
 		r.parsed.choice = v
 	case "response_format":
+		r.once(fFormat, "response_format")
 		if string(v.GetStringBytes("type")) == "json_schema" {
 			r.Needs |= spec.AbleSchema
 		}
 	case "logprobs": // true, or of completions how many
+		r.once(fLogprobs, "logprobs")
 		if v.Type() == fastjson.TypeTrue || v.Type() == fastjson.TypeNumber && v.GetInt() > 0 {
 			r.Needs |= spec.AbleLogprobs
 		}
 	case "modalities":
+		r.once(fModalities, "modalities")
 		for _, kind := range v.GetArray() {
 			if string(kind.GetStringBytes()) == "audio" {
 				r.wish(spec.AbleAudio, &r.audio, -1)
 			}
 		}
+	case "continue_final_message": // these are read where an answer is resumed
+		r.once(fContinue, "continue_final_message")
+	case "return_token_ids":
+		r.once(fTokenIDs, "return_token_ids")
+	case "continuation":
+		r.once(fContinuation, "continuation")
 	}
 }
 

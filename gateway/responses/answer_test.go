@@ -349,3 +349,13 @@ func BenchmarkEvents(b *testing.B) {
 		out, _ = s.Events(out[:0], event)
 	}
 }
+
+// TestParam turns what an engine says of a chat's field into the client's word for it.
+func TestParam(t *testing.T) {
+	for in, want := range map[string]string{"messages.1.content": "input", "prompt": "input", "tool_choice.function.name": "tool_choice.name", "tools[0].function.parameters.x": "tools[0].parameters.x",
+		"response_format.json_schema.schema": "text.format.schema", "max_tokens": "max_output_tokens", "reasoning_effort": "reasoning.effort", "temperature": "temperature"} {
+		if got := Param(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}

@@ -73,6 +73,7 @@ func (s *Shape) Ping(dst []byte) []byte { return append(dst, ": ping\n\n"...) }
 
 // Failed appends the last events of a stream that failed.
 func (s *Shape) Failed(dst []byte, e *spec.Error, requestID string) []byte {
+	e = Renamed(e)
 	hint := e.Hint
 	if hint == "" {
 		hint = e.Code.Lookup().Remedy
@@ -83,7 +84,7 @@ func (s *Shape) Failed(dst []byte, e *spec.Error, requestID string) []byte {
 	if e.Param == "" {
 		dst = append(dst, "null"...)
 	} else {
-		dst = chat.AppendString(dst, Param(e.Param))
+		dst = chat.AppendString(dst, e.Param)
 	}
 	dst = chat.AppendString(append(dst, `,"hint":`...), hint)
 	dst = chat.AppendString(append(dst, `,"request_id":`...), requestID)
