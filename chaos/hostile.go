@@ -108,10 +108,19 @@ func (l *local) close() {
 	<-l.done
 }
 
-// endless is an engine whose streams go as fast as they are taken, and never end.
+// wholeSize is that of an answer in one piece of the flooding engine.
+const wholeSize = 16 << 20
+
+// endless is an engine whose streams go as fast as they are taken, and never end; an
+// answer in one piece is a large one.
 func endless(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		_, _ = io.WriteString(w, `{"data":[]}`)
+		return
+	}
+	if asked, _ := io.ReadAll(r.Body); !strings.Contains(string(asked), `"stream":true`) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"choices":[{"message":{"content":"`+strings.Repeat("x", wholeSize)+`"}}]}`)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -140,7 +149,7 @@ func (h *hostile) prepare(ctx context.Context, mock, flood string) error {
 	defer cancel()
 	for name, wanted := range map[string]map[string]any{
 		mockModel:  {"engine": "external", "options": map[string]string{"url": mock}, "slots": 64},
-		floodModel: {"engine": "external", "options": map[string]string{"url": flood}, "slots": h.c.Slow + 1},
+		floodModel: {"engine": "external", "options": map[string]string{"url": flood}, "slots": h.c.Slow + h.wholes()},
 	} {
 		if err := h.k.client().Do(ctx, http.MethodPut, "/admin/v1/deployments/"+name, wanted, nil); err != nil {
 			return err

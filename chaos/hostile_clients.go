@@ -18,6 +18,7 @@ import (
 const (
 	attackIdle    = "idle connections"
 	attackReaders = "slow readers"
+	attackWhole   = "slow readers of whole answers"
 	attackWriters = "slow writers"
 	attackHeads   = "slow headers"
 	attackHeaders = "header flood"
@@ -39,6 +40,9 @@ func (h *hostile) attack(ctx context.Context, all *sync.WaitGroup) {
 		}
 	}
 	deep, many := strings.Repeat("[", 100_000), strings.Repeat("1,", 8<<20)
+	for range h.wholes() {
+		all.Go(func() { h.slowWhole(ctx) })
+	}
 	for range h.c.Floods {
 		all.Go(func() {
 			h.again(ctx, attackHeaders, "GET /v1/models HTTP/1.1\r\n", "X-Flood: "+strings.Repeat("y", 1000)+"\r\n", 1<<20)
@@ -140,6 +144,39 @@ func (h *hostile) slowReader(ctx context.Context) {
 	}
 }
 
+// wholes is how many take whole answers slowly.
+func (h *hostile) wholes() int { return 2 * h.c.Floods }
+
+// slowWhole asks for answers in one piece, each large, and hardly takes them.
+func (h *hostile) slowWhole(ctx context.Context) {
+	for sleep(ctx, 200*time.Millisecond) {
+		c, err := h.dial(ctx)
+		if err != nil {
+			continue
+		}
+		_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
+		stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+		body := `{"model":"` + floodModel + `","messages":[{"role":"user","content":"hi"}]}`
+		_, _ = io.WriteString(c, h.head(len(body))+body)
+		r, err := http.ReadResponse(bufio.NewReaderSize(c, 1<<10), nil)
+		switch {
+		case err != nil:
+			h.told(attackWhole, "no answer")
+		case r.StatusCode != http.StatusOK:
+			h.told(attackWhole, saidBy(r))
+		default:
+			for err == nil && sleep(ctx, 500*time.Millisecond) {
+				_, err = io.CopyN(io.Discard, r.Body, 100)
+			}
+			if ctx.Err() == nil {
+				h.told(attackWhole, "200, cut off")
+			}
+		}
+		stop()
+		_ = c.Close()
+	}
+}
+
 // slowly sends a piece now and then until it is answered.
 func (h *hostile) slowly(ctx context.Context, kind, head, piece string) {
 	c, err := h.dial(ctx)
@@ -195,6 +232,11 @@ func answer(c net.Conn) string {
 	if err != nil {
 		return "no answer"
 	}
+	return saidBy(r)
+}
+
+// saidBy is an answer's status and code.
+func saidBy(r *http.Response) string {
 	defer r.Body.Close()
 	raw, _ := io.ReadAll(io.LimitReader(r.Body, 64<<10))
 	var e struct {

@@ -3,8 +3,12 @@ package gateway
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -41,16 +45,16 @@ func (r *request) received() ([]byte, error) {
 	defer p.drop()
 	busy(r.ctx.Conn(), false) // while it comes
 	defer busy(r.ctx.Conn(), true)
-	in := r.ctx.RequestBodyStream()
+	in, pace := r.ctx.RequestBodyStream(), pacer{began: time.Now(), grace: r.g.cfg.ReadTimeout, rate: r.g.cfg.MinRate}
 	for {
 		to := p.room()
 		if to == nil {
-			if !r.g.bodies.take(pieceSize) {
+			if !r.hold(pieceSize) {
 				return nil, r.noRoom()
 			}
-			r.held += pieceSize
 			to = p.grow()
 		}
+		pace.arm(r.ctx.Conn(), p.length, length)
 		n, err := in.Read(to)
 		p.length += n
 		switch {
@@ -59,10 +63,40 @@ func (r *request) received() ([]byte, error) {
 		case err == io.EOF && length >= 0 && p.length < length:
 			return nil, r.cutShort(io.ErrUnexpectedEOF)
 		case err == io.EOF:
+			defer r.g.heavy.enter(p.length)() // while it is there twice
 			return p.join(), nil
 		case err != nil:
 			return nil, r.cutShort(err)
 		}
+	}
+}
+
+// A pacer has a body come at a rate, all in all, and never stand still for long.
+type pacer struct {
+	began time.Time
+	grace time.Duration
+	rate  int // bytes a second
+	armed time.Time
+}
+
+// due is when more must have come of a body of which so much is there by now.
+func (p *pacer) due(now time.Time, got int) time.Time {
+	rate, still := p.began.Add(p.grace+inTime(got, p.rate)), now.Add(p.grace)
+	if still.Before(rate) {
+		return still
+	}
+	return rate
+}
+
+// arm moves the deadline on, now and then. What of a body of known length was there
+// before its request began needs none.
+func (p *pacer) arm(c net.Conn, got, length int) {
+	if length >= 0 && length <= prefetch/2 {
+		return
+	}
+	if now := time.Now(); now.Sub(p.armed) >= p.grace/16 {
+		p.armed = now
+		_ = c.SetReadDeadline(p.due(now, got))
 	}
 }
 
@@ -82,8 +116,14 @@ func hangUp(ctx *fasthttp.RequestCtx) {
 
 func (r *request) cutShort(err error) error {
 	hangUp(r.ctx)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &spec.Error{Code: spec.CodeInvalidRequest, Message: "The body did not arrive in time.", Err: err}
+	var chunk fasthttp.ErrBrokenChunk
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		r.g.crowd.senders.Inc()
+		return &spec.Error{Code: spec.CodeRequestTimeout, Err: err,
+			Message: fmt.Sprintf("The body did not arrive in time: it must come at %d bytes a second or more, and not stand still for %v.", r.g.cfg.MinRate, r.g.cfg.ReadTimeout)}
+	case errors.As(err, &chunk) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return &spec.Error{Code: spec.CodeMalformedBody, Message: "The body's chunks could not be read: " + strings.TrimPrefix(chunk.Error(), "fasthttp: ") + ".", Err: err}
 	}
 	return &spec.Error{Code: spec.CodeInvalidRequest, Message: "The body ended before it was complete.", Err: err}
 }

@@ -76,13 +76,7 @@ func (r *request) restored(coded []byte, limit int) ([]byte, error) {
 	if encoding == "" {
 		return coded, nil
 	}
-	plain, err := coding.Restore(encoding, coded, limit, func(step int) bool {
-		ok := r.g.bodies.take(step)
-		if ok {
-			r.held += step
-		}
-		return ok
-	})
+	plain, err := coding.Restore(encoding, coded, limit, r.hold)
 	switch {
 	case errors.Is(err, coding.ErrNoRoom):
 		return nil, r.noRoom()

@@ -87,10 +87,11 @@ type Config struct {
 	Log        *slog.Logger          // required
 
 	MaxBody      int           // bytes of an inference or admin body; 0: 32 MB
-	Bodies       int64         // bytes of large bodies held at a time; 0: 256 MB, or four of MaxBody
+	Bodies       int64         // bytes of large bodies and answers held at a time; 0: 256 MB, or four of MaxBody
 	MaxModel     int64         // bytes of an imported model; 0: 1 TB
-	ReadTimeout  time.Duration // of a whole request but for imports; 0: 60 s
-	WriteTimeout time.Duration // of an answer that is not streamed; 0: 60 s
+	ReadTimeout  time.Duration // of a request's head, and for which a body may stand still; 0: 20 s
+	WriteTimeout time.Duration // for which an answer may stand still; 0: 60 s
+	MinRate      int           // bytes a second that bodies must come at, and answers be taken at, beyond these times; 0: 4 KB
 	IdleTimeout  time.Duration // of a connection without a request; 0: 90 s
 	MaxDuration  time.Duration // of an inference request; 0: 30 min
 	Connections  int           // at a time; 0: 16,384
@@ -110,7 +111,7 @@ func (c *Config) complete() error {
 			*d = v
 		}
 	}
-	or(&c.ReadTimeout, 60*time.Second)
+	or(&c.ReadTimeout, 20*time.Second)
 	or(&c.WriteTimeout, 60*time.Second)
 	or(&c.IdleTimeout, 90*time.Second)
 	or(&c.MaxDuration, 30*time.Minute)
@@ -121,6 +122,9 @@ func (c *Config) complete() error {
 		c.Bodies = max(256<<20, 4*int64(c.MaxBody))
 	}
 	c.Bodies = max(c.Bodies, int64(c.MaxBody)+pieceSize)
+	if c.MinRate == 0 {
+		c.MinRate = 4 << 10
+	}
 	if c.MaxModel == 0 {
 		c.MaxModel = 1 << 40
 	}

@@ -28,6 +28,8 @@ type crowd struct {
 	telling  sync.WaitGroup // of those who refuse
 	evicted  prometheus.Counter
 	refused  prometheus.Counter
+	senders  prometheus.Counter // of requests, too slow
+	readers  prometheus.Counter // of answers
 }
 
 // evictShare is the part of all that makes room at once, so that not everybody who
@@ -44,7 +46,11 @@ func newCrowd(most int, reg prometheus.Registerer) *crowd {
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "lotabots_gateway_connections_refused_total",
 			Help: "Connections that were refused because requests were under way on all there may be."}),
 	}
+	slow := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_slow_clients_total",
+		Help: "Connections that were closed because a request came, or an answer was taken, too slowly."}, []string{"of"})
+	c.senders, c.readers = slow.WithLabelValues("requests"), slow.WithLabelValues("answers")
 	c.mu.open = map[*conn]struct{}{}
+	reg.MustRegister(slow)
 	reg.MustRegister(c.evicted, c.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_gateway_connections_open",
 		Help: "Connections of clients."}, func() float64 { return float64(c.size()) }))
 	return c

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -90,7 +92,7 @@ func retryAfter(err error, code spec.Code) time.Duration {
 		return refusal.RetryAfter
 	case errors.As(err, &limited):
 		return max(limited.after, time.Second)
-	case code == spec.CodeNoLeader || code == spec.CodeDraining || code == spec.CodeStaleState || code == spec.CodeOutcomeUnknown:
+	case code == spec.CodeBusy || code == spec.CodeNoLeader || code == spec.CodeDraining || code == spec.CodeStaleState || code == spec.CodeOutcomeUnknown:
 		return time.Second
 	default:
 		return 0
@@ -112,13 +114,26 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	ctx.Response.Header.Set(HeaderRequestID, id)
 	ctx.Response.Header.Set("X-LotaBots-Gateway", string(g.cfg.Self))
 	hangUp(ctx)
-	e := spec.Errorf(spec.CodeInvalidRequest, "The request could not be read as HTTP/1.1.")
-	var small *fasthttp.ErrSmallBuffer
-	if errors.As(err, &small) {
-		e.Message, e.Hint = "The request's headers are larger than 16 KB.", "Send fewer or shorter headers."
+	e := g.unread(err)
+	if e.Code == spec.CodeRequestTimeout {
+		g.crowd.senders.Inc()
+	} else {
+		g.metrics.malformed.Inc()
 	}
-	g.metrics.malformed.Inc()
 	writeError(ctx, e, id)
+}
+
+// unread is why a request could not be read.
+func (g *Gateway) unread(err error) *spec.Error {
+	var small *fasthttp.ErrSmallBuffer
+	var timeout net.Error
+	switch {
+	case errors.As(err, &small):
+		return spec.Errorf(spec.CodeHeadersTooLarge, "The request's headers are larger than %d KB.", headSize>>10)
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return spec.Errorf(spec.CodeRequestTimeout, "The request's headers, and the first %d KB of its body, did not arrive within %v.", prefetch>>11, g.cfg.ReadTimeout)
+	}
+	return spec.Errorf(spec.CodeInvalidRequest, "The request could not be read as HTTP/1.1.")
 }
 
 // quiet passes the server's own lines on at debug: they tell of clients, not of us.

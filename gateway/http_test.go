@@ -104,13 +104,18 @@ func TestMalformed(t *testing.T) {
 		"two lengths":      "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}x",
 		"a length of none": "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n{}",
 		"large headers":    "GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 20<<10) + "\r\n\r\n",
+		"many headers":     "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X: y\r\n", 20<<10),
 	} {
+		status, code := "400", "invalid_request"
+		if strings.HasSuffix(name, "headers") {
+			status, code = "431", "headers_too_large"
+		}
 		got, closed := r.raw(sent, 5*time.Second)
-		if !closed || !strings.HasPrefix(got, "HTTP/1.1 400 ") || !strings.Contains(got, `"code":"invalid_request"`) || !strings.Contains(got, `"request_id":"req-`) {
+		if !closed || !strings.HasPrefix(got, "HTTP/1.1 "+status+" ") || !strings.Contains(got, `"code":"`+code+`"`) || !strings.Contains(got, `"request_id":"req-`) {
 			t.Errorf("%s: closed %v, %q", name, closed, got)
 		}
 	}
-	if _, shown := r.do("", "GET", "/metrics", ""); !strings.Contains(shown, "lotabots_gateway_malformed_requests_total 6") {
+	if _, shown := r.do("", "GET", "/metrics", ""); !strings.Contains(shown, "lotabots_gateway_malformed_requests_total 7") {
 		t.Error("they are not counted")
 	}
 }
@@ -196,17 +201,17 @@ func TestBodyOfNobody(t *testing.T) {
 // TestSlowClients hold nothing for longer than the time for a whole request,
 // wherever they stop.
 func TestSlowClients(t *testing.T) {
-	r := newRig(t, func(c *gateway.Config) { c.ReadTimeout = 300 * time.Millisecond })
+	r := newRig(t, func(c *gateway.Config) { c.ReadTimeout, c.IdleTimeout = 300*time.Millisecond, 400*time.Millisecond })
 	key := "Authorization: Bearer " + r.admin + "\r\n"
 	var clients sync.WaitGroup
 	for name, c := range map[string]struct{ sent, answer string }{
 		"before anything":             {"", ""},
-		"in the headers":              {"POST /v1/chat/completions HTTP/1.1\r\nHo", "HTTP/1.1 400 "},
-		"in the body":                 {"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + key + "Content-Length: 100\r\n\r\n{", "HTTP/1.1 400 "},
-		"in a long body":              {"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + key + "Content-Length: 100000\r\n\r\n" + strings.Repeat(" ", 20<<10), "HTTP/1.1 400 "},
-		"in a chunk":                  {"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + key + "Transfer-Encoding: chunked\r\n\r\n5\r\n{", "HTTP/1.1 400 "},
-		"in a model":                  {"PUT /admin/v1/models/x HTTP/1.1\r\nHost: x\r\n" + key + "Content-Length: 1000000\r\n\r\n" + strings.Repeat("x", 20<<10), "HTTP/1.1 400 "},
-		"in a model, without a key":   {"PUT /admin/v1/models/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx", "HTTP/1.1 400 "},
+		"in the headers":              {"POST /v1/chat/completions HTTP/1.1\r\nHo", "HTTP/1.1 408 "},
+		"in the body":                 {"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + key + "Content-Length: 100\r\n\r\n{", "HTTP/1.1 408 "},
+		"in a long body":              {"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + key + "Content-Length: 100000\r\n\r\n" + strings.Repeat(" ", 20<<10), "HTTP/1.1 408 "},
+		"in a chunk":                  {"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n" + key + "Transfer-Encoding: chunked\r\n\r\n5\r\n{", "HTTP/1.1 408 "},
+		"in a model":                  {"PUT /admin/v1/models/x HTTP/1.1\r\nHost: x\r\n" + key + "Content-Length: 1000000\r\n\r\n" + strings.Repeat("x", 20<<10), "HTTP/1.1 408 "},
+		"in a model, without a key":   {"PUT /admin/v1/models/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx", "HTTP/1.1 408 "},
 		"in a model that is expected": {"PUT /admin/v1/models/x HTTP/1.1\r\nHost: x\r\n" + key + "Expect: 100-continue\r\nContent-Length: 100\r\n\r\nx", "HTTP/1.1 100 "},
 	} {
 		clients.Go(func() {

@@ -36,11 +36,12 @@ type inferring struct {
 	who      *auth.Principal
 	began    time.Time
 	span     trace.Span
-	traced   string // the client's traceparent
-	at       string // path that the client asked at
-	devices  uint64 // of an instance
-	settled  bool   // its usage is written down
-	held     int    // of the room for bodies
+	traced   string  // the client's traceparent
+	at       string  // path that the client asked at
+	devices  uint64  // of an instance
+	settled  bool    // its usage is written down
+	held     int     // of the room for bodies
+	share    portion // of it, for the answer
 }
 
 var checks = sync.Pool{New: func() any { return new(openai.Request) }}
@@ -67,7 +68,11 @@ func (r *request) infer(x *inferring) error {
 		x.Settle = x.settle
 	}
 	x.held, r.held = r.held, 0 // its body is the exchange's from here on
-	return r.g.relay.Serve(r.ctx, &x.Exchange)
+	x.share = portion{&r.g.bodies, r.holding()}
+	x.Room = &x.share
+	err := r.g.relay.Serve(r.ctx, &x.Exchange)
+	r.own(x.share.who)
+	return err
 }
 
 // begin makes x ready to be served, or accounts for its end.
@@ -269,7 +274,7 @@ func (x *inferring) refused(err error) {
 
 // done accounts for one that did.
 func (x *inferring) done(o relay.Outcome) {
-	x.g.bodies.back(x.held)
+	x.g.bodies.add(x.share.who, -x.held)
 	x.account(o)
 }
 

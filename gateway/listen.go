@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +14,8 @@ import (
 // listeners are those under Serve. Closing them marks the end, so that a Serve
 // that begins after Shutdown serves nobody.
 type listeners struct {
-	mu struct {
+	head, idle time.Duration // for the first bytes of a request once one is there, and until then
+	mu         struct {
 		sync.Mutex
 		open   []*listener
 		closed bool
@@ -25,7 +28,7 @@ func (l *listeners) add(ln net.Listener, c *crowd, config *tls.Config) (*listene
 	if l.mu.closed {
 		return nil, false
 	}
-	added := &listener{Listener: ln, crowd: c, tls: config}
+	added := &listener{Listener: ln, crowd: c, tls: config, head: l.head, idle: l.idle}
 	l.mu.open = append(l.mu.open, added)
 	return added, true
 }
@@ -50,6 +53,8 @@ type listener struct {
 	net.Listener
 	crowd *crowd
 	tls   *tls.Config // nil: plain
+	head  time.Duration
+	idle  time.Duration
 	once  sync.Once
 	err   error
 }
@@ -66,7 +71,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil || !ok {
 			return c, err
 		}
-		one := &conn{TCPConn: tcp}
+		one := &conn{TCPConn: tcp, fresh: true, head: l.head, wait: l.idle}
 		switch {
 		case !l.crowd.join(one):
 			l.crowd.refuse(one)
@@ -81,11 +86,44 @@ func (l *listener) Accept() (net.Conn, error) {
 // A conn that lingers takes in what the client still sends before it closes. A
 // close on unread bytes resets the connection, and then the client may lose
 // the answer that says why.
+//
+// Until its first byte comes it waits for as long as a connection may that has been used:
+// the server itself would have it hurry.
 type conn struct {
 	*net.TCPConn
 	linger atomic.Bool
 	crowd  *crowd
 	idle   atomic.Int64 // Unix ms since when no whole request is there; 0: one is
+
+	fresh      bool // nothing has come yet; the reading goroutine's
+	head, wait time.Duration
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p)
+	if c.fresh && n > 0 {
+		c.fresh = false
+		_ = c.TCPConn.SetReadDeadline(time.Now().Add(c.head))
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.TCPConn.Write(p)
+	if err != nil && c.crowd != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.crowd.readers.Inc()
+	}
+	return n, err
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if c.fresh && !t.IsZero() && t.After(time.Now()) {
+		t = time.Now().Add(c.wait)
+	}
+	return c.TCPConn.SetReadDeadline(t)
 }
 
 const (
@@ -100,7 +138,7 @@ func (c *conn) Close() error {
 	}
 	if c.linger.Swap(false) {
 		_ = c.CloseWrite()
-		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+		_ = c.TCPConn.SetReadDeadline(time.Now().Add(lingerTime))
 		_, _ = io.CopyN(io.Discard, c.TCPConn, lingerBytes)
 	}
 	return c.TCPConn.Close()

@@ -28,6 +28,7 @@ type request struct {
 	decided uint64 // index of the state by which it was let in
 	try     int    // how often it has been begun anew
 	held    int    // of the room for bodies
+	holder  string // for whom
 	merges  bool   // what it writes is a change to what it has read, and may be made to something newer
 }
 
@@ -63,6 +64,7 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 		g.router.Handler(ctx)
 	}
 	compress(ctx)
+	g.hold(ctx)
 }
 
 // open serves without a key.
@@ -83,7 +85,7 @@ func (g *Gateway) known(op operation) fasthttp.RequestHandler {
 		defer func() { r.give() }()
 		err := r.attempt(op)
 		for r.mayBegin(err) {
-			r = &request{g: g, ctx: ctx, id: r.id, form: r.form, try: r.try + 1, held: r.held}
+			r = &request{g: g, ctx: ctx, id: r.id, form: r.form, try: r.try + 1, held: r.held, holder: r.holder}
 			err = r.attempt(op)
 		}
 		if err != nil {

@@ -67,7 +67,9 @@ func New(cfg Config) (*Gateway, error) {
 		guard: guard.New(guard.Limits{}, nil), names: guard.New(guard.Limits{Burst: 100}, nil), notes: guard.NewNotes(nil),
 		pace: guard.NewPace(4096, nil), bad: guard.NewMemory(countAgain, 16<<10, nil), from: guard.NewMemory(welcome, 64<<10, nil)}
 	g.crowd = newCrowd(mostConnections(cfg.Connections), cfg.Registerer)
-	g.bodies.most, g.heavy = cfg.Bodies, newHeavy()
+	g.heavy = newHeavy()
+	g.bodies.set(cfg.Bodies, max(cfg.Bodies/2, int64(cfg.MaxBody)+pieceSize))
+	g.listening.head, g.listening.idle = cfg.ReadTimeout, cfg.IdleTimeout
 	g.work, g.abandon = context.WithCancel(context.Background())
 	g.catalog = newCatalog(cfg.State)
 	g.limiter = limit.New(limit.Config{Leaser: cfg.Quota, Gateways: cfg.Gateways, Log: cfg.Log})
@@ -104,6 +106,9 @@ func tracer() trace.Tracer {
 	return t
 }
 
+// headSize is that of the largest head of a request.
+const headSize = 16 << 10
+
 func (g *Gateway) newServer() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      g.handle,
@@ -111,7 +116,7 @@ func (g *Gateway) newServer() *fasthttp.Server {
 		Name:                         "lotabots",
 		Concurrency:                  g.crowd.most + mostRefusing, // never met: the crowd is full before
 		ConnState:                    connState,
-		ReadBufferSize:               16 << 10,
+		ReadBufferSize:               headSize,
 		ReadTimeout:                  g.cfg.ReadTimeout,
 		WriteTimeout:                 g.cfg.WriteTimeout,
 		IdleTimeout:                  g.cfg.IdleTimeout,

@@ -31,7 +31,7 @@ func TestHostileClients(t *testing.T) {
 		t.Error("an ordinary request:", what)
 	}
 	for kind, want := range map[string]string{"1 GB bodies": "413 body_too_large", "1 GB bodies, chunked": "413 body_too_large",
-		"JSON 100,000 deep": "400 invalid_json", "JSON of many values": "400 invalid_request", "header flood": "400 invalid_request"} {
+		"JSON 100,000 deep": "400 invalid_json", "JSON of many values": "400 invalid_request", "header flood": "431 headers_too_large"} {
 		if report.Told[kind][want] == 0 {
 			t.Errorf("%s: %v, want %s", kind, report.Told[kind], want)
 		}

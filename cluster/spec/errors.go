@@ -66,6 +66,9 @@ const (
 	CodeInvalidRequest    Code = "invalid_request"
 	CodeInvalidJSON       Code = "invalid_json"
 	CodeBodyTooLarge      Code = "body_too_large"
+	CodeHeadersTooLarge   Code = "headers_too_large"
+	CodeMalformedBody     Code = "malformed_body"
+	CodeRequestTimeout    Code = "request_timeout"
 	CodeMissingKey        Code = "missing_api_key"
 	CodeInvalidKey        Code = "invalid_api_key"
 	CodeRevokedKey        Code = "revoked_api_key"
@@ -131,7 +134,10 @@ var Catalogue = map[Code]Class{
 	CodeInternal:          {500, "The server failed in a way that it did not expect.", "Retry; if it persists, send the request id to whoever runs the cluster."},
 	CodeInvalidRequest:    {400, "The request is not valid.", "Correct the named field."},
 	CodeInvalidJSON:       {400, "The body is not valid JSON.", "Send one JSON object with Content-Type application/json."},
-	CodeBodyTooLarge:      {413, "The body is larger than the limit.", "Send less, or have the operator raise gateway.max-body."},
+	CodeBodyTooLarge:      {413, "The body is larger than the limit.", "Send less, or have the operator raise api.max-body."},
+	CodeHeadersTooLarge:   {431, "The request's headers are larger than the limit.", "Send fewer or shorter headers."},
+	CodeMalformedBody:     {400, "The body's framing is broken.", "Send the body with a Content-Length, or in whole chunks as HTTP/1.1 has them."},
+	CodeRequestTimeout:    {408, "The request did not arrive in time.", "Send it again, without long pauses; a body must come at api.min-rate."},
 	CodeMissingKey:        {401, "No API key was sent.", "Send Authorization: Bearer KEY."},
 	CodeInvalidKey:        {401, "The API key is not known.", "Check the key for typos; create one with lotabots keys create."},
 	CodeRevokedKey:        {401, "The API key has been revoked.", "Ask for a new key."},

@@ -34,6 +34,7 @@ type Exchange struct {
 	// a short while. Its error is what a client whose answer is whole gets then. It is
 	// not called for clients that have left before, nor while a panic is handled.
 	Settle func(Outcome) error
+	Room   Room // that large answers take their memory of; nil: there is no bound
 	// Fallback is the n-th deployment to try where those before it cannot serve; false:
 	// there is no further one. nil: there is none.
 	Fallback func(n int) (Alternative, bool)
@@ -61,6 +62,7 @@ type Exchange struct {
 	headLength  int // as spec.Headed has it
 
 	buf    []byte // bytes that came and were not passed on yet
+	taken  int    // of Room, for buf
 	tail   []byte // the last bytes of the answer
 	closed bool
 
@@ -108,6 +110,7 @@ func (x *Exchange) end(err error) {
 	}
 	x.closed = true
 	x.drop()
+	x.makeRoom()
 	x.r.watcher.remove(&x.watch)
 	if x.Done != nil {
 		x.Done(x.outcome(err))
@@ -286,8 +289,9 @@ func (x *Exchange) checkEnd() error {
 
 // fill reads what there is to x.buf.
 func (x *Exchange) fill() error {
-	if cap(x.buf)-len(x.buf) < minRead {
-		x.grow()
+	var err error
+	if x.buf, err = grown(x.buf, x.r.cfg.MaxAnswer, x.Room, &x.taken); err != nil {
+		return err
 	}
 	n, err := x.stream.Read(x.buf[len(x.buf):cap(x.buf)])
 	x.buf = x.buf[:len(x.buf)+n]
@@ -303,17 +307,6 @@ func (x *Exchange) fill() error {
 	}
 	return err
 }
-
-func (x *Exchange) grow() {
-	next := make([]byte, len(x.buf), max(firstRead, 2*cap(x.buf)))
-	copy(next, x.buf)
-	x.buf = next
-}
-
-const (
-	firstRead = 4 << 10
-	minRead   = 1 << 10
-)
 
 func (x *Exchange) keepTail(b []byte) {
 	if len(b) >= openai.TailSize {

@@ -67,7 +67,7 @@ func (x *Exchange) leg(grant balance.Grant) *leg {
 				l.err = x.r.recovered(x, p)
 			}
 		}()
-		l.answer, l.err = x.r.ask(ctx, target, call, body)
+		l.answer, l.err = x.r.ask(ctx, target, call, body, x.Room)
 	})
 	return l
 }
@@ -128,9 +128,11 @@ func (x *Exchange) winner(first, second *leg) *leg {
 	select {
 	case <-lost.done: // it may have failed, which its instance is to be blamed for
 		x.blameLoser(lost)
+		lost.answer.drop()
 	default:
 		x.r.legs.Go(func() {
 			<-lost.done
+			lost.answer.drop()
 			lost.grant.Release()
 		})
 	}
@@ -160,7 +162,7 @@ func (x *Exchange) blameLoser(l *leg) {
 }
 
 // ask has one instance give its whole answer.
-func (r *Relay) ask(ctx context.Context, target spec.Target, call spec.Call, body []byte) (*held, error) {
+func (r *Relay) ask(ctx context.Context, target spec.Target, call spec.Call, body []byte, room Room) (*held, error) {
 	s, err := r.cfg.Opener.Open(ctx, target, call, body)
 	if err != nil {
 		return nil, err
@@ -168,15 +170,11 @@ func (r *Relay) ask(ctx context.Context, target spec.Target, call spec.Call, bod
 	defer s.Close()
 	unhook := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer unhook()
-	all, err := io.ReadAll(io.LimitReader(s, int64(r.cfg.MaxAnswer)+1))
-	switch {
-	case err != nil:
+	h := &held{status: s.Status(), kind: s.ContentType(), room: room}
+	if err := h.gather(s, r.cfg.MaxAnswer); err != nil {
+		h.drop()
 		return nil, err
-	case len(all) > r.cfg.MaxAnswer:
-		return nil, errTooLong
 	}
-	h := &held{status: s.Status(), kind: s.ContentType()}
-	h.Reset(all)
 	_ = s.Close()
 	h.load, h.told = s.Load()
 	return h, nil
@@ -189,6 +187,43 @@ type held struct {
 	kind   string
 	load   spec.Load
 	told   bool
+	room   Room
+	taken  int // of room
+	once   sync.Once
+}
+
+// gather reads the whole of s, most bytes at most.
+func (h *held) gather(s io.Reader, most int) error {
+	var all []byte
+	for {
+		var err error
+		if all, err = grown(all, most, h.room, &h.taken); err != nil {
+			return err
+		}
+		n, err := s.Read(all[len(all):cap(all)])
+		all = all[:len(all)+n]
+		switch {
+		case len(all) > most:
+			return errTooLong
+		case err == io.EOF:
+			h.Reset(all)
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// drop gives the memory back; nil has none.
+func (h *held) drop() {
+	if h == nil {
+		return
+	}
+	h.once.Do(func() {
+		if h.taken > 0 {
+			h.room.Back(h.taken)
+		}
+	})
 }
 
 // Status is the engine's.
@@ -200,8 +235,11 @@ func (h *held) ContentType() string { return h.kind }
 // Load is what came with the answer.
 func (h *held) Load() (spec.Load, bool) { return h.load, h.told }
 
-// Close does nothing: nothing is open.
-func (h *held) Close() error { return nil }
+// Close gives back what the answer holds; nothing is open.
+func (h *held) Close() error {
+	h.drop()
+	return nil
+}
 
 // speeds are what is learnt of how long answers take, by deployment and path.
 type speeds struct {

@@ -215,6 +215,9 @@ func checkNumbers(c Config, bad func(key, reason string)) {
 	if c.API.BodyMemory != 0 && c.API.BodyMemory < 1024 {
 		bad("api.body-memory", "want 0, or at least 1024 bytes")
 	}
+	if c.API.MinRate < 1 {
+		bad("api.min-rate", "want at least 1 byte a second")
+	}
 	for _, d := range []struct {
 		key   string
 		value time.Duration

@@ -49,7 +49,8 @@ type API struct {
 	Origins      []string      `koanf:"cors-origins" help:"origins of web pages that may use the API from browsers, such as https://chat.example.com, or * for all; empty: none" example:"[https://chat.example.com]"`
 	Credentials  bool          `koanf:"cors-credentials" help:"browsers may send those origins' requests with cookies, for a proxy in front that wants them; not with *" example:"false"`
 	MaxBody      int           `koanf:"max-body" help:"largest request body, bytes" example:"33554432"`
-	BodyMemory   int           `koanf:"body-memory" help:"memory that large request bodies may take together, bytes; 0: 256 MiB, or four times api.max-body, and never less than max-body" example:"1073741824"`
+	BodyMemory   int           `koanf:"body-memory" help:"memory that large request bodies and answers may take together, bytes, and one key half of it; 0: 256 MiB, or four times api.max-body, and never less than max-body" example:"1073741824"`
+	MinRate      int           `koanf:"min-rate" help:"bytes a second that a request's body must come at, beyond 20 s, and that answers must be taken at (streams: a quarter of it), beyond 60 s; who is slower is cut off" example:"4096"`
 	QueueTimeout time.Duration `koanf:"queue-timeout" reload:"yes" help:"how long a request may wait for a free slot" example:"10s"`
 	LoadTimeout  time.Duration `koanf:"load-timeout" reload:"yes" help:"how long a request may wait for a model that is being loaded" example:"5m"`
 	FirstToken   time.Duration `koanf:"first-token-timeout" reload:"yes" help:"how long an engine may take to its first byte" example:"60s"`
@@ -121,7 +122,7 @@ func Default() Config {
 	return Config{
 		Node:      Node{Region: "local", Zone: "a", Roles: []string{"voter", "worker", "gateway"}, Data: "data"},
 		Cluster:   Cluster{Listen: "127.0.0.1:7946", Rejoin: 15 * time.Second},
-		API:       API{Listen: "127.0.0.1:8080", MaxBody: 32 << 20, QueueTimeout: 10 * time.Second, LoadTimeout: 5 * time.Minute, FirstToken: 60 * time.Second, NextToken: 30 * time.Second, Usage: "durable", ShutdownIn: 30 * time.Second},
+		API:       API{Listen: "127.0.0.1:8080", MaxBody: 32 << 20, MinRate: 4 << 10, QueueTimeout: 10 * time.Second, LoadTimeout: 5 * time.Minute, FirstToken: 60 * time.Second, NextToken: 30 * time.Second, Usage: "durable", ShutdownIn: 30 * time.Second},
 		Devices:   Devices{Kind: "auto"},
 		Engines:   Engines{Linger: 2 * time.Minute},
 		Placement: Placement{DeadGrace: 30 * time.Second, DrainGrace: 10 * time.Minute},

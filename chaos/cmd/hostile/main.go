@@ -27,7 +27,7 @@ func main() {
 	report, err := chaos.Hostile(ctx, c)
 	stop()
 	if report != nil {
-		show(report)
+		show(report, c.Idle)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hostile:", err)
@@ -35,7 +35,7 @@ func main() {
 	}
 }
 
-func show(r *chaos.HostileReport) {
+func show(r *chaos.HostileReport, idle int) {
 	for _, kind := range slices.Sorted(maps.Keys(r.Told)) {
 		fmt.Printf("%s:", kind)
 		for _, what := range slices.Sorted(maps.Keys(r.Told[kind])) {
@@ -43,7 +43,8 @@ func show(r *chaos.HostileReport) {
 		}
 		fmt.Println()
 	}
-	fmt.Printf("at the end %d idle connections and %d slow readers were there; %v after they left the node had its files back\n", r.Idle, r.Readers, r.Recovered.Round(time.Millisecond))
+	fmt.Printf("at the end %d slow readers of streams were there; %v after they left the node had its files back\n", r.Readers, r.Recovered.Round(time.Millisecond))
+	fmt.Printf("figure: hostile_idle_held %d connections goal >= %d%s\n", r.Idle, idle, missed(r.Idle < idle))
 	for i, what := range r.Failed {
 		if i < 5 {
 			fmt.Printf("an ordinary request failed: %s\n", what)
@@ -51,7 +52,7 @@ func show(r *chaos.HostileReport) {
 	}
 	mb := func(n int64) float64 { return float64(n) / (1 << 20) }
 	figure("hostile_memory_before", mb(r.MemoryAt), "MiB", 0)
-	figure("hostile_memory_peak", mb(r.MemoryMax), "MiB", 2048)
+	figure("hostile_memory_peak", mb(r.MemoryMax), "MiB", 1024)
 	if len(r.Alone) == 0 || len(r.Beset) == 0 {
 		return
 	}
@@ -62,6 +63,7 @@ func show(r *chaos.HostileReport) {
 	figure("ordinary_alone_p99", ms(r.Alone, 0.99), "ms", 0)
 	figure("ordinary_beset_p50", ms(r.Beset, 0.5), "ms", 0)
 	figure("ordinary_beset_p99", ms(r.Beset, 0.99), "ms", 0)
+	figure("ordinary_beset_p99_ratio", ms(r.Beset, 0.99)/ms(r.Alone, 0.99), "times", 0)
 	fmt.Printf("figure: ordinary_failed %d of %d goal <= 0\n", len(r.Failed), len(r.Alone)+len(r.Beset))
 }
 
@@ -69,10 +71,14 @@ func show(r *chaos.HostileReport) {
 func figure(name string, value float64, unit string, goal float64) {
 	line := fmt.Sprintf("figure: %s %.1f %s", name, value, unit)
 	if goal > 0 {
-		line += fmt.Sprintf(" goal <= %g", goal)
-		if value > goal {
-			line += " (missed)"
-		}
+		line += fmt.Sprintf(" goal <= %g", goal) + missed(value > goal)
 	}
 	fmt.Println(line)
+}
+
+func missed(is bool) string {
+	if is {
+		return " (missed)"
+	}
+	return ""
 }

@@ -10,11 +10,14 @@ import (
 
 // Go's own percentage collects a heap of some megabytes many times a second under
 // load, for memory that nobody misses; a large heap must not be let grow to five times
-// itself.
+// itself. One that is larger still, which is mostly bodies and answers without a pointer
+// in them, costs little to look through and much to keep twice.
 const (
 	smallHeap      = 64 << 20 // bytes that are live
 	smallHeapGrows = 400      // percent
 	largeHeapGrows = 100
+	mostGrowth     = 192 << 20 // bytes
+	leastGrows     = 25        // percent
 )
 
 // heapMayGrow is how far a heap of so many live bytes may grow before it is
@@ -23,7 +26,7 @@ func heapMayGrow(live uint64) int {
 	if live < smallHeap {
 		return smallHeapGrows
 	}
-	return largeHeapGrows
+	return int(max(leastGrows, min(largeHeapGrows, mostGrowth*100/live)))
 }
 
 // collect keeps the collector's percentage to what the heap is, until ctx ends. Who

@@ -29,6 +29,15 @@ func TestLargeHeapsAreCollectedSooner(t *testing.T) {
 	<-ended
 }
 
+// TestLargeHeapsGrowLess: what a heap may come to is bounded beyond what is live.
+func TestLargeHeapsGrowLess(t *testing.T) {
+	for live, want := range map[uint64]int{0: 400, smallHeap - 1: 400, smallHeap: 100, 192 << 20: 100, 384 << 20: 50, 768 << 20: 25, 8 << 30: 25} {
+		if got := heapMayGrow(live); got != want {
+			t.Errorf("%d MiB: %d %%, want %d", live>>20, got, want)
+		}
+	}
+}
+
 func awaitPercent(t *testing.T, want int) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
