@@ -81,6 +81,9 @@ func (c *contract) headers(at string, op *openapi3.Operation, res *http.Response
 	c.t.Helper()
 	told := op.Responses.Status(res.StatusCode)
 	if told == nil {
+		if res.StatusCode != http.StatusMethodNotAllowed && res.StatusCode != http.StatusNotAcceptable {
+			c.t.Errorf("%s: status %d is not named", at, res.StatusCode)
+		}
 		told = op.Responses.Default()
 	}
 	if told == nil {

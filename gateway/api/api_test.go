@@ -96,3 +96,26 @@ func TestOnlyWhatIsOpenNeedsNoKey(t *testing.T) {
 		}
 	}
 }
+
+// TestOperationsNameTheirErrors: what can go wrong has a status of its own, and default is for the rest.
+func TestOperationsNameTheirErrors(t *testing.T) {
+	for path, item := range load(t, YAML()).Paths.Map() {
+		for method, op := range item.Operations() {
+			want := []string{"500", "503", "default"}
+			if open := op.Security != nil && len(*op.Security) == 0; !open {
+				want = append(want, "401", "403", "429")
+			}
+			if op.RequestBody != nil {
+				want = append(want, "400", "413", "415")
+			}
+			if strings.Contains(path, "{") {
+				want = append(want, "404")
+			}
+			for _, status := range want {
+				if op.Responses.Value(status) == nil {
+					t.Errorf("%s %s does not name %s", method, path, status)
+				}
+			}
+		}
+	}
+}

@@ -37,14 +37,12 @@ var DocsPolicy = sync.OnceValue(func() string {
 
 // Docs is the description as a page for people. It must not be changed.
 var Docs = sync.OnceValue(func() []byte {
-	var doc description
-	if err := json.Unmarshal(JSON(), &doc); err != nil {
-		panic("openapi.yaml: " + err.Error()) // a test reads it
-	}
+	doc := described()
 	var out bytes.Buffer
 	err := template.Must(template.New("docs").Funcs(template.FuncMap{"paragraphs": paragraphs}).Parse(page)).Execute(&out, map[string]any{
 		"Doc": doc, "Groups": doc.groups(), "Errors": catalogue(), "Schemas": doc.schemas(),
-		"Style": template.CSS(style), "Script": template.JS(script),
+		"Failure": doc.Components.Responses["BadRequest"].Example(),
+		"Style":   template.CSS(style), "Script": template.JS(script),
 	})
 	if err != nil {
 		panic("docs.html.tmpl: " + err.Error())
@@ -88,7 +86,11 @@ type (
 	response struct {
 		Ref         string `json:"$ref"`
 		Description string
-		Content     map[string]struct{ Schema schema }
+		Content     map[string]content
+	}
+	content struct {
+		Schema  schema
+		Example json.RawMessage
 	}
 	schema struct {
 		Ref         string `json:"$ref"`
@@ -115,6 +117,15 @@ type (
 	}
 )
 
+// described is the description, read.
+var described = sync.OnceValue(func() *description {
+	var doc description
+	if err := json.Unmarshal(JSON(), &doc); err != nil {
+		panic("openapi.yaml: " + err.Error()) // a test reads it
+	}
+	return &doc
+})
+
 func (d *description) groups() []group {
 	by := map[string][]operation{}
 	for path, item := range d.Paths {
@@ -125,10 +136,12 @@ func (d *description) groups() []group {
 			o := *op
 			o.Method, o.Path = method, path
 			o.Parameters = d.resolved(slices.Concat(item.Parameters, op.Parameters))
-			for status, r := range o.Responses {
+			o.Responses = map[string]response{}
+			for status, r := range op.Responses {
 				if r.Ref != "" {
-					o.Responses[status] = d.Components.Responses[last(r.Ref)]
+					r = d.Components.Responses[last(r.Ref)]
 				}
+				o.Responses[status] = r
 			}
 			by[o.Tags[0]] = append(by[o.Tags[0]], o)
 		}
