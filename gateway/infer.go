@@ -42,6 +42,8 @@ type inferring struct {
 	settled  bool    // its usage is written down
 	held     int     // of the room for bodies
 	share    portion // of it, for the answer
+
+	explained bool // the client asks why it is served as it is
 }
 
 var checks = sync.Pool{New: func() any { return new(openai.Request) }}
@@ -97,6 +99,7 @@ func (x *inferring) checked(r *request) error {
 	}()
 	check := checks.Get().(*openai.Request)
 	err := x.prepare(r, check)
+	check.Release()
 	checks.Put(check)
 	return err
 }
@@ -164,6 +167,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if d.adapter != "" {
 		x.Query.Adapter = spec.AdapterMark(d.adapter)
 	}
+	x.begins(check, d)
 	x.rescue(r, d, check)
 	return nil
 }
@@ -289,6 +293,7 @@ func (x *inferring) account(o relay.Outcome) {
 		g.metrics.prompt.Add(float64(o.Usage.Prompt))
 		g.metrics.generated.Add(float64(o.Usage.Completion))
 	}
+	x.prefixed(o)
 	if x.span != nil {
 		x.span.SetAttributes(attribute.String("lotabots.node", string(o.Node)), attribute.Int("lotabots.attempts", o.Attempts))
 		if code != "" {

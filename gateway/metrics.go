@@ -25,6 +25,8 @@ type metrics struct {
 	prompt    prometheus.Counter
 	generated prometheus.Counter
 	malformed prometheus.Counter
+	expected  prometheus.Counter
+	cached    prometheus.Counter
 	failed    *prometheus.CounterVec
 	held      prometheus.Counter
 	nodes     *byNode
@@ -54,6 +56,8 @@ func newMetrics(reg prometheus.Registerer, t *balance.Table, l *limit.Limiter) *
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_failed_attempts_total",
 			Help: "Credentials that did not fit, by code."}, []string{"code"}),
 		held:      counter("lotabots_gateway_held_attempts_total", "Attempts that were refused because too many before had failed."),
+		expected:  counter("lotabots_gateway_prefix_expected_tokens_total", "Prompt tokens that engines were expected to hold of earlier requests, where there was a choice of instances and the engine told what it held."),
+		cached:    counter("lotabots_gateway_prefix_cached_tokens_total", "Prompt tokens of the same requests that their engines held."),
 		malformed: counter("lotabots_gateway_malformed_requests_total", "Requests that could not be read as HTTP."),
 	}
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lotabots_gateway_request_duration_seconds",

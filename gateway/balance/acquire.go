@@ -15,6 +15,9 @@ type Grant struct {
 	Version uint64
 	Able    spec.Abilities // the instance's
 	Run     Run
+	Cached  int  // of the request's prompt tokens, that it is expected to hold
+	Held    int  // tokens that its engine is expected to hold of the prompt, as that counts them
+	guessed bool // it does not tell what it holds
 	table   *Table
 	in      *Instance
 	prompt  int
@@ -154,6 +157,7 @@ func (t *Table) leaveLocked(w *waiter) bool {
 
 func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 	now := t.cfg.Now()
+	t.expectLocked(p, q, now)
 	in, standing := Pick(p.list, q, now, t.stale(), random)
 	if standing == Warming {
 		if in = rouse(p.list, q, now); in != nil {
@@ -170,8 +174,10 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
 	in.own++
 	in.since++
-	in.pending += q.PromptTokens
-	return Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, table: t, in: in, prompt: q.PromptTokens, adapter: q.Adapter, began: now, probe: in.breaker.sent()}
+	unread := int(in.uncached(q))
+	in.pending += unread
+	return Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, Cached: q.PromptTokens - unread,
+		Held: int(q.expects.Told(&in.held)), guessed: !in.held.Tells(), table: t, in: in, prompt: unread, adapter: q.Adapter, began: now, probe: in.breaker.sent()}
 }
 
 // serveAllLocked grants places to those who wait, in the order of service.

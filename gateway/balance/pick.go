@@ -8,6 +8,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/fair"
+	"github.com/lotabots/lotabots/gateway/prefix"
 )
 
 // An Instance is one loaded copy as this gateway sees it. The Table's lock
@@ -46,6 +47,9 @@ type Instance struct {
 	gone     bool
 	node     *member
 	breaker  breaker
+	table    *Table
+	number   uint64        // of its name
+	held     prefix.Holder // which beginnings of prompts it holds
 
 	utilisation int    // of its device, percent
 	reserved    uint64 // bytes of memory; 0: none, or not told
@@ -83,7 +87,9 @@ type Query struct {
 	OutputTokens int               // that it is expected to have answered; 0: as usual
 	Deadline     time.Time         // of the client: it is not worth waiting beyond; zero: none
 	Hasty        bool              // another deployment may serve: only for those that are full is waited
+	Prompt       *prefix.Prompt    // its beginnings; nil: they are not named
 
+	expects prefix.Expectation
 	came    time.Time // when it began to wait, the first time
 	charged float64   // that its tenant is counted to have had for it, where it has waited
 }
@@ -230,14 +236,11 @@ func (in *Instance) load() int {
 
 // score is the seconds that a request is expected to take there.
 func (in *Instance) score(q *Query) float64 {
-	prefill, decode := in.PrefillTPS, in.DecodeTPS
-	if prefill <= 0 {
-		prefill = unknownPrefill
-	}
+	decode := in.DecodeTPS
 	if decode <= 0 {
 		decode = unknownDecode
 	}
-	s := in.Backlog + float64(in.pending+q.PromptTokens)/prefill
+	s := in.Backlog + (float64(in.pending)+in.uncached(q))/in.prefill()
 	s += 0.1 * decodeTokens / decode
 	s += float64(in.load()) / float64(max(in.Slots, 1))
 	if q.Adapter != 0 && !slices.Contains(in.adapters, q.Adapter) {

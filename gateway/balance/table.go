@@ -8,6 +8,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/fair"
+	"github.com/lotabots/lotabots/gateway/prefix"
 )
 
 // Config of a Table.
@@ -35,6 +36,7 @@ type Table struct {
 		devices   map[spec.DeviceID]heard
 		waiting   int
 		shed      [causes][fair.Bands]uint64
+		prefixes  *prefix.Index
 		order     []*fair.Item[*waiter] // while those who wait are gone through
 		runs      uint64                // of engines that were seen to begin to serve
 	}
@@ -48,6 +50,7 @@ type pool struct {
 	list  []*Instance
 	queue fair.Queue[*waiter]
 	hold  float64 // seconds that a request holds its slot, smoothed
+	trust trust   // in guesses of what its instances hold
 }
 
 // NewTable returns an empty table.
@@ -77,6 +80,7 @@ func NewTable(cfg Config) *Table {
 	t.mu.instances = make(map[spec.InstanceID]*Instance)
 	t.mu.pools = make(map[string]*pool)
 	t.mu.devices = make(map[spec.DeviceID]heard)
+	t.mu.prefixes = prefix.NewIndex(prefixBytes)
 	return t
 }
 
@@ -160,6 +164,7 @@ func (t *Table) Observe(d *wire.LoadDigest, now time.Time) {
 		t.mu.devices[id] = heard{boot: m.boot, seq: dev.GetSeq()}
 		t.observeDeviceLocked(m, dev, now)
 	}
+	t.hearLocked(m, d.GetPrefixes(), now)
 }
 
 func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Time) {
@@ -170,6 +175,7 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 		in.node, in.Node, in.Device = m, m.Node, id
 		if in.State != il.GetState() && il.GetState() == wire.InstanceState_INSTANCE_STATE_READY {
 			in.breaker.reset()
+			t.mu.prefixes.Drop(&in.held)
 			t.mu.runs++
 			in.run = t.mu.runs
 		}
@@ -204,7 +210,7 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 func (t *Table) instanceLocked(id spec.InstanceID, deployment string) *Instance {
 	in := t.mu.instances[id]
 	if in == nil {
-		in = &Instance{Target: spec.Target{Instance: id}, Deployment: deployment}
+		in = &Instance{Target: spec.Target{Instance: id}, Deployment: deployment, table: t, number: prefix.Number(string(id))}
 		t.mu.instances[id] = in
 		p := t.poolLocked(deployment)
 		p.list = append(p.list, in)
@@ -214,6 +220,7 @@ func (t *Table) instanceLocked(id spec.InstanceID, deployment string) *Instance 
 
 func (t *Table) dropLocked(in *Instance) {
 	in.gone = true
+	t.mu.prefixes.Drop(&in.held)
 	delete(t.mu.instances, in.Target.Instance)
 	p := t.mu.pools[in.Deployment]
 	for i, other := range p.list {

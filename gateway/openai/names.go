@@ -24,6 +24,9 @@ var (
 	openingBlocks = 32 // of a prompt that is no chat: they stand for its first user message
 )
 
+// Prompted tells whether the body that Check has read has a prompt that Names may name.
+func (r *Request) Prompted() bool { return r.parsed.messages != nil || r.parsed.prompt != nil }
+
 // Release gives back what Check holds on to for Names.
 func (r *Request) Release() {
 	if r.parsed.parser != nil {

@@ -13,7 +13,8 @@ const TailSize = 1024
 type Usage struct {
 	Prompt     int
 	Completion int
-	Cached     int // of Prompt, read from a cache
+	Cached     int  // of Prompt, read from a cache
+	HasCached  bool // the engine tells Cached
 }
 
 // UsageOf finds the usage in the last bytes of an answer, streamed or not. A
@@ -21,7 +22,7 @@ type Usage struct {
 func UsageOf(tail []byte) (u Usage, ok bool) {
 	u.Prompt, ok = lastNumber(tail, `"prompt_tokens":`)
 	u.Completion, _ = lastNumber(tail, `"completion_tokens":`)
-	u.Cached, _ = lastNumber(tail, `"cached_tokens":`)
+	u.Cached, u.HasCached = lastNumber(tail, `"cached_tokens":`)
 	return u, ok
 }
 

@@ -13,10 +13,10 @@ func TestUsageOf(t *testing.T) {
 		ok   bool
 	}{
 		{``, Usage{}, false},
-		{`"usage":{"prompt_tokens":12,"completion_tokens": 34,"total_tokens":46}}`, Usage{12, 34, 0}, true},
-		{`"usage":{"prompt_tokens":3,"total_tokens":3}}`, Usage{3, 0, 0}, true}, // embeddings
-		{`"usage":{"prompt_tokens":12,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":8}}}`, Usage{12, 3, 8}, true},
-		{`{"usage":{"prompt_tokens":1,"completion_tokens":1}}` + "\n\n" + `{"usage":{"prompt_tokens":5,"completion_tokens":6}}`, Usage{5, 6, 0}, true},
+		{`"usage":{"prompt_tokens":12,"completion_tokens": 34,"total_tokens":46}}`, Usage{12, 34, 0, false}, true},
+		{`"usage":{"prompt_tokens":3,"total_tokens":3}}`, Usage{3, 0, 0, false}, true}, // embeddings
+		{`"usage":{"prompt_tokens":12,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":8}}}`, Usage{12, 3, 8, true}, true},
+		{`{"usage":{"prompt_tokens":1,"completion_tokens":1}}` + "\n\n" + `{"usage":{"prompt_tokens":5,"completion_tokens":6}}`, Usage{5, 6, 0, false}, true},
 		{`"usage":{"prompt_tokens":null}`, Usage{}, false},
 		{`"content":"\"prompt_tokens\":99,\"completion_tokens\":99"`, Usage{}, false}, // a model's own words
 		{`prompt_tokens":7`, Usage{}, false},

@@ -5,8 +5,8 @@
 // that both sides are tested against). A Hasher makes it of what the router has parsed, in one pass.
 //
 // An Index has what actors announce: which instance holds which names, and how many tokens each is.
-// Where an engine cannot tell, Prior guesses by the hash to the end of the first user message. An
-// expectation is tokens, never a verdict: a wrong one costs seconds in a score and nothing else.
+// Where an engine cannot tell, an Expectation guesses by the hash to the end of the first user message. It
+// is tokens, never a verdict: a wrong one costs seconds in a score and nothing else.
 //
 // gateway/openai makes Prompts, gateway/balance owns the Index and asks it under its own lock. It
 // imports the standard library alone. Nothing on the way of a request allocates.

@@ -21,20 +21,25 @@ type Index struct {
 }
 
 type entry struct {
-	by     *Holder
+	by *Holder
+	fact
+}
+
+// A fact is what was announced of a name.
+type fact struct {
 	tokens int32
 	heard  time.Time
 }
 
 // A Holder is one instance as an Index sees it. Its zero value holds nothing, and cannot tell.
 type Holder struct {
-	names map[uint64]struct{}
+	names map[uint64]fact
 	epoch uint64
 	tells bool
 
-	gen      uint64
-	estimate float64
-	told     float64
+	gen  uint64 // of the Expect that noted what follows
+	most int    // of the prompt's beginnings that are held, the longest
+	told int32  // its tokens
 }
 
 // NewIndex returns an Index that takes about so many bytes at most.
@@ -55,7 +60,7 @@ type News struct {
 func (x *Index) Tell(h *Holder, n News, now time.Time) {
 	if h.epoch != n.Epoch || !h.tells {
 		x.Drop(h)
-		h.epoch, h.tells, h.names = n.Epoch, true, map[uint64]struct{}{}
+		h.epoch, h.tells, h.names = n.Epoch, true, map[uint64]fact{}
 	}
 	for _, name := range n.Removed {
 		x.remove(h, name)
@@ -69,30 +74,30 @@ func (x *Index) Tell(h *Holder, n News, now time.Time) {
 
 func (x *Index) add(h *Holder, name uint64, tokens int32, now time.Time) {
 	list := x.held[name]
-	for i := range list {
-		if list[i].by == h {
-			list[i].tokens, list[i].heard = tokens, now
-			return
+	if _, ok := h.names[name]; ok {
+		for i := range list {
+			if list[i].by == h {
+				list[i].fact = fact{tokens, now}
+			}
 		}
+		h.names[name] = fact{tokens, now}
+		return
 	}
 	if len(h.names) >= mostNames || x.pairs >= x.most {
 		if x.sweep(h, now); len(h.names) >= mostNames || x.pairs >= x.most {
 			return
 		}
 	}
-	h.names[name] = struct{}{}
+	h.names[name] = fact{tokens, now}
 	x.pairs++
-	x.held[name] = append(list, entry{h, tokens, now})
+	x.held[name] = append(x.held[name], entry{h, fact{tokens, now}})
 }
 
 // sweep drops what of h's is not believed any more.
 func (x *Index) sweep(h *Holder, now time.Time) {
-	for name := range h.names {
-		for _, e := range x.held[name] {
-			if e.by == h && now.Sub(e.heard) > Lifetime {
-				x.remove(h, name)
-				break
-			}
+	for name, f := range h.names {
+		if now.Sub(f.heard) > Lifetime {
+			x.remove(h, name)
 		}
 	}
 }
@@ -129,40 +134,6 @@ func (x *Index) Drop(h *Holder) {
 
 // Len is how many names of instances there are.
 func (x *Index) Len() int { return x.pairs }
-
-// Expect notes with every holder how much of p it has. The number that it returns is for Cached, and
-// holds until the next call. Nil stands for a prompt without names.
-func (x *Index) Expect(p *Prompt, now time.Time) uint64 {
-	x.gen++
-	if p == nil {
-		return x.gen
-	}
-	for i := p.n - 1; i >= 0; i-- { // the longest first
-		for _, e := range x.held[p.names[i]] {
-			if e.by.gen != x.gen && now.Sub(e.heard) <= Lifetime {
-				e.by.gen, e.by.estimate, e.by.told = x.gen, float64(p.tokens[i]), float64(e.tokens)
-			}
-		}
-	}
-	return x.gen
-}
-
-// Cached is how many tokens of the prompt of that Expect h is expected to have, in the measure of the
-// Prompt's own estimates: those of its longest beginning that h holds.
-func (h *Holder) Cached(gen uint64) float64 {
-	if h.gen != gen {
-		return 0
-	}
-	return h.estimate
-}
-
-// Told is the same in tokens of the engine's, as it was announced.
-func (h *Holder) Told(gen uint64) float64 {
-	if h.gen != gen {
-		return 0
-	}
-	return h.told
-}
 
 // Tells reports whether the instance's actor announces what its engine holds.
 func (h *Holder) Tells() bool { return h.tells }

@@ -58,7 +58,12 @@ func TestIndexModel(t *testing.T) {
 				x.Tell(&holders[i], n, now)
 			}
 			p := prompt(rapid.SliceOfNDistinct(rapid.Uint64Range(1, 6), 0, 4, rapid.ID[uint64]).Draw(t, "prompt")...)
-			gen := x.Expect(p, now)
+			var e, later Expectation
+			x.Expect(&e, p, 1, now)
+			old := rapid.Bool().Draw(t, "another meanwhile") // then it looks names up
+			if old {
+				x.Expect(&later, prompt(1, 2), 1, now)
+			}
 			for i := range holders {
 				var told, estimate float64
 				for at, name := range p.Names() {
@@ -66,11 +71,8 @@ func TestIndexModel(t *testing.T) {
 						told, estimate = f.tokens, float64(100*(at+1))
 					}
 				}
-				if h := &holders[i]; h.Told(gen) != told || h.Cached(gen) != estimate || h.Tells() != tells[i] {
-					t.Fatalf("holder %d: %v of %v, want %v of %v", i, h.Told(gen), h.Cached(gen), told, estimate)
-				}
-				if holders[i].Cached(gen+1) != 0 {
-					t.Fatal("an expectation outlives the next")
+				if h := &holders[i]; e.Told(h) != told || e.Cached(h) != estimate || h.Tells() != tells[i] {
+					t.Fatalf("holder %d: %v of %v, want %v of %v", i, e.Told(h), e.Cached(h), told, estimate)
 				}
 			}
 		}
@@ -96,7 +98,8 @@ func TestIndexIsBounded(t *testing.T) {
 	}
 	later := epoch.Add(Lifetime + time.Second) // what is not told again makes room
 	tell(&a, 10000, 100, later)
-	if gen := x.Expect(prompt(10050), later); a.Told(gen) != 1 {
+	var e Expectation
+	if x.Expect(&e, prompt(10050), 1, later); e.Told(&a) != 1 {
 		t.Error("there was no room for news")
 	}
 	x.Drop(&a)
@@ -106,31 +109,30 @@ func TestIndexIsBounded(t *testing.T) {
 	}
 }
 
-// TestPrior: two candidates, the same whatever the order, the faster ones more often, and few
+// TestGuesses: two candidates, the same whatever the order, the faster ones more often, and few
 // conversations move when a candidate comes.
-func TestPrior(t *testing.T) {
+func TestGuesses(t *testing.T) {
 	speeds := []float64{4000, 2000, 1000, 1000}
 	place := func(opening uint64, n int, reverse bool) (first, second int) {
 		x, hs := NewIndex(1<<20), make([]Holder, n)
-		var r Prior
+		var e Expectation
 		p := prompt(opening)
 		p.Opened()
 		p.Add(opening+1, 1000)
 		p.Answered()
-		gen := x.Expect(p, epoch)
-		if !r.Begin(p) {
+		x.Expect(&e, p, 1, epoch)
+		if !e.Guesses() {
 			t.Fatal("no opening")
 		}
 		for i := range hs {
 			if reverse {
 				i = n - 1 - i
 			}
-			r.Meet(&hs[i], Number(string(rune('a'+i))), speeds[i])
+			e.Meet(&hs[i], Number(string(rune('a'+i))), speeds[i])
 		}
-		r.Settle(p, gen, 1)
 		first, second = -1, -1
 		for i := range hs {
-			switch c := hs[i].Cached(gen); {
+			switch c := e.Cached(&hs[i]); {
 			case math.Abs(c-900) < 1e-6:
 				first = i
 			case math.Abs(c-400) < 1e-6:
@@ -164,23 +166,23 @@ func TestPrior(t *testing.T) {
 }
 
 // Those that tell are not guessed about, and a first turn only tips the balance.
-func TestPriorLeavesThoseThatTell(t *testing.T) {
+func TestGuessesLeaveThoseThatTell(t *testing.T) {
 	x := NewIndex(1 << 20)
 	var tells, silent Holder
 	x.Tell(&tells, News{}, epoch)
 	p := prompt(7)
 	p.Opened()
-	gen := x.Expect(p, epoch)
-	var r Prior
-	r.Begin(p)
-	r.Meet(&tells, 1, 1000)
-	r.Meet(&silent, 2, 1000)
-	r.Settle(p, gen, 0.5)
-	if tells.Cached(gen) != 0 || math.Abs(silent.Cached(gen)-100*willHave*firstHas*0.5) > 1e-6 || silent.Told(gen) != 0 {
-		t.Errorf("%v and %v", tells.Cached(gen), silent.Cached(gen))
+	var e Expectation
+	x.Expect(&e, p, 0.5, epoch)
+	e.Meet(&tells, 1, 1000)
+	e.Meet(&silent, 2, 1000)
+	if e.Cached(&tells) != 0 || math.Abs(e.Cached(&silent)-100*willHave*firstHas*0.5) > 1e-6 || e.Told(&silent) != 0 {
+		t.Errorf("%v and %v", e.Cached(&tells), e.Cached(&silent))
 	}
-	if r.Begin(prompt(7)) || r.Begin(nil) {
-		t.Error("guesses without an opening")
+	for _, p := range []*Prompt{prompt(7), nil} {
+		if x.Expect(&e, p, 1, epoch); e.Guesses() || e.Cached(&silent) != 0 {
+			t.Error("guesses without an opening")
+		}
 	}
 }
 
@@ -209,14 +211,14 @@ func fullIndex(instances int) (*Index, []Holder, *Prompt) {
 
 func TestExpectAllocatesNothing(t *testing.T) {
 	x, hs, p := fullIndex(256)
-	var r Prior
+	var e Expectation
+	silent := make([]Holder, len(hs))
 	if n := testing.AllocsPerRun(100, func() {
-		gen := x.Expect(p, epoch)
-		r.Begin(p)
+		x.Expect(&e, p, 1, epoch)
 		for i := range hs {
-			r.Meet(&hs[i], uint64(i), 1000)
+			e.Meet(&silent[i], uint64(i), 1000)
+			_ = e.Cached(&hs[i])
 		}
-		r.Settle(p, gen, 1)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -224,21 +226,22 @@ func TestExpectAllocatesNothing(t *testing.T) {
 
 func BenchmarkExpect(b *testing.B) {
 	x, hs, p := fullIndex(256)
+	var e Expectation
 	b.Run("announced", func(b *testing.B) {
 		for b.Loop() {
-			x.Expect(p, epoch)
+			x.Expect(&e, p, 1, epoch)
+			for i := range hs {
+				_ = e.Cached(&hs[i])
+			}
 		}
 	})
 	silent := make([]Holder, len(hs))
-	b.Run("prior", func(b *testing.B) {
-		var r Prior
+	b.Run("guessed", func(b *testing.B) {
 		for b.Loop() {
-			gen := x.gen
-			r.Begin(p)
+			e = Expectation{p: p, trust: 1}
 			for i := range silent {
-				r.Meet(&silent[i], uint64(i), 1000)
+				e.Meet(&silent[i], uint64(i), 1000)
 			}
-			r.Settle(p, gen, 1)
 		}
 	})
 }

@@ -85,6 +85,7 @@ type Outcome struct {
 	Status    int         // the engine's
 	Node      spec.NodeID // that served it
 	Attempts  int
+	Expected  int           // prompt tokens that the engine was expected to hold
 	FirstByte time.Duration // 0: none came
 	Held      time.Duration // for which it held slots of engines, all attempts
 	Usage     openai.Usage
@@ -112,8 +113,12 @@ func (x *Exchange) end(err error) {
 	x.drop()
 	x.makeRoom()
 	x.r.watcher.remove(&x.watch)
+	out := x.outcome(err)
+	if out.HasUsage && out.Usage.HasCached {
+		x.grant.Found(out.Usage.Cached)
+	}
 	if x.Done != nil {
-		x.Done(x.outcome(err))
+		x.Done(out)
 	}
 }
 
@@ -211,7 +216,7 @@ func (x *Exchange) place() error {
 // open opens the attempt's stream.
 func (x *Exchange) open() error {
 	x.out.Attempts++
-	x.Call.Attempt, x.Call.Version = x.out.Attempts, x.grant.Version
+	x.Call.Attempt, x.Call.Version, x.Call.CachedTokens = x.out.Attempts, x.grant.Version, x.grant.Cached
 	limit := x.r.cfg.Whole
 	if x.Call.Stream {
 		limit = time.Duration(x.r.first.Load())
@@ -226,6 +231,7 @@ func (x *Exchange) open() error {
 	x.stream, x.opened = stream, began
 	x.unhook = context.AfterFunc(x.ctx, func() { _ = stream.Close() })
 	x.out.Status, x.out.Node, x.contentType = stream.Status(), x.grant.Node, stream.ContentType()
+	x.out.Expected = x.grant.Held
 	x.headLength = 0
 	if headed, ok := stream.(spec.Headed); ok {
 		x.headLength = headed.HeadLength()
