@@ -41,6 +41,9 @@ func (r *request) fail(err error) {
 	writeError(r.ctx, err, r.id)
 }
 
+// headerRetryAfterMS is Retry-After more exactly, which OpenAI's clients look for first.
+const headerRetryAfterMS = "Retry-After-Ms"
+
 // statusGone stands in logs and metrics for a client that left; nobody is sent it.
 const statusGone = 499
 
@@ -61,6 +64,7 @@ func writeError(ctx *fasthttp.RequestCtx, err error, requestID string) {
 	}
 	if wait := retryAfter(err, e.Code); wait > 0 {
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		ctx.Response.Header.Set(headerRetryAfterMS, itoa(wait.Milliseconds()))
 	}
 }
 

@@ -41,6 +41,7 @@ func (g *Gateway) reload() {
 		Epoch:    g.epoch(),
 	}))
 	g.catalog.reload()
+	g.ranks.reload(every(func(cursor string) ([]Setting, string) { return s.SettingsPage(cursor, mostPage) }))
 }
 
 // aged notes each tenant's age on its way.
@@ -101,6 +102,7 @@ func (g *Gateway) followRecords(records []Ref) {
 			if r.ID == spec.SettingSessionEpoch {
 				g.keys.SetEpoch(g.epoch())
 			}
+			g.ranks.follow(r.ID, g.cfg.State.Setting)
 		default:
 			g.followAccess(r)
 		}

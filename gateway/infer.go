@@ -162,12 +162,14 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	x.Query = balance.Query{
 		Deployment: d.GetName(), Version: d.GetVersion(), Regions: regions,
 		Region: r.g.cfg.Region, PromptTokens: check.PromptTokens, Expected: d.placed > 0,
-		Tenant: r.party(), OutputTokens: expectedTokens(x.endpoint, check),
 	}
 	if d.adapter != "" {
 		x.Query.Adapter = spec.AdapterMark(d.adapter)
 	}
 	x.begins(check, d)
+	if x.Body, err = x.turn(r, check, d, body); err != nil {
+		return err
+	}
 	x.rescue(r, d, check)
 	return nil
 }
@@ -302,6 +304,9 @@ func (x *inferring) account(o relay.Outcome) {
 		x.span.End()
 	}
 	g.table.Settle(&x.Query, taken(o))
+	if code == string(spec.CodeDeadline) && !x.Query.Deadline.IsZero() {
+		g.metrics.missed.WithLabelValues(x.Query.Priority.String()).Inc()
+	}
 	x.log(o, code, took)
 	x.note(o)
 }

@@ -30,6 +30,7 @@ type metrics struct {
 	failed    *prometheus.CounterVec
 	held      prometheus.Counter
 	nodes     *byNode
+	missed    *prometheus.CounterVec
 }
 
 // Decisions of limits.
@@ -55,6 +56,8 @@ func newMetrics(reg prometheus.Registerer, t *balance.Table, l *limit.Limiter) *
 		generated: counter("lotabots_gateway_completion_tokens_total", "Completion tokens of requests whose engine told its usage."),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_failed_attempts_total",
 			Help: "Credentials that did not fit, by code."}, []string{"code"}),
+		missed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_deadline_misses_total",
+			Help: "Requests whose client's deadline passed before their answer was whole, by priority."}, []string{"priority"}),
 		held:      counter("lotabots_gateway_held_attempts_total", "Attempts that were refused because too many before had failed."),
 		expected:  counter("lotabots_gateway_prefix_expected_tokens_total", "Prompt tokens that engines were expected to hold of earlier requests, where there was a choice of instances and the engine told what it held."),
 		cached:    counter("lotabots_gateway_prefix_cached_tokens_total", "Prompt tokens of the same requests that their engines held."),
@@ -66,7 +69,7 @@ func newMetrics(reg prometheus.Registerer, t *balance.Table, l *limit.Limiter) *
 		Help: "Time from a request's arrival to the first byte of the engine's answer.", Buckets: seconds}, []string{"endpoint"})
 	limits := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_limit_decisions_total",
 		Help: "Decisions under limits: admitted, refused, or made by this gateway's share for want of the owner."}, []string{"decision"})
-	reg.MustRegister(m.requests, m.active, m.failed, duration, first, limits, m.nodes.ended, m.nodes.took, workers{t}, limiterState{l},
+	reg.MustRegister(m.requests, m.active, m.failed, duration, first, limits, m.nodes.ended, m.nodes.took, workers{t}, queues{t}, m.missed, limiterState{l},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_host_load_ratio",
 			Help: "The machine's load over the last minute, for each of its cores."}, hostLoad),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_gateway_queue_requests",

@@ -45,6 +45,7 @@ type Gateway struct {
 	noted   atomic.Uint64 // writes of the gateway's own
 	uses    uses
 	ages    ages
+	ranks   ranks
 
 	following   sync.Mutex    // one change at a time, also while New reads everything
 	seen        atomic.Uint64 // index of the last change taken over

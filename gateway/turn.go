@@ -1,12 +1,112 @@
 package gateway
 
 import (
+	"strconv"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/fair"
 	"github.com/lotabots/lotabots/gateway/openai"
 	"github.com/lotabots/lotabots/gateway/relay"
 )
 
-// What decides whose turn it is, where requests wait.
+// What decides whose turn it is, where requests wait, and how long they do.
+
+// Headers by which clients say that.
+const (
+	// HeaderPriority is low, normal, high or critical. It goes before the body's priority
+	// and service_tier. What is above what the key may ask for counts as that.
+	HeaderPriority = "X-LotaBots-Priority"
+	// HeaderDeadline is when the answer must be whole: a number of seconds from now, a
+	// duration such as 1500ms or 2m, or a time such as 2026-01-02T15:04:05Z.
+	HeaderDeadline = "X-LotaBots-Deadline"
+)
+
+// turn notes when the request is served and until when it may wait. It returns the body
+// as the engine may get it.
+func (x *inferring) turn(r *request, check *openai.Request, d *deployment, body []byte) ([]byte, error) {
+	q := &x.Query
+	q.Tenant, q.OutputTokens = r.party(), expectedTokens(x.endpoint, check)
+	may := r.g.ranks.of(r.who.Key, r.who.Tenant, d.GetName())
+	asked, err := r.wants(check, may.usual)
+	if err != nil {
+		return nil, err
+	}
+	q.Priority = min(asked, may.most)
+	if check.Priority < 0 && byNumber(check.Priority) > may.most && x.endpoint.Body() == openai.JSON {
+		// Its engine is not to take it for more than that either.
+		if body, err = openai.WithField(body, "priority", strconv.AppendInt(nil, -int64(may.most), 10)); err != nil {
+			return nil, err
+		}
+	}
+	return body, x.until(r)
+}
+
+// wants is the priority that the client asks for.
+func (r *request) wants(check *openai.Request, usual fair.Priority) (fair.Priority, error) {
+	if text := r.ctx.Request.Header.Peek(HeaderPriority); len(text) > 0 {
+		p, ok := fair.ParsePriority(string(text))
+		if !ok {
+			return p, &spec.Error{Code: spec.CodeInvalidRequest, Param: HeaderPriority, Message: HeaderPriority + " must be low, normal, high or critical."}
+		}
+		return p, nil
+	}
+	switch {
+	case check.Priority != 0:
+		return byNumber(check.Priority), nil
+	case check.Tier == openai.TierFlex:
+		return fair.Low, nil
+	case check.Tier == openai.TierPriority:
+		return max(usual, fair.High), nil
+	}
+	return usual, nil
+}
+
+// byNumber is the priority that a number stands for, as vLLM has it: less is sooner.
+func byNumber(n int) fair.Priority {
+	return -fair.Priority(max(-int(fair.Critical), min(n, -int(fair.Low))))
+}
+
+// until notes the client's deadline.
+func (x *inferring) until(r *request) error {
+	h := &r.ctx.Request.Header
+	if text := h.Peek(HeaderDeadline); len(text) > 0 {
+		at, ok := parseDeadline(string(text), x.began)
+		switch {
+		case !ok:
+			return &spec.Error{Code: spec.CodeInvalidRequest, Param: HeaderDeadline,
+				Message: HeaderDeadline + " must be a number of seconds, a duration such as 1500ms, or a time such as 2026-01-02T15:04:05Z."}
+		case !at.After(x.began):
+			return &spec.Error{Code: spec.CodeDeadline, Param: HeaderDeadline, Message: "The request's deadline had passed when it came."}
+		case at.Before(x.Call.Deadline):
+			x.Call.Deadline, x.Query.Deadline = at, at
+		}
+		return nil
+	}
+	// What OpenAI's and Anthropic's clients wait for the beginning of an answer.
+	for _, name := range [...]string{"X-Stainless-Timeout", "X-Stainless-Read-Timeout"} {
+		if s, err := strconv.ParseFloat(string(h.Peek(name)), 64); err == nil && s > 0 && s < 1e6 {
+			x.Query.Deadline = x.began.Add(time.Duration(s * float64(time.Second)))
+			break
+		}
+	}
+	return nil
+}
+
+// parseDeadline reads HeaderDeadline.
+func parseDeadline(text string, now time.Time) (time.Time, bool) {
+	if s, err := strconv.ParseFloat(text, 64); err == nil {
+		if !(s > -1e9 && s < 1e9) {
+			return time.Time{}, false
+		}
+		return now.Add(time.Duration(s * float64(time.Second))), true
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		return now.Add(d), true
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	return at, err == nil
+}
 
 // party is by whom the request is counted: its tenant; of those who are in none, its key or user.
 func (r *request) party() string {

@@ -16,11 +16,28 @@ var Settings = []string{
 	SettingUsageMinutes, SettingUsageHours, SettingUsageDays, SettingUsageRecords,
 }
 
+// SettingPriority begins the settings that say which priority requests have: of a key,
+// a tenant or a deployment, as in priority/keys/ID.
+const SettingPriority = "priority/"
+
+// PriorityKeys, PriorityTenants and PriorityDeployments are the second parts of those.
+const (
+	PriorityKeys        = "keys"
+	PriorityTenants     = "tenants"
+	PriorityDeployments = "deployments"
+)
+
 // NoSetting is why nothing may be written under the name, or "": where the first
 // part is reserved, a name that is none of Settings is a mistake, and would have no effect.
 func NoSetting(name string) string {
 	first, _, slashed := strings.Cut(name, "/")
 	if !slashed || slices.Contains(Settings, name) {
+		return ""
+	}
+	if strings.HasPrefix(name, SettingPriority) {
+		if kind, id, _ := strings.Cut(name[len(SettingPriority):], "/"); id == "" || !slices.Contains([]string{PriorityKeys, PriorityTenants, PriorityDeployments}, kind) {
+			return "is no setting that has an effect: there are priority/keys/ID, priority/tenants/ID and priority/deployments/NAME"
+		}
 		return ""
 	}
 	var meant []string

@@ -23,8 +23,10 @@ type Request struct {
 	Stream       bool
 	IncludeUsage bool
 	N            int
-	MaxTokens    int          // 0: the engine's default
-	PromptTokens int          // estimate: four bytes a token
+	MaxTokens    int // 0: the engine's default
+	PromptTokens int // estimate: four bytes a token
+	Priority     int // as vLLM has it: less is sooner
+	Tier         Tier
 	Needs        spec.Ability // of the engine, with its endpoint's
 	Problems     []Problem
 

@@ -10,6 +10,15 @@ import (
 // Their form is the engine's to judge.
 func (r *Request) wishes(key []byte, v *fastjson.Value) {
 	switch string(key) {
+	case "priority":
+		r.Priority, _ = v.Int() // what is no number is the engine's to refuse
+	case "service_tier":
+		switch string(v.GetStringBytes()) {
+		case "flex":
+			r.Tier = TierFlex
+		case "priority":
+			r.Tier = TierPriority
+		}
 	case "tools", "functions":
 		if string(key) == "tools" {
 			r.once(fTools, "tools")
@@ -47,6 +56,16 @@ func (r *Request) wishes(key []byte, v *fastjson.Value) {
 		r.once(fContinuation, "continuation")
 	}
 }
+
+// A Tier is what a request says of how soon it is to be served, as OpenAI has it.
+type Tier uint8
+
+// The tiers that make a difference.
+const (
+	TierUsual Tier = iota
+	TierFlex
+	TierPriority
+)
 
 // wish notes what a message asks for, and which was the first to.
 func (r *Request) wish(a spec.Ability, at *int, message int) {

@@ -208,7 +208,7 @@ func (x *Exchange) place() error {
 	began := time.Now()
 	var err error
 	x.grant, err = x.r.cfg.Table.Acquire(x.ctx, &x.Query)
-	x.r.metrics.queueWait.Observe(time.Since(began).Seconds())
+	x.r.metrics.queueWait[x.Query.Priority.Band()].Observe(time.Since(began).Seconds())
 	end(err)
 	return err
 }

@@ -1,11 +1,15 @@
 package relay
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lotabots/lotabots/gateway/fair"
+)
 
 type metrics struct {
 	retries    *prometheus.CounterVec
 	breaks     *prometheus.CounterVec
-	queueWait  prometheus.Histogram
+	queueWait  [fair.Bands]prometheus.Observer
 	pings      prometheus.Counter
 	hedges     *prometheus.CounterVec
 	fallbacks  *prometheus.CounterVec
@@ -21,8 +25,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Attempts that did not serve their request, by reason."}, []string{"reason"}),
 		breaks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_stream_breaks_total",
 			Help: "Streams that ended with an error event, by reason."}, []string{"reason"}),
-		queueWait: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "lotabots_gateway_queue_wait_seconds",
-			Help: "Time that requests waited for a place.", Buckets: []float64{.0001, .001, .01, .05, .1, .25, .5, 1, 2.5, 5, 10}}),
 		pings: prometheus.NewCounter(prometheus.CounterOpts{Name: "lotabots_gateway_pings_total",
 			Help: "Comments sent to keep streams alive before their first byte."}),
 		unbudgeted: prometheus.NewCounter(prometheus.CounterOpts{Name: "lotabots_gateway_retries_refused_total",
@@ -38,8 +40,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		gap: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "lotabots_relay_resume_gap_seconds",
 			Help: "Time for which resumed streams stood still.", Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2, 5, 10, 30}}),
 	}
+	waits := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lotabots_gateway_queue_wait_seconds",
+		Help: "Time that requests waited for a place, those too that got none, by priority.", Buckets: []float64{.0001, .001, .01, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"priority"})
+	for i, p := range fair.Priorities() {
+		m.queueWait[i] = waits.WithLabelValues(p.String())
+	}
 	if reg != nil {
-		reg.MustRegister(m.resumes, m.gap, m.retries, m.breaks, m.queueWait, m.pings, m.unbudgeted, m.suspects, m.hedges, m.fallbacks)
+		reg.MustRegister(m.resumes, m.gap, m.retries, m.breaks, waits, m.pings, m.unbudgeted, m.suspects, m.hedges, m.fallbacks)
 	}
 	return m
 }
