@@ -68,12 +68,15 @@ func createBinding(r *request) error {
 		return err
 	}
 	f.check(len(b.GetTenant()) <= maxTenantID, "tenant", "must have at most 100 bytes")
-	r.checkSubject(f, ask.Subject)
-	role, ok := r.g.role(ask.Role)
-	ok = ok && (role.GetTenant() == "" || role.GetTenant() == b.GetTenant() || r.who.May(access.RolesRead, roleResource(role)))
-	f.check(ok, "role", "names no role: see lotabots roles list")
-	f.check(!ok || role.GetTenant() == "" || role.GetTenant() == b.GetTenant(), "tenant", "must be "+role.GetTenant()+", which the role is of")
-	if err := f.err(); err != nil {
+	var role *wire.AccessRole
+	if err := r.judge(f, func() {
+		r.checkSubject(f, ask.Subject)
+		var ok bool
+		role, ok = r.g.role(ask.Role)
+		ok = ok && (role.GetTenant() == "" || role.GetTenant() == b.GetTenant() || r.who.May(access.RolesRead, roleResource(role)))
+		f.there(ok, "role", "names no role: see lotabots roles list")
+		f.check(!ok || role.GetTenant() == "" || role.GetTenant() == b.GetTenant(), "tenant", "must be "+role.GetTenant()+", which the role is of")
+	}); err != nil {
 		return err
 	}
 	if err := r.unconfined("create bindings"); err != nil {
@@ -98,10 +101,10 @@ func (r *request) checkSubject(f *form, subject string) {
 	case access.KindUser:
 		t := r.userTarget(name)
 		ok := t.known && (name == r.who.User || r.who.May(access.UsersRead, t.Resource))
-		f.check(ok, "subject", "names no user: give an id, as lotabots users list shows")
+		f.there(ok, "subject", "names no user: give an id, as lotabots users list shows")
 	case access.KindKey:
 		k, known := r.g.cfg.State.Key(name)
-		f.check(known && r.who.May(access.KeysRead, keyResource(k)), "subject", "names no key: give an id, as lotabots keys list shows")
+		f.there(known && r.who.May(access.KeysRead, keyResource(k)), "subject", "names no key: give an id, as lotabots keys list shows")
 	case kindGroup:
 		f.check(name != "" && len(name) <= maxGroup, "subject", "must have a group's name of 1 to 256 bytes")
 	default:

@@ -13,7 +13,11 @@ import (
 )
 
 // A form collects what is wrong with an admin request's body.
-type form struct{ problems []openai.Problem }
+type form struct {
+	problems []openai.Problem
+	lacks    bool // one of them is that something is not there, as this node's copy of the state has it
+	unread   bool // and the newest state could not be looked at
+}
 
 func (f *form) add(param, message string) {
 	f.problems = append(f.problems, openai.Problem{Param: param, Message: message})
@@ -24,6 +28,30 @@ func (f *form) check(ok bool, param, message string) {
 	if !ok {
 		f.add(param, message)
 	}
+}
+
+// there adds a problem unless ok, which is whether the state has something: it may have
+// been made a moment ago.
+func (f *form) there(ok bool, param, message string) {
+	f.check(ok, param, message)
+	f.lacks = f.lacks || !ok
+}
+
+// judge has check look at what is asked for. Where something is not there as this node's
+// copy of the state has it, that is told from the newest state alone.
+func (r *request) judge(f *form, check func()) error {
+	was := len(f.problems)
+	check()
+	if f.lacks && r.g.cfg.Barrier != nil {
+		if newer, err := r.newest(); err != nil {
+			f.unread = true
+			return err
+		} else if newer {
+			f.problems = f.problems[:was]
+			check()
+		}
+	}
+	return f.err()
 }
 
 func (f *form) err() error {

@@ -120,7 +120,7 @@ func (d *deploymentForm) checkModel(f *form, g *Gateway) {
 	case d.Engine == external:
 	case d.Model != "":
 		_, ok := g.cfg.State.Model(d.Model)
-		f.check(ok, "model", "is not imported: import it first")
+		f.there(ok, "model", "is not imported: import it first")
 	case known && d.Engine != "" && d.Options[weights] == "":
 		f.add("model", "is missing: name an imported model")
 	}
@@ -208,12 +208,13 @@ func putDeployment(r *request) error {
 	if err != nil {
 		return err
 	}
-	ask.check(f, name, r.g)
-	ask.checkModel(f, r.g)
-	if string(r.ctx.QueryArgs().Peek("force")) != "true" {
-		ask.checkPresence(f, r.g)
-	}
-	if err := f.err(); err != nil {
+	if err := r.judge(f, func() {
+		ask.check(f, name, r.g)
+		ask.checkModel(f, r.g)
+		if string(r.ctx.QueryArgs().Peek("force")) != "true" {
+			ask.checkPresence(f, r.g)
+		}
+	}); err != nil {
 		return err
 	}
 	// Read before it is judged: what apply finds is to be what was judged, or older.

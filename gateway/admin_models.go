@@ -81,6 +81,7 @@ func importModel(r *request) error {
 		hangUp(r.ctx)
 		return err
 	}
+	r.wrote()
 	return r.json(200, viewModel(m))
 }
 

@@ -84,7 +84,14 @@ type nodeView struct {
 // knownNode is the node that the path names.
 func (r *request) knownNode() (spec.NodeID, error) {
 	id := r.param("id")
-	if _, ok := r.g.cfg.State.Node(id); !ok {
+	_, ok := r.g.cfg.State.Node(id)
+	if !ok && r.g.cfg.Barrier != nil { // it may have joined a moment ago
+		if _, err := r.newest(); err != nil {
+			return "", err
+		}
+		_, ok = r.g.cfg.State.Node(id)
+	}
+	if !ok {
 		return "", spec.Errorf(spec.CodeNotFound, "There is no node %q.", clip(id, 100))
 	}
 	return spec.NodeID(id), nil
@@ -103,6 +110,7 @@ func drainNode(r *request) error {
 	if err := r.g.cfg.Cluster.Drain(ctx, id); err != nil {
 		return err
 	}
+	r.wrote()
 	return r.json(200, nodeView{string(id), "draining"})
 }
 
@@ -119,6 +127,7 @@ func resumeNode(r *request) error {
 	if err := r.g.cfg.Cluster.Resume(ctx, id); err != nil {
 		return err
 	}
+	r.wrote()
 	return r.json(200, nodeView{string(id), "active"})
 }
 
@@ -217,6 +226,7 @@ func createToken(r *request) error {
 	if err != nil {
 		return err
 	}
+	r.wrote()
 	return r.json(201, struct {
 		ID        string `json:"id"`
 		Token     string `json:"token"` // shown once

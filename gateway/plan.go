@@ -118,11 +118,15 @@ func plan(r *request) error {
 	if ask.File != nil {
 		file = ask.File.model(of.Model)
 	}
-	of.check(inner, ask.Name, r.g)
-	if file == nil {
-		of.checkModel(inner, r.g)
-	} else {
-		inner.check(nameForm.MatchString(of.Model), "model", nameRule)
+	if err := r.judge(inner, func() {
+		of.check(inner, ask.Name, r.g)
+		if file == nil {
+			of.checkModel(inner, r.g)
+		} else {
+			inner.check(nameForm.MatchString(of.Model), "model", nameRule)
+		}
+	}); err != nil && inner.unread {
+		return err
 	}
 	for _, p := range inner.problems {
 		f.add("deployment."+p.Param, p.Message)

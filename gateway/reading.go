@@ -99,6 +99,26 @@ func (r *request) barrier() (time.Duration, error) {
 	return min(r.g.cfg.State.Age(), time.Since(began)), nil
 }
 
+// newest is barrier for who has found something lacking. It tells whether this node's
+// copy is newer than before, and has the tables that are made from it as new.
+func (r *request) newest() (bool, error) {
+	was := r.g.cfg.State.Index()
+	if _, err := r.barrier(); err != nil {
+		return false, err
+	}
+	now := r.g.cfg.State.Index()
+	r.g.await(catchUp, func() bool { return r.g.seen.Load() >= now })
+	return now > was, nil
+}
+
+// wrote has this node's tables know of what a seam has written, and tells the client from
+// where on others do.
+func (r *request) wrote() {
+	now := r.g.cfg.State.Index()
+	r.g.await(catchUp, func() bool { return r.g.seen.Load() >= now })
+	r.ctx.Response.Header.Set(HeaderStateIndex, itoa(int64(now)))
+}
+
 func (r *request) linearizable() (bool, error) {
 	param, arg := HeaderConsistency, string(r.ctx.Request.Header.Peek(HeaderConsistency))
 	if arg == "" {

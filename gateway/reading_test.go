@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,52 @@ func TestAWriteIsNotAnsweredFromAnOldCopy(t *testing.T) {
 	r.state.barrier = func(context.Context) error { return spec.Errorf(spec.CodeNoLeader, "nobody leads") }
 	if res, body := r.do(r.admin, "DELETE", "/admin/v1/bindings/other", ""); res.StatusCode != 503 || codeOf(t, body) != "no_leader" {
 		t.Errorf("without a leader: %d %s", res.StatusCode, body)
+	}
+}
+
+// TestADeploymentIsNotRefusedFromAnOldCopy: a model that was imported a moment ago elsewhere is there, and so is the role that is
+// named; what is nowhere is refused, and without a leader nothing is.
+func TestADeploymentIsNotRefusedFromAnOldCopy(t *testing.T) {
+	r := newRig(t)
+	late := func(what func()) {
+		r.state.barrier = func(ctx context.Context) error {
+			what()
+			apply(t, r.state, &wire.Command{RequestId: strconv.Itoa(r.state.barriers), Body: &wire.Command_PutTenant{PutTenant: &wire.PutTenant{Tenant: &wire.Tenant{Id: "x"}}}})
+			return ctx.Err()
+		}
+	}
+	model := func(name string) func() {
+		return func() { _, _ = r.state.Import(t.Context(), name, strings.NewReader("GGUF")) }
+	}
+	role := func() {
+		apply(t, r.state, &wire.Command{RequestId: "role", Body: &wire.Command_PutRole{PutRole: &wire.PutRole{Role: &wire.AccessRole{Id: "fresh", Permissions: []*wire.Permission{{Verb: "infer"}}}}}})
+	}
+	for _, s := range []struct {
+		made               func()
+		method, path, body string
+		status             int
+	}{
+		{model("late"), "PUT", "/admin/v1/deployments/d", `{"engine":"embedded","model":"late"}`, 200},
+		{model("adapter"), "PUT", "/admin/v1/deployments/d", `{"engine":"embedded","model":"late","adapters":{"a":"adapter"}}`, 200},
+		{model("later"), "POST", "/admin/v1/plan", `{"name":"d","deployment":{"engine":"embedded","model":"later"}}`, 200},
+		{role, "POST", "/admin/v1/bindings", `{"subject":"group:g","role":"fresh"}`, 201},
+	} {
+		late(s.made)
+		if res, body := r.do(r.admin, s.method, s.path, s.body); res.StatusCode != s.status {
+			t.Errorf("%s %s %s: %d %s", s.method, s.path, s.body, res.StatusCode, body)
+		}
+	}
+	r.state.barrier = nil
+	before := r.state.barriers
+	if res, body := r.do(r.admin, "PUT", "/admin/v1/deployments/d", `{"engine":"embedded","model":"nowhere"}`); res.StatusCode != 400 || strings.Count(body, "not imported") != 2 || r.state.barriers != before+1 {
+		t.Errorf("a model that is nowhere: %d %s, %d barriers", res.StatusCode, body, r.state.barriers-before)
+	}
+	r.state.barrier = func(context.Context) error { return spec.Errorf(spec.CodeNoLeader, "nobody leads") }
+	for path, body := range map[string]string{"PUT /admin/v1/deployments/d": `{"engine":"embedded","model":"nowhere"}`, "POST /admin/v1/plan": `{"name":"d","deployment":{"engine":"embedded","model":"nowhere"}}`} {
+		method, path, _ := strings.Cut(path, " ")
+		if res, body := r.do(r.admin, method, path, body); res.StatusCode != 503 || codeOf(t, body) != "no_leader" {
+			t.Errorf("without a leader: %d %s", res.StatusCode, body)
+		}
 	}
 }
 

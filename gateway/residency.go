@@ -77,7 +77,7 @@ func (r *residencyForm) checkAdapters(f *form, deployment string, g *Gateway) {
 	for _, name := range slices.Sorted(maps.Keys(r.Adapters)) {
 		f.check(nameForm.MatchString(name), "adapters", "has the name "+clip(name, 60)+": each "+nameRule)
 		_, imported := g.cfg.State.Model(r.Adapters[name])
-		f.check(imported, "adapters."+clip(name, 60), "is of a model that is not imported: import it first")
+		f.there(imported, "adapters."+clip(name, 60), "is of a model that is not imported: import it first")
 		d := g.catalog.find([]byte(name))
 		f.check(name != deployment && (d == nil || d.GetName() == deployment), "adapters."+clip(name, 60), "has a name that is taken")
 	}

@@ -82,7 +82,19 @@ func (n *Node) write(ctx context.Context, c *wire.Command) error {
 	if result.GetCode() != "" {
 		return &spec.Error{Code: spec.Code(result.GetCode()), Message: result.GetMessage()}
 	}
+	n.follow(ctx, result.GetIndex())
 	return nil
+}
+
+// followed is how long a write that was applied elsewhere waits for this node's copy.
+const followed = 2 * time.Second
+
+// follow waits until this node's copy of the state has what was written at index: who is
+// answered by this node asks it next for what it has written.
+func (n *Node) follow(ctx context.Context, index uint64) {
+	limit, cancel := context.WithTimeout(ctx, followed)
+	defer cancel()
+	_ = n.reaches(limit, index) // the write stands, whenever this node hears of it
 }
 
 // Status is the cluster as this node sees it.

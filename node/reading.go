@@ -33,6 +33,11 @@ func (n *Node) Barrier(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return n.reaches(ctx, index)
+}
+
+// reaches returns when this node's copy of the state is at the index or past it.
+func (n *Node) reaches(ctx context.Context, index uint64) error {
 	for {
 		changed := n.state.Changed()
 		if n.state.Index() >= index {

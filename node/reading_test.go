@@ -1,12 +1,15 @@
 package node
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/node/client"
+	"github.com/lotabots/lotabots/node/demo"
 )
 
 // TestTheClustersOwnSettingsAreNobodysElse: the fence of a recovery is neither
@@ -31,5 +34,19 @@ func TestTheClustersOwnSettingsAreNobodysElse(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s was written", path)
 		}
+	}
+}
+
+// TestWhatWasImportedMayBeDeployedAtOnce: by the node that took the model in, whose copy of the state comes from the
+// leader, and by another.
+func TestWhatWasImportedMayBeDeployedAtOnce(t *testing.T) {
+	n1 := found(t, "n1", "north")
+	n2 := n1.join("n2", "south", "worker", "gateway")
+	n2.ready()
+	nodes := []*testNode{n1, n2}
+	for i := range 12 {
+		name := fmt.Sprintf("model-%d", i)
+		nodes[i/2%2].admin("PUT", "/admin/v1/models/"+name, bytes.NewReader(demo.Model), nil)
+		nodes[i%2].admin("PUT", "/admin/v1/deployments/"+name+"?force=true", map[string]any{"engine": "embedded", "model": name, "replicas": 0}, nil)
 	}
 }
