@@ -64,7 +64,7 @@ func importModel(r *request) error {
 	in := &incoming{limit: r.g.cfg.MaxModel, want: -1}
 	if r.ctx.Request.IsBodyStream() {
 		in.r, in.want = r.ctx.RequestBodyStream(), int64(r.ctx.Request.Header.ContentLength())
-		in.conn, in.stall = r.ctx.Conn(), r.g.cfg.ReadTimeout
+		in.conn, in.stall = r.ctx.Conn(), 3*r.g.cfg.ReadTimeout
 	} else {
 		in.r = bytes.NewReader(r.ctx.Request.Body())
 	}

@@ -116,14 +116,14 @@ func hangUp(ctx *fasthttp.RequestCtx) {
 
 func (r *request) cutShort(err error) error {
 	hangUp(r.ctx)
-	var chunk fasthttp.ErrBrokenChunk
+	var network net.Error
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		r.g.crowd.senders.Inc()
 		return &spec.Error{Code: spec.CodeRequestTimeout, Err: err,
 			Message: fmt.Sprintf("The body did not arrive in time: it must come at %d bytes a second or more, and not stand still for %v.", r.g.cfg.MinRate, r.g.cfg.ReadTimeout)}
-	case errors.As(err, &chunk) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
-		return &spec.Error{Code: spec.CodeMalformedBody, Message: "The body's chunks could not be read: " + strings.TrimPrefix(chunk.Error(), "fasthttp: ") + ".", Err: err}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network), r.ctx.Request.Header.ContentLength() >= 0:
+		return &spec.Error{Code: spec.CodeInvalidRequest, Message: "The body ended before it was complete.", Err: err}
 	}
-	return &spec.Error{Code: spec.CodeInvalidRequest, Message: "The body ended before it was complete.", Err: err}
+	return &spec.Error{Code: spec.CodeMalformedBody, Message: "The body's chunks could not be read: " + clip(strings.TrimPrefix(err.Error(), "fasthttp: "), 200) + ".", Err: err}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/lotabots/lotabots/cluster/spec"
-	"github.com/lotabots/lotabots/gateway/openai"
 )
 
 // A crowd is the open connections, so many at most. Those on which no whole request has
@@ -131,17 +130,8 @@ func (c *crowd) refuse(one *conn) {
 
 // crowded is the answer to those for whom there is no room.
 func crowded() []byte {
-	var res fasthttp.Response
-	id := newRequestID()
-	res.SetStatusCode(fasthttp.StatusServiceUnavailable)
-	res.Header.SetContentType("application/json")
-	res.Header.Set(HeaderRequestID, id)
-	res.Header.Set(fasthttp.HeaderRetryAfter, "1")
-	res.SetConnectionClose()
-	body := openai.AppendError(nil, &spec.Error{Code: spec.CodeBusy, Message: "Requests are under way on all connections that this gateway may have.",
-		Hint: "Retry after Retry-After, on connections that are kept."}, id, nil)
-	res.SetBodyRaw(body)
-	return append(append([]byte(nil), res.Header.Header()...), body...)
+	return refusal(fasthttp.StatusServiceUnavailable, &spec.Error{Code: spec.CodeBusy, Message: "Requests are under way on all connections that this gateway may have.",
+		Hint: "Retry after Retry-After, on connections that are kept."})
 }
 
 // below is the connection to a client as the crowd knows it; nil: it is another kind.

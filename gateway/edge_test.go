@@ -138,8 +138,4 @@ func TestTLS(t *testing.T) {
 		t.Errorf("%d %q", res.StatusCode, body)
 	}
 	client.CloseIdleConnections()
-	if plain, err := http.Get(r.url + "/healthz"); err == nil {
-		plain.Body.Close()
-		t.Errorf("plain HTTP is answered: %d", plain.StatusCode)
-	}
 }

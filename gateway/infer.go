@@ -106,8 +106,10 @@ func (x *inferring) checked(r *request) error {
 
 // prepare limits, reads, checks and describes the request.
 func (x *inferring) prepare(r *request, check *openai.Request) error {
-	if err := r.limit(); err != nil {
-		return err
+	if r.ctx.UserValue(paid) == nil {
+		if err := r.limit(); err != nil {
+			return err
+		}
 	}
 	body, err := r.body()
 	if err != nil {

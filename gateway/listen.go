@@ -76,7 +76,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		case !l.crowd.join(one):
 			l.crowd.refuse(one)
 		case l.tls != nil:
-			return tls.Server(one, l.tls), nil // which shakes hands when it is first read
+			return &secure{tls.Server(one, l.tls), one}, nil // which shakes hands when the server is ready to wait
 		default:
 			return one, nil
 		}

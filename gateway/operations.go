@@ -69,7 +69,7 @@ func (g *Gateway) handler(op *Operation) fasthttp.RequestHandler {
 		return op.errors.before(g.handler(&plain))
 	}
 	if op.Open {
-		return g.open(op.serve)
+		return g.open(judged(op.serve))
 	}
 	serve := op.serve
 	if op.Verb != "" {
@@ -92,5 +92,5 @@ func (g *Gateway) handler(op *Operation) fasthttp.RequestHandler {
 	case fromAny:
 		serve = g.told(serve)
 	}
-	return g.known(serve)
+	return g.known(judged(serve))
 }

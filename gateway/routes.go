@@ -38,12 +38,7 @@ type operation func(r *request) error
 // handle is the server's handler: whatever happens below it, there is an answer.
 func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 	busy(ctx.Conn(), true)
-	ctx.Response.Header.Set(HeaderRequestID, requestID(ctx))
-	ctx.Response.Header.Set("X-LotaBots-Gateway", string(g.cfg.Self))
-	errorsOf(ctx).mark(ctx)
-	if g.draining.Load() {
-		ctx.SetConnectionClose()
-	}
+	g.greet(ctx)
 	defer func() {
 		if p := recover(); p != nil {
 			id := string(ctx.Response.Header.Peek(HeaderRequestID))
@@ -65,6 +60,16 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 	}
 	compress(ctx)
 	g.hold(ctx)
+}
+
+// greet sets what is on every answer.
+func (g *Gateway) greet(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Header.Set(HeaderRequestID, requestID(ctx))
+	ctx.Response.Header.Set("X-LotaBots-Gateway", string(g.cfg.Self))
+	errorsOf(ctx).mark(ctx)
+	if g.draining.Load() {
+		ctx.SetConnectionClose()
+	}
 }
 
 // open serves without a key.

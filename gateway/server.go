@@ -78,6 +78,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.relay = relay.New(relay.Config{
 		Opener: cfg.Opener, Table: g.table, Tracer: g.tracer, Registerer: cfg.Registerer, Log: cfg.Log,
 		FirstByte: cfg.FirstByte, Between: cfg.Between, Whole: cfg.Whole,
+		MinRate:    max(1, cfg.MinRate/4),
 		WriteStall: cfg.WriteStall, PingAfter: cfg.PingAfter, Tries: cfg.Tries,
 	})
 	g.router = g.routes()
@@ -114,6 +115,8 @@ func (g *Gateway) newServer() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      g.handle,
 		ErrorHandler:                 g.badRequest,
+		HeaderReceived:               g.headed,
+		ExpectHandler:                g.expected,
 		Name:                         "lotabots",
 		Concurrency:                  g.crowd.most + mostRefusing, // never met: the crowd is full before
 		ConnState:                    connState,
@@ -166,11 +169,14 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.StartDrain()
 	g.listening.close()
 	err := g.server.ShutdownWithContext(ctx)
+	if err == nil {
+		err = g.relay.Drained(ctx)
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		g.abandon()
 		g.relay.Abort()
 		last, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		err = errors.Join(err, g.server.ShutdownWithContext(last))
+		err = errors.Join(err, g.server.ShutdownWithContext(last), g.relay.Drained(last))
 		cancel()
 	}
 	g.once.Do(func() {

@@ -62,7 +62,7 @@ type play struct {
 	hang     bool // until the context ends
 	status   int
 	kind     string
-	pieces   []any // string: bytes; error: ends with it; duration: a pause; "" and nothing more: the proper end
+	pieces   []any // string: bytes; channel: waits for its end; error: ends with it; duration: a pause; "" and nothing more: the proper end
 	loopLast bool  // the last piece again and again
 }
 
@@ -323,6 +323,12 @@ func (p *player) Read(buf []byte) (int, error) {
 			p.rest = piece
 		case error:
 			return 0, piece // again and again
+		case chan struct{}:
+			select {
+			case <-p.closed:
+				continue
+			case <-piece:
+			}
 		case time.Duration:
 			select {
 			case <-p.closed:

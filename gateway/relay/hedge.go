@@ -183,6 +183,7 @@ func (r *Relay) ask(ctx context.Context, target spec.Target, call spec.Call, bod
 // A held answer is a spec.Stream that is whole already.
 type held struct {
 	bytes.Reader
+	all    []byte
 	status int
 	kind   string
 	load   spec.Load
@@ -206,6 +207,7 @@ func (h *held) gather(s io.Reader, most int) error {
 		case len(all) > most:
 			return errTooLong
 		case err == io.EOF:
+			h.all = all
 			h.Reset(all)
 			return nil
 		case err != nil:

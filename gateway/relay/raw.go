@@ -31,7 +31,8 @@ func (r *Relay) serveRaw(ctx *fasthttp.RequestCtx, x *Exchange) error {
 		return x.respond(ctx, err)
 	}
 	b := &rawBody{x: x}
-	if !ctx.Request.Header.IsHTTP11() { // it cannot tell the end of an answer of unknown length from a break
+	old := !ctx.Request.Header.IsHTTP11()
+	if old && !b.events() { // it cannot tell the end of an answer of unknown length from a break
 		return b.collect(ctx)
 	}
 	x.setTopology(ctx)
@@ -40,6 +41,10 @@ func (r *Relay) serveRaw(ctx *fasthttp.RequestCtx, x *Exchange) error {
 	if b.events() {
 		ctx.Response.Header.Set("Cache-Control", "no-cache")
 		ctx.Response.Header.Set("X-Accel-Buffering", "no")
+	}
+	if old {
+		r.passOn(ctx, b)
+		return nil
 	}
 	ctx.Response.SetBodyStream(b, -1)
 	return nil
@@ -53,6 +58,9 @@ type rawBody struct {
 	at    int   // of x.buf: what is before was passed on
 	over  bool  // nothing follows
 	fault error // how it ended
+	pace  pace  // of the client
+	gave  int   // by the last Read
+	then  time.Time
 }
 
 func (b *rawBody) events() bool { return strings.HasPrefix(b.x.contentType, eventStream) }
@@ -60,6 +68,7 @@ func (b *rawBody) events() bool { return strings.HasPrefix(b.x.contentType, even
 // Read implements io.Reader.
 func (b *rawBody) Read(p []byte) (int, error) {
 	x := b.x
+	b.taken()
 	for b.at == len(x.buf) {
 		if b.over {
 			return 0, io.EOF
@@ -80,16 +89,36 @@ func (b *rawBody) Read(p []byte) (int, error) {
 			}
 		}
 	}
-	n := copy(p, x.buf[b.at:])
+	n := copy(p[:min(len(p), maxWrite)], x.buf[b.at:])
 	if !b.over {
 		x.keepTail(x.buf[b.at : b.at+n])
 	}
 	b.at += n
-	if x.Conn != nil {
-		_ = x.Conn.SetWriteDeadline(time.Now().Add(x.r.cfg.WriteStall))
-	}
+	b.given(n)
 	return n, nil
 }
+
+// given arms the deadline for what is written now.
+func (b *rawBody) given(n int) {
+	b.gave, b.then = n, time.Now()
+	if b.pace.armed.IsZero() {
+		b.pace.patience = b.x.r.cfg.WriteStall
+	}
+	if patience, due := b.pace.due(b.then); due && b.x.Conn != nil {
+		_ = b.x.Conn.SetWriteDeadline(b.then.Add(patience))
+	}
+}
+
+// taken takes note of what was written meanwhile.
+func (b *rawBody) taken() {
+	if b.gave > 0 {
+		b.pace.took(b.gave, time.Since(b.then), b.x.r.cfg.WriteStall, b.x.r.cfg.MinRate)
+		b.gave = 0
+	}
+}
+
+// WriteTo gives what Read gives, to a client of HTTP/1.0.
+func (b *rawBody) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{b}) }
 
 // fail leaves an error event in x.buf, or returns what ends the connection.
 func (b *rawBody) fail(err error) error {
@@ -109,18 +138,18 @@ func (b *rawBody) fail(err error) error {
 
 // collect gives the answer in one piece.
 func (b *rawBody) collect(ctx *fasthttp.RequestCtx) error {
-	all, err := io.ReadAll(io.LimitReader(b, int64(b.x.r.cfg.MaxAnswer)+1))
+	whole := &held{room: b.x.Room} // beside the exchange's own buffer
+	err := whole.gather(struct{ io.Reader }{b}, b.x.r.cfg.MaxAnswer)
 	if b.fault != nil {
 		err = b.fault
-	} else if err == nil && len(all) > b.x.r.cfg.MaxAnswer {
-		err = errTooLong
 	}
 	if err == nil {
 		b.x.setTopology(ctx)
 		ctx.SetStatusCode(fasthttp.StatusOK)
 		ctx.Response.Header.SetContentType(b.x.contentType)
-		ctx.Response.SetBodyRaw(all)
+		ctx.Response.SetBodyRaw(whole.all)
 	}
+	whole.drop()
 	b.x.end(err)
 	return err
 }

@@ -22,6 +22,7 @@ type Config struct {
 	Between    time.Duration // 30 s: the same between two of its bytes
 	Whole      time.Duration // 10 min: an answer that is not streamed
 	WriteStall time.Duration // 30 s: a client that takes nothing for so long is gone
+	MinRate    int           // 1 KB: bytes a second; who takes a stream more slowly than its engine gives it, and than this, is gone after WriteStall or some times of it
 	PingAfter  time.Duration // 5 s: a stream without a byte for so long gets comments, as often
 	MaxAnswer  int           // 64 MiB: of an answer that is not streamed
 	Tracer     trace.Tracer  // nil: no spans
@@ -42,6 +43,7 @@ type Relay struct {
 	budgets *budgets
 	speeds  speeds
 	legs    sync.WaitGroup // that ask instances for whole answers
+	old     atomic.Int64   // streams to clients of HTTP/1.0
 }
 
 // New returns a Relay that is not started.
@@ -56,6 +58,9 @@ func New(cfg Config) *Relay {
 	or(&cfg.Whole, 10*time.Minute)
 	or(&cfg.WriteStall, 30*time.Second)
 	or(&cfg.PingAfter, 5*time.Second)
+	if cfg.MinRate == 0 {
+		cfg.MinRate = 1 << 10
+	}
 	if cfg.Tries == 0 {
 		cfg.Tries = 3
 	}

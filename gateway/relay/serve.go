@@ -3,7 +3,6 @@ package relay
 import (
 	"errors"
 	"fmt"
-	"io"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -33,8 +32,7 @@ func (r *Relay) Serve(ctx *fasthttp.RequestCtx, x *Exchange) error {
 	}
 	b := &body{x: x, ready: make(chan struct{})}
 	go b.produce()
-	chunks := ctx.Request.Header.IsHTTP11()
-	if !b.first(chunks) { // from here on the answer is a stream, whatever comes
+	if !b.first() { // from here on the answer is a stream, whatever comes
 		b.pinging = true
 		startStream(ctx, b)
 		return nil
@@ -43,19 +41,12 @@ func (r *Relay) Serve(ctx *fasthttp.RequestCtx, x *Exchange) error {
 		return x.respond(ctx, b.err)
 	}
 	x.setTopology(ctx)
-	if !chunks {
-		return b.collect(ctx)
-	}
 	startStream(ctx, b)
 	return nil
 }
 
 // first waits until produce has something; false: it is time for a ping before.
-func (b *body) first(mayPing bool) bool {
-	if !mayPing {
-		<-b.ready
-		return true
-	}
+func (b *body) first() bool {
 	timer := time.NewTimer(b.x.r.cfg.PingAfter)
 	defer timer.Stop()
 	select {
@@ -63,28 +54,6 @@ func (b *body) first(mayPing bool) bool {
 		return true
 	case <-timer.C:
 		return false
-	}
-}
-
-// collect gives the stream in one piece to a client of HTTP/1.0, who cannot
-// read one of unknown length on a connection that stays.
-func (b *body) collect(ctx *fasthttp.RequestCtx) error {
-	defer b.Close()
-	var all []byte
-	for {
-		piece, err := b.next()
-		switch {
-		case err == io.EOF:
-			ctx.Response.Header.SetContentType(b.x.streamType())
-			ctx.Response.SetBodyRaw(all)
-			return nil
-		case err != nil:
-			return err
-		}
-		if all = append(all, piece...); len(all) > b.x.r.cfg.MaxAnswer {
-			b.fault, b.over = errTooLong, true
-			return errTooLong
-		}
 	}
 }
 
@@ -144,6 +113,10 @@ func startStream(ctx *fasthttp.RequestCtx, b *body) {
 	ctx.Response.Header.SetContentType(b.x.streamType())
 	ctx.Response.Header.Set("Cache-Control", "no-cache")
 	ctx.Response.Header.Set("X-Accel-Buffering", "no")
+	if !ctx.Request.Header.IsHTTP11() {
+		b.x.r.passOn(ctx, b)
+		return
+	}
 	ctx.Response.SetBodyStream(b, -1)
 }
 

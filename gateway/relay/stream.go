@@ -31,7 +31,7 @@ type body struct {
 	garbled []byte        // an event that is none, where edited came upon one
 	over    bool          // nothing follows
 	held    int           // bytes at the beginning of x.buf that were passed on
-	armed   time.Time     // when the write deadline was last set
+	pace    pace          // of the client
 	fault   error         // how the stream ended, for the outcome
 	rest    []byte        // of Read
 	shape   []byte        // what Exchange.Shape made of events
@@ -78,12 +78,16 @@ func (b *body) WriteTo(w io.Writer) (total int64, err error) {
 		if err != nil {
 			return total, err
 		}
-		b.arm()
-		n, err := w.Write(piece)
-		total += int64(n)
-		if err != nil {
-			b.fault = ErrGone
-			return total, err
+		for len(piece) > 0 {
+			b.arm()
+			n, err := w.Write(piece[:min(len(piece), maxWrite)])
+			b.pace.took(n, time.Since(b.wrote), b.x.r.cfg.WriteStall, b.x.r.cfg.MinRate)
+			total += int64(n)
+			if err != nil {
+				b.fault = ErrGone
+				return total, err
+			}
+			piece = piece[n:]
 		}
 	}
 }
@@ -102,15 +106,15 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// arm moves the write deadline on, at most once a second.
+// arm moves the write deadline on, now and then.
 func (b *body) arm() {
-	now := time.Now()
-	b.wrote = now
-	if b.x.Conn == nil || now.Sub(b.armed) < time.Second {
-		return
+	b.wrote = time.Now()
+	if b.pace.armed.IsZero() {
+		b.pace.patience = b.x.r.cfg.WriteStall
 	}
-	b.armed = now
-	_ = b.x.Conn.SetWriteDeadline(now.Add(b.x.r.cfg.WriteStall))
+	if patience, due := b.pace.due(b.wrote); due && b.x.Conn != nil {
+		_ = b.x.Conn.SetWriteDeadline(b.wrote.Add(patience))
+	}
 }
 
 // next returns what to send next; it is valid until the following call.

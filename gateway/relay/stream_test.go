@@ -231,24 +231,65 @@ func TestRetriesWhilePinging(t *testing.T) {
 	}
 }
 
-// TestHTTP10 gets its stream in one piece, also one that takes longer than the
-// server's limit on writing an answer.
+// TestHTTP10 gets its stream event by event, though it knows no chunks, until the connection
+// closes; also one that takes longer than the server's limit on writing an answer.
 func TestHTTP10(t *testing.T) {
-	b := newBench(t, "a", func(c *Config) { c.WriteStall = 5 * time.Second })
-	b.plays("a", streams(piece("x"), 50*time.Millisecond, piece("y"), done))
-	c, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+	for name, c := range map[string]struct{ last, end string }{"whole": {last: done, end: done}, "broken": {end: "stream_broken"}} {
+		b := newBench(t, "a", func(c *Config) { c.WriteStall = 5 * time.Second })
+		asked := make(chan struct{})
+		pieces := []any{piece("x"), asked, piece("y")}
+		if c.last != "" {
+			pieces = append(pieces, c.last)
+		} else {
+			pieces = append(pieces, errBroke)
+		}
+		b.plays("a", streams(pieces...))
+		conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "POST / HTTP/1.0\r\nHost: x\r\nStream: 1\r\nContent-Length: 2\r\n\r\n{}")
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		r := bufio.NewReader(conn)
+		head, got := "", ""
+		for !strings.HasSuffix(got, piece("x")) {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatalf("%s: after %q: %v", name, head+got, err)
+			}
+			if got += line; line == "\r\n" {
+				head, got = got, ""
+			}
+		}
+		close(asked) // the engine goes on only now
+		rest, err := io.ReadAll(r)
+		if err != nil || !strings.HasPrefix(string(rest), piece("y")) || !strings.Contains(string(rest), c.end) {
+			t.Errorf("%s: %q, %v", name, rest, err)
+		}
+		if head = strings.ToLower(head); !strings.Contains(head, "connection: close") || strings.Contains(head, "content-length") || strings.Contains(head, "transfer-encoding") {
+			t.Errorf("%s: %q", name, head)
+		}
+		if o := b.outcome(); (o.Err == nil) != (c.last != "") || o.Gone {
+			t.Errorf("%s: outcome %+v", name, o)
+		}
+	}
+}
+
+// TestHTTP10Leaves stops the engine, as any client does.
+func TestHTTP10Leaves(t *testing.T) {
+	b := newBench(t, "a")
+	b.plays("a", play{status: 200, kind: eventStream, pieces: []any{piece("x"), 20 * time.Millisecond}, loopLast: true})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	_, _ = io.WriteString(c, "POST / HTTP/1.0\r\nHost: x\r\nStream: 1\r\nContent-Length: 2\r\n\r\n{}")
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
-	all, err := io.ReadAll(c)
-	if err != nil || !strings.HasSuffix(string(all), "\r\n\r\n"+piece("x")+piece("y")+done) {
-		t.Errorf("%q, %v", all, err)
-	}
-	if o := b.outcome(); o.Err != nil || o.Gone {
-		t.Errorf("outcome %+v", o)
+	_, _ = io.WriteString(conn, "POST / HTTP/1.0\r\nHost: x\r\nStream: 1\r\nContent-Length: 2\r\n\r\n{}")
+	_, _ = io.ReadFull(conn, make([]byte, 10))
+	conn.Close()
+	eventually(t, "the engine's stop", func() bool { return b.streamsOpen() == 0 })
+	if o := b.outcome(); !o.Gone {
+		t.Errorf("%+v", o)
 	}
 }
 
