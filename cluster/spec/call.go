@@ -23,10 +23,12 @@ type Call struct {
 	PromptTokens int       // estimate
 	CachedTokens int       // of them, that the engine is expected to have read for an earlier request
 	Stream       bool
-	Adapter      string // one of the deployment's, by the name that clients use; empty: none
-	Method       string // empty: POST
-	ContentType  string // of the body; empty: application/json
-	HeadLength   int    // bytes of the JSON with which a binary body begins, as KServe has it; 0: it is not in two parts
+	Adapter      string      // one of the deployment's, by the name that clients use; empty: none
+	Method       string      // empty: POST
+	ContentType  string      // of the body; empty: application/json
+	HeadLength   int         // bytes of the JSON with which a binary body begins, as KServe has it; 0: it is not in two parts
+	Lease        uint64      // place that the actor has kept for it; 0: none
+	Waits        Reservation // what else waits at the gateway; Seq 0: not told
 }
 
 // A Target is where one attempt goes.
