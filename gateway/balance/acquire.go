@@ -15,13 +15,16 @@ type Grant struct {
 	Version uint64
 	Able    spec.Abilities // the instance's
 	Run     Run
-	Cached  int  // of the request's prompt tokens, that it is expected to hold
-	Held    int  // tokens that its engine is expected to hold of the prompt, as that counts them
-	guessed bool // it does not tell what it holds
+	Cached  int              // of the request's prompt tokens, that it is expected to hold
+	Held    int              // tokens that its engine is expected to hold of the prompt, as that counts them
+	guessed bool             // it does not tell what it holds
+	Lease   uint64           // of the place, where an actor keeps it; 0: it is asked for with the request
+	Waits   spec.Reservation // that goes with the lease
 	table   *Table
+	query   *Query
 	in      *Instance
-	prompt  int
-	adapter uint32 // of the query
+	reading time.Duration // that its prompt was thought to take
+	adapter uint32        // of the query
 	began   time.Time
 	probe   bool // what becomes of it decides whether others may follow
 }
@@ -29,10 +32,15 @@ type Grant struct {
 type waiter struct {
 	q     *Query
 	item  fair.Item[*waiter]
-	ch    chan struct{} // closed when grant or err is set
-	nudge chan struct{} // has something when it is to look again at once
+	picky bool               // it may go to fewer instances than others of its deployment
+	serve func(Grant, error) // called once, with the table locked, when it waits no more
+	nudge chan struct{}      // has something when it is to look again at once
+}
+
+// A served is what became of who waited: its place, or why it has none.
+type served struct {
 	grant Grant
-	err   error // it is not to wait any more: others go before it
+	err   error
 }
 
 // Acquire takes a place for q, waiting in the deployment's queue while nobody
@@ -41,26 +49,62 @@ type waiter struct {
 func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 	t.mu.Lock()
 	p := t.poolLocked(q.Deployment)
-	var standing Standing
-	if p.queue.Len() == 0 {
-		var g Grant
-		if g, standing = t.tryLocked(p, q); standing == Picked {
-			t.mu.Unlock()
-			return g, nil
-		}
-	} else {
-		_, standing = stand(p.list, q, t.cfg.Now())
-	}
-	w, err := t.queueLocked(p, q, standing)
-	if err != nil {
-		t.tidyLocked(q.Deployment, p)
+	e := t.firstLocked(p, q)
+	if e.standing == Picked {
 		t.mu.Unlock()
-		return Grant{}, err
+		return e.grant, nil
+	}
+	ch := make(chan served, 1)
+	t.enterLocked(p, q, &e, func(g Grant, err error) { ch <- served{g, err} })
+	t.mu.Unlock()
+	if e.err != nil {
+		return Grant{}, e.err
+	}
+	return t.await(ctx, e.waiter, ch, e.standing, e.look)
+}
+
+// Enter is Acquire for who does not block. Where q has to wait, serve is called with its
+// place or why it is not to wait any more, by whoever brings the news and with the table
+// locked; it must not call back. Nothing else ends that wait.
+func (t *Table) Enter(q *Query, serve func(Grant, error)) (g Grant, waits bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.poolLocked(q.Deployment)
+	e := t.firstLocked(p, q)
+	if e.standing != Picked {
+		t.enterLocked(p, q, &e, serve)
+	}
+	return e.grant, e.waiter != nil, e.err
+}
+
+// An entry is what becomes of a request that comes.
+type entry struct {
+	grant    Grant
+	waiter   *waiter // nil: it does not wait
+	standing Standing
+	look     time.Duration // after which it looks whether waiting is worth it
+	err      error
+}
+
+// firstLocked takes a place for q, if there is one and nobody waits.
+func (t *Table) firstLocked(p *pool, q *Query) (e entry) {
+	if p.queue.Len() == 0 {
+		e.grant, e.standing = t.tryLocked(p, q)
+	} else {
+		t.expectLocked(p, q, t.cfg.Now())
+		_, e.standing = stand(p.list, q, t.cfg.Now())
+	}
+	return e
+}
+
+// enterLocked has q wait.
+func (t *Table) enterLocked(p *pool, q *Query, e *entry, serve func(Grant, error)) {
+	if e.waiter, e.err = t.queueLocked(p, q, e.standing, serve); e.err != nil {
+		t.tidyLocked(q.Deployment, p)
+		return
 	}
 	t.serveLocked(p) // those before it may wait for what it can do without
-	look := min(t.waitFor(p, standing, q), t.cfg.ReadyTimeout, p.trial(t.cfg.Now()))
-	t.mu.Unlock()
-	return t.await(ctx, w, standing, look)
+	e.look = min(t.waitFor(p, e.standing, q), t.cfg.ReadyTimeout, p.trial(t.cfg.Now()))
 }
 
 // waitFor is how long it is worth waiting.
@@ -91,21 +135,22 @@ const dyingWait = time.Second
 
 // await waits for w's grant as long as that is worth it: how long that is, is
 // reckoned anew from when the standing last changed.
-func (t *Table) await(ctx context.Context, w *waiter, s Standing, first time.Duration) (Grant, error) {
+func (t *Table) await(ctx context.Context, w *waiter, ch <-chan served, s Standing, first time.Duration) (Grant, error) {
 	since := time.Now()
 	look := time.NewTimer(first)
 	defer look.Stop()
 	for {
 		select {
-		case <-w.ch:
-			return w.grant, w.err
+		case got := <-ch:
+			return got.grant, got.err
 		case <-ctx.Done():
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			if t.leaveLocked(w) {
 				return Grant{}, context.Cause(ctx)
 			}
-			return w.grant, w.err // it was granted in between; the caller gives it back
+			got := <-ch // it was granted in between; the caller gives it back
+			return got.grant, got.err
 		case <-w.nudge:
 			look.Reset(0)
 		case <-look.C:
@@ -114,7 +159,8 @@ func (t *Table) await(ctx context.Context, w *waiter, s Standing, first time.Dur
 				return Grant{}, err
 			}
 			if again == 0 {
-				return w.grant, w.err
+				got := <-ch
+				return got.grant, got.err
 			}
 			look.Reset(again)
 		}
@@ -150,7 +196,8 @@ func (t *Table) leaveLocked(w *waiter) bool {
 	if p == nil || !p.queue.Remove(&w.item) {
 		return false
 	}
-	t.mu.waiting--
+	t.leftLocked(p, w)
+	t.reserveLocked(p)
 	t.tidyLocked(w.q.Deployment, p)
 	return true
 }
@@ -158,7 +205,7 @@ func (t *Table) leaveLocked(w *waiter) bool {
 func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 	now := t.cfg.Now()
 	t.expectLocked(p, q, now)
-	in, standing := Pick(p.list, q, now, t.stale(), random)
+	in, standing := Pick(p.list, q, now, t.stale(), t.cfg.Random)
 	if standing == Warming {
 		if in = rouse(p.list, q, now); in != nil {
 			in.waking, standing = now, Picked
@@ -174,10 +221,15 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
 	in.own++
 	in.since++
-	unread := int(in.uncached(q))
-	in.pending += unread
-	return Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, Cached: q.PromptTokens - unread,
-		Held: int(q.expects.Told(&in.held)), guessed: !in.held.Tells(), table: t, in: in, prompt: unread, adapter: q.Adapter, began: now, probe: in.breaker.sent()}
+	in.chosen = now
+	if in.read.Before(now) {
+		in.read = now
+	}
+	unread := in.uncached(q)
+	reading := time.Duration(unread / in.prefill() * float64(time.Second))
+	in.read = in.read.Add(reading)
+	return Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, Cached: q.PromptTokens - int(unread),
+		Held: int(q.expects.Told(&in.held)), guessed: !in.held.Tells(), table: t, query: q, in: in, reading: reading, adapter: q.Adapter, began: now, probe: in.breaker.sent()}
 }
 
 // serveAllLocked grants places to those who wait, in the order of service.
@@ -196,6 +248,7 @@ func (t *Table) serveAllLocked() {
 func (t *Table) serveLocked(p *pool) {
 	t.grantAllLocked(p)
 	t.crowdLocked(p)
+	t.reserveLocked(p)
 	t.forgetLocked()
 }
 
@@ -241,8 +294,7 @@ func (t *Table) giveLocked(p *pool, w *waiter) bool {
 		return false
 	}
 	t.takenLocked(p, w)
-	w.grant = g
-	close(w.ch)
+	w.serve(g, nil)
 	return true
 }
 

@@ -341,8 +341,8 @@ func TestNoLostWakeUps(t *testing.T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id, in := range f.mu.instances {
-		if in.own != 0 || in.pending != 0 {
-			t.Errorf("%s: %d places and %d tokens were not given back", id, in.own, in.pending)
+		if in.own != 0 {
+			t.Errorf("%s: %d places were not given back", id, in.own)
 		}
 	}
 }

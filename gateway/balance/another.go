@@ -70,9 +70,8 @@ func (t *Table) crowdLocked(p *pool) {
 	}
 	in.waking = now
 	p.queue.Remove(&w.item)
-	t.mu.waiting--
-	w.grant = t.grantLocked(in, w.q, now)
-	close(w.ch)
+	t.leftLocked(p, w)
+	w.serve(t.grantLocked(in, w.q, now), nil)
 }
 
 // failedWait is how long a request waits for a deployment whose load has been given

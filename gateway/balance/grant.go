@@ -52,6 +52,10 @@ func (g *Grant) Rejected(r *spec.Rejection) {
 	}
 	switch r.Reason {
 	case spec.RejectBusy:
+		g.query.refused++
+		if g.in.grants && r.Load != nil { // which says it: what is waited for is a grant
+			return
+		}
 	case spec.RejectLoading: // because of this request; it counts as loading until its digest says so
 		if g.adapter != 0 && g.in.State == wire.InstanceState_INSTANCE_STATE_READY {
 			g.in.bring(g.adapter, r, t.cfg.Now())
@@ -113,13 +117,16 @@ func (g *Grant) take() *Table {
 }
 
 func (t *Table) backLocked(g *Grant) {
+	t.unboundLocked(g)
 	if g.probe {
 		g.in.breaker.left()
 		g.probe = false
 	}
+	if left := g.reading - t.cfg.Now().Sub(g.began); left > 0 && !g.in.heard.After(g.began) {
+		g.in.read = g.in.read.Add(-left) // it was not read, or sooner
+	}
 	g.in.own--
 	g.in.since--
-	g.in.pending = max(0, g.in.pending-g.prompt)
 	if p := t.mu.pools[g.in.Deployment]; p != nil && p.queue.Len() > 0 {
 		t.serveLocked(p)
 	}

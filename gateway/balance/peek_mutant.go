@@ -12,7 +12,7 @@ func (t *Table) Peek(q *Query) (spec.Target, bool) {
 	if p == nil {
 		return spec.Target{}, false
 	}
-	in, standing := Pick(p.list, q, t.cfg.Now(), t.stale(), random)
+	in, standing := Pick(p.list, q, t.cfg.Now(), t.stale(), t.cfg.Random)
 	if standing != Picked {
 		return spec.Target{}, false
 	}

@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -36,10 +35,13 @@ type Instance struct {
 	loadSeconds float64   // that its load takes; 0: not known
 	waking      time.Time // when a request of this gateway's last asked it to load
 
-	own      int // requests of this gateway that are under way on it
-	since    int // its requests begun less those ended since it was last heard of
-	pending  int // their prompt tokens
-	heard    time.Time
+	own     int       // requests of this gateway that are under way on it
+	since   int       // its requests begun less those ended since it was last heard of
+	read    time.Time // when its backlog, and what this gateway has sent since, will have been read
+	chosen  time.Time // when this gateway last sent it something
+	started time.Time // when its engine was seen to begin to serve
+	heard   time.Time
+	standing
 	seq      uint64
 	run      uint64 // number of the engine's that serves, as far as digests tell; no two of a table's are the same
 	draining bool   // its device is
@@ -92,6 +94,7 @@ type Query struct {
 	expects prefix.Expectation
 	came    time.Time // when it began to wait, the first time
 	charged float64   // that its tenant is counted to have had for it, where it has waited
+	refused int       // times that an instance that was thought to have room had none
 }
 
 // A Run is the life of one engine.
@@ -115,50 +118,51 @@ const (
 	Exhausted          // whoever is there has been tried
 )
 
-// Speeds to reckon with until an instance's own are measured, tokens/s.
-const (
-	unknownPrefill = 1000
-	unknownDecode  = 50
-	decodeTokens   = 250 // of an ordinary answer
-)
-
 // Pick chooses among the instances of one deployment: of the version in the
 // state, or, where none of those is ready, of the newest version that is, which
 // may be newer than this node's copy of the state; in the
 // gateway's own region as long as that has room, and on a node to be avoided
-// only where no other has; the least expected seconds; at random among equals.
+// only where no other has; the least expected seconds; of about equals the least crowded,
+// else at random. One in exploreOne goes where this gateway has sent nothing of late,
+// so that what is believed of that instance is seen to be true. Of very many a sample
+// is looked at, and all only where nobody of that is to be had.
 // It never waits and never allocates.
 func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random func() uint64) (*Instance, Standing) {
+	var best choice
+	if len(list) > sample {
+		step := sampleStep
+		if len(list)%step == 0 {
+			step = 1
+		}
+		for k, at := 0, int(random()%uint64(len(list))); k < sample; k++ {
+			if in := list[at]; in.Version == q.Version && in.takes(q, now, stale) {
+				best.weigh(in, q, now, random)
+			}
+			at = (at + step) % len(list)
+		}
+		if best.in != nil && best.place == 0 {
+			return best.made(random), Picked
+		}
+		best = choice{}
+	}
 	version, standing := stand(list, q, now)
 	if standing != Full && standing != Bringing {
 		return nil, standing
 	}
-	var best *Instance
-	var bestScore float64
-	bestPlace, ties := 0, uint64(0)
 	for _, in := range list {
-		if in.Version != version || !in.ready(q, now) || !in.room(now, stale) || excluded(in, q) || in.brings(q, now) {
-			continue
-		}
-		place := in.place(q)
-		if best != nil && bestPlace < place {
-			continue
-		}
-		score := in.score(q)
-		switch {
-		case best == nil || place < bestPlace || score < bestScore:
-			best, bestScore, bestPlace, ties = in, score, place, 1
-		case score == bestScore:
-			ties++
-			if random()%ties == 0 {
-				best = in
-			}
+		if in.Version == version && in.takes(q, now, stale) {
+			best.weigh(in, q, now, random)
 		}
 	}
-	if best == nil {
+	if best.in == nil {
 		return nil, standing
 	}
-	return best, Picked
+	return best.made(random), Picked
+}
+
+// takes tells whether the request may go there now.
+func (in *Instance) takes(q *Query, now time.Time, stale time.Duration) bool {
+	return in.ready(q, now) && in.room(q, now, stale) && !excluded(in, q) && !in.brings(q, now)
 }
 
 // servable finds the version to serve: Full says that one is ready.
@@ -222,32 +226,23 @@ func (in *Instance) coming(q *Query) bool {
 	return !in.gone && in.State != wire.InstanceState_INSTANCE_STATE_FAILED && allowedRegion(in.node.Region, q.Regions)
 }
 
-// room tells whether one more request finds a slot. An instance not heard of
-// for long counts as full, and one that tells no slots as having one.
-func (in *Instance) room(now time.Time, stale time.Duration) bool {
-	return now.Sub(in.heard) <= stale && in.load() < max(in.Slots, 1)
+// room tells whether one more request finds a slot, and is read soon. An instance not
+// heard of for long counts as full, and one that tells no slots as having one. Where
+// this gateway has a reservation it is granted places, and takes none.
+func (in *Instance) room(q *Query, now time.Time, stale time.Duration) bool {
+	if now.Sub(in.heard) > stale || in.load() >= max(in.Slots, 1) {
+		return false
+	}
+	if !in.grants {
+		return true
+	}
+	return in.told == 0 && q.refused < maxOptimistic && (in.backlog(now) < openBacklog || in.load() == 0)
 }
 
 // load is the requests on the instance: what it told, corrected by what this
 // gateway did since, and never less than this gateway's own.
 func (in *Instance) load() int {
 	return max(in.own, in.Running+in.Queued+in.since)
-}
-
-// score is the seconds that a request is expected to take there.
-func (in *Instance) score(q *Query) float64 {
-	decode := in.DecodeTPS
-	if decode <= 0 {
-		decode = unknownDecode
-	}
-	s := in.Backlog + (float64(in.pending)+in.uncached(q))/in.prefill()
-	s += 0.1 * decodeTokens / decode
-	s += float64(in.load()) / float64(max(in.Slots, 1))
-	if q.Adapter != 0 && !slices.Contains(in.adapters, q.Adapter) {
-		s += adapterSeconds
-	}
-	k := min(in.KVUse, 0.99)
-	return s + k/(1-k)
 }
 
 func allowedRegion(region string, allowed []string) bool {
@@ -260,5 +255,3 @@ func excluded(in *Instance, q *Query) bool { return slices.Contains(q.Exclude, i
 func (in *Instance) died(q *Query) bool {
 	return q.Died.Instance != "" && q.Died == Run{in.Target.Instance, in.run}
 }
-
-func random() uint64 { return rand.Uint64() }

@@ -1,7 +1,9 @@
 package balance
 
 import (
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -38,6 +40,8 @@ func version(v uint64) func(*Instance)  { return func(in *Instance) { in.Version
 func heardAgo(d time.Duration) func(*Instance) {
 	return func(in *Instance) { in.heard = epoch.Add(-d) }
 }
+
+func random() uint64 { return rand.Uint64() }
 
 func first() uint64 { return 1 } // of equals, the first stays: 1%n is 0 for n = 1 alone
 
@@ -86,7 +90,7 @@ func TestPick(t *testing.T) {
 		{"newest version until the state's is ready", []*Instance{inst("a"), inst("b", version(2), running(1)), inst("c", version(3), func(in *Instance) { in.State = loading })},
 			q(func(q *Query) { q.Version = 3 }), "b", Picked},
 		{"newer than this node's state", []*Instance{inst("a", version(2))}, q(), "a", Picked},
-		{"less backlog", []*Instance{inst("a", func(in *Instance) { in.Backlog = 2 }), inst("b")}, q(), "b", Picked},
+		{"less backlog", []*Instance{inst("a", func(in *Instance) { in.read = epoch.Add(2 * time.Second) }), inst("b")}, q(), "b", Picked},
 		{"faster prefill", []*Instance{inst("a", func(in *Instance) { in.PrefillTPS = 10 }), inst("b", func(in *Instance) { in.PrefillTPS = 10_000 })}, q(), "b", Picked},
 		{"less cache in use", []*Instance{inst("a", func(in *Instance) { in.KVUse = .9 }), inst("b")}, q(), "b", Picked},
 		{"cache over full", []*Instance{inst("a", func(in *Instance) { in.KVUse = 1.5 })}, q(), "a", Picked},
@@ -152,7 +156,7 @@ func TestPickProperties(t *testing.T) {
 			}
 		}
 		may := func(in *Instance) bool { return in.ready(q, epoch) && !excluded(in, q) }
-		can := func(in *Instance) bool { return may(in) && in.room(epoch, stale) }
+		can := func(in *Instance) bool { return may(in) && in.room(q, epoch, stale) }
 		serving := uint64(0) // the version that has to be served
 		for _, in := range list {
 			if may(in) && serving != q.Version && (in.Version == q.Version || in.Version > serving) {
@@ -178,14 +182,38 @@ func TestPickProperties(t *testing.T) {
 			case slices.Contains(q.Avoid, got.Node) != slices.Contains(q.Avoid, in.Node):
 			case in.node.Region == "north" && got.node.Region != "north":
 				t.Fatalf("%s in another region, and %s at home had room", got.Target.Instance, in.Target.Instance)
-			case in.node.Region == got.node.Region && in.score(q) < got.score(q):
-				t.Fatalf("%s at %v, and %s at %v", got.Target.Instance, got.score(q), in.Target.Instance, in.score(q))
+			case in.node.Region == got.node.Region && in.score(q, epoch) < got.score(q, epoch)-step:
+				t.Fatalf("%s at %v, and %s at %v", got.Target.Instance, got.score(q, epoch), in.Target.Instance, in.score(q, epoch))
 			}
 		}
 		if got != nil && (!can(got) || got.Version != serving) {
 			t.Fatalf("picked %s, which cannot serve version %d", got.Target.Instance, serving)
 		}
 	})
+}
+
+// TestPickOfVeryMany finds the one that has room, and the one at home, wherever they are.
+func TestPickOfVeryMany(t *testing.T) {
+	for _, n := range []int{65, 101, 202, 257} {
+		for at := range n {
+			var list []*Instance
+			for i := range n {
+				list = append(list, inst(strconv.Itoa(i), running(2)))
+			}
+			list[at].Running = 0
+			if in, s := Pick(list, &Query{Version: 1, Region: "north"}, epoch, stale, random); in != list[at] {
+				t.Fatalf("of %d, %d has room: standing %d", n, at, s)
+			}
+			for i := range n {
+				list[i].Running = 0
+				list[i].node.Region = "south"
+			}
+			list[at].node.Region = "north"
+			if in, _ := Pick(list, &Query{Version: 1, Region: "north"}, epoch, stale, random); in != list[at] {
+				t.Fatalf("of %d, %d is at home, and another was picked", n, at)
+			}
+		}
+	}
 }
 
 func TestPickAllocatesNothing(t *testing.T) {

@@ -25,7 +25,7 @@ var causeNames = [causes]string{"bound", "wait", "deadline", "timeout"}
 const doubt = 1.5
 
 // queueLocked has q wait, and has whoever would be served last make room where too many do.
-func (t *Table) queueLocked(p *pool, q *Query, s Standing) (*waiter, error) {
+func (t *Table) queueLocked(p *pool, q *Query, s Standing, serve func(Grant, error)) (*waiter, error) {
 	wait := t.waitFor(p, s, q)
 	if wait == 0 {
 		return nil, t.refusalLocked(p, q, s)
@@ -48,21 +48,23 @@ func (t *Table) queueLocked(p *pool, q *Query, s Standing) (*waiter, error) {
 		p.queue.Charge(q.Tenant, q.Priority, -q.charged)
 		q.charged = 0
 	}
-	w := &waiter{q: q, ch: make(chan struct{}), nudge: make(chan struct{}, 1)}
+	w := &waiter{q: q, serve: serve, picky: !q.plain(), nudge: make(chan struct{}, 1)}
 	w.item = fair.Item[*waiter]{Tenant: q.Tenant, Priority: q.Priority, Enqueued: q.came, Deadline: q.Deadline, Cost: q.cost(), Value: w}
 	p.queue.Push(&w.item, now)
 	t.mu.waiting++
+	if w.picky {
+		p.picky++
+	}
 	if p.queue.Len() <= t.cfg.QueueLength {
 		return w, nil
 	}
 	out := p.queue.Shed().Value
-	t.mu.waiting--
+	t.leftLocked(p, out)
 	err := t.shedLocked(p, out.q, causeBound)
 	if out == w {
 		return nil, err
 	}
-	out.err = err
-	close(out.ch)
+	out.serve(Grant{}, err)
 	return w, nil
 }
 
@@ -78,8 +80,16 @@ func (q *Query) cost() float64 {
 // takenLocked takes w out of the queue because it has a place.
 func (t *Table) takenLocked(p *pool, w *waiter) {
 	p.queue.Take(&w.item, t.cfg.Now())
-	t.mu.waiting--
+	t.leftLocked(p, w)
 	w.q.charged = w.item.Cost
+}
+
+// leftLocked counts that w is out of the queue.
+func (t *Table) leftLocked(p *pool, w *waiter) {
+	t.mu.waiting--
+	if w.picky {
+		p.picky--
+	}
 }
 
 // Settle tells what a request that is over has really taken, as fair.Cost has it; below

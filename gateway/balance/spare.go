@@ -10,7 +10,7 @@ func (t *Table) Spare(q *Query, version uint64) (Grant, bool) {
 		return Grant{}, false
 	}
 	now := t.cfg.Now()
-	in, _ := Pick(p.list, q, now, t.stale(), random)
+	in, _ := Pick(p.list, q, now, t.stale(), t.cfg.Random)
 	if in == nil || in.Version != version || in.breaker.open {
 		return Grant{}, false
 	}

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,12 @@ type Config struct {
 	ReadyTimeout   time.Duration // how long it waits for a first instance; 0: 5 s
 	LoadTimeout    time.Duration // how long it waits for one that is being loaded; 0: 5 min
 	QueueLength    int           // waiting requests per deployment; 0: 256
-	Now            func() time.Time
+	// Reserve tells an instance's actor what waits for it here. It is called with the
+	// table locked, and must neither block nor call back. nil: instances are asked
+	// only when they are thought to have room.
+	Reserve func(spec.Target, spec.Reservation)
+	Now     func() time.Time
+	Random  func() uint64 // nil: math/rand's
 }
 
 // A Table is the routing table of one gateway. All methods may be called at
@@ -39,6 +45,7 @@ type Table struct {
 		prefixes  *prefix.Index
 		order     []*fair.Item[*waiter] // while those who wait are gone through
 		runs      uint64                // of engines that were seen to begin to serve
+		told      uint64                // number of the last reservation; it begins with the time, so that a later process's are higher
 	}
 }
 
@@ -51,6 +58,8 @@ type pool struct {
 	queue fair.Queue[*waiter]
 	hold  float64 // seconds that a request holds its slot, smoothed
 	trust trust   // in guesses of what its instances hold
+	picky int     // of those who wait, how many may go to fewer instances than others
+	turn  int     // of the instances, with whom reservations are left first
 }
 
 // NewTable returns an empty table.
@@ -73,6 +82,9 @@ func NewTable(cfg Config) *Table {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Uint64
+	}
 	t := &Table{cfg: cfg}
 	t.queue.Store(int64(cfg.QueueTimeout))
 	t.load.Store(int64(cfg.LoadTimeout))
@@ -81,6 +93,7 @@ func NewTable(cfg Config) *Table {
 	t.mu.pools = make(map[string]*pool)
 	t.mu.devices = make(map[spec.DeviceID]heard)
 	t.mu.prefixes = prefix.NewIndex(prefixBytes)
+	t.mu.told = uint64(max(cfg.Now().UnixMicro(), 0))
 	return t
 }
 
@@ -177,11 +190,12 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 			in.breaker.reset()
 			t.mu.prefixes.Drop(&in.held)
 			t.mu.runs++
-			in.run = t.mu.runs
+			in.run, in.started = t.mu.runs, now
+			in.standing = standing{}
 		}
 		in.Version, in.State = il.GetVersion(), il.GetState()
 		in.draining, in.utilisation = dev.GetDraining(), int(dev.GetUtilisation())
-		in.learn(spec.Load{
+		in.learnDigest(spec.Load{
 			Slots: int(il.GetSlots()), Running: int(il.GetRunning()), Queued: int(il.GetQueued()),
 			KVUse: float64(il.GetKvUse()), BacklogSeconds: float64(il.GetBacklogSeconds()),
 			PrefillTPS: float64(il.GetPrefillTps()), DecodeTPS: float64(il.GetDecodeTps()), Seq: dev.GetSeq(),
@@ -190,7 +204,7 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 		in.adapters = il.GetAdapters()
 		in.able = spec.Abilities{Can: spec.Ability(il.GetCan()), Cannot: spec.Ability(il.GetCannot())}
 		in.context, in.reserved, in.spare = int(il.GetContext()), il.GetMemoryReserved(), spare
-		in.shunned = false
+		in.shunned, in.grants = false, il.GetGrants()
 	}
 	for iid, in := range t.mu.instances {
 		if in.Device != id {
@@ -239,6 +253,15 @@ func (t *Table) tidyLocked(deployment string, p *pool) {
 	}
 }
 
+// learnDigest is learn for a load that came by digest, unless an answer has told what is newer.
+func (in *Instance) learnDigest(l spec.Load, now time.Time) {
+	if l.Seq < in.seq {
+		in.heard = now
+		return
+	}
+	in.learn(l, now)
+}
+
 // learn takes over what the instance told, so that what this gateway did
 // before is part of it.
 func (in *Instance) learn(l spec.Load, now time.Time) {
@@ -251,7 +274,8 @@ func (in *Instance) learn(l spec.Load, now time.Time) {
 		in.DecodeTPS = l.DecodeTPS
 	}
 	in.seq, in.heard = l.Seq, now
-	in.since, in.pending = 0, 0
+	in.since = 0
+	in.read = now.Add(backlogOf(l))
 }
 
 // Candidates counts a deployment's instances and those that are ready.
