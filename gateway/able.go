@@ -18,11 +18,11 @@ var asked = map[spec.Ability]string{
 
 // able refuses what no instance of the model can. Where that is not known the engine
 // itself is asked.
-func (r *request) able(d *deployment, check *openai.Request) error {
-	a, _ := r.g.table.Abilities(d.GetName())
+func (r *request) able(d *deployment, at openai.Endpoint, check *openai.Request) error {
+	a, context := r.g.table.Abilities(d.GetName())
 	lacks := a.Lacks(check.Needs)
 	if lacks == 0 {
-		return nil
+		return fits(d, context, at, check)
 	}
 	first := lacks & -lacks // endpoints come first
 	e := &spec.Error{Code: spec.CodeUnsupportedModel, Param: check.Wished(first),
@@ -37,6 +37,16 @@ func (r *request) able(d *deployment, check *openai.Request) error {
 		e.Hint = "Use one that can, such as " + strings.Join(others, " or ") + ". GET /v1/models tells what each can."
 	}
 	return e
+}
+
+// fits refuses a prompt that has more tokens for certain than any instance takes at once.
+// Where that is not known, and what may fit, the engine judges.
+func fits(d *deployment, context int, at openai.Endpoint, check *openai.Request) error {
+	if context == 0 || check.LeastTokens <= context || at == openai.CountTokens {
+		return nil
+	}
+	return &spec.Error{Code: spec.CodeContextLength, Param: at.Prompt(),
+		Message: "The prompt has at least " + strconv.Itoa(check.LeastTokens) + " tokens, and the context of the model " + strconv.Quote(d.model()) + " is of " + strconv.Itoa(context) + "."}
 }
 
 // others names up to three models that the client may use and that can all of need.

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -83,5 +84,38 @@ func TestModelsTellWhatTheyCan(t *testing.T) {
 	r.able("n1", "m", spec.AbleChat|spec.AbleTools|spec.AbleSleep, spec.AbleImages)
 	if m := model(); !slices.Equal(m.Capabilities, []string{"chat", "tools"}) || m.Context != 4096 {
 		t.Errorf("%+v", m)
+	}
+}
+
+// TestWhatCannotFit: a prompt that no instance's context holds for certain is refused with the limit, in the client's words; what
+// may fit, and what the engine is asked to cut, is the engine's to judge.
+func TestWhatCannotFit(t *testing.T) {
+	r := newRig(t)
+	asked := 0
+	r.engines.add("n1", func(w http.ResponseWriter, req *http.Request) { asked++; whole(w, req) })
+	long, ids := strings.Repeat("word ", 900_000), "1"+strings.Repeat(",1", 4096)
+	for _, c := range []struct{ path, body, param string }{
+		{"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"` + long + `"}]}`, "messages"},
+		{"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"` + long[:4<<20] + `"}]}`, ""},
+		{"/v1/chat/completions", `{"model":"m","truncate_prompt_tokens":5,"messages":[{"role":"user","content":"` + long + `"}]}`, ""},
+		{"/v1/messages", `{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"` + long + `"}]}`, "messages"},
+		{"/v1/responses", `{"model":"m","input":"` + long + `"}`, "input"},
+		{"/v1/completions", `{"model":"m","prompt":[` + ids + `]}`, "prompt"},
+		{"/v1/completions", `{"model":"m","prompt":[` + ids[2:] + `]}`, ""},
+		{"/v1/embeddings", `{"model":"m","input":["` + long[:5<<19] + `","` + long[:5<<19] + `"]}`, ""},
+		{"/v1/embeddings", `{"model":"m","input":[[1],[` + ids + `]]}`, "input"},
+	} {
+		r.able("n1", "m", spec.AbleChat|spec.AbleComplete|spec.AbleEmbed, 0)
+		asked = 0
+		res, body := r.do(r.infer, "POST", c.path, c.body)
+		if c.param == "" {
+			if res.StatusCode != 200 || asked != 1 {
+				t.Errorf("%s %.60s: %d %s", c.path, c.body, res.StatusCode, body)
+			}
+			continue
+		}
+		if res.StatusCode != 400 || codeOf(t, body) != "context_length_exceeded" || !strings.Contains(body, `"param":"`+c.param+`"`) || !strings.Contains(body, "is of 4096") || asked != 0 {
+			t.Errorf("%s %.60s: %d %s", c.path, c.body, res.StatusCode, body)
+		}
 	}
 }

@@ -75,7 +75,7 @@ func (x *inferring) rescue(r *request, d *deployment, check *openai.Request) {
 	var usable []*deployment
 	for _, name := range d.GetFallbacks() {
 		to := x.g.catalog.find([]byte(name))
-		if to != nil && to.GetName() != d.GetName() && x.who.Sees(to.GetTenant()) && x.who.MayUse(to.model(), to.GetTenant()) && r.able(to, check) == nil {
+		if to != nil && to.GetName() != d.GetName() && x.who.Sees(to.GetTenant()) && x.who.MayUse(to.model(), to.GetTenant()) && r.able(to, x.endpoint, check) == nil {
 			usable = append(usable, to)
 		}
 	}

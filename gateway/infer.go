@@ -137,7 +137,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := r.able(d, check); err != nil {
+	if err := r.able(d, x.endpoint, check); err != nil {
 		return err
 	}
 	if x.endpoint == openai.Messages {

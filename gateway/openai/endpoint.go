@@ -100,6 +100,17 @@ func (e Endpoint) String() string { return rows[e].name }
 // Body tells how requests are written.
 func (e Endpoint) Body() BodyKind { return rows[e].body }
 
+// Prompt names the field that has what the model reads.
+func (e Endpoint) Prompt() string {
+	switch reads := rows[e].reads; {
+	case reads&fMessages != 0:
+		return "messages"
+	case reads&fPrompt != 0:
+		return "prompt"
+	}
+	return "input"
+}
+
 // Able is what an engine must be able to.
 func (e Endpoint) Able() spec.Ability { return rows[e].able }
 

@@ -81,18 +81,27 @@ func (r *Request) parts(message int, list []*fastjson.Value) {
 	}
 }
 
+// longestToken is more bytes than one token of any vocabulary stands for: those that have
+// whole lines of spaces have them of some hundred.
+const longestToken = 1 << 10
+
+// leastOf is how many tokens a text of so many bytes has at least.
+func leastOf(bytes int) int { return (bytes + longestToken - 1) / longestToken }
+
 // text checks a prompt or input: a string, or an array of strings, of token
 // ids, or of arrays of token ids.
 func (r *Request) text(param string, v *fastjson.Value) {
 	switch v.Type() {
 	case fastjson.TypeString:
 		r.promptIn += len(v.GetStringBytes())
+		r.LeastTokens = leastOf(r.promptIn)
 	case fastjson.TypeArray:
 		list := v.GetArray()
 		if len(list) == 0 {
 			r.add(param, "must not be empty")
 			return
 		}
+		r.LeastTokens = leastOfEach(list)
 		first := list[0].Type()
 		if first != fastjson.TypeString && first != fastjson.TypeNumber && first != fastjson.TypeArray {
 			r.add(param, "must hold strings, or token ids")
@@ -140,6 +149,22 @@ func (r *Request) documents(v *fastjson.Value) {
 			r.add(at("documents", i, ""), "must be a string, or an object with text")
 		}
 	}
+}
+
+// leastOfEach is leastOf for the longest of several prompts, or of the one whose tokens
+// list holds.
+func leastOfEach(list []*fastjson.Value) (least int) {
+	for _, item := range list {
+		switch item.Type() {
+		case fastjson.TypeString:
+			least = max(least, leastOf(len(item.GetStringBytes())))
+		case fastjson.TypeArray:
+			least = max(least, len(item.GetArray()))
+		case fastjson.TypeNumber:
+			return len(list)
+		}
+	}
+	return least
 }
 
 func textBytes(v *fastjson.Value) int {

@@ -25,6 +25,7 @@ type Request struct {
 	N            int
 	MaxTokens    int // 0: the engine's default
 	PromptTokens int // estimate: four bytes a token
+	LeastTokens  int // that the longest of the prompts has for certain; 0: not known, or the engine is to cut it
 	Priority     int // as vLLM has it: less is sooner
 	Tier         Tier
 	Needs        spec.Ability // of the engine, with its endpoint's
@@ -35,6 +36,7 @@ type Request struct {
 	said     said
 	seen     uint32
 	promptIn int // bytes of text in the prompt
+	cuts     bool
 	parsed   parsed
 }
 
@@ -69,6 +71,12 @@ func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
 		r.parsed.parser = p
 	}
 	r.PromptTokens = max(1, r.promptIn/4)
+	switch {
+	case r.cuts:
+		r.LeastTokens = 0
+	case rows[e].reads&fMessages != 0:
+		r.LeastTokens = leastOf(r.promptIn)
+	}
 	return nil
 }
 
@@ -123,6 +131,9 @@ const (
 	fContinue
 	fTokenIDs
 	fContinuation
+	fPriority
+	fTier
+	fChoice
 )
 
 func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {

@@ -11,8 +11,10 @@ import (
 func (r *Request) wishes(key []byte, v *fastjson.Value) {
 	switch string(key) {
 	case "priority":
+		r.once(fPriority, "priority")
 		r.Priority, _ = v.Int() // what is no number is the engine's to refuse
 	case "service_tier":
+		r.once(fTier, "service_tier")
 		switch string(v.GetStringBytes()) {
 		case "flex":
 			r.Tier = TierFlex
@@ -30,6 +32,7 @@ func (r *Request) wishes(key []byte, v *fastjson.Value) {
 			r.parsed.tools = v
 		}
 	case "tool_choice":
+		r.once(fChoice, "tool_choice")
 		r.parsed.choice = v
 	case "response_format":
 		r.once(fFormat, "response_format")
@@ -48,6 +51,8 @@ func (r *Request) wishes(key []byte, v *fastjson.Value) {
 				r.wish(spec.AbleAudio, &r.audio, -1)
 			}
 		}
+	case "truncate", "truncation", "truncate_prompt_tokens": // the engine is asked to cut what is too long
+		r.cuts = v.Type() != fastjson.TypeNull && v.Type() != fastjson.TypeFalse
 	case "continue_final_message": // these are read where an answer is resumed
 		r.once(fContinue, "continue_final_message")
 	case "return_token_ids":
