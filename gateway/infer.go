@@ -231,6 +231,9 @@ func regionsOf(who *auth.Principal, d *deployment) ([]string, error) {
 
 // limit spends one request of the key's rate and tells the client where it stands.
 func (r *request) limit() error {
+	if err := r.taken(); err != nil {
+		return err
+	}
 	if r.who.PerMin == 0 {
 		return nil
 	}
@@ -305,7 +308,7 @@ func (x *inferring) account(o relay.Outcome) {
 		}
 		x.span.End()
 	}
-	g.table.Settle(&x.Query, taken(o))
+	g.table.Settle(&x.Query, spent(o))
 	if code == string(spec.CodeDeadline) && !x.Query.Deadline.IsZero() {
 		g.metrics.missed.WithLabelValues(x.Query.Priority.String()).Inc()
 	}

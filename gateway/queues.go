@@ -5,6 +5,7 @@ import (
 
 	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/fair"
+	"github.com/lotabots/lotabots/gateway/strain"
 )
 
 // queues shows as metrics who waits for a place, and who was refused one.
@@ -31,5 +32,33 @@ func (q queues) Collect(out chan<- prometheus.Metric) {
 		for cause, n := range now.Shed[i] {
 			out <- prometheus.MustNewConstMetric(descShed, prometheus.CounterValue, float64(n), p.String(), cause)
 		}
+	}
+}
+
+// strained shows what the gateway itself has to do, and whom it has refused for it.
+type strained struct{ watch *strain.Watch }
+
+var (
+	descSched      = prometheus.NewDesc("lotabots_gateway_scheduler_wait_seconds", "Time that nine of ten goroutines waited to run in the last 0.1 s, at most; 0: few ran.", nil, nil)
+	descCPU        = prometheus.NewDesc("lotabots_gateway_processor_use_ratio", "Share of the processors that the process may use which it used in the last 0.1 s.", nil, nil)
+	descTakes      = prometheus.NewDesc("lotabots_gateway_overload_limit_requests_per_second", "Inference requests that are taken while the gateway has more to do than it can; 0: all.", nil, nil)
+	descOverloaded = prometheus.NewDesc("lotabots_gateway_overload_refused_requests_total", "Inference requests that were refused unread because the gateway had more to do than it could, by priority.", []string{"priority"}, nil)
+)
+
+// Describe is a prometheus.Collector's.
+func (s strained) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descSched, descCPU, descTakes, descOverloaded} {
+		out <- d
+	}
+}
+
+// Collect is a prometheus.Collector's.
+func (s strained) Collect(out chan<- prometheus.Metric) {
+	now := s.watch.State()
+	out <- prometheus.MustNewConstMetric(descSched, prometheus.GaugeValue, now.Latency.Seconds())
+	out <- prometheus.MustNewConstMetric(descCPU, prometheus.GaugeValue, now.CPU)
+	out <- prometheus.MustNewConstMetric(descTakes, prometheus.GaugeValue, now.Limit)
+	for i, p := range fair.Priorities() {
+		out <- prometheus.MustNewConstMetric(descOverloaded, prometheus.CounterValue, float64(now.Refused[i]), p.String())
 	}
 }

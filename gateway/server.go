@@ -18,6 +18,7 @@ import (
 	"github.com/lotabots/lotabots/gateway/guard"
 	"github.com/lotabots/lotabots/gateway/limit"
 	"github.com/lotabots/lotabots/gateway/relay"
+	"github.com/lotabots/lotabots/gateway/strain"
 )
 
 // A Gateway serves clients on the listeners given to Serve. Feed its Table with
@@ -46,6 +47,7 @@ type Gateway struct {
 	uses    uses
 	ages    ages
 	ranks   ranks
+	strain  strain.Watch
 
 	following   sync.Mutex    // one change at a time, also while New reads everything
 	seen        atomic.Uint64 // index of the last change taken over
@@ -75,6 +77,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.catalog = newCatalog(cfg.State)
 	g.limiter = limit.New(limit.Config{Leaser: cfg.Quota, Gateways: cfg.Gateways, Log: cfg.Log})
 	g.metrics = newMetrics(cfg.Registerer, g.table, g.limiter)
+	cfg.Registerer.MustRegister(strained{&g.strain})
 	g.relay = relay.New(relay.Config{
 		Opener: cfg.Opener, Table: g.table, Tracer: g.tracer, Registerer: cfg.Registerer, Log: cfg.Log,
 		FirstByte: cfg.FirstByte, Between: cfg.Between, Whole: cfg.Whole,
@@ -87,6 +90,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.follow(Change{Index: cfg.State.Index(), Reset: true})
 	g.relay.Start()
 	g.telling.Go(func() { g.tell(g.work) })
+	g.telling.Go(func() { g.strain.Run(g.work.Done()) })
 	return g, nil
 }
 

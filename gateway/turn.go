@@ -42,6 +42,22 @@ func (x *inferring) turn(r *request, check *openai.Request, d *deployment, body 
 	return body, x.until(r)
 }
 
+// taken refuses what this gateway cannot do besides, before anything is read. The body
+// may ask for another priority: here the header and the key's count alone.
+func (r *request) taken() error {
+	may := r.g.ranks.of(r.who.Key, r.who.Tenant, "")
+	p := may.usual
+	if text := r.ctx.Request.Header.Peek(HeaderPriority); len(text) > 0 {
+		if asked, ok := fair.ParsePriority(string(text)); ok {
+			p = min(asked, may.most)
+		}
+	}
+	if r.g.strain.Admit(p) {
+		return nil
+	}
+	return &limited{after: r.g.strain.RetryAfter(p), err: spec.Errorf(spec.CodeOverloaded, "This node has more to do than it can, and requests of higher priority go first.")}
+}
+
 // wants is the priority that the client asks for.
 func (r *request) wants(check *openai.Request, usual fair.Priority) (fair.Priority, error) {
 	if text := r.ctx.Request.Header.Peek(HeaderPriority); len(text) > 0 {
@@ -134,8 +150,8 @@ func expectedTokens(e openai.Endpoint, check *openai.Request) int {
 	return min(check.MaxTokens, usualTokens) * max(1, check.N)
 }
 
-// taken is what a request that ended so counts for its tenant; below 0: that is not known.
-func taken(o relay.Outcome) float64 {
+// spent is what a request that ended so counts for its tenant; below 0: that is not known.
+func spent(o relay.Outcome) float64 {
 	switch {
 	case o.HasUsage || o.Estimated:
 		return fair.Cost(o.Usage.Prompt, o.Usage.Cached, o.Usage.Completion)

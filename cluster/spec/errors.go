@@ -78,6 +78,7 @@ const (
 	CodeModelForbidden    Code = "model_not_allowed"
 	CodeRateLimited       Code = "rate_limit_exceeded"
 	CodeBusy              Code = "no_capacity"
+	CodeOverloaded        Code = "overloaded"
 	CodeNotReady          Code = "model_not_ready"
 	CodeUpstream          Code = "engine_error"
 	CodeStreamBroken      Code = "stream_broken"
@@ -147,6 +148,7 @@ var Catalogue = map[Code]Class{
 	CodeModelForbidden:    {403, "The key may not use this model.", "Use a key whose model patterns include it."},
 	CodeRateLimited:       {429, "The key's request limit is spent.", "Wait for Retry-After, or ask for a higher limit."},
 	CodeBusy:              {429, "Every instance of the model is full.", "Retry after Retry-After."},
+	CodeOverloaded:        {503, "This node has more to do than it can.", "Retry after Retry-After, or send the request to another node."},
 	CodeNotReady:          {503, "No instance of the model is ready.", "Wait until it has loaded; lotabots status shows how far it is."},
 	CodeUpstream:          {502, "The engine failed.", "Retry; the engine's last lines are in the node's log."},
 	CodeStreamBroken:      {502, "The engine or its node failed in the middle of the answer.", "Send the request again; what came so far is incomplete."},

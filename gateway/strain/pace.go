@@ -51,7 +51,7 @@ func (p *Pace) Step(s Sample) (shares [fair.Bands]float64) {
 	} else {
 		p.strained = 0
 	}
-	grows := max(0, (s.Latency - p.latency).Seconds()/seconds)
+	grows := max(0, (s.Latency-p.latency).Seconds()/seconds)
 	falls := s.Latency < p.latency
 	p.latency = s.Latency
 	switch {

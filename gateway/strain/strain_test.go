@@ -118,7 +118,7 @@ func TestWatch(t *testing.T) {
 	}
 	close(stop)
 	<-ended
-	w.set([fair.Bands]float64{0, 0.5, 1, 1})
+	w.Take([fair.Bands]float64{0, 0.5, 1, 1})
 	taken := [fair.Bands]int{}
 	for range 10_000 {
 		for i, p := range fair.Priorities() {

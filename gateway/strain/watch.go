@@ -68,7 +68,7 @@ func (w *Watch) Run(stop <-chan struct{}) {
 				s.Taken[i] = max(0, s.Came[i]-int(d-refused[i]))
 				came[i], refused[i] = c, d
 			}
-			w.set(p.Step(s))
+			w.Take(p.Step(s))
 			w.limit.Store(math.Float64bits(p.limit))
 			w.lately.Store(int64(s.Latency))
 			w.cpu.Store(math.Float64bits(s.CPU))
@@ -76,7 +76,8 @@ func (w *Watch) Run(stop <-chan struct{}) {
 	}
 }
 
-func (w *Watch) set(shares [fair.Bands]float64) {
+// Take has those shares of each band's requests taken, from 0 to 1, until Run looks again.
+func (w *Watch) Take(shares [fair.Bands]float64) {
 	for i, s := range shares {
 		w.bands[i].share.Store(uint32((1 - s) * math.MaxUint32))
 	}
