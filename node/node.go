@@ -52,6 +52,7 @@ type Node struct {
 	log         *slog.Logger
 	metrics     *prometheus.Registry
 	work        context.Context // ends when Shutdown begins to take parts down
+	grace       time.Time       // that requests under way have until; of Shutdown
 	abandon     context.CancelFunc
 	observed    *observed
 	notes       *notes
@@ -178,7 +179,8 @@ func (n *Node) withdraw(ctx context.Context) {
 			n.log.Warn("leadership was not handed over", "error", err)
 		}
 	}
-	limit, cancel := context.WithTimeout(ctx, n.Running().API.ShutdownIn)
+	n.grace = time.Now().Add(n.Running().API.ShutdownIn)
+	limit, cancel := context.WithDeadline(ctx, n.grace)
 	defer cancel()
 	for n.actors != nil && n.actors.Running() > 0 && limit.Err() == nil {
 		time.Sleep(10 * time.Millisecond)
@@ -194,6 +196,34 @@ func (n *Node) notice(ctx context.Context) {
 	case <-time.After(n.config.API.DrainNotice):
 	case <-ctx.Done():
 	}
+}
+
+// leastGrace is what a gateway's requests have at least: what ends them by itself must not
+// be told as an error.
+const leastGrace = 200 * time.Millisecond
+
+// endGateway ends the gateway once its requests have ended, or with the time for them, so
+// that what comes after it has its own: those that remain are told so.
+func (n *Node) endGateway(ctx context.Context) error {
+	limit := ctx
+	if !n.grace.IsZero() {
+		by, cancel := context.WithDeadline(ctx, later(n.grace, time.Now().Add(leastGrace)))
+		defer cancel()
+		limit = by
+	}
+	err := n.gateway.Shutdown(limit)
+	if limit.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		n.log.Warn("requests were ended, with an error that says so: api.shutdown-timeout was over", "error", err)
+		return nil
+	}
+	return err
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (n *Node) stopAll(ctx context.Context) error {

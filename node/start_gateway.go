@@ -65,7 +65,7 @@ func (n *Node) startGateway(context.Context) error {
 			n.log.Error("the API has ended", "error", err)
 		}
 	})
-	n.onStop("gateway", n.gateway.Shutdown) // ends Serve, so that the listener's goroutine can be waited for
+	n.onStop("gateway", n.endGateway) // ends Serve, so that the listener's goroutine can be waited for
 	return nil
 }
 
