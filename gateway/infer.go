@@ -42,8 +42,6 @@ type inferring struct {
 	settled  bool    // its usage is written down
 	held     int     // of the room for bodies
 	share    portion // of it, for the answer
-
-	explained bool // the client asks why it is served as it is
 }
 
 var checks = sync.Pool{New: func() any { return new(openai.Request) }}
@@ -146,6 +144,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 			return err
 		}
 	}
+	x.Trace = string(r.ctx.Request.Header.Peek(relay.HeaderTrace)) == "1"
 	x.Body, x.Conn, x.Topology = body, r.ctx.Conn(), r.who.May(access.TopologyRead, access.In(r.who.Tenant))
 	regions, err := r.regions(d)
 	if err != nil {

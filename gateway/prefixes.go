@@ -14,7 +14,7 @@ const sharePrefixes = "share-prefixes"
 // there is no choice of instances nothing is named. The names are the tenant's own, as what its engine holds is.
 func (x *inferring) begins(check *openai.Request, d *deployment) {
 	generates := x.Call.Path == openai.Chat.Path() || x.Call.Path == openai.Completions.Path()
-	if d.placed < 2 && !x.explained || !generates || !check.Prompted() || d.adapter != "" { // what adapters make of a prompt is kept apart, and not told
+	if d.placed < 2 && !x.Trace || !generates || !check.Prompted() || d.adapter != "" { // what adapters make of a prompt is kept apart, and not told
 		return
 	}
 	salt := ""

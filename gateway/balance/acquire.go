@@ -214,6 +214,7 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 	if standing != Picked {
 		return Grant{}, standing
 	}
+	t.reasonsLocked(p, q, in, now)
 	return t.grantLocked(in, q, now), Picked
 }
 

@@ -26,6 +26,7 @@ type Exchange struct {
 	Raw      bool          // an answer of status 200 is in no form that is known here: it passes on as it comes
 	Object   bool          // an answer of status 200 that is not streamed is a JSON object, whatever type the engine gives it
 	Topology bool          // the client may see which node serves it
+	Trace    bool          // the client asks how it is served
 	Shape    Shape         // nil: the answer as it came
 	Hedge    bool          // a second instance may be asked where the first is late
 	Done     func(Outcome) // called once, when everything has ended
@@ -75,6 +76,7 @@ type Exchange struct {
 	resumes  int
 	left     []spec.InstanceID // that have broken off
 	excluded int               // by the caller
+	queued   time.Duration     // waited for places
 	shift    int               // tokens of the answer that the present engine counts as the prompt's
 }
 
@@ -99,6 +101,9 @@ var ErrGone = errors.New("client is gone")
 
 // begin prepares x.
 func (r *Relay) begin(x *Exchange) {
+	if x.Trace && x.Topology {
+		x.Query.Why = new(balance.Reasons)
+	}
 	x.r, x.began, x.excluded = r, time.Now(), len(x.Query.Exclude)
 	r.budgets.request(x.Call.Deployment)
 	r.watcher.add(&x.watch, x.Conn, x.Call.Deadline)
@@ -208,7 +213,9 @@ func (x *Exchange) place() error {
 	began := time.Now()
 	var err error
 	x.grant, err = x.r.cfg.Table.Acquire(x.ctx, &x.Query)
-	x.r.metrics.queueWait[x.Query.Priority.Band()].Observe(time.Since(began).Seconds())
+	waited := time.Since(began)
+	x.queued += waited
+	x.r.metrics.queueWait[x.Query.Priority.Band()].Observe(waited.Seconds())
 	end(err)
 	return err
 }

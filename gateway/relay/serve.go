@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/openai"
 )
 
 // Headers of inference answers.
@@ -98,6 +99,9 @@ func (x *Exchange) respond(ctx *fasthttp.RequestCtx, err error) error {
 func (x *Exchange) setTopology(ctx *fasthttp.RequestCtx) {
 	if x.fell != "" {
 		ctx.Response.Header.Set(HeaderDeployment, x.fell)
+	}
+	if x.Trace {
+		ctx.Response.Header.SetBytesV(HeaderTrace, x.explanation(x.buf[max(0, len(x.buf)-openai.TailSize):]))
 	}
 	if !x.Topology {
 		return
