@@ -214,12 +214,12 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 	if standing != Picked {
 		return Grant{}, standing
 	}
-	t.reasonsLocked(p, q, in, now)
 	return t.grantLocked(in, q, now), Picked
 }
 
 // grantLocked gives q a place on in.
 func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
+	t.reasonsLocked(q, in, now)
 	in.own++
 	in.since++
 	in.chosen = now

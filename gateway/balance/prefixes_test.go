@@ -141,6 +141,17 @@ func TestGuessesAreBelievedAsFarAsTheyHold(t *testing.T) {
 // TestPickByPrefixAllocatesNothing at 256 instances.
 func TestPickByPrefixAllocatesNothing(t *testing.T) {
 	f, q := fullField(256)
+	there := 0
+	for range 50 { // now and then one explores
+		g := f.must(t, q)
+		if g.Node == "n03" {
+			there++
+		}
+		g.Release()
+	}
+	if there < 40 {
+		t.Errorf("%d of 50 found the one that has the prompt, which a sample of all may miss", there)
+	}
 	if n := testing.AllocsPerRun(100, func() {
 		f.mu.Lock()
 		g, _ := f.tryLocked(f.poolLocked("m"), q)

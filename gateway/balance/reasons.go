@@ -31,13 +31,14 @@ type Candidate struct {
 }
 
 // reasonsLocked fills q's Reasons, if it has one, for the choice of chosen.
-func (t *Table) reasonsLocked(p *pool, q *Query, chosen *Instance, now time.Time) {
-	if q.Why == nil {
+func (t *Table) reasonsLocked(q *Query, chosen *Instance, now time.Time) {
+	p := t.mu.pools[chosen.Deployment]
+	if q.Why == nil || p == nil {
 		return
 	}
 	all := make([]Candidate, 0, len(p.list))
 	for _, in := range p.list {
-		all = append(all, Candidate{Target: in.Target, Region: in.node.Region, Chosen: in == chosen, Seconds: in.score(q), Cached: int(in.cached(q)),
+		all = append(all, Candidate{Target: in.Target, Region: in.node.Region, Chosen: in == chosen, Seconds: in.score(q, now), Cached: int(in.cached(q)),
 			Load: in.load(), Slots: in.Slots, Refused: t.refusedFor(in, q, chosen, now)})
 	}
 	slices.SortStableFunc(all, func(a, b Candidate) int {
@@ -73,7 +74,7 @@ func (t *Table) refusedFor(in *Instance, q *Query, chosen *Instance, now time.Ti
 		return "another version"
 	case now.Sub(in.heard) > t.stale():
 		return "not heard of"
-	case !in.room(now, t.stale()):
+	case !in.room(q, now, t.stale()):
 		return "full"
 	case in.brings(q, now):
 		return "loads the adapter"
