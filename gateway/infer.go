@@ -144,7 +144,6 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 			return err
 		}
 	}
-	x.Trace = string(r.ctx.Request.Header.Peek(relay.HeaderTrace)) == "1"
 	x.Body, x.Conn, x.Topology = body, r.ctx.Conn(), r.who.May(access.TopologyRead, access.In(r.who.Tenant))
 	regions, err := r.regions(d)
 	if err != nil {
@@ -167,7 +166,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if d.adapter != "" {
 		x.Query.Adapter = spec.AdapterMark(d.adapter)
 	}
-	x.begins(check, d)
+	x.begins(r, check, d)
 	if x.Body, err = x.turn(r, check, d, body); err != nil {
 		return err
 	}
