@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -47,7 +48,6 @@ type Exchange struct {
 
 	ctx      context.Context // of the present attempt
 	cancel   context.CancelCauseFunc
-	unhook   func() bool
 	grant    balance.Grant
 	stream   spec.Stream
 	opened   time.Time   // when stream was
@@ -117,6 +117,7 @@ func (x *Exchange) end(err error) {
 	x.closed = true
 	x.drop()
 	x.makeRoom()
+	defer x.letGo()
 	x.r.watcher.remove(&x.watch)
 	out := x.outcome(err)
 	if out.HasUsage && out.Usage.HasCached {
@@ -159,10 +160,6 @@ func (x *Exchange) outcome(err error) Outcome {
 // drop closes the present attempt and gives its place back.
 func (x *Exchange) drop() {
 	if x.stream != nil {
-		if x.unhook != nil {
-			x.unhook()
-			x.unhook = nil
-		}
 		_ = x.stream.Close()
 		if l, ok := x.stream.Load(); ok {
 			x.grant.Learn(l)
@@ -236,7 +233,6 @@ func (x *Exchange) open() error {
 		return x.blame(err)
 	}
 	x.stream, x.opened = stream, began
-	x.unhook = context.AfterFunc(x.ctx, func() { _ = stream.Close() })
 	x.out.Status, x.out.Node, x.contentType = stream.Status(), x.grant.Node, stream.ContentType()
 	x.out.Expected = x.grant.Held
 	x.headLength = 0
@@ -303,6 +299,9 @@ func (x *Exchange) checkEnd() error {
 // fill reads what there is to x.buf.
 func (x *Exchange) fill() error {
 	var err error
+	if x.buf == nil {
+		x.buf = buffers.Get().(*[firstRead]byte)[:0]
+	}
 	if x.buf, err = grown(x.buf, x.r.cfg.MaxAnswer, x.Room, &x.taken); err != nil {
 		return err
 	}
@@ -319,6 +318,17 @@ func (x *Exchange) fill() error {
 		return x.blame(err)
 	}
 	return err
+}
+
+// buffers are what answers are read to. One that has grown is not kept.
+var buffers = sync.Pool{New: func() any { return new([firstRead]byte) }}
+
+// letGo gives x.buf back, which nobody may look at any more.
+func (x *Exchange) letGo() {
+	if cap(x.buf) == firstRead {
+		buffers.Put((*[firstRead]byte)(x.buf[:firstRead]))
+	}
+	x.buf = nil
 }
 
 func (x *Exchange) keepTail(b []byte) {

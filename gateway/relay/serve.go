@@ -90,7 +90,12 @@ func (x *Exchange) respond(ctx *fasthttp.RequestCtx, err error) error {
 		if x.headLength > 0 {
 			ctx.Response.Header.Set(spec.HeadLengthHeader, strconv.Itoa(x.headLength))
 		}
-		ctx.Response.SetBodyRaw(answer)
+		if cap(x.buf) == firstRead && len(answer) <= firstRead { // so that it can be used again
+			ctx.Response.SetBody(answer)
+		} else {
+			ctx.Response.SetBodyRaw(answer)
+			x.buf = nil
+		}
 	}
 	x.end(err)
 	return err
