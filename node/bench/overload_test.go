@@ -23,7 +23,9 @@ func TestJain(t *testing.T) {
 }
 
 func TestRecovery(t *testing.T) {
-	at := func(sent, took time.Duration, status int) answer { return answer{sent: sent, ended: sent + took, status: status} }
+	at := func(sent, took time.Duration, status int) answer {
+		return answer{sent: sent, ended: sent + took, status: status}
+	}
 	const s, ms = time.Second, time.Millisecond
 	fine := []answer{at(s, 50*ms, 200), at(5*s, 50*ms, 200), at(6*s, 60*ms, 200)}
 	for _, c := range []struct {
