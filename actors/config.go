@@ -15,6 +15,7 @@ import (
 	"github.com/lotabots/lotabots/actors/engine/account"
 	"github.com/lotabots/lotabots/actors/engine/custom"
 	"github.com/lotabots/lotabots/actors/instance"
+	"github.com/lotabots/lotabots/actors/quota"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -56,6 +57,7 @@ type Config struct {
 	Faults  string // file that keeps which devices are in quarantine; empty: that ends with the process
 	Learnt  string // file that keeps what models were measured to take; empty: nothing is kept
 
+	Quota      quota.Config    // of the limits that this node owns
 	Policy     instance.Policy // zero: defaults
 	Log        *slog.Logger    // nil: silent
 	Registerer prometheus.Registerer

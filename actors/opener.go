@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"sync"
 	"syscall"
 	"time"
 
@@ -35,8 +34,8 @@ func (o opener) Open(ctx context.Context, target spec.Target, call spec.Call, bo
 	if reason := o.refuse(device, &call); reason != "" {
 		return nil, &spec.Rejection{Reason: reason}
 	}
-	parent := o.s.continued(ctx, &call)
-	_, admitting := o.s.span(parent, "actor.admit", target, &call, trace.SpanKindInternal)
+	parent := continued(ctx, &call)
+	_, admitting := span(parent, "actor.admit", target, &call, trace.SpanKindInternal)
 	p, err := o.admit(ctx, device, target, &call)
 	endSpan(admitting, err)
 	if err != nil {
@@ -67,32 +66,18 @@ type place struct {
 	device *actor.PID
 }
 
-// An admission is what one call waits for its actor's answer with. It is used again
-// once the answer has been taken.
-type admission struct {
-	reply chan gpu.Admission
-	limit *time.Timer
-}
-
-var admissions = sync.Pool{New: func() any {
-	limit := time.NewTimer(admitTimeout)
-	limit.Stop()
-	return &admission{make(chan gpu.Admission, 1), limit}
-}}
-
 // admit asks the device's actor. A place that is not waited for is given back.
 func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target, call *spec.Call) (place, error) {
-	w := admissions.Get().(*admission)
+	reply := make(chan gpu.Admission, 1)
 	lease := gpu.Lease(o.s.leases.Add(1))
 	o.s.system.Root.Send(device, &gpu.Admit{
 		Lease: lease, Instance: target.Instance, Deployment: call.Deployment, Version: call.Version,
-		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Adapter: call.Adapter, Reply: w.reply,
+		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Adapter: call.Adapter, Reply: reply,
 	})
-	w.limit.Reset(admitTimeout)
+	limit := time.NewTimer(admitTimeout)
+	defer limit.Stop()
 	select {
-	case a := <-w.reply:
-		w.limit.Stop()
-		admissions.Put(w)
+	case a := <-reply:
 		if a.Rejected != nil {
 			return place{}, a.Rejected
 		}
@@ -100,7 +85,7 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 	case <-ctx.Done():
 		o.s.system.Root.Send(device, &gpu.Release{Lease: lease})
 		return place{}, ctx.Err()
-	case <-w.limit.C:
+	case <-limit.C:
 		o.s.system.Root.Send(device, &gpu.Release{Lease: lease})
 		return place{}, &spec.Rejection{Reason: spec.RejectUnhealthy}
 	}
@@ -114,14 +99,14 @@ func (o opener) request(ctx context.Context, p place, target spec.Target, call *
 	} else {
 		ctx, cancel = context.WithDeadline(ctx, call.Deadline)
 	}
-	ctx, asking := o.s.span(ctx, "engine.request", target, call, trace.SpanKindClient)
+	ctx, asking := span(ctx, "engine.request", target, call, trace.SpanKindClient)
 	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, cancel: cancel, span: asking, began: time.Now(), used: o.s.crier.begin(target.Instance, p.Engine)}
 	x.mu.load = p.Load
 	if !o.s.streams.add(x) {
 		x.finish(resultGone, errShutdown)
 		return nil, &spec.Rejection{Reason: spec.RejectDraining}
 	}
-	resp, err := p.Engine.Do(ctx, call.Path, headerOf(call, o.s.parent(ctx, call)), body) //nolint:bodyclose // the stream closes it
+	resp, err := p.Engine.Do(ctx, call.Path, headerOf(ctx, call), body) //nolint:bodyclose // the stream closes it
 	if err != nil {
 		return nil, x.failed(ctx, err)
 	}
@@ -166,7 +151,7 @@ func neverSent(err error) bool {
 	return errors.Is(err, engine.ErrEnded) || errors.As(err, &op) && op.Op == "dial" && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT))
 }
 
-func headerOf(call *spec.Call, traced string) http.Header {
+func headerOf(ctx context.Context, call *spec.Call) http.Header {
 	h := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {call.RequestID}, engine.CacheSalt: {spec.CacheSalt(call.Tenant)}}
 	if call.ContentType != "" {
 		h.Set("Content-Type", call.ContentType)
@@ -183,8 +168,8 @@ func headerOf(call *spec.Call, traced string) http.Header {
 	if call.Stream {
 		h.Set("Accept", "text/event-stream")
 	}
-	if traced != "" {
-		h.Set(traceParent, traced)
+	if p := parentOf(ctx); p != "" {
+		h.Set(traceParent, p)
 	}
 	return h
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/lotabots/lotabots/actors/device"
@@ -26,7 +25,6 @@ import (
 type System struct {
 	cfg     Config
 	metrics *metrics
-	tracer  trace.Tracer // nil: nothing is traced
 	presets *engine.Presets
 	memory  *memory.Learnt // nil: nothing is kept
 	devices []device.Device
@@ -54,7 +52,7 @@ func Start(c Config) (*System, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	s := &System{cfg: c, metrics: newMetrics(c.Registerer), tracer: newTracer(), book: newBook(), herald: newHerald(&c), pids: map[spec.DeviceID]*actor.PID{}}
+	s := &System{cfg: c, metrics: newMetrics(c.Registerer), book: newBook(), herald: newHerald(&c), pids: map[spec.DeviceID]*actor.PID{}}
 	s.crier = newCrier(&c, s.herald.say)
 	s.work, s.cancel = context.WithCancel(context.Background())
 	s.presets = engine.New(engine.Config{
@@ -126,7 +124,7 @@ func (s *System) spawn() error {
 		return s.system.Root.SpawnNamed(props, name)
 	}
 	var err error
-	if s.quota, err = named(quota.Name, func() actor.Actor { return quota.New(time.Now) }); err != nil {
+	if s.quota, err = named(quota.Name, func() actor.Actor { return quota.New(s.cfg.Quota) }); err != nil {
 		return fmt.Errorf("starting the actor of limits: %w", err)
 	}
 	measured := gpu.NewMetrics(s.cfg.Registerer)
@@ -245,6 +243,25 @@ func (s *System) Quota(ctx context.Context, r *wire.QuotaRequest) (*wire.QuotaGr
 	select {
 	case g := <-reply:
 		return g, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the actor of limits has not answered: %w", ctx.Err())
+	}
+}
+
+// QuotaStates tells what has changed of the limits that this node owns, as m asks;
+// Reply is set here.
+func (s *System) QuotaStates(ctx context.Context, m quota.Collect) ([]*wire.QuotaState, error) {
+	ctx, end, err := s.calls.begin(ctx, s.work)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	reply := make(chan []*wire.QuotaState, 1)
+	m.Reply = reply
+	s.system.Root.Send(s.quota, &m)
+	select {
+	case states := <-reply:
+		return states, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("the actor of limits has not answered: %w", ctx.Err())
 	}

@@ -35,6 +35,8 @@ type deploymentView struct {
 	MemoryBytes  uint64            `json:"memory_bytes"`
 	residencyView
 	rescueView
+	limitsForm
+	priceForm
 	CreatedMS int64 `json:"created_ms"`
 	ChangedMS int64 `json:"changed_ms"`
 }
@@ -42,7 +44,7 @@ type deploymentView struct {
 func viewDeployment(d *wire.Deployment) deploymentView {
 	v := deploymentView{Name: d.GetName(), Tenant: d.GetTenant(), Version: d.GetVersion(), Model: d.GetModel(), Engine: d.GetEngine(),
 		Options: d.GetOptions(), Replicas: d.GetReplicas(), MinPerRegion: d.GetMinPerRegion(), Regions: some(d.GetRegions()),
-		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), rescueView: viewRescue(d), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
+		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), rescueView: viewRescue(d), limitsForm: limitsOf(d.GetLimits()), priceForm: priceOf(d.GetPrice()), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
 	if v.Options == nil {
 		v.Options = map[string]string{}
 	}
@@ -82,6 +84,8 @@ type deploymentForm struct {
 	MemoryBytes  uint64            `json:"memory_bytes"`
 	residencyForm
 	rescueForm
+	limitsForm
+	priceForm
 }
 
 const (
@@ -107,6 +111,8 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 	d.checkEngine(f, g)
 	d.residencyForm.check(f, name, d.Engine, g)
 	d.rescueForm.check(f, name)
+	d.limitsForm.check(f)
+	d.priceForm.check(f)
 	for i, region := range d.Regions {
 		at := "regions[" + strconv.Itoa(i) + "]"
 		f.check(region != "" && len(region) <= 64, at, "must have 1 to 64 bytes")
@@ -135,6 +141,7 @@ func (d *deploymentForm) deployment(name string) *wire.Deployment {
 	}
 	d.residencyForm.put(out)
 	d.rescueForm.put(out)
+	out.Limits, out.Price = d.limits(), d.price()
 	return out
 }
 

@@ -30,13 +30,14 @@ type keyView struct {
 	PreviousUntil int64    `json:"previous_until_ms"`
 	LastUsedMS    int64    `json:"last_used_ms"`
 	CreatedBy     string   `json:"created_by"`
+	budgetForm
 }
 
 func (r *request) viewKey(k *wire.APIKey) keyView {
 	return keyView{ID: k.GetId(), Name: k.GetName(), Tenant: k.GetTenant(), Owner: k.GetOwner(), Scopes: some(k.GetScopes()), Models: some(k.GetModels()),
 		Regions: some(k.GetRegions()), Endpoints: some(k.GetEndpoints()), Addresses: some(k.GetAddresses()), PerMinute: k.GetRequestsPerMinute(),
 		CreatedMS: k.GetCreatedMs(), ChangedMS: k.GetChangedMs(), ExpiresMS: k.GetExpiresMs(), RevokedMS: k.GetRevokedMs(), RotatedMS: k.GetRotatedMs(),
-		PreviousUntil: k.GetPreviousUntilMs(), LastUsedMS: r.g.cfg.State.LastUsed(k.GetId()), CreatedBy: k.GetCreatedBy()}
+		PreviousUntil: k.GetPreviousUntilMs(), LastUsedMS: r.g.cfg.State.LastUsed(k.GetId()), CreatedBy: k.GetCreatedBy(), budgetForm: limitsOf(k.GetLimits()).budgetForm}
 }
 
 // some makes an absent list an empty one.
@@ -168,6 +169,7 @@ func changeKey(r *request) error {
 	k := ask.apply(old)
 	r.merges = true
 	formOf(k).check(f)
+	ask.check(f)
 	f.check(ask.TTL == nil || *ask.TTL >= 0 && *ask.TTL <= maxTTL, "ttl_seconds", "must be 0, for ever, or a number of seconds up to 100 years")
 	if err := f.err(); err != nil {
 		return err

@@ -42,19 +42,20 @@ var known = map[string]struct {
 	ok   func(value string) bool
 	want string
 }{
-	spec.SettingOIDCIssuer:   {isIssuer, "must be an https URL, or http on this machine, without query"},
-	spec.SettingOIDCClientID: {func(s string) bool { return s != "" }, "must not be empty: remove the setting instead"},
-	spec.SettingAccessTTL:    {isDuration(time.Minute, time.Hour), "must be a duration from 1m to 1h"},
-	spec.SettingSessionTTL:   {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
-	"sessions/rotate-every":  {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
-	spec.SettingRaftVoters:   {isVoters, spec.RaftVotersRule},
-	"audit/keep-days":        {isDays, "must be a number of days from 0, for all, to 36500"},
-	spec.SettingUsageMinutes: {isKept, spec.UsageKeptRule},
-	spec.SettingUsageHours:   {isKept, spec.UsageKeptRule},
-	spec.SettingUsageDays:    {isKept, spec.UsageKeptRule},
-	spec.SettingUsageRecords: {isKept, spec.UsageKeptRule},
-	settingWrites:            {isCount, countRule},
-	settingKeys:              {isCount, countRule},
+	spec.SettingOIDCIssuer:     {isIssuer, "must be an https URL, or http on this machine, without query"},
+	spec.SettingOIDCClientID:   {func(s string) bool { return s != "" }, "must not be empty: remove the setting instead"},
+	spec.SettingAccessTTL:      {isDuration(time.Minute, time.Hour), "must be a duration from 1m to 1h"},
+	spec.SettingSessionTTL:     {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
+	"sessions/rotate-every":    {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
+	spec.SettingRaftVoters:     {isVoters, spec.RaftVotersRule},
+	"audit/keep-days":          {isDays, "must be a number of days from 0, for all, to 36500"},
+	spec.SettingUsageMinutes:   {isKept, spec.UsageKeptRule},
+	spec.SettingUsageHours:     {isKept, spec.UsageKeptRule},
+	spec.SettingUsageDays:      {isKept, spec.UsageKeptRule},
+	spec.SettingUsageRecords:   {isKept, spec.UsageKeptRule},
+	settingWrites:              {isCount, countRule},
+	spec.SettingEndpointLimits: {isEndpoints, endpointsRule},
+	settingKeys:                {isCount, countRule},
 }
 
 func isKept(s string) bool {

@@ -20,10 +20,11 @@ type tenantView struct {
 	Name       string `json:"name"`
 	AuthMaxAge int64  `json:"auth_max_age_seconds"`
 	CreatedMS  int64  `json:"created_ms"`
+	limitsForm
 }
 
 func viewTenant(t *wire.Tenant) tenantView {
-	return tenantView{ID: t.GetId(), Name: t.GetName(), AuthMaxAge: shownAge(t.GetAuthMaxAgeS()), CreatedMS: t.GetCreatedMs()}
+	return tenantView{ID: t.GetId(), Name: t.GetName(), AuthMaxAge: shownAge(t.GetAuthMaxAgeS()), CreatedMS: t.GetCreatedMs(), limitsForm: limitsOf(t.GetLimits())}
 }
 
 // The record cannot tell 0 from unset: there 0 is the default, and a negative
@@ -64,6 +65,7 @@ func putTenant(r *request) error {
 	var ask struct {
 		Name       string `json:"name"`
 		AuthMaxAge *int64 `json:"auth_max_age_seconds"` // nil: as it is
+		limitsChange
 	}
 	id := r.param("name")
 	f, err := r.decode(&ask)
@@ -73,12 +75,17 @@ func putTenant(r *request) error {
 	f.check(nameForm.MatchString(id) && len(id) <= maxTenantID, "name", "must be 1 to 100 of letters, digits, '.', '_', ':' and '-', beginning with a letter or digit")
 	f.check(len(ask.Name) <= maxLabel, "name", "must have at most 256 bytes")
 	f.check(ask.AuthMaxAge == nil || *ask.AuthMaxAge >= 0 && *ask.AuthMaxAge <= maxAuthAge, "auth_max_age_seconds", "must be a number from 0, which is strict, to 31536000, which is a year")
+	ask.check(f)
 	if err := f.err(); err != nil {
 		return err
 	}
-	t := &wire.Tenant{Id: id, Name: ask.Name}
-	if t.AuthMaxAgeS, err = r.authMaxAge(id, ask.AuthMaxAge); err != nil {
+	old, err := r.newestTenant(id, ask.AuthMaxAge == nil || !ask.whole())
+	if err != nil {
 		return err
+	}
+	t := &wire.Tenant{Id: id, Name: ask.Name, AuthMaxAgeS: old.GetAuthMaxAgeS(), Limits: ask.apply(limitsOf(old.GetLimits()))}
+	if ask.AuthMaxAge != nil {
+		t.AuthMaxAgeS = keptAge(*ask.AuthMaxAge)
 	}
 	if _, err := r.propose(&wire.Command{Body: &wire.Command_PutTenant{PutTenant: &wire.PutTenant{Tenant: t}}}); err != nil {
 		return err
@@ -89,19 +96,16 @@ func putTenant(r *request) error {
 	return r.json(200, viewTenant(t))
 }
 
-// authMaxAge is what the record of the tenant is to have: what is asked for, or what
-// it has in the newest state. An old copy must not make a strict tenant a lax one.
-func (r *request) authMaxAge(id string, asked *int64) (int64, error) {
-	if asked != nil {
-		return keptAge(*asked), nil
-	}
-	if r.g.cfg.Barrier != nil {
+// newestTenant is the tenant as the newest state has it, where something of it is to
+// stay as it is: an old copy must not make a strict tenant a lax one.
+func (r *request) newestTenant(id string, stays bool) (*wire.Tenant, error) {
+	if stays && r.g.cfg.Barrier != nil {
 		if _, err := r.barrier(); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 	now, _ := r.g.cfg.State.Tenant(id)
-	return now.GetAuthMaxAgeS(), nil
+	return now, nil
 }
 
 // removeTenant removes a tenant that owns nothing any more.

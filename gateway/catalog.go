@@ -8,6 +8,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/auth"
+	"github.com/lotabots/lotabots/gateway/limit"
 )
 
 // A catalog is the deployments as the hot path reads them: an immutable
@@ -24,6 +25,7 @@ type deployment struct {
 	*wire.Deployment
 	placed  int    // instances that the state places
 	adapter string // its name; empty: the deployment itself
+	limits  []limit.Limit
 }
 
 // model is the name that clients use, and that permission is asked for.
@@ -49,7 +51,7 @@ func (c *catalog) reload() {
 	next := make(map[string]*deployment)
 	var adapted []*deployment
 	for d := range every(func(cursor string) ([]*wire.Deployment, string) { return c.state.DeploymentsPage("", cursor, mostPage) }) {
-		next[d.GetName()] = &deployment{Deployment: d}
+		next[d.GetName()] = &deployment{Deployment: d, limits: limit.Of(limit.OfDeployment, d.GetName(), d.GetLimits())}
 		if len(d.GetAdapters()) > 0 {
 			adapted = append(adapted, next[d.GetName()])
 		}
@@ -62,7 +64,7 @@ func (c *catalog) reload() {
 	for _, d := range adapted {
 		for _, a := range d.GetAdapters() {
 			if next[a.GetName()] == nil {
-				next[a.GetName()] = &deployment{Deployment: d.Deployment, placed: d.placed, adapter: a.GetName()}
+				next[a.GetName()] = &deployment{Deployment: d.Deployment, placed: d.placed, adapter: a.GetName(), limits: d.limits}
 			}
 		}
 	}

@@ -62,6 +62,9 @@ func writeError(ctx *fasthttp.RequestCtx, err error, requestID string) {
 	if status == fasthttp.StatusUnauthorized {
 		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="lotabots"`)
 	}
+	if over := (*limited)(nil); errors.As(err, &over) {
+		over.tell(&ctx.Response.Header)
+	}
 	if wait := retryAfter(err, e.Code); wait > 0 {
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		ctx.Response.Header.Set(headerRetryAfterMS, itoa(wait.Milliseconds()))
@@ -95,7 +98,7 @@ func retryAfter(err error, code spec.Code) time.Duration {
 	case errors.As(err, &refusal):
 		return refusal.RetryAfter
 	case errors.As(err, &limited):
-		return max(limited.after, time.Second)
+		return max(limited.after, time.Millisecond)
 	case code == spec.CodeBusy || code == spec.CodeNoLeader || code == spec.CodeDraining || code == spec.CodeStaleState || code == spec.CodeOutcomeUnknown:
 		return time.Second
 	default:
@@ -105,8 +108,15 @@ func retryAfter(err error, code spec.Code) time.Duration {
 
 // limited is a refusal under a limit.
 type limited struct {
-	after time.Duration
-	err   *spec.Error
+	after  time.Duration
+	budget bool // that of a day or a month: clients' libraries need not try again
+	err    *spec.Error
+}
+
+func (e *limited) tell(h *fasthttp.ResponseHeader) {
+	if e.budget {
+		h.Set(headerShouldRetry, "false")
+	}
 }
 
 func (e *limited) Error() string { return e.err.Error() }

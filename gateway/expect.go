@@ -74,10 +74,11 @@ func (r *request) welcome() error {
 	case length > r.g.cfg.MaxBody:
 		return r.tooLarge(r.g.cfg.MaxBody)
 	case r.who != nil && r.ctx.IsPost() && !bytes.HasSuffix(path, []byte("/count_tokens")) && (bytes.HasPrefix(path, []byte("/v1/")) || bytes.HasPrefix(path, []byte("/v2/"))):
-		if err := r.limit(); err != nil {
+		b := new(bill)
+		if err := b.enter(r, string(r.ctx.Path())); err != nil {
 			return err
 		}
-		r.ctx.SetUserValue(paid, true)
+		r.ctx.SetUserValue(paid, b)
 	}
 	r.ctx.SetUserValue(mayCome, true)
 	return nil

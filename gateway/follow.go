@@ -8,6 +8,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/auth"
+	"github.com/lotabots/lotabots/gateway/limit"
 )
 
 // follow takes over what an entry changed. It runs inside apply and must not
@@ -40,14 +41,17 @@ func (g *Gateway) reload() {
 		Signing:  signing.GetPublic(),
 		Epoch:    g.epoch(),
 	}))
+	endpoints, _ := s.Setting(spec.SettingEndpointLimits)
+	g.limits.putEndpoints(endpoints)
 	g.catalog.reload()
 	g.ranks.reload(every(func(cursor string) ([]Setting, string) { return s.SettingsPage(cursor, mostPage) }))
 }
 
-// aged notes each tenant's age on its way.
+// aged notes each tenant's age and limits on its way.
 func (g *Gateway) aged(all iter.Seq[*wire.Tenant]) iter.Seq[*wire.Tenant] {
 	return func(yield func(*wire.Tenant) bool) {
 		for t := range all {
+			g.limits.putTenant(t.GetId(), t)
 			if g.ages.put(t.GetId(), t); !yield(t) {
 				return
 			}
@@ -99,8 +103,12 @@ func (g *Gateway) followRecords(records []Ref) {
 				g.signed(g.keys.SetSigning(secret.GetPublic()))
 			}
 		case KindSetting:
-			if r.ID == spec.SettingSessionEpoch {
+			switch r.ID {
+			case spec.SettingSessionEpoch:
 				g.keys.SetEpoch(g.epoch())
+			case spec.SettingEndpointLimits:
+				value, _ := g.cfg.State.Setting(r.ID)
+				g.limits.putEndpoints(value)
 			}
 			g.ranks.follow(r.ID, g.cfg.State.Setting)
 		default:
@@ -122,6 +130,7 @@ func (g *Gateway) followAccess(r Ref) {
 	case KindTenant:
 		t, _ := s.Tenant(r.ID)
 		g.ages.put(r.ID, t)
+		g.limits.putTenant(r.ID, t)
 		took(s.Tenant, r.ID, g.keys.PutTenant, g.keys.RemoveTenant)
 	case KindUser:
 		took(s.User, r.ID, g.keys.PutUser, g.keys.RemoveUser)
@@ -154,6 +163,6 @@ func (g *Gateway) followKey(id string) {
 		g.keys.PutKey(k)
 	}
 	if !ok || k.GetRevokedMs() != 0 {
-		g.limiter.Forget(auth.LimitOf(id))
+		g.limiter.Forget(limit.OfKey, id)
 	}
 }

@@ -42,6 +42,9 @@ type inferring struct {
 	settled  bool    // its usage is written down
 	held     int     // of the room for bodies
 	share    portion // of it, for the answer
+
+	explained bool // the client asks why it is served as it is
+	bill      bill
 }
 
 var checks = sync.Pool{New: func() any { return new(openai.Request) }}
@@ -104,10 +107,8 @@ func (x *inferring) checked(r *request) error {
 
 // prepare limits, reads, checks and describes the request.
 func (x *inferring) prepare(r *request, check *openai.Request) error {
-	if r.ctx.UserValue(paid) == nil {
-		if err := r.limit(); err != nil {
-			return err
-		}
+	if err := x.enter(r); err != nil {
+		return err
 	}
 	body, err := r.body()
 	if err != nil {
@@ -166,12 +167,12 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if d.adapter != "" {
 		x.Query.Adapter = spec.AdapterMark(d.adapter)
 	}
-	x.begins(r, check, d)
+	x.begins(check, d)
 	if x.Body, err = x.turn(r, check, d, body); err != nil {
 		return err
 	}
 	x.rescue(r, d, check)
-	return nil
+	return x.reserve(r, d, check)
 }
 
 // model finds the deployment that the client named, if the key may use it.
@@ -227,36 +228,6 @@ func regionsOf(who *auth.Principal, d *deployment) ([]string, error) {
 	return both, nil
 }
 
-// limit spends one request of the key's rate and tells the client where it stands.
-func (r *request) limit() error {
-	if err := r.taken(); err != nil {
-		return err
-	}
-	if r.who.PerMin == 0 {
-		return nil
-	}
-	d := r.g.limiter.Allow(r.g.work, r.who.Limit, r.who.PerMin)
-	h := &r.ctx.Response.Header
-	h.Set("X-Ratelimit-Limit-Requests", itoa(int64(d.Limit)))
-	h.Set("X-Ratelimit-Remaining-Requests", itoa(int64(d.Remaining)))
-	h.Set("X-Ratelimit-Reset-Requests", string(openai.AppendDuration(nil, d.Reset.Milliseconds())))
-	if errorsOf(r.ctx) == anthropicErrors {
-		h.Set("Anthropic-Ratelimit-Requests-Limit", itoa(int64(d.Limit)))
-		h.Set("Anthropic-Ratelimit-Requests-Remaining", itoa(int64(d.Remaining)))
-		h.Set("Anthropic-Ratelimit-Requests-Reset", time.Now().Add(d.Reset).UTC().Format(time.RFC3339))
-	}
-	if d.Shared {
-		r.g.metrics.limits[limitShared].Inc()
-	}
-	if d.OK {
-		r.g.metrics.limits[limitAdmitted].Inc()
-		return nil
-	}
-	r.g.metrics.limits[limitRefused].Inc()
-	return &limited{after: d.RetryAfter, err: spec.Errorf(spec.CodeRateLimited,
-		"The key's limit of %d requests per minute is spent.", d.Limit)}
-}
-
 // startSpan continues the client's trace, or begins one.
 func (x *inferring) startSpan(r *request) {
 	x.Context = context.Background()
@@ -310,6 +281,7 @@ func (x *inferring) account(o relay.Outcome) {
 	if code == string(spec.CodeDeadline) && !x.Query.Deadline.IsZero() {
 		g.metrics.missed.WithLabelValues(x.Query.Priority.String()).Inc()
 	}
+	x.repay(o)
 	x.log(o, code, took)
 	x.note(o)
 }

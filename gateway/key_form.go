@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/access"
 	"github.com/lotabots/lotabots/gateway/auth"
@@ -25,6 +26,7 @@ type keyForm struct {
 	Addresses []string `json:"addresses"`
 	PerMinute uint32   `json:"requests_per_minute"`
 	TTL       int64    `json:"ttl_seconds"`
+	budgetForm
 }
 
 // maxTTL bounds how long a key or token may be asked to last: a hundred years.
@@ -50,6 +52,7 @@ func (k *keyForm) check(f *form) {
 		return err == nil
 	})
 	f.check(k.TTL >= 0 && k.TTL <= maxTTL, "ttl_seconds", "must be 0, for ever, or a number of seconds up to 100 years")
+	k.budgetForm.check(f)
 }
 
 // each checks the entries of a list.
@@ -64,6 +67,7 @@ func (f *form) each(param string, list []string, want string, ok func(string) bo
 func (k *keyForm) fill(out *wire.APIKey, home string) {
 	out.Name, out.Tenant, out.Owner, out.Scopes, out.Models = k.Name, k.Tenant, k.Owner, k.Scopes, k.Models
 	out.Regions, out.Endpoints, out.Addresses, out.RequestsPerMinute = k.Regions, k.Endpoints, ranges(k.Addresses), k.PerMinute
+	out.Limits = (&limitsForm{budgetForm: k.budgetForm}).limits()
 	if out.Tenant == "" {
 		out.Tenant = home
 	}
@@ -89,7 +93,7 @@ func ranges(list []string) []string {
 // formOf is the form by which the record could have been asked for.
 func formOf(k *wire.APIKey) *keyForm {
 	return &keyForm{Name: k.GetName(), Tenant: k.GetTenant(), Owner: k.GetOwner(), Scopes: k.GetScopes(), Models: k.GetModels(),
-		Regions: k.GetRegions(), Endpoints: k.GetEndpoints(), Addresses: k.GetAddresses(), PerMinute: k.GetRequestsPerMinute()}
+		Regions: k.GetRegions(), Endpoints: k.GetEndpoints(), Addresses: k.GetAddresses(), PerMinute: k.GetRequestsPerMinute(), budgetForm: limitsOf(k.GetLimits()).budgetForm}
 }
 
 // A keyChange has what is to change of a key; nil stays.
@@ -103,6 +107,7 @@ type keyChange struct {
 	Addresses *[]string `json:"addresses"`
 	PerMinute *uint32   `json:"requests_per_minute"`
 	TTL       *int64    `json:"ttl_seconds"`
+	budgetChange
 }
 
 func (c *keyChange) apply(old *wire.APIKey) *wire.APIKey {
@@ -114,6 +119,7 @@ func (c *keyChange) apply(old *wire.APIKey) *wire.APIKey {
 	change(&k.Regions, c.Regions)
 	change(&k.Endpoints, c.Endpoints)
 	change(&k.RequestsPerMinute, c.PerMinute)
+	k.Limits = c.budgetChange.apply(limitsForm{budgetForm: limitsOf(k.GetLimits()).budgetForm})
 	if c.Addresses != nil {
 		k.Addresses = ranges(*c.Addresses)
 	}
@@ -173,6 +179,24 @@ func within(f *form, own, given *wire.APIKey) {
 	if most := own.GetRequestsPerMinute(); most > 0 {
 		f.check(given.GetRequestsPerMinute() > 0 && given.GetRequestsPerMinute() <= most, "requests_per_minute",
 			"goes beyond the key in use, which is limited to "+strconv.FormatUint(uint64(most), 10))
+	}
+	have, want := own.GetLimits(), given.GetLimits()
+	for _, l := range []struct {
+		param      string
+		have, want uint64
+		money      bool
+	}{
+		{"tokens_per_minute", uint64(have.GetTokensPerMinute()), uint64(want.GetTokensPerMinute()), false},
+		{"tokens_per_day", have.GetTokensPerDay(), want.GetTokensPerDay(), false},
+		{"tokens_per_month", have.GetTokensPerMonth(), want.GetTokensPerMonth(), false},
+		{"cost_per_day", have.GetCostPerDay(), want.GetCostPerDay(), true},
+		{"cost_per_month", have.GetCostPerMonth(), want.GetCostPerMonth(), true},
+	} {
+		most := utoa(l.have)
+		if l.money {
+			most = spec.FormatMoney(l.have)
+		}
+		f.check(l.have == 0 || l.want > 0 && l.want <= l.have, l.param, "goes beyond the key in use, which is limited to "+most)
 	}
 }
 

@@ -22,6 +22,7 @@ type metrics struct {
 	active    prometheus.Gauge
 	whole     [endpoints]prometheus.Counter // requests that ended well
 	limits    [3]prometheus.Counter
+	refusals  *prometheus.CounterVec
 	prompt    prometheus.Counter
 	generated prometheus.Counter
 	malformed prometheus.Counter
@@ -69,7 +70,10 @@ func newMetrics(reg prometheus.Registerer, t *balance.Table, l *limit.Limiter) *
 		Help: "Time from a request's arrival to the first byte of the engine's answer.", Buckets: seconds}, []string{"endpoint"})
 	limits := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_limit_decisions_total",
 		Help: "Decisions under limits: admitted, refused, or made by this gateway's share for want of the owner."}, []string{"decision"})
-	reg.MustRegister(m.requests, m.active, m.failed, duration, first, limits, m.nodes.ended, m.nodes.took, workers{t}, queues{t}, m.missed, limiterState{l},
+	m.refusals = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_gateway_limit_refusals_total",
+		Help: "Requests that a limit has refused, by whose it is (key, tenant, endpoint, deployment), what it counts (requests, tokens, cost) and over what (minute, day, month)."},
+		[]string{"scope", "unit", "period"})
+	reg.MustRegister(m.requests, m.active, m.failed, duration, first, limits, m.refusals, m.nodes.ended, m.nodes.took, workers{t}, queues{t}, m.missed, limiterState{l},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_host_load_ratio",
 			Help: "The machine's load over the last minute, for each of its cores."}, hostLoad),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_gateway_queue_requests",
@@ -85,6 +89,10 @@ func newMetrics(reg prometheus.Registerer, t *balance.Table, l *limit.Limiter) *
 		m.limits[i] = limits.WithLabelValues(d)
 	}
 	return m
+}
+
+func (m *metrics) refused(l *limit.Limit) {
+	m.refusals.WithLabelValues(l.Scope.String(), l.Unit.String(), l.Per.String()).Inc()
 }
 
 func (m *metrics) ended(e openai.Endpoint, code string, took, first time.Duration) {

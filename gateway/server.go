@@ -29,6 +29,7 @@ type Gateway struct {
 	keys    *auth.Table
 	catalog *catalog
 	limiter *limit.Limiter
+	limits  limits
 	relay   *relay.Relay
 	metrics *metrics
 	router  *router.Router
@@ -89,6 +90,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.unsubscribe = cfg.Subscribe(g.follow)
 	g.follow(Change{Index: cfg.State.Index(), Reset: true})
 	g.relay.Start()
+	g.limiter.Start()
 	g.telling.Go(func() { g.tell(g.work) })
 	g.telling.Go(func() { g.strain.Run(g.work.Done()) })
 	return g, nil

@@ -129,6 +129,7 @@ type limiterState struct{ limiter *limit.Limiter }
 var (
 	descLimits      = prometheus.NewDesc("lotabots_gateway_limiter_limits", "Limits that this gateway holds, by state: held (all), shared (their owner does not answer), spent (their owner refuses more for now).", []string{"state"}, nil)
 	descLeased      = prometheus.NewDesc("lotabots_gateway_limiter_leased_requests", "Requests that may be admitted under leases without asking their owners.", nil, nil)
+	descLeasedTok   = prometheus.NewDesc("lotabots_gateway_limiter_leased_tokens", "Tokens that may be spent under leases without asking their owners, of limits per minute and budgets.", nil, nil)
 	descLimitWaiter = prometheus.NewDesc("lotabots_gateway_limiter_waiting_requests", "Requests that wait for the owner of their limit.", nil, nil)
 )
 
@@ -136,6 +137,7 @@ var (
 func (l limiterState) Describe(out chan<- *prometheus.Desc) {
 	out <- descLimits
 	out <- descLeased
+	out <- descLeasedTok
 	out <- descLimitWaiter
 }
 
@@ -145,7 +147,8 @@ func (l limiterState) Collect(out chan<- prometheus.Metric) {
 	for state, n := range map[string]int{"held": s.Limits, "shared": s.Shared, "spent": s.Spent} {
 		out <- prometheus.MustNewConstMetric(descLimits, prometheus.GaugeValue, float64(n), state)
 	}
-	out <- prometheus.MustNewConstMetric(descLeased, prometheus.GaugeValue, float64(s.Leased))
+	out <- prometheus.MustNewConstMetric(descLeased, prometheus.GaugeValue, float64(s.Leased[limit.Requests]))
+	out <- prometheus.MustNewConstMetric(descLeasedTok, prometheus.GaugeValue, float64(s.Leased[limit.Tokens]))
 	out <- prometheus.MustNewConstMetric(descLimitWaiter, prometheus.GaugeValue, float64(s.Waiting))
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/gateway/certificate"
 	"github.com/lotabots/lotabots/node/config"
+	"github.com/lotabots/lotabots/node/quotas"
 	"github.com/lotabots/lotabots/storage"
 	"github.com/lotabots/lotabots/storage/blobs"
 	"github.com/lotabots/lotabots/storage/snapshot"
@@ -77,6 +78,8 @@ type Node struct {
 	follower *feed.Follower // nodes that are no Raft servers
 	infer    *infer.Client
 	models   *blob.Fetcher
+	census   *census
+	quotas   *quotas.Keeper
 	actors   *actors.System  // workers, and voters, who may have to command them
 	sessions *session.Server // voters
 	gateway  *gateway.Gateway

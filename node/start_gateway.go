@@ -33,7 +33,7 @@ func (n *Node) startGateway(context.Context) error {
 		Self: n.id, Region: n.config.Node.Region, Version: n.version,
 		Proposer: n.proposer, State: read, Subscribe: read.subscribe, Opener: n, Quota: n,
 		Models: n, Tokens: tokens{n}, Cluster: operations{n}, Engines: new(engine.Presets).Names(), CheckEngine: checkEngine, HasEngine: n.hasEngine, UnknownOptions: n.unknownOptions,
-		Applied: n.awaitApplied, Gateways: n.gateways, Ready: n.ready.check, Disk: n.db.Health,
+		Applied: n.awaitApplied, Gateways: n.sharers, Ready: n.ready.check, Disk: n.db.Health,
 		Barrier: n, Backups: backups{n}, Sound: n.hashes.sound, Hash: n.state.Hash,
 		Usage: ledger, RegionOf: n.regionOf,
 		ClusterID: n.member.Cluster, Sessions: n.issuer(), Seal: n.sealed, VerifyAudit: state.VerifyAudit,

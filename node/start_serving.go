@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/lotabots/lotabots/actors"
+	"github.com/lotabots/lotabots/actors/quota"
 	"github.com/lotabots/lotabots/cluster/blob"
 	"github.com/lotabots/lotabots/cluster/feed"
 	"github.com/lotabots/lotabots/cluster/gossip"
@@ -30,6 +31,8 @@ const ShimCommand = "engine-shim"
 // has actors too: as the leader it commands those of others.
 func (n *Node) startActors(context.Context) error {
 	n.infer = infer.NewClient(n.port)
+	n.census = &census{nodes: n.state.Nodes, needs: n.state.Needs}
+	n.quotas = n.newKeeper()
 	n.models = blob.NewFetcher(n.port, n.blobs, n.holders, blob.Options{Log: n.log})
 	if !n.has(spec.RoleWorker) && !n.has(spec.RoleVoter) {
 		return nil
@@ -64,7 +67,8 @@ func (n *Node) startActors(context.Context) error {
 			LlamaServer: n.config.Engines.LlamaServer, ExternalURLs: n.config.Engines.ExternalURL, Egress: n.egress(),
 			Shim: []string{self, ShimCommand}, Linger: n.config.Engines.Linger, User: user,
 		},
-		RunDir: n.layout.engines(), Faults: n.layout.faults(), Learnt: n.layout.learnt(), Log: n.log, Registerer: n.metrics,
+		RunDir: n.layout.engines(), Faults: n.layout.faults(), Learnt: n.layout.learnt(), Log: n.log,
+		Quota: quota.Config{Spent: n.state.Budget, Changed: n.quotas.Changed}, Registerer: n.metrics,
 	})
 	if err != nil {
 		return err
@@ -75,6 +79,7 @@ func (n *Node) startActors(context.Context) error {
 		n.notes.look()
 	}
 	n.onStop("actors", n.actors.Shutdown)
+	n.keepQuotas()
 	return nil
 }
 
@@ -125,7 +130,7 @@ func (n *Node) serveCluster(context.Context) error {
 	n.port.Handle("blob", blob.Handler(n.blobs, n.state.Model))
 	if n.actors != nil {
 		n.port.Handle("infer", infer.Handler(n.actors.Opener(), infer.Config{
-			Quota: n.quotaAsOwner, Peer: peerOf, May: mayInfer, Log: n.log, Registerer: n.metrics,
+			Quota: n.quotas.Grant, Peer: peerOf, May: mayInfer, Log: n.log, Registerer: n.metrics,
 		}))
 	}
 	return nil

@@ -12,9 +12,12 @@ import (
 const Name = "quota"
 
 const (
-	// lease is how long a grant may be spent; what is left then comes back with
-	// the gateway's next request.
+	// lease is how long a grant of a rate may be spent; what is left then comes back
+	// with the gateway's next request.
 	lease = 4 * time.Second
+	// budgetLease is that of a budget: longer than it takes to find that an owner has
+	// died, for gateways refuse what they have no lease for.
+	budgetLease = time.Minute
 	// sweepAfter is how many limits are kept before idle ones are looked for.
 	sweepAfter = 1 << 14
 )
@@ -26,54 +29,152 @@ type Ask struct {
 	Reply   chan<- *wire.QuotaGrant
 }
 
-// Actor owns limits.
+// Collect asks for what has changed since it was last asked for, at most so many:
+// the states that a limit's next owner needs, or with Budgets what is spent of
+// budgets, to be noted in the replicated state. All has every limit count as changed.
+// The answer on Reply is as of Ask.
+type Collect struct {
+	Most    int
+	All     bool
+	Budgets bool
+	Reply   chan<- []*wire.QuotaState
+}
+
+// Config of an Actor.
+type Config struct {
+	Now func() time.Time
+	// Spent is what the replicated state has of a budget. nil: nothing.
+	Spent func(limit string) (*wire.BudgetSpent, bool)
+	// Changed is called where there is something to collect. It must not block. nil: nobody collects.
+	Changed func()
+}
+
+// Actor owns limits. It keeps those of which another is the owner, too, as far as it
+// was told: it may be the next.
 type Actor struct {
-	now    func() time.Time
-	limits map[string]*limit
-	sweep  int // look for idle limits at so many
+	cfg     Config
+	rates   map[string]*rate
+	budgets map[string]*budget
+	changed map[string]struct{} // to be told to the next owners
+	unnoted map[string]struct{} // budgets that the replicated state knows less of
+	sweep   int                 // look for idle rates at so many
+	kept    int                 // look for budgets of which the period is over at so many
 }
 
 // New returns an actor without limits.
-func New(now func() time.Time) *Actor {
-	return &Actor{now: now, limits: map[string]*limit{}, sweep: sweepAfter}
+func New(c Config) *Actor {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Actor{cfg: c, rates: map[string]*rate{}, budgets: map[string]*budget{},
+		changed: map[string]struct{}{}, unnoted: map[string]struct{}{}, sweep: sweepAfter, kept: sweepAfter}
 }
 
 // Receive is the actor's one entry.
 func (a *Actor) Receive(c actor.Context) {
-	if m, ok := c.Message().(*Ask); ok {
-		m.Reply <- a.grant(m.Request)
+	switch m := c.Message().(type) {
+	case *Ask:
+		m.Reply <- a.answer(m.Request)
+	case *Collect:
+		m.Reply <- a.collect(m)
 	}
 }
 
-func (a *Actor) grant(r *wire.QuotaRequest) *wire.QuotaGrant {
-	if r.GetPerMinute() == 0 { // no limit
+func (a *Actor) answer(r *wire.QuotaRequest) *wire.QuotaGrant {
+	now := a.cfg.Now()
+	for _, s := range r.GetStates() {
+		a.learn(now, s)
+	}
+	switch {
+	case r.GetLimit() == "":
+		return &wire.QuotaGrant{}
+	case r.GetBudget() != nil:
+		return a.grantBudget(now, r)
+	case r.GetPerMinute() == 0: // no limit
 		return &wire.QuotaGrant{Granted: r.GetWant(), TtlMs: lease.Milliseconds(), Remaining: r.GetWant()}
 	}
-	now := a.now()
-	l := a.limits[r.GetLimit()]
+	return a.grantRate(now, r)
+}
+
+func (a *Actor) grantRate(now time.Time, r *wire.QuotaRequest) *wire.QuotaGrant {
+	l := a.rates[r.GetLimit()]
 	if l == nil {
 		a.forgetIdle(now)
-		l = &limit{perMinute: r.GetPerMinute()}
-		a.limits[r.GetLimit()] = l
+		l = &rate{perMinute: r.GetPerMinute()}
+		a.rates[r.GetLimit()] = l
 	}
 	l.rescale(now, r.GetPerMinute())
-	granted, wait := l.take(now, r.GetWant(), r.GetGiveBack())
-	g := &wire.QuotaGrant{Granted: granted, TtlMs: lease.Milliseconds(), Remaining: l.room(now)}
+	granted, wait := l.take(now, order{want: uint64(r.GetWant()), need: r.GetNeed(), back: uint64(r.GetGiveBack()), debt: r.GetDebt()})
+	if granted > 0 || r.GetDebt() > 0 {
+		a.touch(r.GetLimit())
+	}
+	g := &wire.QuotaGrant{Granted: uint32(granted), TtlMs: lease.Milliseconds(), Remaining: uint32(l.room(now))}
 	if granted == 0 {
 		g.RetryAfterMs = (wait + time.Millisecond - 1).Milliseconds()
 	}
 	return g
 }
 
-// forgetIdle drops limits of which all can be spent: they are as new.
-func (a *Actor) forgetIdle(now time.Time) {
-	if len(a.limits) < a.sweep {
-		return
+func (a *Actor) grantBudget(now time.Time, r *wire.QuotaRequest) *wire.QuotaGrant {
+	ask := r.GetBudget()
+	begin, end := Period(ask.GetPeriod()).Bounds(now)
+	b := a.budget(r.GetLimit())
+	b.roll(begin.UnixMilli())
+	was := *b
+	granted := b.take(ask.GetAmount(), order{want: ask.GetWant(), need: r.GetNeed(), back: ask.GetGiveBack(), debt: r.GetDebt()}, ask.GetPeriodMs())
+	if *b != was {
+		a.touch(r.GetLimit())
+		a.unnoted[r.GetLimit()] = struct{}{}
 	}
-	for id, l := range a.limits {
-		if !l.empty.After(now) {
-			delete(a.limits, id)
+	left := end.Sub(now)
+	g := &wire.QuotaGrant{TtlMs: min(budgetLease, left).Milliseconds(), Budget: &wire.BudgetGrant{
+		Granted: granted, Remaining: b.room(ask.GetAmount()), PeriodMs: b.begin, ResetMs: left.Milliseconds()}}
+	if granted == 0 {
+		g.RetryAfterMs = left.Milliseconds()
+	}
+	return g
+}
+
+// budget is what is known of one: that which the replicated state has, to begin with.
+func (a *Actor) budget(id string) *budget {
+	if b := a.budgets[id]; b != nil {
+		return b
+	}
+	if len(a.budgets) >= a.kept {
+		for id, b := range a.budgets {
+			if time.UnixMilli(b.begin).AddDate(0, 1, 0).Before(a.cfg.Now()) {
+				delete(a.budgets, id)
+			}
+		}
+		a.kept = max(sweepAfter, 2*len(a.budgets))
+	}
+	b := &budget{}
+	if a.cfg.Spent != nil {
+		if s, ok := a.cfg.Spent(id); ok {
+			b.learn(s.GetPeriodMs(), s.GetGranted(), s.GetReturned())
 		}
 	}
-	a.sweep = max(sweepAfter, 2*len(a.limits))
+	a.budgets[id] = b
+	return b
+}
+
+func (a *Actor) touch(id string) {
+	if a.cfg.Changed == nil {
+		return
+	}
+	a.changed[id] = struct{}{}
+	a.cfg.Changed()
+}
+
+// forgetIdle drops rates of which all can be spent: they are as new.
+func (a *Actor) forgetIdle(now time.Time) {
+	if len(a.rates) < a.sweep {
+		return
+	}
+	for id, l := range a.rates {
+		if !l.empty.After(now) {
+			delete(a.rates, id)
+		}
+	}
+	a.sweep = max(sweepAfter, 2*len(a.rates))
 }

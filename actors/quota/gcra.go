@@ -2,56 +2,101 @@ package quota
 
 import (
 	"math"
+	"math/bits"
 	"time"
 )
 
-// A limit is a leaky bucket kept as one time: when it will be empty again, that
-// is, when all of the limit can be spent at once. It holds perMinute requests.
-type limit struct {
+// A rate is a leaky bucket kept as one time: when it will be empty again, that is,
+// when all of the limit can be spent at once. It holds perMinute units, and what was
+// used without a grant beyond that, up to as much again.
+type rate struct {
 	perMinute uint32
 	empty     time.Time
 }
 
-// interval is how long one request takes to leak out.
-func (l *limit) interval() time.Duration { return max(time.Minute/time.Duration(l.perMinute), 1) }
+// full is how long a full bucket takes to become empty.
+const full = time.Minute
 
-// rescale changes the rate; what is in the bucket stays, counted in requests.
-func (l *limit) rescale(now time.Time, perMinute uint32) {
-	if l.perMinute == perMinute {
+// scaled is n x by / of, rounded up where up is true; what does not fit is the most that does.
+func scaled(n, by, of uint64, up bool) uint64 {
+	hi, lo := bits.Mul64(n, by)
+	if hi >= of {
+		return math.MaxUint64
+	}
+	q, rest := bits.Div64(hi, lo, of)
+	if up && rest > 0 {
+		q++
+	}
+	return q
+}
+
+// long is how long n units take to leak out; n is at most twice perMinute.
+func (r *rate) long(n uint64) time.Duration {
+	return time.Duration(scaled(min(n, 2*uint64(r.perMinute)), uint64(full), uint64(r.perMinute), true))
+}
+
+// rescale changes the rate; what is in the bucket stays, counted in units, as far as it fits.
+func (r *rate) rescale(now time.Time, perMinute uint32) {
+	if r.perMinute == perMinute {
 		return
 	}
-	held := l.held(now)
-	l.perMinute = perMinute
-	l.empty = now.Add(time.Duration(math.Ceil(min(held, float64(perMinute)) * float64(l.interval()))))
+	held := uint64(0)
+	if r.perMinute > 0 && r.empty.After(now) {
+		held = scaled(uint64(r.empty.Sub(now)), uint64(r.perMinute), uint64(full), true)
+	}
+	r.perMinute = perMinute
+	r.empty = now.Add(r.long(min(held, uint64(perMinute))))
 }
 
-// held is how many requests are in the bucket, fractions included.
-func (l *limit) held(now time.Time) float64 {
-	if l.perMinute == 0 || !l.empty.After(now) {
+// room is how many units fit in now.
+func (r *rate) room(now time.Time) uint64 {
+	used := max(r.empty.Sub(now), 0)
+	if used >= full {
 		return 0
 	}
-	return float64(l.empty.Sub(now)) / float64(l.interval())
+	return scaled(uint64(full-used), uint64(r.perMinute), uint64(full), false)
 }
 
-// room is how many requests fit in now.
-func (l *limit) room(now time.Time) uint32 {
-	return uint32(max(0, math.Floor(float64(l.perMinute)-l.held(now)+1e-9)))
+// An order is what a gateway asks of a limit.
+type order struct {
+	want, need uint64 // need: less is of no use
+	back, debt uint64 // not used of what was granted, and used without a grant
 }
 
-// take puts up to want requests in, after back have been taken out again, and
-// tells how many; where it is none, also how long until one fits.
-func (l *limit) take(now time.Time, want, back uint32) (granted uint32, wait time.Duration) {
-	if l.empty.Before(now) {
-		l.empty = now
+// take puts up to want units in, after those given back have been taken out again and
+// those used without a grant put in, and tells how many; where it is none, also how
+// long until what is needed fits.
+func (r *rate) take(now time.Time, o order) (granted uint64, wait time.Duration) {
+	if r.empty.Before(now) {
+		r.empty = now
 	}
-	back = min(back, l.perMinute) // nobody can have been given more
-	if l.empty = l.empty.Add(-time.Duration(back) * l.interval()); l.empty.Before(now) {
-		l.empty = now
+	if o.back >= o.debt { // nobody can have been given more than the bucket holds
+		r.empty = r.empty.Add(-r.long(min(o.back-o.debt, uint64(r.perMinute))))
+	} else {
+		r.empty = r.empty.Add(r.long(o.debt - o.back))
 	}
-	granted = min(want, l.room(now))
-	l.empty = l.empty.Add(time.Duration(granted) * l.interval())
-	if granted == 0 && want > 0 {
-		wait = l.empty.Sub(now) - time.Duration(l.perMinute-1)*l.interval()
+	if r.empty.Before(now) {
+		r.empty = now
 	}
-	return granted, max(wait, 0)
+	if most := now.Add(2 * full); r.empty.After(most) {
+		r.empty = most
+	}
+	if o.want == 0 {
+		return 0, 0
+	}
+	need := min(max(o.need, 1), uint64(r.perMinute))
+	room := r.room(now)
+	if room < need {
+		return 0, r.empty.Sub(now) + r.long(need) - full
+	}
+	granted = min(max(o.want, need), room)
+	r.empty = r.empty.Add(r.long(granted))
+	return granted, 0
+}
+
+// learn takes over what another owner knew: the fuller bucket counts.
+func (r *rate) learn(now time.Time, empty time.Duration) {
+	if at := now.Add(min(max(empty, 0), 2*full)); at.After(r.empty) {
+		r.empty = at
+	}
 }

@@ -2,6 +2,7 @@ package quota
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -19,9 +20,9 @@ func newClock() *clock { return &clock{time.Unix(1_700_000_000, 0)} }
 
 func TestGrantsUntilTheLimitIsSpent(t *testing.T) {
 	c := newClock()
-	a := New(c.now)
+	a := New(Config{Now: c.now})
 	ask := func(want, back uint32) *wire.QuotaGrant {
-		return a.grant(&wire.QuotaRequest{Limit: "key/k/rpm", PerMinute: 60, Want: want, GiveBack: back})
+		return a.answer(&wire.QuotaRequest{Limit: "key/k/rpm", PerMinute: 60, Want: want, GiveBack: back})
 	}
 	if g := ask(40, 0); g.Granted != 40 || g.Remaining != 20 || g.TtlMs <= 0 {
 		t.Fatalf("first grant %v", g)
@@ -48,76 +49,187 @@ func TestGrantsUntilTheLimitIsSpent(t *testing.T) {
 
 func TestRateMayChange(t *testing.T) {
 	c := newClock()
-	l := limit{perMinute: 100}
-	l.take(c.at, 50, 0)
+	l := rate{perMinute: 100}
+	l.take(c.at, order{want: 50})
 	l.rescale(c.at, 60)
 	if got := l.room(c.at); got != 10 {
 		t.Errorf("room for %d after 50 of 60, want 10", got)
 	}
 	l.rescale(c.at, 10)
-	if granted, wait := l.take(c.at, 1, 0); granted != 0 || wait <= 0 || wait > 6*time.Second {
+	if granted, wait := l.take(c.at, order{want: 1}); granted != 0 || wait <= 0 || wait > 6*time.Second {
 		t.Errorf("granted %d, wait %s, from a full bucket of 10 a minute", granted, wait)
 	}
 }
 
 func TestNoLimitGrantsAll(t *testing.T) {
-	if g := New(time.Now).grant(&wire.QuotaRequest{Limit: "x", Want: 9}); g.Granted != 9 {
+	if g := New(Config{}).answer(&wire.QuotaRequest{Limit: "x", Want: 9}); g.Granted != 9 {
 		t.Errorf("granted %v", g)
 	}
 }
 
 func TestIdleLimitsAreForgotten(t *testing.T) {
 	c := newClock()
-	a := New(c.now)
+	a := New(Config{Now: c.now})
 	for i := range sweepAfter {
-		a.grant(&wire.QuotaRequest{Limit: fmt.Sprint(i), PerMinute: 10, Want: 1})
+		a.answer(&wire.QuotaRequest{Limit: fmt.Sprint(i), PerMinute: 10, Want: 1})
 	}
 	c.at = c.at.Add(time.Hour)
-	a.grant(&wire.QuotaRequest{Limit: "new", PerMinute: 10, Want: 1})
-	if len(a.limits) != 1 {
-		t.Errorf("%d limits kept, want the new one alone", len(a.limits))
+	a.answer(&wire.QuotaRequest{Limit: "new", PerMinute: 10, Want: 1})
+	if len(a.rates) != 1 {
+		t.Errorf("%d limits kept, want the new one alone", len(a.rates))
 	}
 }
 
-// TestNeverMoreThanTheLimit: over any span the grants, less what came back, are at
-// most one bucket and what leaked in that span.
+// TestNeverMoreThanTheLimit: over any span the grants and what was used without one,
+// less what came back, are at most one bucket and what leaked in that span; and who is
+// told a time gets what it needs then.
 func TestNeverMoreThanTheLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := newClock()
 		begin := c.at
-		perMinute := rapid.Uint32Range(1, 10_000).Draw(t, "perMinute")
-		l := limit{perMinute: perMinute}
+		perMinute := rapid.Uint32Range(1, math.MaxUint32).Draw(t, "perMinute")
+		if rapid.Bool().Draw(t, "small") {
+			perMinute = 1 + perMinute%10_000
+		}
+		l := rate{perMinute: perMinute}
 		var out float64 // granted and not given back
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			c.at = c.at.Add(time.Duration(rapid.Int64Range(0, int64(20*time.Second)).Draw(t, "pause")))
-			want := rapid.Uint32Range(0, 2*perMinute).Draw(t, "want")
-			back := rapid.Uint32Range(0, uint32(min(out, 50))).Draw(t, "back")
-			granted, wait := l.take(c.at, want, back)
-			out += float64(granted) - float64(back)
-			if granted > want {
-				t.Fatalf("granted %d of %d", granted, want)
+			o := order{want: rapid.Uint64Range(0, 2*uint64(perMinute)).Draw(t, "want"), back: rapid.Uint64Range(0, uint64(min(max(out, 0), 50))).Draw(t, "back")}
+			o.need = rapid.Uint64Range(0, o.want).Draw(t, "need")
+			granted, wait := l.take(c.at, o)
+			out += float64(granted) - float64(o.back)
+			if granted > max(o.want, o.need) || granted > 0 && granted < min(o.need, uint64(perMinute)) {
+				t.Fatalf("granted %d of %+v", granted, o)
 			}
-			if granted == 0 && want > 0 && wait <= 0 {
+			if granted == 0 && o.want > 0 && wait <= 0 {
 				t.Fatalf("nothing granted, and no time told")
 			}
-			// What leaks is at most the rate times the span; intervals are whole nanoseconds.
-			if bound := float64(perMinute) + c.at.Sub(begin).Seconds()/60*float64(perMinute)*1.0001 + 1; out > bound {
+			if bound := float64(perMinute)*(1+c.at.Sub(begin).Minutes()*1.000001) + 1; out > bound {
 				t.Fatalf("%v out after %s, over %v", out, c.at.Sub(begin), bound)
 			}
-			if granted == 0 && want > 0 {
+			if granted == 0 && o.want > 0 {
 				c.at = c.at.Add(wait)
-				if again, _ := l.take(c.at, 1, 0); again != 1 {
-					t.Fatalf("nothing after the time told")
+				again, _ := l.take(c.at, order{want: 1, need: o.need})
+				if again == 0 || again < min(o.need, uint64(perMinute)) {
+					t.Fatalf("%d of the %d needed after the time told", again, o.need)
 				}
-				out++
+				out += float64(again)
 			}
+		}
+	})
+}
+
+// TestDebtIsPaidBack: what was used without a grant is counted, up to a bucket more.
+func TestDebtIsPaidBack(t *testing.T) {
+	c := newClock()
+	l := rate{perMinute: 60}
+	if l.take(c.at, order{debt: 90}); l.empty.Sub(c.at) != 90*time.Second {
+		t.Fatalf("empty in %v after 90 of 60 a minute", l.empty.Sub(c.at))
+	}
+	if granted, wait := l.take(c.at, order{want: 1}); granted != 0 || wait != 31*time.Second {
+		t.Errorf("granted %d, wait %v", granted, wait)
+	}
+	l.take(c.at, order{debt: 1 << 60})
+	if l.empty.Sub(c.at) != 2*time.Minute {
+		t.Errorf("empty in %v", l.empty.Sub(c.at))
+	}
+}
+
+// TestNextOwnerGoesOn: an owner that was told of another's limits grants what that one would have.
+func TestNextOwnerGoesOn(t *testing.T) {
+	c := newClock()
+	changed := 0
+	a, b := New(Config{Now: c.now, Changed: func() { changed++ }}), New(Config{Now: c.now})
+	a.answer(&wire.QuotaRequest{Limit: "r", PerMinute: 60, Want: 50})
+	a.answer(&wire.QuotaRequest{Limit: "b", Budget: &wire.BudgetAsk{Amount: 100, Period: 1, Want: 80}, Need: 80})
+	if changed != 2 {
+		t.Errorf("%d changes", changed)
+	}
+	first, rest := a.collect(&Collect{Most: 1}), a.collect(&Collect{Most: 9})
+	if len(first) != 1 || len(rest) != 1 || len(a.collect(&Collect{Most: 9})) != 0 {
+		t.Fatalf("told %v and %v", first, rest)
+	}
+	c.at = c.at.Add(10 * time.Second)
+	for range 2 {
+		b.answer(&wire.QuotaRequest{States: append(first, rest...)}) // 10 s late: it counts as full as it was
+	}
+	if g := b.answer(&wire.QuotaRequest{Limit: "r", PerMinute: 60, Want: 50}); g.Granted != 10 {
+		t.Errorf("the next owner grants %d, want 10", g.Granted)
+	}
+	g := b.answer(&wire.QuotaRequest{Limit: "b", Budget: &wire.BudgetAsk{Amount: 100, Period: 1, Want: 1}, Need: 1})
+	if g.Budget.Remaining+g.Budget.Granted != 20 {
+		t.Errorf("the next owner has %v left of the budget, want 20", g.Budget)
+	}
+	if again := a.collect(&Collect{Most: 9, All: true}); len(again) != 2 {
+		t.Errorf("all are %v", again)
+	}
+	if noted := a.collect(&Collect{Most: 9, Budgets: true}); len(noted) != 1 || noted[0].GetGranted() != 80 {
+		t.Errorf("to be noted: %v", noted)
+	}
+}
+
+// TestBudget: never more than it in a period, anew in the next, and on from what the
+// replicated state has.
+func TestBudget(t *testing.T) {
+	c := newClock() // 2023-11-14 22:13:20
+	day := time.Date(2023, 11, 14, 0, 0, 0, 0, time.UTC)
+	a := New(Config{Now: c.now, Spent: func(id string) (*wire.BudgetSpent, bool) {
+		return &wire.BudgetSpent{Limit: id, PeriodMs: day.UnixMilli(), Granted: 500, Returned: 100}, id == "b"
+	}})
+	ask := func(need, back, debt uint64, of int64) *wire.QuotaGrant {
+		return a.answer(&wire.QuotaRequest{Limit: "b", Need: need, Debt: debt, Budget: &wire.BudgetAsk{Amount: 1000, Period: 1, Want: 1000, GiveBack: back, PeriodMs: of}})
+	}
+	g := ask(10, 0, 0, 0)
+	if g.Budget.Granted != 75 || g.Budget.Remaining != 525 || g.Budget.PeriodMs != day.UnixMilli() || g.TtlMs != 60_000 {
+		t.Fatalf("%v, want an eighth of the 600 left", g)
+	}
+	if g := ask(526, 0, 0, 0); g.Budget.Granted != 0 || g.RetryAfterMs != day.AddDate(0, 0, 1).Sub(c.at).Milliseconds() {
+		t.Fatalf("%v, want nothing until the day ends", g)
+	}
+	if g := ask(550, 75, 25, day.UnixMilli()); g.Budget.Granted != 550 || g.Budget.Remaining != 25 {
+		t.Fatalf("%v, with 75 given back and 25 used beyond", g)
+	}
+	c.at = day.AddDate(0, 0, 1)
+	if g := ask(1, 40, 40, day.UnixMilli()); g.Budget.Granted != 125 || g.Budget.Remaining != 875 || g.Budget.ResetMs != 24*3600*1000 {
+		t.Fatalf("%v on the next day", g)
+	}
+	for at, want := range map[time.Time]time.Time{
+		time.Date(2024, 2, 29, 23, 59, 59, 999, time.UTC):               time.Date(2024, 3, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(2024, 12, 31, 20, 0, 0, 0, time.FixedZone("", -7200)): time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC),
+	} {
+		if begin, end := Month.Bounds(at); !end.Equal(want) || begin.After(at) {
+			t.Errorf("the month of %s is %s to %s", at, begin, end)
+		}
+	}
+}
+
+// TestBudgetIsExact: whatever comes in which order, no more than the budget is out.
+func TestBudgetIsExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		amount := rapid.Uint64Range(1, 1<<40).Draw(t, "amount")
+		b, out := budget{begin: 1}, uint64(0)
+		for range rapid.IntRange(1, 50).Draw(t, "steps") {
+			o := order{want: rapid.Uint64Range(0, amount).Draw(t, "want"), back: rapid.Uint64Range(0, out).Draw(t, "back")}
+			o.need = rapid.Uint64Range(0, o.want).Draw(t, "need")
+			granted := b.take(amount, o, 1)
+			out = out - o.back + granted
+			if out > amount || out != b.spent() || granted > 0 && granted < o.need {
+				t.Fatalf("%d are out of %d, and it knows of %d; granted %d of %+v", out, amount, b.spent(), granted, o)
+			}
+			if late := rapid.Bool().Draw(t, "late"); late {
+				b.learn(1, b.granted/2, b.returned/2)
+			}
+		}
+		if granted := b.take(amount, order{want: 1, need: amount - out}, 1); out < amount && granted == 0 {
+			t.Fatalf("nothing granted with %d of %d out", out, amount)
 		}
 	})
 }
 
 func TestActorAnswers(t *testing.T) {
 	s := actor.NewActorSystem()
-	pid := s.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return New(time.Now) }))
+	pid := s.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return New(Config{}) }))
 	defer func() { _ = s.Root.StopFuture(pid).Wait() }()
 	reply := make(chan *wire.QuotaGrant, 1)
 	s.Root.Send(pid, &Ask{Request: &wire.QuotaRequest{Limit: "a", PerMinute: 6, Want: 9}, Reply: reply})

@@ -214,7 +214,7 @@ func TestQuota(t *testing.T) {
 	if err != nil || g.Granted != 7 || g.Remaining != 1 {
 		t.Errorf("got %v, %v", g, err)
 	}
-	for limit, code := range map[string]spec.Code{"none": spec.CodeInternal, "busy": spec.CodeBusy, strings.Repeat("x", maxQuota): spec.CodeInvalidRequest} {
+	for limit, code := range map[string]spec.Code{"none": spec.CodeInternal, "busy": spec.CodeBusy, strings.Repeat("x", MaxQuota): spec.CodeInvalidRequest} {
 		if _, err := r.client.Quota(t.Context(), "b", &wire.QuotaRequest{Limit: limit}); spec.CodeOf(err) != code {
 			t.Errorf("limit %.10s: %v", limit, err)
 		}

@@ -34,6 +34,8 @@ const (
 const (
 	maxCall  = 64 << 10
 	maxQuota = 4 << 10
+	// MaxQuota bounds a quota request, in bytes: one may tell the states of many limits.
+	MaxQuota = 64 << 10
 	prefix   = 4
 )
 

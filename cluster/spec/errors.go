@@ -77,6 +77,8 @@ const (
 	CodeModelNotFound     Code = "model_not_found"
 	CodeModelForbidden    Code = "model_not_allowed"
 	CodeRateLimited       Code = "rate_limit_exceeded"
+	CodeBudget            Code = "budget_exceeded"
+	CodeLimitUnknown      Code = "limit_unavailable"
 	CodeBusy              Code = "no_capacity"
 	CodeOverloaded        Code = "overloaded"
 	CodeNotReady          Code = "model_not_ready"
@@ -146,7 +148,9 @@ var Catalogue = map[Code]Class{
 	CodeForbidden:         {403, "The key may not do this.", "Use a key that has the named scope."},
 	CodeModelNotFound:     {404, "There is no such model.", "List the models with GET /v1/models."},
 	CodeModelForbidden:    {403, "The key may not use this model.", "Use a key whose model patterns include it."},
-	CodeRateLimited:       {429, "The key's request limit is spent.", "Wait for Retry-After, or ask for a higher limit."},
+	CodeRateLimited:       {429, "A limit on requests or tokens per minute is spent.", "Wait for Retry-After, or ask for a higher limit."},
+	CodeBudget:            {429, "The budget of the day or month is spent.", "Wait until the named time, or ask for a larger budget."},
+	CodeLimitUnknown:      {503, "Whether a limit admits the request cannot be found out at present.", "Retry in some seconds; on_partition: share has gateways go on by their share."},
 	CodeBusy:              {429, "Every instance of the model is full.", "Retry after Retry-After."},
 	CodeOverloaded:        {503, "This node has more to do than it can.", "Retry after Retry-After, or send the request to another node."},
 	CodeNotReady:          {503, "No instance of the model is ready.", "Wait until it has loaded; lotabots status shows how far it is."},

@@ -10,7 +10,7 @@ import (
 // Settings are the names of all that this build reads and an operator writes. The
 // first parts of these names are reserved for them.
 var Settings = []string{
-	"admin/writes-per-minute", SettingAuditKeep, "keys/per-owner",
+	"admin/writes-per-minute", SettingAuditKeep, "keys/per-owner", SettingEndpointLimits,
 	SettingOIDCIssuer, SettingOIDCClientID, SettingOIDCGroups, SettingOIDCScopes, SettingOIDCTenant,
 	SettingRaftVoters, SettingAccessTTL, SettingSessionTTL, SettingRotateEvery,
 	SettingUsageMinutes, SettingUsageHours, SettingUsageDays, SettingUsageRecords,
@@ -51,6 +51,10 @@ func NoSetting(name string) string {
 	}
 	return fmt.Sprintf("is no setting that has an effect: with %s/ there are %s", first, strings.Join(meant, ", "))
 }
+
+// SettingEndpointLimits names the setting that bounds what is asked at paths of the
+// API by all together: an object of paths, or patterns of paths, and their limits.
+const SettingEndpointLimits = "limits/endpoints"
 
 // SettingRaftVoters names the setting that says how many servers may vote at most.
 const SettingRaftVoters = "raft/voters"

@@ -231,6 +231,7 @@ type QuotaRequest struct {
 	Debt          uint64                 `protobuf:"varint,5,opt,name=debt,proto3" json:"debt,omitempty"`                         // used without a grant, in the limit's unit: while no owner answered, or beyond what was expected
 	Budget        *BudgetAsk             `protobuf:"bytes,6,opt,name=budget,proto3" json:"budget,omitempty"`                      // absent: the limit is a rate
 	States        []*QuotaState          `protobuf:"bytes,7,rep,name=states,proto3" json:"states,omitempty"`
+	Need          uint64                 `protobuf:"varint,8,opt,name=need,proto3" json:"need,omitempty"` // less than this is of no use: nothing is granted then, and it is told when so much is there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -312,6 +313,13 @@ func (x *QuotaRequest) GetStates() []*QuotaState {
 		return x.States
 	}
 	return nil
+}
+
+func (x *QuotaRequest) GetNeed() uint64 {
+	if x != nil {
+		return x.Need
+	}
+	return 0
 }
 
 type BudgetAsk struct {
@@ -919,7 +927,7 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\fcontent_type\x18\x15 \x01(\tR\vcontentType\x12\x1f\n" +
 	"\vhead_length\x18\x16 \x01(\rR\n" +
 	"headLength\x12#\n" +
-	"\rcached_tokens\x18\x17 \x01(\rR\fcachedTokens\"\xf3\x01\n" +
+	"\rcached_tokens\x18\x17 \x01(\rR\fcachedTokens\"\x87\x02\n" +
 	"\fQuotaRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1d\n" +
 	"\n" +
@@ -928,7 +936,8 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\tgive_back\x18\x04 \x01(\rR\bgiveBack\x12\x12\n" +
 	"\x04debt\x18\x05 \x01(\x04R\x04debt\x123\n" +
 	"\x06budget\x18\x06 \x01(\v2\x1b.lotabots.wire.v1.BudgetAskR\x06budget\x124\n" +
-	"\x06states\x18\a \x03(\v2\x1c.lotabots.wire.v1.QuotaStateR\x06states\"\x89\x01\n" +
+	"\x06states\x18\a \x03(\v2\x1c.lotabots.wire.v1.QuotaStateR\x06states\x12\x12\n" +
+	"\x04need\x18\b \x01(\x04R\x04need\"\x89\x01\n" +
 	"\tBudgetAsk\x12\x16\n" +
 	"\x06amount\x18\x01 \x01(\x04R\x06amount\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\rR\x06period\x12\x12\n" +

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/gateway/access"
+	"github.com/lotabots/lotabots/gateway/limit"
 )
 
 // A Kind is how a principal has shown who it is.
@@ -24,8 +25,10 @@ type Principal struct {
 	User    string // id: the session's, or the key's owner; empty: nobody
 	Session string // id; empty: a key
 	Tenant  string
-	Name    string // of the key, or the user's
-	Limit   string // the limit's id, as of LimitOf; empty: no limit
+	Name    string        // of the key, or the user's
+	Limit   string        // the limit's id, as of LimitOf; empty: no limit
+	Deny    bool          // nothing is admitted under it where no owner answers
+	Limits  []limit.Limit // the key's others; not to be changed
 
 	table    *Table
 	scopes   *access.Grants // of a key; shared with keys of the like

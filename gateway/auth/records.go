@@ -8,6 +8,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/access"
+	"github.com/lotabots/lotabots/gateway/limit"
 )
 
 // DefaultMaxAge is how old the state may be where a tenant says nothing.
@@ -153,14 +154,17 @@ func (t *Table) keyOf(k *wire.APIKey, common *shared) key {
 func (t *Table) principalOf(k *wire.APIKey, common *shared) *Principal {
 	id, name := k.GetId(), k.GetName()
 	text := LimitOf(id) + name
-	limit := len(text) - len(name)
+	of := len(text) - len(name)
 	at := strings.Index(text, "/") + 1
 	p := &Principal{
-		Kind: OfKey, Key: text[at : at+len(id)], Name: text[limit:], User: strings.Clone(k.GetOwner()), Tenant: common.tenant,
+		Kind: OfKey, Key: text[at : at+len(id)], Name: text[of:], User: strings.Clone(k.GetOwner()), Tenant: common.tenant,
 		PerMin: k.GetRequestsPerMinute(), table: t, scopes: &common.scopes, confines: confinesOf(k),
 	}
 	if p.PerMin > 0 {
-		p.Limit = text[:limit]
+		p.Limit = text[:of]
+	}
+	if l := k.GetLimits(); l != nil {
+		p.Deny, p.Limits = l.GetOnPartition() == "deny", limit.Of(limit.OfKey, p.Key, l)
 	}
 	return p
 }

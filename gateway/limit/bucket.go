@@ -1,86 +1,135 @@
 package limit
 
 import (
+	"math"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
 // A bucket is one limit as this gateway holds it. It does no I/O: its owner
-// calls it under a lock and carries out what it asks for.
+// calls it under a lock and carries out what it asks for. Numbers are in the limit's unit.
 type bucket struct {
-	perMin    uint32
-	tokens    uint32 // left of the present lease
-	granted   uint32 // size of the present lease
+	amount  uint64
+	unit    Unit
+	per     Period
+	refuses bool // where no owner answers
+
+	avail     int64 // left of the present lease; below 0: used beyond it
+	granted   int64 // size of the present lease
 	expires   time.Time
-	owed      uint32 // unspent of leases that ran out: given back with the next request
-	remaining uint32 // at the owner after the last grant
-	denied    time.Time
+	owed      uint64 // unspent of leases that ran out: given back with the next request
+	debt      uint64 // used without a lease: told with the next request
+	period    int64  // of a budget: what avail, owed and debt belong to
+	remaining uint64 // at the owner after the last grant
+	resets    time.Time
+	denied    time.Time // until then the owner is not asked for need or more
+	need      uint64
+	retry     time.Time // until then the owner refuses that much
 	shared    time.Time // until then the owner counts as unreachable
 	tat       time.Time // of the share: theoretical arrival time of the next request
 
-	uses   uint32 // in the present second
+	uses   float64 // units asked for in the present second
 	second time.Time
-	rate   float64 // uses per second, smoothed
+	rate   float64 // units per second, smoothed
 }
 
 type verdict uint8
 
 const (
-	spend verdict = iota // admitted
-	deny                 // refused
-	ask                  // nothing to spend: ask the owner
+	spend   verdict = iota // admitted
+	deny                   // refused
+	unknown                // refused, for want of an owner
+	ask                    // nothing to spend: ask the owner
 )
 
-// smoothing of the recent use, per second.
-const smoothing = 0.3
+const (
+	smoothing     = 0.3         // of the recent use, per second
+	leaseSeconds  = 2           // of recent use that a lease should cover
+	budgetSeconds = 30          // that of a budget: its lease outlives the death of an owner
+	shareBurst    = time.Second // of its part that a gateway without an owner may spend at once
+	mostDenied    = time.Minute // after which the owner is asked again, whatever it said
+	leastDenied   = 50 * time.Millisecond
+	mostRetry     = 32 * 24 * time.Hour
+)
 
-// leaseSeconds is how many seconds of recent use a lease should cover.
-const leaseSeconds = 2
+func (b *bucket) reset(l *Limit) {
+	*b = bucket{amount: l.Amount, unit: l.Unit, per: l.Per, refuses: l.Deny}
+}
 
-func (b *bucket) reset(perMin uint32) { *b = bucket{perMin: perMin} }
+func (b *bucket) is(l *Limit) bool {
+	return b.amount == l.Amount && b.refuses == l.Deny && b.per == l.Per && b.unit == l.Unit
+}
 
-// take tries to admit one request. gateways is how many are alive.
-func (b *bucket) take(now time.Time, gateways int) verdict {
-	if now.Before(b.shared) {
-		return b.takeShare(now, gateways)
-	}
-	if b.tokens > 0 && !now.Before(b.expires) {
-		b.owed += b.tokens
-		b.tokens = 0
+// most is the greatest number that one request is counted with.
+func (b *bucket) most() uint64 { return min(b.amount, math.MaxInt64/4) }
+
+// take tries to admit one request that is counted with n, which is at most b.most().
+// gateways is how many there are.
+func (b *bucket) take(now time.Time, n uint64, gateways int) verdict {
+	b.lapse(now)
+	if b.avail >= int64(n) {
+		b.avail -= int64(n)
+		return spend
 	}
 	switch {
-	case b.tokens > 0:
-		b.tokens--
-		return spend
-	case now.Before(b.denied):
+	case now.Before(b.shared) && b.refuses:
+		return unknown
+	case now.Before(b.shared):
+		return b.takeShare(now, n, gateways)
+	case now.Before(b.denied) && n >= b.need:
 		return deny
-	default:
-		return ask
+	}
+	return ask
+}
+
+// lapse ends a lease that has run out.
+func (b *bucket) lapse(now time.Time) {
+	if b.avail > 0 && !now.Before(b.expires) {
+		b.owed += uint64(b.avail)
+		b.avail = 0
 	}
 }
 
-// takeShare is GCRA over this gateway's part of the rate.
-func (b *bucket) takeShare(now time.Time, gateways int) verdict {
-	interval := time.Minute * time.Duration(max(gateways, 1)) / time.Duration(b.perMin)
-	burst := max(10*time.Second, interval)
+// part is how long this gateway's part of the limit takes to come to n. A budget's is
+// that of what was left of it, over the rest of its period.
+func (b *bucket) part(now time.Time, n uint64, gateways int) time.Duration {
+	over, amount := float64(time.Minute), float64(b.amount)
+	if b.per != Minute {
+		over, amount = float64(max(b.resets.Sub(now), time.Minute)), float64(b.remaining)
+		if b.resets.IsZero() {
+			over, amount = float64(24*time.Hour)*float64(1+29*(b.per-Day)), float64(b.amount)
+		}
+	}
+	d := float64(n) * over * float64(max(gateways, 1)) / max(amount, 1)
+	return time.Duration(min(d, float64(mostRetry)))
+}
+
+// takeShare is GCRA over this gateway's part of the limit. What is spent so is told
+// to the owner when there is one again.
+func (b *bucket) takeShare(now time.Time, n uint64, gateways int) verdict {
+	interval := b.part(now, n, gateways)
 	if b.tat.Before(now) {
 		b.tat = now
 	}
-	if b.tat.Add(interval).After(now.Add(burst)) {
+	if b.tat.Add(interval).After(now.Add(max(shareBurst, interval))) {
 		return deny
 	}
 	b.tat = b.tat.Add(interval)
+	b.debt += n
+	if b.per != Minute { // the others spend as much
+		b.remaining -= min(b.remaining, n*uint64(max(gateways, 1)))
+	}
 	return spend
 }
 
 // used counts one request towards the recent use.
-func (b *bucket) used(now time.Time) {
+func (b *bucket) used(now time.Time, n uint64) {
 	if b.second.IsZero() {
 		b.second = now
 	}
 	for gone := now.Sub(b.second); gone >= time.Second; gone -= time.Second {
-		b.rate += smoothing * (float64(b.uses) - b.rate)
+		b.rate += smoothing * (b.uses - b.rate)
 		b.uses = 0
 		b.second = b.second.Add(time.Second)
 		if gone > time.Minute {
@@ -88,62 +137,125 @@ func (b *bucket) used(now time.Time) {
 			break
 		}
 	}
-	b.uses++
+	b.uses += float64(n)
+}
+
+// settle corrects what a request was counted with, in the period of.
+func (b *bucket) settle(now time.Time, reserved, used uint64, of int64) {
+	switch {
+	case of != b.period: // of a budget whose period is over
+	case used > reserved:
+		b.avail -= int64(min(used-reserved, b.most()))
+	case now.Before(b.expires):
+		b.avail += int64(reserved - used)
+	default:
+		b.owed += reserved - used
+	}
 }
 
 // low tells whether it is time to ask for the next lease before this one is spent.
 func (b *bucket) low(now time.Time) bool {
-	return b.granted >= 4 && b.tokens <= b.granted/4 && !now.Before(b.denied) && !now.Before(b.shared)
+	return b.granted >= 4 && b.avail <= b.granted/4 && !now.Before(b.denied) && !now.Before(b.shared)
 }
 
-// request is what to ask the owner for, with waiting requests at hand.
-func (b *bucket) request(id string, waiting int) *wire.QuotaRequest {
-	recent := max(b.rate, float64(b.uses)) * leaseSeconds
-	want := max(uint32(recent), uint32(max(waiting, 1)))
-	want = min(want, max(1, b.perMin/4))
-	back := b.owed
-	b.owed = 0
-	return &wire.QuotaRequest{Limit: id, PerMinute: b.perMin, Want: want, GiveBack: back}
+// untold tells whether the owner should hear of something though nobody asks for more.
+func (b *bucket) untold(now time.Time) bool {
+	b.lapse(now)
+	return (b.owed > 0 || b.debt > 0 || b.avail < 0) && !now.Before(b.shared)
 }
 
-// answer takes over what the owner said.
-func (b *bucket) answer(now time.Time, g *wire.QuotaGrant) {
+// request is what to ask the owner for: want for those who wait, or more where recent
+// use lets expect it, and need at least, that one of them may go on. Both are 0 where
+// nobody waits.
+func (b *bucket) request(id string, need, want uint64) *wire.QuotaRequest {
+	if b.avail < 0 {
+		b.debt += uint64(-b.avail)
+		b.avail = 0
+	}
+	back, debt := b.owed-min(b.owed, b.debt), b.debt-min(b.owed, b.debt)
+	b.owed, b.debt = 0, 0
+	if need > 0 {
+		seconds := float64(leaseSeconds)
+		if b.per != Minute {
+			seconds = budgetSeconds
+		}
+		need = max(1, min(need, b.most())-min(uint64(b.avail), need))
+		want = max(need, min(max(want, uint64(max(b.rate, b.uses)*seconds)), max(1, b.amount/4)))
+	}
+	r := &wire.QuotaRequest{Limit: id, Debt: debt, Need: need}
+	if b.per == Minute {
+		r.PerMinute, r.Want, r.GiveBack = uint32(min(b.amount, math.MaxUint32)), uint32(min(want, math.MaxUint32)), uint32(min(back, math.MaxUint32))
+	} else {
+		r.Budget = &wire.BudgetAsk{Amount: b.amount, Period: uint32(b.per), Want: want, GiveBack: back, PeriodMs: b.period}
+	}
+	return r
+}
+
+// answer takes over what the owner said to a request.
+func (b *bucket) answer(now time.Time, r *wire.QuotaRequest, g *wire.QuotaGrant) {
 	b.shared = time.Time{}
-	b.remaining = g.GetRemaining()
-	if g.GetGranted() == 0 {
-		wait := time.Duration(g.GetRetryAfterMs()) * time.Millisecond
-		b.denied = now.Add(min(max(wait, 50*time.Millisecond), time.Minute))
+	granted, remaining, wait := uint64(g.GetGranted()), uint64(g.GetRemaining()), milliseconds(g.GetRetryAfterMs(), mostDenied)
+	ttl := milliseconds(g.GetTtlMs(), time.Hour)
+	if b.per != Minute {
+		granted, remaining, wait = g.GetBudget().GetGranted(), g.GetBudget().GetRemaining(), milliseconds(g.GetRetryAfterMs(), mostRetry)
+		reset := milliseconds(g.GetBudget().GetResetMs(), mostRetry)
+		b.resets, ttl = now.Add(reset), min(ttl, reset)
+		if p := g.GetBudget().GetPeriodMs(); p != b.period {
+			b.period, b.avail, b.owed, b.debt = p, 0, 0, 0
+		}
+	}
+	granted = min(granted, b.most())
+	b.remaining = remaining
+	if asked := r.GetWant() > 0 || r.GetBudget().GetWant() > 0; !asked {
 		return
 	}
-	if !now.Before(b.expires) {
-		b.owed += b.tokens
-		b.tokens = 0
+	if granted == 0 {
+		b.need = max(r.GetNeed(), 1)
+		b.retry = now.Add(max(wait, leastDenied))
+		b.denied = now.Add(min(max(wait, leastDenied), mostDenied))
+		return
 	}
-	b.tokens += g.GetGranted()
-	b.granted = b.tokens
-	b.expires = now.Add(time.Duration(g.GetTtlMs()) * time.Millisecond)
-	b.denied = time.Time{}
+	b.lapse(now)
+	b.avail += int64(granted)
+	b.granted = b.avail
+	b.expires = now.Add(ttl)
+	b.denied, b.retry = time.Time{}, time.Time{}
 }
 
-// failed notes that the owner did not answer: what was to be given back is kept.
-func (b *bucket) failed(now time.Time, back uint32) {
-	b.owed += back
+// milliseconds is a time that another node tells, which may be anything.
+func milliseconds(n int64, most time.Duration) time.Duration {
+	return time.Duration(min(max(n, 0), most.Milliseconds())) * time.Millisecond
+}
+
+// failed notes that the owner did not answer: what it was to be told is kept.
+func (b *bucket) failed(now time.Time, r *wire.QuotaRequest) {
+	if r.GetBudget().GetPeriodMs() == b.period {
+		b.owed += uint64(r.GetGiveBack()) + r.GetBudget().GetGiveBack()
+		b.debt += r.GetDebt()
+	}
 	b.shared = now.Add(shareFor)
 }
 
-func (b *bucket) decision(now time.Time, v verdict, gateways int) Decision {
-	d := Decision{OK: v == spend, Limit: b.perMin, Shared: now.Before(b.shared)}
-	perToken := time.Minute / time.Duration(b.perMin)
-	if d.Shared {
-		perToken *= time.Duration(max(gateways, 1))
-		if b.tat.After(now) {
-			d.Reset = b.tat.Sub(now)
+func (b *bucket) decision(now time.Time, n uint64, v verdict, gateways int) Decision {
+	d := Decision{OK: v == spend, Unknown: v == unknown, Limit: b.amount, Shared: now.Before(b.shared) && v != unknown, Period: b.period}
+	if b.per != Minute {
+		d.Reset = max(b.resets.Sub(now), 0)
+	}
+	if !now.Before(b.shared) {
+		d.Remaining = min(b.remaining+uint64(max(b.avail, 0)), b.amount)
+		if b.per == Minute {
+			d.Reset = time.Duration(float64(b.amount-d.Remaining) / float64(b.amount) * float64(time.Minute))
 		}
-		d.RetryAfter = perToken
+		d.RetryAfter = max(b.retry.Sub(now), 0)
 		return d
 	}
-	d.Remaining = min(b.remaining+b.tokens, b.perMin)
-	d.Reset = time.Duration(b.perMin-d.Remaining) * perToken
-	d.RetryAfter = max(b.denied.Sub(now), 0)
+	if v == unknown {
+		d.RetryAfter = max(b.shared.Sub(now), leastDenied)
+		return d
+	}
+	if b.tat.After(now) && b.per == Minute {
+		d.Reset = min(b.tat.Sub(now), time.Minute)
+	}
+	d.RetryAfter = max(b.tat.Add(b.part(now, n, gateways)).Sub(now)-shareBurst, leastDenied)
 	return d
 }

@@ -11,97 +11,110 @@ import (
 
 var epoch = time.Unix(1_000_000, 0)
 
+func bucketOf(l Limit) *bucket {
+	b := &bucket{}
+	b.reset(&l)
+	return b
+}
+
 // TestShareBounds holds the share to its bound: in any window never more than
 // the rate's part of it and one burst.
 func TestShareBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		perMin := rapid.Uint32Range(1, 6000).Draw(t, "per minute")
+		amount := rapid.Uint64Range(1, 6000).Draw(t, "per minute")
 		gateways := rapid.IntRange(1, 5).Draw(t, "gateways")
-		b := bucket{}
-		b.reset(perMin)
-		var admitted []time.Time
+		b := bucketOf(Limit{Amount: amount})
+		var at []time.Time
+		var took []float64
 		now := epoch
 		for range rapid.IntRange(1, 300).Draw(t, "requests") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 2000).Draw(t, "pause")) * time.Millisecond)
-			if b.takeShare(now, gateways) == spend {
-				admitted = append(admitted, now)
+			n := rapid.Uint64Range(1, max(1, amount/10)).Draw(t, "n")
+			if b.takeShare(now, n, gateways) == spend {
+				at, took = append(at, now), append(took, float64(n))
 			}
 		}
-		part := float64(perMin) / 60 / float64(gateways) // per second
-		burst := max(10*part, 1)
-		for i := range admitted {
-			for j := i; j < len(admitted); j++ {
-				window := admitted[j].Sub(admitted[i]).Seconds()
-				if n := float64(j - i + 1); n > window*part+burst+1e-3 {
-					t.Fatalf("%v admitted in %v s at %v a second", n, window, part)
+		part := float64(amount) / 60 / float64(gateways) // per second
+		for i := range at {
+			sum := 0.
+			for j := i; j < len(at); j++ {
+				sum += took[j]
+				window := at[j].Sub(at[i]).Seconds()
+				if sum > window*part+max(part, took[j])+1e-3 {
+					t.Fatalf("%v admitted in %v s at %v a second", sum, window, part)
 				}
 			}
 		}
-		if len(admitted) == 0 {
+		if len(at) == 0 {
 			t.Fatal("not even the first was admitted")
 		}
 	})
 }
 
-// TestShareAdmitsItsPart: who asks all the time gets the share, not less.
+// TestShareAdmitsItsPart: who asks all the time gets the share, not less, and the owner
+// is told of all of it.
 func TestShareAdmitsItsPart(t *testing.T) {
 	for _, c := range []struct {
-		perMin   uint32
+		amount   uint64
 		gateways int
 	}{{60, 1}, {600, 3}, {1, 1}, {7, 2}} {
-		b := bucket{}
-		b.reset(c.perMin)
-		n := 0
+		b := bucketOf(Limit{Amount: c.amount})
+		n := uint64(0)
 		for now := epoch; now.Before(epoch.Add(time.Hour)); now = now.Add(50 * time.Millisecond) {
-			if b.takeShare(now, c.gateways) == spend {
+			if b.takeShare(now, 1, c.gateways) == spend {
 				n++
 			}
 		}
-		want := 60 * float64(c.perMin) / float64(c.gateways)
+		want := 60 * float64(c.amount) / float64(c.gateways)
 		if got := float64(n); got < want-1 || got > want+max(want/360, 1)+1 {
-			t.Errorf("%d a minute over %d gateways: %v in an hour, want about %v", c.perMin, c.gateways, got, want)
+			t.Errorf("%d a minute over %d gateways: %v in an hour, want about %v", c.amount, c.gateways, got, want)
+		}
+		if r := b.request("x", 0, 0); r.GetDebt() != n {
+			t.Errorf("tells of %d, and %d were spent", r.GetDebt(), n)
 		}
 	}
 }
 
 func TestLeaseIsSpentAndRunsOut(t *testing.T) {
-	b := bucket{}
-	b.reset(600)
-	if v := b.take(epoch, 1); v != ask {
+	b := bucketOf(Limit{Amount: 600})
+	if v := b.take(epoch, 1, 1); v != ask {
 		t.Fatalf("without a lease: %d", v)
 	}
-	b.answer(epoch, &wire.QuotaGrant{Granted: 3, TtlMs: 1000, Remaining: 10})
-	if b.take(epoch, 1) != spend || b.take(epoch.Add(999*time.Millisecond), 1) != spend {
+	b.answer(epoch, b.request("x", 1, 1), &wire.QuotaGrant{Granted: 3, TtlMs: 1000, Remaining: 10})
+	if b.take(epoch, 1, 1) != spend || b.take(epoch.Add(999*time.Millisecond), 1, 1) != spend {
 		t.Error("a lease in force is not spent")
 	}
-	d := b.decision(epoch, spend, 1)
-	if !d.OK || d.Remaining != 11 || d.Limit != 600 || d.Reset != 58900*time.Millisecond {
+	d := b.decision(epoch, 1, spend, 1)
+	if !d.OK || d.Remaining != 11 || d.Limit != 600 || d.Reset.Round(time.Millisecond) != 58900*time.Millisecond {
 		t.Errorf("decision %+v", d)
 	}
-	if v := b.take(epoch.Add(time.Second), 1); v != ask {
+	if v := b.take(epoch.Add(time.Second), 1, 1); v != ask {
 		t.Errorf("a lease that has run out: %d", v)
 	}
-	if r := b.request("x", 1); r.GetGiveBack() != 1 || r.GetLimit() != "x" || r.GetPerMinute() != 600 {
+	r := b.request("x", 1, 1)
+	if r.GetGiveBack() != 1 || r.GetLimit() != "x" || r.GetPerMinute() != 600 || r.GetNeed() != 1 {
 		t.Errorf("asks for %v", r)
 	}
-	if r := b.request("x", 1); r.GetGiveBack() != 0 {
+	if again := b.request("x", 1, 1); again.GetGiveBack() != 0 {
 		t.Error("gives back twice")
 	}
-	b.failed(epoch.Add(time.Second), 1)
-	if r := b.request("x", 1); r.GetGiveBack() != 1 {
+	b.failed(epoch.Add(time.Second), r)
+	if r := b.request("x", 1, 1); r.GetGiveBack() != 1 {
 		t.Error("what did not arrive is not given back")
 	}
 }
 
 func TestRefusalIsBounded(t *testing.T) {
-	for told, want := range map[int64]time.Duration{0: 50 * time.Millisecond, 700: 700 * time.Millisecond, 1 << 40: time.Minute} {
-		b := bucket{}
-		b.reset(60)
-		b.answer(epoch, &wire.QuotaGrant{RetryAfterMs: told})
-		if b.take(epoch.Add(want-1), 1) != deny || b.take(epoch.Add(want), 1) != ask {
+	for told, want := range map[int64]time.Duration{0: leastDenied, 700: 700 * time.Millisecond, 1 << 40: time.Minute} {
+		b := bucketOf(Limit{Amount: 60})
+		b.answer(epoch, b.request("x", 5, 5), &wire.QuotaGrant{RetryAfterMs: told})
+		if b.take(epoch.Add(want-1), 5, 1) != deny || b.take(epoch.Add(want), 5, 1) != ask {
 			t.Errorf("told %d ms: not refused for %v", told, want)
 		}
-		if d := b.decision(epoch, deny, 1); d.OK || d.RetryAfter != want {
+		if b.take(epoch, 4, 1) != ask {
+			t.Error("less than what was refused is refused unasked")
+		}
+		if d := b.decision(epoch, 5, deny, 1); d.OK || d.RetryAfter != want {
 			t.Errorf("told %d ms: %+v", told, d)
 		}
 	}
@@ -110,27 +123,97 @@ func TestRefusalIsBounded(t *testing.T) {
 // TestAsksForItsRecentUse: about two seconds of it, never more than a quarter
 // of the limit, never nothing.
 func TestAsksForItsRecentUse(t *testing.T) {
-	b := bucket{}
-	b.reset(6000)
+	b := bucketOf(Limit{Amount: 6000})
 	now := epoch
 	for range 20 * 100 {
-		b.used(now)
+		b.used(now, 1)
 		now = now.Add(10 * time.Millisecond)
 	}
-	if r := b.request("x", 1).GetWant(); r < 150 || r > 220 {
+	if r := b.request("x", 1, 1).GetWant(); r < 150 || r > 220 {
 		t.Errorf("at 100 a second asks for %d", r)
 	}
-	b.perMin = 60
-	if r := b.request("x", 1).GetWant(); r != 15 {
+	b.amount = 60
+	if r := b.request("x", 1, 1).GetWant(); r != 15 {
 		t.Errorf("asks for %d of 60", r)
 	}
-	b.reset(2)
-	if r := b.request("x", 9).GetWant(); r != 1 {
+	if r := b.request("x", 40, 90); r.GetWant() != 40 || r.GetNeed() != 40 {
+		t.Errorf("for a request of 40 asks for %v", r)
+	}
+	b = bucketOf(Limit{Amount: 2})
+	if r := b.request("x", 1, 9).GetWant(); r != 1 {
 		t.Errorf("asks for %d of 2", r)
 	}
-	b.used(epoch)
-	b.used(epoch.Add(240 * time.Hour)) // must not go through every second of it
+	b.used(epoch, 1)
+	b.used(epoch.Add(240*time.Hour), 1) // must not go through every second of it
 	if b.rate != 0 {
 		t.Errorf("a rate of %v after ten days", b.rate)
+	}
+}
+
+// TestSettlesWhatWasUsed: less is there again, more is owed.
+func TestSettlesWhatWasUsed(t *testing.T) {
+	b := bucketOf(Limit{Amount: 6000, Unit: Tokens})
+	b.answer(epoch, b.request("x", 500, 500), &wire.QuotaGrant{Granted: 500, TtlMs: 1000})
+	if b.take(epoch, 500, 1) != spend {
+		t.Fatal("not admitted")
+	}
+	b.settle(epoch, 500, 100, 0)
+	if b.avail != 400 {
+		t.Errorf("%d left after 400 came back", b.avail)
+	}
+	b.settle(epoch, 100, 700, 0)
+	if b.take(epoch, 1, 1) != ask {
+		t.Error("admitted with 200 owed")
+	}
+	if r := b.request("x", 0, 0); r.GetDebt() != 200 || r.GetWant() != 0 {
+		t.Errorf("tells %v", r)
+	}
+	later := epoch.Add(time.Hour)
+	b.settle(later, 90, 0, 0) // its lease has run out
+	if r := b.request("x", 0, 0); r.GetGiveBack() != 90 || r.GetDebt() != 0 {
+		t.Errorf("tells %v", r)
+	}
+}
+
+// TestBudgetWithoutOwner: refuses where its limit says so, after what it has.
+func TestBudgetWithoutOwner(t *testing.T) {
+	lim := Limit{Amount: 1000, Unit: Tokens, Per: Day, Deny: true}
+	b := bucketOf(lim)
+	r := b.request("x", 10, 10)
+	b.answer(epoch, r, &wire.QuotaGrant{TtlMs: 60_000, Budget: &wire.BudgetGrant{Granted: 20, Remaining: 100, PeriodMs: 7, ResetMs: 3_600_000}})
+	b.failed(epoch, b.request("x", 1, 1))
+	if b.take(epoch, 15, 2) != spend || b.take(epoch, 15, 2) != unknown {
+		t.Fatal("the last lease is not spent, or more than it")
+	}
+	if d := b.decision(epoch, 15, unknown, 2); d.OK || !d.Unknown || d.RetryAfter <= 0 || d.Reset != time.Hour || d.Period != 7 {
+		t.Errorf("%+v", d)
+	}
+	b.refuses = false
+	got := uint64(0)
+	for now := epoch; now.Before(epoch.Add(time.Hour)); now = now.Add(time.Second) {
+		if b.takeShare(now, 1, 2) == spend {
+			got++
+		}
+	}
+	if got < 45 || got > 100 { // half of the 100 that were left; less of the period is left with each hour
+		t.Errorf("%d of the share of 50", got)
+	}
+}
+
+// TestPeriodEnds: neither leases nor refunds of a budget's period go over to the next.
+func TestPeriodEnds(t *testing.T) {
+	b := bucketOf(Limit{Amount: 1000, Unit: Tokens, Per: Month})
+	grant := func(now time.Time, period int64, reset time.Duration) {
+		b.answer(now, b.request("x", 10, 10), &wire.QuotaGrant{TtlMs: 60_000,
+			Budget: &wire.BudgetGrant{Granted: 100, Remaining: 900, PeriodMs: period, ResetMs: reset.Milliseconds()}})
+	}
+	grant(epoch, 1, 10*time.Second)
+	if b.take(epoch.Add(9*time.Second), 10, 1) != spend || b.take(epoch.Add(10*time.Second), 10, 1) != ask {
+		t.Fatal("the lease does not end with its period")
+	}
+	grant(epoch.Add(10*time.Second), 2, time.Hour)
+	b.settle(epoch.Add(11*time.Second), 10, 0, 1)
+	if b.avail != 100 || b.owed != 0 {
+		t.Errorf("%d left and %d owed of a lease of 100", b.avail, b.owed)
 	}
 }

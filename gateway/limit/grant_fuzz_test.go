@@ -8,26 +8,34 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-// FuzzGrants: whatever the owner of a limit answers, clients are told times and numbers that make sense.
+// FuzzGrants: whatever the owner of a limit answers, clients are told times and numbers
+// that make sense, and no more is spent than a whole limit.
 func FuzzGrants(f *testing.F) {
-	f.Add(uint32(60), uint32(3), int64(1000), int64(0), uint32(10))
-	f.Add(uint32(1), uint32(0), int64(-1), int64(math.MaxInt64), uint32(math.MaxUint32))
-	f.Add(uint32(math.MaxUint32), uint32(math.MaxUint32), int64(math.MaxInt64), int64(math.MinInt64), uint32(0))
-	f.Fuzz(func(t *testing.T, perMin, granted uint32, ttl, retry int64, remaining uint32) {
-		if perMin == 0 {
-			return // is no limit
+	f.Add(uint64(60), uint64(3), int64(1000), int64(0), uint64(10), int64(0), int64(0), uint8(0), uint64(1))
+	f.Add(uint64(1), uint64(0), int64(-1), int64(math.MaxInt64), uint64(math.MaxUint64), int64(-1), int64(1), uint8(1), uint64(7))
+	f.Add(uint64(math.MaxUint64), uint64(math.MaxUint64), int64(math.MaxInt64), int64(math.MinInt64), uint64(0), int64(5), int64(math.MaxInt64), uint8(2), uint64(math.MaxUint64))
+	f.Fuzz(func(t *testing.T, amount, granted uint64, ttl, retry int64, remaining uint64, period, reset int64, per uint8, n uint64) {
+		lim := &Limit{Amount: max(amount, 1), Per: Period(per % 3)}
+		if lim.Per == Minute {
+			lim.Amount = min(lim.Amount, math.MaxUint32)
 		}
 		b := bucket{}
-		b.reset(perMin)
+		b.reset(lim)
+		n = min(max(n, 1), b.most())
 		for i := range 3 {
 			now := epoch.Add(time.Duration(i) * time.Second)
-			b.answer(now, &wire.QuotaGrant{Granted: granted, TtlMs: ttl, RetryAfterMs: retry, Remaining: remaining})
-			d := b.decision(now, b.take(now, 2), 2)
-			if d.Remaining > perMin || d.Limit != perMin || d.Reset < 0 || d.Reset > time.Minute+time.Second || d.RetryAfter < 0 || d.RetryAfter > time.Minute {
-				t.Errorf("of %d a minute: %+v", perMin, d)
+			q := b.request("l", n, n)
+			b.answer(now, q, &wire.QuotaGrant{Granted: uint32(granted), TtlMs: ttl, RetryAfterMs: retry, Remaining: uint32(remaining),
+				Budget: &wire.BudgetGrant{Granted: granted, Remaining: remaining, PeriodMs: period + int64(i/2), ResetMs: reset}})
+			d := b.decision(now, n, b.take(now, n, 2), 2)
+			if d.Remaining > lim.Amount || d.Limit != lim.Amount || d.Reset < 0 || d.Reset > mostRetry || d.RetryAfter < 0 || d.RetryAfter > mostRetry {
+				t.Errorf("of %d: %+v", lim.Amount, d)
 			}
-			if q := b.request("l", 1); q.GetWant() == 0 || q.GetWant() > max(1, perMin/4) {
-				t.Errorf("asks for %d of %d a minute", q.GetWant(), perMin)
+			if lim.Per == Minute && (d.Reset > time.Minute+time.Second || d.RetryAfter > time.Minute) {
+				t.Errorf("of %d a minute: %+v", lim.Amount, d)
+			}
+			if want := max(uint64(q.GetWant()), q.GetBudget().GetWant()); want < q.GetNeed() || want > max(q.GetNeed(), lim.Amount/4, 1) {
+				t.Errorf("asks for %d and needs %d of %d", want, q.GetNeed(), lim.Amount)
 			}
 		}
 	})

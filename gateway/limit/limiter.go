@@ -14,29 +14,24 @@ type Leaser interface {
 	Lease(ctx context.Context, r *wire.QuotaRequest) (*wire.QuotaGrant, error)
 }
 
-// A Decision tells what became of one request.
-type Decision struct {
-	OK         bool
-	Shared     bool // decided by this gateway's share, without the owner
-	Limit      uint32
-	Remaining  uint32
-	Reset      time.Duration // until all of the limit is there again
-	RetryAfter time.Duration // where not OK
-}
-
 // Config of a Limiter.
 type Config struct {
 	Leaser   Leaser
-	Gateways func() int       // how many are alive, this one included; nil: 1
+	Gateways func() int       // how many there are, this one included; nil: 1
 	Now      func() time.Time // nil: time.Now
 	Timeout  time.Duration    // of one lease; 0: 500 ms. A request waits no longer for the owner.
 	Log      *slog.Logger
 }
 
-// shareFor is how long the share is followed before the owner is asked again.
-const shareFor = time.Second
+const (
+	// shareFor is how long the share is followed before the owner is asked again.
+	shareFor = time.Second
+	// tellEvery is how often owners are told of what nobody asks more of.
+	tellEvery = time.Second
+)
 
-// A Limiter holds this gateway's leases. Close ends what it has under way.
+// A Limiter holds this gateway's leases. Start has owners told of what was not used
+// and of what was used beyond leases while nobody asks for more. Close ends it.
 type Limiter struct {
 	cfg    Config
 	ctx    context.Context
@@ -46,14 +41,21 @@ type Limiter struct {
 	mu    sync.RWMutex
 	limit map[string]*entry
 	done  bool // no lease is begun any more
+
+	lively struct { // entries that may have something to tell
+		sync.Mutex
+		list []*entry
+	}
 }
 
 type entry struct {
 	sync.Mutex
 	id      string
 	b       bucket
-	waiting int
+	waiting uint64        // units that those who wait need in sum
+	waiters int           // how many wait
 	asking  chan struct{} // closed when the lease under way has been answered; nil if none is
+	listed  bool          // in the limiter's lively
 }
 
 // New returns a Limiter without leases.
@@ -75,8 +77,61 @@ func New(cfg Config) *Limiter {
 	return l
 }
 
-// Close gives up leases under way and waits for them.
+// Start begins to tell owners.
+func (l *Limiter) Start() {
+	l.wg.Go(func() {
+		tick := time.NewTicker(tellEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-l.ctx.Done():
+				return
+			case <-tick.C:
+				l.tell()
+			}
+		}
+	})
+}
+
+// tell has the owners of limits told of what they do not know. Entries that have
+// nothing left that could come to be told are no longer looked at.
+func (l *Limiter) tell() {
+	l.lively.Lock()
+	all := l.lively.list
+	l.lively.list = nil
+	l.lively.Unlock()
+	now, kept := l.cfg.Now(), all[:0]
+	for _, e := range all {
+		e.Lock()
+		if e.asking == nil && e.b.untold(now) {
+			l.askLocked(e, 0, 0)
+		}
+		e.listed = e.b.avail != 0 || e.b.owed > 0 || e.b.debt > 0 || e.asking != nil
+		if e.listed {
+			kept = append(kept, e)
+		}
+		e.Unlock()
+	}
+	l.lively.Lock()
+	l.lively.list = append(kept, l.lively.list...)
+	l.lively.Unlock()
+}
+
+// listLocked has tell look at the entry.
+func (l *Limiter) listLocked(e *entry) {
+	if e.listed {
+		return
+	}
+	e.listed = true
+	l.lively.Lock()
+	l.lively.list = append(l.lively.list, e)
+	l.lively.Unlock()
+}
+
+// Close gives back what is leased, as far as owners answer, and waits for all that is
+// under way.
 func (l *Limiter) Close() {
+	l.giveBack()
 	l.mu.Lock()
 	l.done = true
 	l.mu.Unlock()
@@ -84,86 +139,145 @@ func (l *Limiter) Close() {
 	l.wg.Wait()
 }
 
-// Forget drops a limit, as when its key is gone.
-func (l *Limiter) Forget(id string) {
-	l.mu.Lock()
-	delete(l.limit, id)
-	l.mu.Unlock()
+// giveBack ends every lease and tells its owner.
+func (l *Limiter) giveBack() {
+	l.mu.RLock()
+	done := l.done
+	l.mu.RUnlock()
+	if done {
+		return
+	}
+	l.lively.Lock()
+	all := l.lively.list
+	l.lively.list = nil
+	l.lively.Unlock()
+	now := l.cfg.Now()
+	var told []chan struct{}
+	for _, e := range all {
+		e.Lock()
+		e.listed = false
+		e.b.expires = now
+		if e.asking == nil && e.b.untold(now) {
+			l.askLocked(e, 0, 0)
+			told = append(told, e.asking)
+		}
+		e.Unlock()
+	}
+	for _, c := range told {
+		<-c // within Timeout
+	}
 }
 
-func (l *Limiter) entry(id string, perMin uint32) *entry {
+// Forget drops the limits of a subject, as when its key is gone.
+func (l *Limiter) Forget(s Scope, name string) {
+	prefix := Prefix(s, name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for u := range ids {
+		for p := range ids[u] {
+			if ids[u][p] != "" {
+				delete(l.limit, prefix+ids[u][p])
+			}
+		}
+	}
+}
+
+func (l *Limiter) entry(lim *Limit) *entry {
 	l.mu.RLock()
-	e := l.limit[id]
+	e := l.limit[lim.ID]
 	l.mu.RUnlock()
 	if e != nil {
 		return e
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if e = l.limit[id]; e == nil {
-		e = &entry{id: id}
-		e.b.reset(perMin)
-		l.limit[id] = e
+	if e = l.limit[lim.ID]; e == nil {
+		e = &entry{id: lim.ID}
+		e.b.reset(lim)
+		l.limit[lim.ID] = e
 	}
 	return e
 }
 
-// Allow decides one request under the limit id of perMin requests a minute,
-// which is not 0. It does I/O only when there is nothing left to spend.
-func (l *Limiter) Allow(ctx context.Context, id string, perMin uint32) Decision {
-	e := l.entry(id, perMin)
+// Take decides one request that is counted with n under the limit; more than all of
+// it counts as all. It does I/O only when there is nothing left to spend. What it
+// admits is corrected by Settle.
+func (l *Limiter) Take(ctx context.Context, lim *Limit, n uint64) Decision {
+	e := l.entry(lim)
 	e.Lock()
 	defer e.Unlock()
 	now := l.cfg.Now()
-	if e.b.perMin != perMin {
-		e.b.reset(perMin)
+	if !e.b.is(lim) {
+		e.b.reset(lim)
 	}
-	e.b.used(now)
+	n = min(n, e.b.most())
+	e.b.used(now, n)
+	l.listLocked(e)
 	for try := 0; ; try++ {
 		gateways := l.cfg.Gateways()
-		v := e.b.take(now, gateways)
+		v := e.b.take(now, n, gateways)
 		if v == spend && e.asking == nil && e.b.low(now) {
-			l.askLocked(e)
+			l.askLocked(e, 1, 1)
 		}
 		if v != ask {
-			return e.b.decision(now, v, gateways)
+			return e.b.decision(now, n, v, gateways)
 		}
 		if try == 4 || ctx.Err() != nil {
-			e.b.denied = now.Add(50 * time.Millisecond)
-			return e.b.decision(now, deny, gateways)
+			e.b.need, e.b.denied = n, now.Add(leastDenied)
+			e.b.retry = e.b.denied
+			return e.b.decision(now, n, deny, gateways)
 		}
 		if e.asking == nil {
-			l.askLocked(e)
+			l.askLocked(e, n, e.waiting+n)
 		}
-		e.wait(ctx)
+		e.wait(ctx, n)
 		now = l.cfg.Now()
 	}
 }
 
+// Settle corrects what a request was counted with to what it has used. of is the
+// decision's Period.
+func (l *Limiter) Settle(lim *Limit, reserved, used uint64, of int64) {
+	if reserved == used {
+		return
+	}
+	e := l.entry(lim)
+	e.Lock()
+	defer e.Unlock()
+	if !e.b.is(lim) {
+		return // the limit was changed meanwhile
+	}
+	e.b.settle(l.cfg.Now(), min(reserved, e.b.most()), used, of)
+	l.listLocked(e)
+}
+
 // wait gives the lock away until the lease under way has been answered.
-func (e *entry) wait(ctx context.Context) {
+func (e *entry) wait(ctx context.Context, n uint64) {
 	asking := e.asking
 	if asking == nil {
 		return
 	}
-	e.waiting++
+	e.waiting += n
+	e.waiters++
 	e.Unlock()
 	select {
 	case <-asking:
 	case <-ctx.Done():
 	}
 	e.Lock()
-	e.waiting--
+	e.waiting -= n
+	e.waiters--
 }
 
-// askLocked starts a lease; its answer is taken over under the entry's lock.
-// After Close the owner counts as unreachable.
-func (l *Limiter) askLocked(e *entry) {
-	req := e.b.request(e.id, e.waiting+1)
+// askLocked starts a lease of want, of which less than need is of no use, or just tells
+// the owner where both are 0; its answer is taken over under the entry's lock. After
+// Close the owner counts as unreachable.
+func (l *Limiter) askLocked(e *entry, need, want uint64) {
+	req := e.b.request(e.id, need, want)
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.done {
-		e.b.failed(l.cfg.Now(), req.GetGiveBack())
+		e.b.failed(l.cfg.Now(), req)
 		return
 	}
 	e.asking = make(chan struct{})
@@ -177,11 +291,11 @@ func (l *Limiter) lease(e *entry, req *wire.QuotaRequest) {
 	e.Lock()
 	defer e.Unlock()
 	if err != nil {
-		e.b.failed(l.cfg.Now(), req.GetGiveBack())
-		l.cfg.Log.Warn("the owner of a limit did not answer: this gateway admits its share",
+		e.b.failed(l.cfg.Now(), req)
+		l.cfg.Log.Warn("the owner of a limit did not answer: this gateway goes by what it has, then by its share or refuses",
 			"limit", e.id, "error", err)
 	} else {
-		e.b.answer(l.cfg.Now(), grant)
+		e.b.answer(l.cfg.Now(), req, grant)
 	}
 	close(e.asking)
 	e.asking = nil

@@ -2,11 +2,11 @@ package limit
 
 // Stats tell of all limits that this gateway holds.
 type Stats struct {
-	Limits  int // that were asked for
-	Waiting int // requests that wait for an owner
-	Leased  int // requests that may still be admitted under leases
-	Shared  int // limits whose owner counts as unreachable
-	Spent   int // limits whose owner refuses more for now
+	Limits  int      // that were asked for
+	Waiting int      // requests that wait for an owner
+	Leased  [3]int64 // units that may still be spent under leases, by Unit
+	Shared  int      // limits whose owner counts as unreachable
+	Spent   int      // limits whose owner refuses more for now
 }
 
 // Stats counts what is held now.
@@ -20,9 +20,9 @@ func (l *Limiter) Stats() Stats {
 	s, now := Stats{Limits: len(all)}, l.cfg.Now()
 	for _, e := range all {
 		e.Lock()
-		s.Waiting += e.waiting
+		s.Waiting += e.waiters
 		if now.Before(e.b.expires) {
-			s.Leased += int(e.b.tokens)
+			s.Leased[e.b.unit] += max(e.b.avail, 0)
 		}
 		if now.Before(e.b.shared) {
 			s.Shared++

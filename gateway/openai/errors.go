@@ -18,6 +18,9 @@ func TypeOf(code spec.Code) string {
 	if code == spec.CodeRateLimited || code == spec.CodeBusy || code == spec.CodeTooManyFailures {
 		return "rate_limit_error"
 	}
+	if code == spec.CodeBudget {
+		return "insufficient_quota"
+	}
 	switch status := code.Lookup().Status; {
 	case status == 401:
 		return "authentication_error"

@@ -33,7 +33,6 @@ type fact struct {
 
 // A Holder is one instance as an Index sees it. Its zero value holds nothing, and cannot tell.
 type Holder struct {
-	Owner any // the instance, for its owner alone
 	names map[uint64]fact
 	epoch uint64
 	tells bool
@@ -130,7 +129,7 @@ func (x *Index) Drop(h *Holder) {
 	for name := range h.names {
 		x.remove(h, name)
 	}
-	*h = Holder{Owner: h.Owner, gen: h.gen}
+	*h = Holder{gen: h.gen}
 }
 
 // Len is how many names of instances there are.

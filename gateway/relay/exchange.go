@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -27,7 +26,6 @@ type Exchange struct {
 	Raw      bool          // an answer of status 200 is in no form that is known here: it passes on as it comes
 	Object   bool          // an answer of status 200 that is not streamed is a JSON object, whatever type the engine gives it
 	Topology bool          // the client may see which node serves it
-	Trace    bool          // the client asks how it is served
 	Shape    Shape         // nil: the answer as it came
 	Hedge    bool          // a second instance may be asked where the first is late
 	Done     func(Outcome) // called once, when everything has ended
@@ -48,6 +46,7 @@ type Exchange struct {
 
 	ctx      context.Context // of the present attempt
 	cancel   context.CancelCauseFunc
+	unhook   func() bool
 	grant    balance.Grant
 	stream   spec.Stream
 	opened   time.Time   // when stream was
@@ -76,7 +75,6 @@ type Exchange struct {
 	resumes  int
 	left     []spec.InstanceID // that have broken off
 	excluded int               // by the caller
-	queued   time.Duration     // waited for places
 	shift    int               // tokens of the answer that the present engine counts as the prompt's
 }
 
@@ -101,9 +99,6 @@ var ErrGone = errors.New("client is gone")
 
 // begin prepares x.
 func (r *Relay) begin(x *Exchange) {
-	if x.Trace && x.Topology {
-		x.Query.Why = new(balance.Reasons)
-	}
 	x.r, x.began, x.excluded = r, time.Now(), len(x.Query.Exclude)
 	r.budgets.request(x.Call.Deployment)
 	r.watcher.add(&x.watch, x.Conn, x.Call.Deadline)
@@ -117,7 +112,6 @@ func (x *Exchange) end(err error) {
 	x.closed = true
 	x.drop()
 	x.makeRoom()
-	defer x.letGo()
 	x.r.watcher.remove(&x.watch)
 	out := x.outcome(err)
 	if out.HasUsage && out.Usage.HasCached {
@@ -160,6 +154,10 @@ func (x *Exchange) outcome(err error) Outcome {
 // drop closes the present attempt and gives its place back.
 func (x *Exchange) drop() {
 	if x.stream != nil {
+		if x.unhook != nil {
+			x.unhook()
+			x.unhook = nil
+		}
 		_ = x.stream.Close()
 		if l, ok := x.stream.Load(); ok {
 			x.grant.Learn(l)
@@ -210,9 +208,7 @@ func (x *Exchange) place() error {
 	began := time.Now()
 	var err error
 	x.grant, err = x.r.cfg.Table.Acquire(x.ctx, &x.Query)
-	waited := time.Since(began)
-	x.queued += waited
-	x.r.metrics.queueWait[x.Query.Priority.Band()].Observe(waited.Seconds())
+	x.r.metrics.queueWait[x.Query.Priority.Band()].Observe(time.Since(began).Seconds())
 	end(err)
 	return err
 }
@@ -233,6 +229,7 @@ func (x *Exchange) open() error {
 		return x.blame(err)
 	}
 	x.stream, x.opened = stream, began
+	x.unhook = context.AfterFunc(x.ctx, func() { _ = stream.Close() })
 	x.out.Status, x.out.Node, x.contentType = stream.Status(), x.grant.Node, stream.ContentType()
 	x.out.Expected = x.grant.Held
 	x.headLength = 0
@@ -299,9 +296,6 @@ func (x *Exchange) checkEnd() error {
 // fill reads what there is to x.buf.
 func (x *Exchange) fill() error {
 	var err error
-	if x.buf == nil {
-		x.buf = buffers.Get().(*[firstRead]byte)[:0]
-	}
 	if x.buf, err = grown(x.buf, x.r.cfg.MaxAnswer, x.Room, &x.taken); err != nil {
 		return err
 	}
@@ -318,17 +312,6 @@ func (x *Exchange) fill() error {
 		return x.blame(err)
 	}
 	return err
-}
-
-// buffers are what answers are read to. One that has grown is not kept.
-var buffers = sync.Pool{New: func() any { return new([firstRead]byte) }}
-
-// letGo gives x.buf back, which nobody may look at any more.
-func (x *Exchange) letGo() {
-	if cap(x.buf) == firstRead {
-		buffers.Put((*[firstRead]byte)(x.buf[:firstRead]))
-	}
-	x.buf = nil
 }
 
 func (x *Exchange) keepTail(b []byte) {

@@ -11,7 +11,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/lotabots/lotabots/cluster/spec"
-	"github.com/lotabots/lotabots/gateway/openai"
 )
 
 // Headers of inference answers.
@@ -90,12 +89,7 @@ func (x *Exchange) respond(ctx *fasthttp.RequestCtx, err error) error {
 		if x.headLength > 0 {
 			ctx.Response.Header.Set(spec.HeadLengthHeader, strconv.Itoa(x.headLength))
 		}
-		if cap(x.buf) == firstRead && len(answer) <= firstRead { // so that it can be used again
-			ctx.Response.SetBody(answer)
-		} else {
-			ctx.Response.SetBodyRaw(answer)
-			x.buf = nil
-		}
+		ctx.Response.SetBodyRaw(answer)
 	}
 	x.end(err)
 	return err
@@ -104,9 +98,6 @@ func (x *Exchange) respond(ctx *fasthttp.RequestCtx, err error) error {
 func (x *Exchange) setTopology(ctx *fasthttp.RequestCtx) {
 	if x.fell != "" {
 		ctx.Response.Header.Set(HeaderDeployment, x.fell)
-	}
-	if x.Trace {
-		ctx.Response.Header.SetBytesV(HeaderTrace, x.explanation(x.buf[max(0, len(x.buf)-openai.TailSize):]))
 	}
 	if !x.Topology {
 		return

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 const cluster = `# two tenants' worth
@@ -42,15 +44,23 @@ func parse(t *testing.T, text string) []Document {
 	return docs
 }
 
+// unlimited adds fields of limits that are not given.
+func unlimited(fields map[string]any) map[string]any {
+	for _, f := range limitFields() {
+		fields[f.Name] = f.Default
+	}
+	return fields
+}
+
 func TestParse(t *testing.T) {
 	got := Sort(parse(t, cluster))
 	want := []Document{
-		{"tenant", "acme", map[string]any{"name": "", "auth_max_age_seconds": int64(0)}},
+		{"tenant", "acme", unlimited(map[string]any{"name": "", "auth_max_age_seconds": int64(0)})},
 		{"setting", "colour", map[string]any{"value": "1e3"}},
-		{"deployment", "chat", map[string]any{"tenant": "", "model": "tiny", "engine": "embedded", "options": map[string]string{"batch": "512", "flash": "on"},
+		{"deployment", "chat", unlimited(map[string]any{"price_input": "", "price_cached_input": "", "price_output": "", "tenant": "", "model": "tiny", "engine": "embedded", "options": map[string]string{"batch": "512", "flash": "on"},
 			"replicas": uint64(2), "min_per_region": uint64(0), "regions": []string{"north", "south"}, "context": uint64(0), "slots": uint64(0), "memory_bytes": uint64(1 << 50),
 			"residency": "always", "keep_alive_seconds": int64(0), "min_resident_seconds": int64(0), "gpus": uint64(1), "adapters": map[string]string{},
-			"fallbacks": []string{}, "hedge": "auto"}},
+			"fallbacks": []string{}, "hedge": "auto"})},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -160,6 +170,14 @@ func anyDocument(kind Kind) *rapid.Generator[Document] {
 		for _, f := range kind.Fields {
 			switch f.Default.(type) {
 			case string:
+				if strings.HasPrefix(f.Name, "cost_") || strings.HasPrefix(f.Name, "price_") {
+					d.Fields[f.Name] = spec.FormatMoney(rapid.Uint64Range(0, 1<<59).Draw(t, f.Name))
+					continue
+				}
+				if f.Name == "on_partition" {
+					d.Fields[f.Name] = rapid.SampledFrom([]string{"", "deny", "share"}).Draw(t, f.Name)
+					continue
+				}
 				d.Fields[f.Name] = texts.Draw(t, f.Name)
 			case uint64:
 				most := f.Max

@@ -51,14 +51,14 @@ const (
 // Kinds lists them in the order in which they are written.
 func Kinds() []Kind {
 	return []Kind{
-		{Name: "tenant", ID: "id", path: "/admin/v1/tenants", check: checkTenant, Fields: []Field{
+		{Name: "tenant", ID: "id", path: "/admin/v1/tenants", check: checkTenant, Fields: append([]Field{
 			{Name: "name", Default: "", Help: "for people"},
 			{Name: "auth_max_age_seconds", Default: int64(900), Help: "how old a gateway's copy of the state may be to let its keys in; 0: strict"},
-		}},
+		}, limitFields()...)},
 		{Name: "setting", ID: "name", path: "/admin/v1/settings", check: checkSetting, Fields: []Field{
 			{Name: "value", Default: "", Help: "of the whole cluster"},
 		}},
-		{Name: "deployment", ID: "name", path: "/admin/v1/deployments", Removable: true, check: checkDeployment, Fields: []Field{
+		{Name: "deployment", ID: "name", path: "/admin/v1/deployments", Removable: true, check: checkDeployment, Fields: append([]Field{
 			{Name: "tenant", Default: "", Help: "owner; empty: every tenant may use it"},
 			{Name: "model", Default: "", Help: "name of an imported model; empty for external engines"},
 			{Name: "engine", Default: "embedded", Help: "preset: embedded, ollama, llama-server, external"},
@@ -76,7 +76,7 @@ func Kinds() []Kind {
 			{Name: "adapters", Default: map[string]string{}, Help: "LoRA adapters: the name that clients use, and the imported model"},
 			{Name: "fallbacks", Default: []string{}, Help: "deployments that serve where no instance of this one can, in this order"},
 			{Name: "hedge", Default: "auto", Help: "whether late embeddings are asked for at a second instance: auto, or off"},
-		}},
+		}, append(limitFields(), priceFields()...)...)},
 	}
 }
 
@@ -156,6 +156,7 @@ func checkTenant(d Document, bad func(field, reason string)) {
 	if age := d.Fields["auth_max_age_seconds"].(int64); age < 0 || age > maxAge {
 		bad("auth_max_age_seconds", "must be from 0, which is strict, to a year")
 	}
+	checkLimits(d, bad)
 }
 
 func checkSetting(d Document, bad func(field, reason string)) {
@@ -210,6 +211,8 @@ func checkDeployment(d Document, bad func(field, reason string)) {
 		bad("min_resident_seconds", "must be from 0 to a year")
 	}
 	checkRescue(d, bad)
+	checkLimits(d, bad)
+	checkPrice(d, bad)
 	regions := d.Fields["regions"].([]string)
 	for i, region := range regions {
 		switch {

@@ -34,6 +34,9 @@ type deploymentRow struct {
 	Adapters     map[string]string `json:"adapters,omitempty"`
 	Fallbacks    []string          `json:"fallbacks,omitempty"`
 	Hedge        string            `json:"hedge,omitempty"`
+	PerMinute    uint32            `json:"requests_per_minute,omitempty"`
+	limitRow
+	priceRow
 }
 
 // A wish is a deployment as flags describe it.
@@ -61,6 +64,9 @@ func (w *wish) flags(f *pflag.FlagSet) {
 	f.Uint32Var(&w.row.GPUs, "gpus", 1, "devices of one node that a copy spreads over")
 	f.StringSliceVar(&w.row.Fallbacks, "fallback", nil, "deployment that serves where no instance of this one can; repeat for more, in order")
 	f.StringVar(&w.row.Hedge, "hedge", "", "whether late embeddings are asked for at a second instance: auto (the default) or off")
+	f.Uint32Var(&w.row.PerMinute, "rpm", 0, "requests per minute of all who use it together; 0: no limit")
+	w.row.limitRow.flags(f)
+	w.row.priceRow.flags(f)
 	f.Var(pairs(w.row.Adapters), "adapter", "LoRA adapter over the model, NAME=IMPORTED-MODEL; may be repeated; clients use NAME")
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"strings"
 	"time"
@@ -29,6 +30,7 @@ type keyRow struct {
 	RevokedMS         int64    `json:"revoked_ms"`
 	PreviousUntilMS   int64    `json:"previous_until_ms"`
 	LastUsedMS        int64    `json:"last_used_ms"`
+	limitRow
 }
 
 // newKey is a key with its text, which is shown this once.
@@ -50,6 +52,7 @@ type keyAsk struct {
 	scopes, models, regions, endpoints, addresses []string
 	rpm                                           uint32
 	ttl                                           time.Duration
+	limits                                        limitRow
 }
 
 func (a *keyAsk) flags(f *pflag.FlagSet) {
@@ -61,20 +64,20 @@ func (a *keyAsk) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&a.endpoints, "endpoints", nil, "paths it may use, such as /v1/embeddings or /v1/*; empty: all")
 	f.StringSliceVar(&a.addresses, "addresses", nil, "address ranges it may come from, such as 10.0.0.0/8; empty: any")
 	f.Uint32Var(&a.rpm, "rpm", 0, "requests per minute; 0: no limit")
+	a.limits.flags(f)
 	f.DurationVar(&a.ttl, "ttl", 0, "how long it is in force from now; 0: for ever")
 }
 
 // body has what the command line names.
 func (a *keyAsk) body(c *cobra.Command, api *client.Client) (map[string]any, error) {
 	out := map[string]any{}
-	for flag, field := range map[string]struct {
-		name  string
-		value any
-	}{
+	named := map[string]field{
 		"name": {"name", a.name}, "tenant": {"tenant", a.tenant}, "scopes": {"scopes", a.scopes}, "models": {"models", a.models},
 		"regions": {"regions", a.regions}, "endpoints": {"endpoints", a.endpoints}, "addresses": {"addresses", a.addresses},
 		"rpm": {"requests_per_minute", a.rpm}, "ttl": {"ttl_seconds", int64(a.ttl / time.Second)},
-	} {
+	}
+	maps.Copy(named, a.limits.fields())
+	for flag, field := range named {
 		if c.Flags().Changed(flag) {
 			out[field.name] = field.value
 		}
@@ -143,9 +146,9 @@ func keysListCommand(flags *client.Flags) *cobra.Command {
 			return err
 		}
 		return show(c, *format, keys, func(w io.Writer) {
-			row(w, "ID", "NAME", "TENANT", "OWNER", "SCOPES", "MODELS", "RPM", "LAST USED", "STATE")
+			row(w, "ID", "NAME", "TENANT", "OWNER", "SCOPES", "MODELS", "RPM", "TPM", "LAST USED", "STATE")
 			for _, k := range keys {
-				row(w, k.ID, k.Name, k.Tenant, k.Owner, strings.Join(k.Scopes, ","), strings.Join(k.Models, ","), k.RequestsPerMinute, moment(k.LastUsedMS), k.state(time.Now()))
+				row(w, k.ID, k.Name, k.Tenant, k.Owner, strings.Join(k.Scopes, ","), strings.Join(k.Models, ","), k.RequestsPerMinute, k.TokensPerMinute, moment(k.LastUsedMS), k.state(time.Now()))
 			}
 		})
 	}
