@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race bench bench-gateway bench-routing bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-eviction check-gpu e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race bench bench-gateway bench-overload bench-routing bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-eviction check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -58,6 +58,9 @@ bench: bench-gateway ## every benchmark
 
 bench-gateway: build ## what a request costs through LotaBots, next to a bare fasthttp pass-through
 	@go run ./node/bench -binary bin/lotabots
+
+bench-overload: build ## thrice what can be served, and one tenant ten times as much as another: what is served, who is refused, how soon all is well again (80 s)
+	@go run ./node/bench -overload -binary bin/lotabots
 
 bench-routing: ## time to first token under the production routing code on virtual time, next to one queue that knows all and to other ways (2 minutes)
 	@go run ./node/bench/routing

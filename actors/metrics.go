@@ -1,6 +1,10 @@
 package actors
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lotabots/lotabots/actors/engine/hop"
+)
 
 type metrics struct {
 	restarts  prometheus.Counter
@@ -9,6 +13,10 @@ type metrics struct {
 	firstByte prometheus.Histogram
 	seconds   prometheus.Histogram
 	tokens    *prometheus.CounterVec
+
+	// Of the vectors, looked up once.
+	ended              map[string]prometheus.Counter // by result
+	prompt, completion prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -27,8 +35,29 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_actor_tokens_total",
 			Help: "Tokens that engines said they have read or written, by kind: prompt, completion."}, []string{"kind"}),
 	}
+	m.prompt, m.completion = m.tokens.WithLabelValues("prompt"), m.tokens.WithLabelValues("completion")
+	m.ended = map[string]prometheus.Counter{}
+	for _, result := range []string{resultOK, resultStatus, resultFailed, resultBroken, resultGone} {
+		m.ended[result] = m.requests.WithLabelValues(result)
+	}
 	if r != nil {
 		r.MustRegister(m.restarts, m.refused, m.requests, m.firstByte, m.seconds, m.tokens)
+		r.MustRegister(connections()...)
 	}
 	return m
+}
+
+// connections tell of those to engines. They are the process's, of whatever engine.
+func connections() []prometheus.Collector {
+	total := func(name, help string, of func(hop.Counts) uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "lotabots_actor_engine_connections_" + name + "_total", Help: help},
+			func() float64 { return float64(of(hop.Count())) })
+	}
+	return []prometheus.Collector{
+		total("dialled", "Connections opened to engines for clients' requests.", func(c hop.Counts) uint64 { return c.Dialled }),
+		total("reused", "Clients' requests that went on a connection that had been kept.", func(c hop.Counts) uint64 { return c.Reused }),
+		total("stale", "Kept connections that their engine had closed.", func(c hop.Counts) uint64 { return c.Stale }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_actor_engine_connections_kept",
+			Help: "Connections to engines that wait for their next request."}, func() float64 { return float64(hop.Count().Waiting) }),
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -34,8 +35,8 @@ func (o opener) Open(ctx context.Context, target spec.Target, call spec.Call, bo
 	if reason := o.refuse(device, &call); reason != "" {
 		return nil, &spec.Rejection{Reason: reason}
 	}
-	parent := continued(ctx, &call)
-	_, admitting := span(parent, "actor.admit", target, &call, trace.SpanKindInternal)
+	parent := o.s.continued(ctx, &call)
+	_, admitting := o.s.span(parent, "actor.admit", target, &call, trace.SpanKindInternal)
 	p, err := o.admit(ctx, device, target, &call)
 	endSpan(admitting, err)
 	if err != nil {
@@ -66,18 +67,32 @@ type place struct {
 	device *actor.PID
 }
 
+// An admission is what one call waits for its actor's answer with. It is used again
+// once the answer has been taken.
+type admission struct {
+	reply chan gpu.Admission
+	limit *time.Timer
+}
+
+var admissions = sync.Pool{New: func() any {
+	limit := time.NewTimer(admitTimeout)
+	limit.Stop()
+	return &admission{make(chan gpu.Admission, 1), limit}
+}}
+
 // admit asks the device's actor. A place that is not waited for is given back.
 func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target, call *spec.Call) (place, error) {
-	reply := make(chan gpu.Admission, 1)
+	w := admissions.Get().(*admission)
 	lease := gpu.Lease(o.s.leases.Add(1))
 	o.s.system.Root.Send(device, &gpu.Admit{
 		Lease: lease, Instance: target.Instance, Deployment: call.Deployment, Version: call.Version,
-		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Adapter: call.Adapter, Reply: reply,
+		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Adapter: call.Adapter, Reply: w.reply,
 	})
-	limit := time.NewTimer(admitTimeout)
-	defer limit.Stop()
+	w.limit.Reset(admitTimeout)
 	select {
-	case a := <-reply:
+	case a := <-w.reply:
+		w.limit.Stop()
+		admissions.Put(w)
 		if a.Rejected != nil {
 			return place{}, a.Rejected
 		}
@@ -85,7 +100,7 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 	case <-ctx.Done():
 		o.s.system.Root.Send(device, &gpu.Release{Lease: lease})
 		return place{}, ctx.Err()
-	case <-limit.C:
+	case <-w.limit.C:
 		o.s.system.Root.Send(device, &gpu.Release{Lease: lease})
 		return place{}, &spec.Rejection{Reason: spec.RejectUnhealthy}
 	}
@@ -99,14 +114,14 @@ func (o opener) request(ctx context.Context, p place, target spec.Target, call *
 	} else {
 		ctx, cancel = context.WithDeadline(ctx, call.Deadline)
 	}
-	ctx, asking := span(ctx, "engine.request", target, call, trace.SpanKindClient)
+	ctx, asking := o.s.span(ctx, "engine.request", target, call, trace.SpanKindClient)
 	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, cancel: cancel, span: asking, began: time.Now(), used: o.s.crier.begin(target.Instance, p.Engine)}
 	x.mu.load = p.Load
 	if !o.s.streams.add(x) {
 		x.finish(resultGone, errShutdown)
 		return nil, &spec.Rejection{Reason: spec.RejectDraining}
 	}
-	resp, err := p.Engine.Do(ctx, call.Path, headerOf(ctx, call), body) //nolint:bodyclose // the stream closes it
+	resp, err := p.Engine.Do(ctx, call.Path, headerOf(call, o.s.parent(ctx, call)), body) //nolint:bodyclose // the stream closes it
 	if err != nil {
 		return nil, x.failed(ctx, err)
 	}
@@ -151,7 +166,7 @@ func neverSent(err error) bool {
 	return errors.Is(err, engine.ErrEnded) || errors.As(err, &op) && op.Op == "dial" && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT))
 }
 
-func headerOf(ctx context.Context, call *spec.Call) http.Header {
+func headerOf(call *spec.Call, traced string) http.Header {
 	h := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {call.RequestID}, engine.CacheSalt: {spec.CacheSalt(call.Tenant)}}
 	if call.ContentType != "" {
 		h.Set("Content-Type", call.ContentType)
@@ -168,8 +183,8 @@ func headerOf(ctx context.Context, call *spec.Call) http.Header {
 	if call.Stream {
 		h.Set("Accept", "text/event-stream")
 	}
-	if p := parentOf(ctx); p != "" {
-		h.Set(traceParent, p)
+	if traced != "" {
+		h.Set(traceParent, traced)
 	}
 	return h
 }

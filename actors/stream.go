@@ -65,6 +65,7 @@ type stream struct {
 	mu   struct {
 		sync.Mutex
 		load   spec.Load
+		left   chan spec.Load // brings the load that remains; nil: it is load, or nothing was released yet
 		unhook func() bool
 	}
 }
@@ -73,7 +74,9 @@ type stream struct {
 func (x *stream) answer(ctx context.Context, resp *http.Response) {
 	x.resp = resp
 	x.moved.Store(time.Now().UnixNano())
-	x.span.SetAttributes(attribute.Int("http.response.status_code", resp.StatusCode))
+	if x.s.tracer != nil {
+		x.span.SetAttributes(attribute.Int("http.response.status_code", resp.StatusCode))
+	}
 	// Whoever forgets to close, or waits for a read that does not return, is freed by the end of ctx.
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -89,9 +92,25 @@ func (x *stream) HeadLength() int {
 	return max(n, 0)
 }
 
+// Load waits, once the place was given back, for the actor to say what remains.
 func (x *stream) Load() (spec.Load, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.mu.left == nil {
+		return x.mu.load, true
+	}
+	select {
+	case x.mu.load = <-x.mu.left:
+	default:
+		limit := time.NewTimer(releaseTimeout)
+		defer limit.Stop()
+		select {
+		case x.mu.load = <-x.mu.left:
+		case <-limit.C:
+			x.mu.load.Running = max(0, x.mu.load.Running-1)
+		}
+	}
+	x.mu.left = nil
 	return x.mu.load, true
 }
 
@@ -176,7 +195,7 @@ func (x *stream) finish(result string, err error) {
 			x.learn(r)
 		}
 		x.release(r)
-		x.s.metrics.requests.WithLabelValues(result).Inc()
+		x.s.metrics.ended[result].Inc()
 		took := time.Since(x.began)
 		x.s.metrics.seconds.Observe(took.Seconds())
 		x.tell(result, took, err)
@@ -198,9 +217,11 @@ func (x *stream) tell(result string, took time.Duration, err error) {
 // learn fills in what the whole answer tells of the engine's speed.
 func (x *stream) learn(r *gpu.Release) {
 	u := x.tally.usage()
-	x.s.metrics.tokens.WithLabelValues("prompt").Add(float64(u.prompt))
-	x.s.metrics.tokens.WithLabelValues("completion").Add(float64(u.completion))
-	x.span.SetAttributes(attribute.Int("gen_ai.usage.input_tokens", u.prompt), attribute.Int("gen_ai.usage.output_tokens", u.completion))
+	x.s.metrics.prompt.Add(float64(u.prompt))
+	x.s.metrics.completion.Add(float64(u.completion))
+	if x.s.tracer != nil {
+		x.span.SetAttributes(attribute.Int("gen_ai.usage.input_tokens", u.prompt), attribute.Int("gen_ai.usage.output_tokens", u.completion))
+	}
 	r.PromptTokens, r.CompletionTokens = u.prompt, u.completion
 	if !x.stream || x.first.IsZero() {
 		return
@@ -212,20 +233,14 @@ func (x *stream) learn(r *gpu.Release) {
 	}
 }
 
-// release tells the device's actor, and keeps the load that remains.
+// release tells the device's actor.
 func (x *stream) release(r *gpu.Release) {
-	reply := make(chan spec.Load, 1)
-	r.Reply = reply
+	left := make(chan spec.Load, 1)
+	r.Reply = left
 	x.s.system.Root.Send(x.place.device, r)
-	limit := time.NewTimer(releaseTimeout)
-	defer limit.Stop()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	select {
-	case x.mu.load = <-reply:
-	case <-limit.C:
-		x.mu.load.Running = max(0, x.mu.load.Running-1)
-	}
+	x.mu.left = left
 }
 
 // A tally counts an answer's events and keeps its end, where the usage stands.

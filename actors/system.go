@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/lotabots/lotabots/actors/device"
@@ -25,6 +26,7 @@ import (
 type System struct {
 	cfg     Config
 	metrics *metrics
+	tracer  trace.Tracer // nil: nothing is traced
 	presets *engine.Presets
 	memory  *memory.Learnt // nil: nothing is kept
 	devices []device.Device
@@ -52,7 +54,7 @@ func Start(c Config) (*System, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	s := &System{cfg: c, metrics: newMetrics(c.Registerer), book: newBook(), herald: newHerald(&c), pids: map[spec.DeviceID]*actor.PID{}}
+	s := &System{cfg: c, metrics: newMetrics(c.Registerer), tracer: newTracer(), book: newBook(), herald: newHerald(&c), pids: map[spec.DeviceID]*actor.PID{}}
 	s.crier = newCrier(&c, s.herald.say)
 	s.work, s.cancel = context.WithCancel(context.Background())
 	s.presets = engine.New(engine.Config{

@@ -15,15 +15,20 @@ func (r *request) addr() netip.Addr {
 	if !r.g.trusted(peer) {
 		return peer
 	}
-	hops := r.ctx.Request.Header.PeekAll(fasthttp.HeaderXForwardedFor)
+	return forwarded(peer, r.ctx.Request.Header.PeekAll(fasthttp.HeaderXForwardedFor), r.g.trusted)
+}
+
+// forwarded is the last of the hops that is not trusted, or the first of them all. What comes
+// before one that is no address is whatever the client liked to send.
+func forwarded(peer netip.Addr, hops [][]byte, trusted func(netip.Addr) bool) netip.Addr {
 	for i := len(hops) - 1; i >= 0; i-- {
 		parts := strings.Split(string(hops[i]), ",")
 		for j := len(parts) - 1; j >= 0; j-- {
 			hop, err := netip.ParseAddr(strings.TrimSpace(parts[j]))
 			if err != nil {
-				return peer // what comes before it is whatever the client liked to send
+				return peer
 			}
-			if peer = hop.Unmap(); !r.g.trusted(peer) {
+			if peer = hop.Unmap(); !trusted(peer) {
 				return peer
 			}
 		}

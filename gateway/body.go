@@ -41,7 +41,11 @@ func (r *request) received() ([]byte, error) {
 	if !r.ctx.Request.IsBodyStream() {
 		return bytes.Clone(r.ctx.Request.Body()), nil
 	}
-	p := pieces{first: make([]byte, min(max(length, firstRead), prefetch)+1)} // one more, to see the end at once
+	first := firstRead
+	if length >= 0 {
+		first = min(length, prefetch)
+	}
+	p := pieces{first: make([]byte, first+1)} // one more, to see the end at once
 	defer p.drop()
 	busy(r.ctx.Conn(), false) // while it comes
 	defer busy(r.ctx.Conn(), true)

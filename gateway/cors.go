@@ -8,7 +8,7 @@ import (
 )
 
 // exposed are the headers of answers that pages may read beside those that always are.
-var exposed = strings.Join([]string{HeaderRequestID, "Request-Id", fasthttp.HeaderRetryAfter, headerRetryAfterMS, "X-LotaBots-Gateway", "X-LotaBots-Node", "X-LotaBots-Attempts", "X-LotaBots-Deployment",
+var exposed = strings.Join([]string{HeaderRequestID, "Request-Id", fasthttp.HeaderRetryAfter, headerRetryAfterMS, "X-LotaBots-Gateway", "X-LotaBots-Node", "X-LotaBots-Attempts", "X-LotaBots-Deployment", "X-LotaBots-Trace",
 	"X-LotaBots-Estimated", HeaderStateIndex, HeaderStateAge, "X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests", "Inference-Header-Content-Length"}, ", ")
 
 const (

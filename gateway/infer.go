@@ -42,9 +42,7 @@ type inferring struct {
 	settled  bool    // its usage is written down
 	held     int     // of the room for bodies
 	share    portion // of it, for the answer
-
-	explained bool // the client asks why it is served as it is
-	bill      bill
+	bill     bill
 }
 
 var checks = sync.Pool{New: func() any { return new(openai.Request) }}
@@ -167,7 +165,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if d.adapter != "" {
 		x.Query.Adapter = spec.AdapterMark(d.adapter)
 	}
-	x.begins(check, d)
+	x.begins(r, check, d)
 	if x.Body, err = x.turn(r, check, d, body); err != nil {
 		return err
 	}

@@ -10,11 +10,12 @@ import (
 // sharePrefixes is the option by which a deployment's tenants use what engines hold of each other's prompts.
 const sharePrefixes = "share-prefixes"
 
-// begins names the beginnings of the prompt, by which the instance is found that has read them already. Where
+// begins notes whether the client asks how it is served, and names the beginnings of the prompt, by which the instance is found that has read them already. Where
 // there is no choice of instances nothing is named. The names are the tenant's own, as what its engine holds is.
-func (x *inferring) begins(check *openai.Request, d *deployment) {
+func (x *inferring) begins(r *request, check *openai.Request, d *deployment) {
+	x.Trace = string(r.ctx.Request.Header.Peek(relay.HeaderTrace)) == "1"
 	generates := x.Call.Path == openai.Chat.Path() || x.Call.Path == openai.Completions.Path()
-	if d.placed < 2 && !x.explained || !generates || !check.Prompted() || d.adapter != "" { // what adapters make of a prompt is kept apart, and not told
+	if d.placed < 2 && !x.Trace || !generates || !check.Prompted() || d.adapter != "" { // what adapters make of a prompt is kept apart, and not told
 		return
 	}
 	salt := ""

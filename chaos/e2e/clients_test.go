@@ -37,7 +37,7 @@ type clientCase struct {
 
 // clientScripts are run one after another, each against another gateway, one of which is a sidecar.
 var clientScripts = []struct{ name, language string }{
-	{"openai", "python"}, {"openai", "node"}, {"anthropic", "python"}, {"anthropic", "node"}, {"langchain", "python"},
+	{"openai", "python"}, {"openai", "node"}, {"anthropic", "python"}, {"anthropic", "node"}, {"langchain", "python"}, {"ai", "node"},
 }
 
 // TestOfficialClients: the libraries that people use do what they do elsewhere, with no setting but base

@@ -121,3 +121,22 @@ func fromParts(t *testing.T, raw []byte) {
 		t.Fatalf("after the end: %v", again)
 	}
 }
+
+// FuzzBeat: a heartbeat is refused, or means what its sender meant, in times that are no less than 0.
+func FuzzBeat(f *testing.F) {
+	f.Add(beat{index: 7, age: time.Second, elapsed: time.Minute}.encode())
+	f.Add([]byte{})
+	f.Add(bytes.Repeat([]byte{0xff}, beatSize))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		b, err := decodeBeat(raw)
+		if err != nil {
+			if !errors.Is(err, errFrame) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if b.age < 0 || b.elapsed < 0 || !bytes.Equal(b.encode(), raw) {
+			t.Fatalf("%x is %+v", raw, b)
+		}
+	})
+}

@@ -91,3 +91,29 @@ func TestALoadSurvivesItsExtremes(t *testing.T) {
 		t.Error("an id that is no UTF-8 was packed")
 	}
 }
+
+// FuzzQuota: what is no request, or too long for one, is refused; what is one is not changed.
+func FuzzQuota(f *testing.F) {
+	good, err := proto.Marshal(&wire.QuotaRequest{Limit: "key/k"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte{0xff})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		q, err := readQuota(bytes.NewReader(raw))
+		if err != nil {
+			if spec.CodeOf(err) != spec.CodeInvalidRequest {
+				t.Fatal(err)
+			}
+			return
+		}
+		again, err := proto.Marshal(q)
+		if err != nil || len(raw) > maxQuota {
+			t.Fatalf("%v: %v", q, err)
+		}
+		if same, err := readQuota(bytes.NewReader(again)); err == nil && !proto.Equal(q, same) {
+			t.Fatalf("%v became %v", q, same)
+		}
+	})
+}

@@ -23,16 +23,16 @@ func (s *server) quota(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, spec.Errorf(spec.CodeNotFound, "This node owns no limits."))
 		return
 	}
-	raw, err := io.ReadAll(io.LimitReader(r.Body, MaxQuota+1))
-	var q wire.QuotaRequest
-	if err != nil || len(raw) > MaxQuota || proto.Unmarshal(raw, &q) != nil {
-		s.fail(w, spec.Errorf(spec.CodeInvalidRequest, "The quota request could not be read."))
+	q, err := readQuota(r.Body)
+	if err != nil {
+		s.fail(w, err)
 		return
 	}
-	grant, err := s.cfg.Quota(r.Context(), peer, &q)
+	grant, err := s.cfg.Quota(r.Context(), peer, q)
 	if err == nil && grant == nil {
 		err = spec.Errorf(spec.CodeInternal, "The limit's owner gave no answer.")
 	}
+	var raw []byte
 	if err == nil {
 		raw, err = proto.Marshal(grant)
 	}
@@ -42,6 +42,16 @@ func (s *server) quota(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set(hdrKind, kindQuota)
 	_, _ = w.Write(raw)
+}
+
+// readQuota reads a request of at most MaxQuota bytes.
+func readQuota(body io.Reader) (*wire.QuotaRequest, error) {
+	raw, err := io.ReadAll(io.LimitReader(body, MaxQuota+1))
+	q := &wire.QuotaRequest{}
+	if err != nil || len(raw) > MaxQuota || proto.Unmarshal(raw, q) != nil {
+		return nil, spec.Errorf(spec.CodeInvalidRequest, "The quota request could not be read.")
+	}
+	return q, nil
 }
 
 // Quota asks node for a share of a limit that it owns.

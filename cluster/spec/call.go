@@ -56,7 +56,8 @@ type Load struct {
 // An Opener opens one attempt at a request. It returns once the engine has
 // answered with a status and headers, or a *Rejection where the actor would
 // not admit it (nothing was begun), or another error where it may have begun.
-// Cancelling ctx, or closing the stream early, stops the engine's work.
+// Cancelling ctx, or closing the stream early, stops the engine's work and ends
+// a read that waits.
 type Opener interface {
 	Open(ctx context.Context, target Target, call Call, body []byte) (Stream, error)
 }

@@ -219,6 +219,7 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 
 // grantLocked gives q a place on in.
 func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
+	t.reasonsLocked(q, in, now)
 	in.own++
 	in.since++
 	in.chosen = now

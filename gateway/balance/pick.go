@@ -90,6 +90,7 @@ type Query struct {
 	Deadline     time.Time         // of the client: it is not worth waiting beyond; zero: none
 	Hasty        bool              // another deployment may serve: only for those that are full is waited
 	Prompt       *prefix.Prompt    // its beginnings; nil: they are not named
+	Why          *Reasons          // nil: nobody asks
 
 	expects prefix.Expectation
 	came    time.Time // when it began to wait, the first time
@@ -125,7 +126,8 @@ const (
 // only where no other has; the least expected seconds; of about equals the least crowded,
 // else at random. One in exploreOne goes where this gateway has sent nothing of late,
 // so that what is believed of that instance is seen to be true. Of very many a sample
-// is looked at, and all only where nobody of that is to be had.
+// is looked at, with those that hold most of the prompt, and all only where nobody of
+// these is to be had.
 // It never waits and never allocates.
 func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random func() uint64) (*Instance, Standing) {
 	var best choice
@@ -139,6 +141,11 @@ func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random
 				best.weigh(in, q, now, random)
 			}
 			at = (at + step) % len(list)
+		}
+		for _, h := range q.expects.Likely() { // which the sample may have missed
+			if in, ok := h.Owner.(*Instance); ok && in.Version == q.Version && in.takes(q, now, stale) {
+				best.weigh(in, q, now, random)
+			}
 		}
 		if best.in != nil && best.place == 0 {
 			return best.made(random), Picked

@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -22,13 +23,14 @@ func (t *Table) hearLocked(m *member, news []*wire.PrefixNews, now time.Time) {
 	}
 }
 
-// expectLocked notes with q what of its prompt each instance is expected to hold.
+// expectLocked notes with q what of its prompt each instance is expected to hold. Instances of a deployment
+// have one kind of engine: where one tells what it holds, the others will, and hold nothing yet.
 func (t *Table) expectLocked(p *pool, q *Query, now time.Time) {
 	if q.Prompt == nil || q.Prompt.Len() == 0 {
 		return
 	}
 	t.mu.prefixes.Expect(&q.expects, q.Prompt, p.trust.factor(), now)
-	if !q.expects.Guesses() {
+	if !q.expects.Guesses() || slices.ContainsFunc(p.list, func(in *Instance) bool { return in.held.Tells() }) {
 		return
 	}
 	for _, in := range p.list {

@@ -19,6 +19,9 @@ func (f *field) holds(node string, epoch uint64, names ...uint64) {
 	f.Observe(&wire.LoadDigest{Node: node, Boot: 1, Prefixes: []*wire.PrefixNews{n}}, f.cfg.Now())
 }
 
+// steady explores nothing.
+func steady() uint64 { return 1 }
+
 func begins(names ...uint64) func(*Query) {
 	p := new(prefix.Prompt)
 	for i, n := range names {
@@ -33,7 +36,7 @@ func begins(names ...uint64) func(*Query) {
 }
 
 func TestRequestsGoToTheirPrefix(t *testing.T) {
-	f := newField(Config{})
+	f := newField(Config{Random: steady})
 	for _, node := range []string{"a", "b", "c"} {
 		f.tell(node, "north", 8, 0)
 	}
@@ -74,7 +77,7 @@ func TestPrefixesGoWithTheEngine(t *testing.T) {
 			f.Observe(&wire.LoadDigest{Node: "a", Boot: 1, Prefixes: []*wire.PrefixNews{{Instance: "i-a", Epoch: 1, Removed: []uint64{11, 12}}}}, time.Now())
 		},
 	} {
-		f := newField(Config{})
+		f := newField(Config{Random: steady})
 		f.tell("a", "north", 8, 0)
 		f.holds("a", 1, 11, 12)
 		if g := f.must(t, ask(begins(11, 12))); g.Held != 200 {
@@ -94,7 +97,7 @@ func TestPrefixesGoWithTheEngine(t *testing.T) {
 // believed less.
 func TestGuessesAreBelievedAsFarAsTheyHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newField(Config{DigestInterval: time.Hour})
+		f := newField(Config{DigestInterval: time.Hour, Random: steady})
 		for _, node := range []string{"a", "b", "c"} {
 			f.tell(node, "north", 8, 0)
 		}
@@ -141,6 +144,17 @@ func TestGuessesAreBelievedAsFarAsTheyHold(t *testing.T) {
 // TestPickByPrefixAllocatesNothing at 256 instances.
 func TestPickByPrefixAllocatesNothing(t *testing.T) {
 	f, q := fullField(256)
+	there := 0
+	for range 50 { // now and then one explores
+		g := f.must(t, q)
+		if g.Node == "n03" {
+			there++
+		}
+		g.Release()
+	}
+	if there < 40 {
+		t.Errorf("%d of 50 found the one that has the prompt, which a sample of all may miss", there)
+	}
 	if n := testing.AllocsPerRun(100, func() {
 		f.mu.Lock()
 		g, _ := f.tryLocked(f.poolLocked("m"), q)
@@ -152,7 +166,7 @@ func TestPickByPrefixAllocatesNothing(t *testing.T) {
 }
 
 func fullField(instances int) (*field, *Query) {
-	f := newField(Config{DigestInterval: time.Hour})
+	f := newField(Config{DigestInterval: time.Hour, Random: steady})
 	for i := range instances {
 		node := "n" + string(rune('0'+i/64)) + string(rune('0'+i%64))
 		f.tell(node, "north", 8, 0)

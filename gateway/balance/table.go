@@ -225,6 +225,7 @@ func (t *Table) instanceLocked(id spec.InstanceID, deployment string) *Instance 
 	in := t.mu.instances[id]
 	if in == nil {
 		in = &Instance{Target: spec.Target{Instance: id}, Deployment: deployment, table: t, number: prefix.Number(string(id))}
+		in.held.Owner = in
 		t.mu.instances[id] = in
 		p := t.poolLocked(deployment)
 		p.list = append(p.list, in)

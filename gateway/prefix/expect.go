@@ -27,7 +27,13 @@ type Expectation struct {
 	trust         float64 // in guesses, from 0 to 1
 	first, second *Holder // of those that cannot tell
 	a, b          float64 // their draws
+
+	likely [mostLikely + 2]*Holder
+	n      int // of likely, as announced
 }
+
+// mostLikely bounds how many of those that hold most are remembered.
+const mostLikely = 4
 
 // Expect makes e what is expected of p, which may be nil.
 func (x *Index) Expect(e *Expectation, p *Prompt, trust float64, now time.Time) {
@@ -41,6 +47,10 @@ func (x *Index) Expect(e *Expectation, p *Prompt, trust float64, now time.Time) 
 		for _, h := range x.held[p.names[i]] {
 			if h.by.gen != x.gen && now.Sub(h.heard) <= Lifetime {
 				h.by.gen, h.by.most, h.by.told = x.gen, i, h.tokens
+				if e.n < mostLikely {
+					e.likely[e.n] = h.by
+					e.n++
+				}
 			}
 		}
 	}
@@ -62,6 +72,19 @@ func (e *Expectation) Meet(h *Holder, number uint64, speed float64) {
 	case e.second == nil || draw > e.b:
 		e.second, e.b = h, draw
 	}
+}
+
+// Likely are some of those that are expected to hold most, for who looks at a sample of all alone. They are
+// good until e is made anew.
+func (e *Expectation) Likely() []*Holder {
+	n := e.n
+	for _, h := range [...]*Holder{e.first, e.second} {
+		if h != nil {
+			e.likely[n] = h
+			n++
+		}
+	}
+	return e.likely[:n]
 }
 
 // Cached is how many of the prompt's tokens h is expected to hold, in the measure of the Prompt's own

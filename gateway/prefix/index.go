@@ -33,6 +33,7 @@ type fact struct {
 
 // A Holder is one instance as an Index sees it. Its zero value holds nothing, and cannot tell.
 type Holder struct {
+	Owner any // the instance, for its owner alone
 	names map[uint64]fact
 	epoch uint64
 	tells bool
@@ -129,7 +130,7 @@ func (x *Index) Drop(h *Holder) {
 	for name := range h.names {
 		x.remove(h, name)
 	}
-	*h = Holder{gen: h.gen}
+	*h = Holder{Owner: h.Owner, gen: h.gen}
 }
 
 // Len is how many names of instances there are.

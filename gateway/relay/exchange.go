@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -26,6 +27,7 @@ type Exchange struct {
 	Raw      bool          // an answer of status 200 is in no form that is known here: it passes on as it comes
 	Object   bool          // an answer of status 200 that is not streamed is a JSON object, whatever type the engine gives it
 	Topology bool          // the client may see which node serves it
+	Trace    bool          // the client asks how it is served
 	Shape    Shape         // nil: the answer as it came
 	Hedge    bool          // a second instance may be asked where the first is late
 	Done     func(Outcome) // called once, when everything has ended
@@ -46,7 +48,6 @@ type Exchange struct {
 
 	ctx      context.Context // of the present attempt
 	cancel   context.CancelCauseFunc
-	unhook   func() bool
 	grant    balance.Grant
 	stream   spec.Stream
 	opened   time.Time   // when stream was
@@ -75,6 +76,7 @@ type Exchange struct {
 	resumes  int
 	left     []spec.InstanceID // that have broken off
 	excluded int               // by the caller
+	queued   time.Duration     // waited for places
 	shift    int               // tokens of the answer that the present engine counts as the prompt's
 }
 
@@ -99,6 +101,9 @@ var ErrGone = errors.New("client is gone")
 
 // begin prepares x.
 func (r *Relay) begin(x *Exchange) {
+	if x.Trace && x.Topology {
+		x.Query.Why = new(balance.Reasons)
+	}
 	x.r, x.began, x.excluded = r, time.Now(), len(x.Query.Exclude)
 	r.budgets.request(x.Call.Deployment)
 	r.watcher.add(&x.watch, x.Conn, x.Call.Deadline)
@@ -112,6 +117,7 @@ func (x *Exchange) end(err error) {
 	x.closed = true
 	x.drop()
 	x.makeRoom()
+	defer x.letGo()
 	x.r.watcher.remove(&x.watch)
 	out := x.outcome(err)
 	if out.HasUsage && out.Usage.HasCached {
@@ -154,10 +160,6 @@ func (x *Exchange) outcome(err error) Outcome {
 // drop closes the present attempt and gives its place back.
 func (x *Exchange) drop() {
 	if x.stream != nil {
-		if x.unhook != nil {
-			x.unhook()
-			x.unhook = nil
-		}
 		_ = x.stream.Close()
 		if l, ok := x.stream.Load(); ok {
 			x.grant.Learn(l)
@@ -208,7 +210,9 @@ func (x *Exchange) place() error {
 	began := time.Now()
 	var err error
 	x.grant, err = x.r.cfg.Table.Acquire(x.ctx, &x.Query)
-	x.r.metrics.queueWait[x.Query.Priority.Band()].Observe(time.Since(began).Seconds())
+	waited := time.Since(began)
+	x.queued += waited
+	x.r.metrics.queueWait[x.Query.Priority.Band()].Observe(waited.Seconds())
 	end(err)
 	return err
 }
@@ -229,7 +233,6 @@ func (x *Exchange) open() error {
 		return x.blame(err)
 	}
 	x.stream, x.opened = stream, began
-	x.unhook = context.AfterFunc(x.ctx, func() { _ = stream.Close() })
 	x.out.Status, x.out.Node, x.contentType = stream.Status(), x.grant.Node, stream.ContentType()
 	x.out.Expected = x.grant.Held
 	x.headLength = 0
@@ -296,6 +299,9 @@ func (x *Exchange) checkEnd() error {
 // fill reads what there is to x.buf.
 func (x *Exchange) fill() error {
 	var err error
+	if x.buf == nil {
+		x.buf = buffers.Get().(*[firstRead]byte)[:0]
+	}
 	if x.buf, err = grown(x.buf, x.r.cfg.MaxAnswer, x.Room, &x.taken); err != nil {
 		return err
 	}
@@ -312,6 +318,17 @@ func (x *Exchange) fill() error {
 		return x.blame(err)
 	}
 	return err
+}
+
+// buffers are what answers are read to. One that has grown is not kept.
+var buffers = sync.Pool{New: func() any { return new([firstRead]byte) }}
+
+// letGo gives x.buf back, which nobody may look at any more.
+func (x *Exchange) letGo() {
+	if cap(x.buf) == firstRead {
+		buffers.Put((*[firstRead]byte)(x.buf[:firstRead]))
+	}
+	x.buf = nil
 }
 
 func (x *Exchange) keepTail(b []byte) {

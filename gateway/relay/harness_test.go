@@ -292,13 +292,14 @@ func (b *bench) Open(ctx context.Context, target spec.Target, call spec.Call, bo
 	b.mu.Lock()
 	b.mu.open++
 	b.mu.Unlock()
-	return &player{play: p, b: b, closed: make(chan struct{})}, nil
+	return &player{play: p, b: b, ctx: ctx, closed: make(chan struct{})}, nil
 }
 
 // A player is a stream that plays its pieces.
 type player struct {
 	play
 	b      *bench
+	ctx    context.Context
 	rest   string
 	at     int
 	once   sync.Once
@@ -310,6 +311,8 @@ func (p *player) Read(buf []byte) (int, error) {
 		select {
 		case <-p.closed:
 			return 0, fmt.Errorf("%w: closed", spec.ErrBroken)
+		case <-p.ctx.Done():
+			return 0, fmt.Errorf("%w: %w", spec.ErrBroken, p.ctx.Err())
 		default:
 		}
 		if p.at == len(p.pieces) {
@@ -332,6 +335,8 @@ func (p *player) Read(buf []byte) (int, error) {
 		case time.Duration:
 			select {
 			case <-p.closed:
+				continue
+			case <-p.ctx.Done():
 				continue
 			case <-time.After(piece):
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/openai"
 )
 
 // Headers of inference answers.
@@ -89,7 +90,12 @@ func (x *Exchange) respond(ctx *fasthttp.RequestCtx, err error) error {
 		if x.headLength > 0 {
 			ctx.Response.Header.Set(spec.HeadLengthHeader, strconv.Itoa(x.headLength))
 		}
-		ctx.Response.SetBodyRaw(answer)
+		if cap(x.buf) == firstRead && len(answer) <= firstRead { // so that it can be used again
+			ctx.Response.SetBody(answer)
+		} else {
+			ctx.Response.SetBodyRaw(answer)
+			x.buf = nil
+		}
 	}
 	x.end(err)
 	return err
@@ -98,6 +104,9 @@ func (x *Exchange) respond(ctx *fasthttp.RequestCtx, err error) error {
 func (x *Exchange) setTopology(ctx *fasthttp.RequestCtx) {
 	if x.fell != "" {
 		ctx.Response.Header.Set(HeaderDeployment, x.fell)
+	}
+	if x.Trace {
+		ctx.Response.Header.SetBytesV(HeaderTrace, x.explanation(x.buf[max(0, len(x.buf)-openai.TailSize):]))
 	}
 	if !x.Topology {
 		return

@@ -39,6 +39,7 @@ type body struct {
 	chunk   openai.Chunk  // of the event that edited looks at
 	seam    seam          // while another instance is looked for
 	wrote   time.Time     // when something was last passed on
+	told    bool          // how it was served, to a client that asks
 	lastly  []byte        // the engine's own error event, while another instance is looked for in its place
 }
 
@@ -231,8 +232,8 @@ func (b *body) events() ([]byte, error) {
 		b.over = true
 		return nil, nil
 	}
-	n := openai.EventEnd(x.buf)
-	b.intact = !b.torn
+	n, between := openai.EventEnd(x.buf), !b.torn
+	b.intact = between
 	switch {
 	case n > 0:
 		b.torn = false
@@ -243,6 +244,10 @@ func (b *body) events() ([]byte, error) {
 	}
 	b.held = n
 	piece, err := b.pass(x.buf[:n], false)
+	if x.Trace && b.ended && !b.told && between && err == nil {
+		b.told = true
+		piece = append(x.traceComment(), piece...)
+	}
 	x.watch.movable.Store(err == nil && !b.ended && !b.over && b.mayResume() == "")
 	return piece, err
 }

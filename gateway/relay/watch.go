@@ -23,6 +23,7 @@ var (
 
 const (
 	sweepEvery  = 20 * time.Millisecond
+	youth       = 3 // sweeps after which the kernel is asked, by two calls, to tell when a client leaves
 	maxStep     = 100 * time.Millisecond
 	watchShards = 16
 	// suspectAfter is how long a request on a node that is no member any more
@@ -32,7 +33,7 @@ const (
 
 // A watcher looks after all requests under way from one goroutine: whether the
 // client is still there, whether bytes come, whether the deadline has passed.
-// A request that takes less than one sweep costs two list operations; from then on
+// A request that takes less than a few sweeps costs two list operations; from then on
 // the kernel tells when its client leaves.
 type watcher struct {
 	alive  func(spec.NodeID) bool
@@ -60,7 +61,7 @@ type watch struct {
 	limit      time.Duration           // without a byte; 0: none
 	deadline   int64                   // Unix ns; 0: none
 	cause      error                   // final: no further attempt
-	fresh      bool                    // not swept yet
+	young      uint8                   // sweeps that pass it by
 	told       bool                    // the kernel tells when the client leaves
 	mark       int32                   // by which it does
 	progress   atomic.Int64            // the clock at the last byte
@@ -103,7 +104,7 @@ func (w *watcher) step(passed time.Duration) { w.clock.Add(int64(min(passed, max
 
 func (w *watcher) add(x *watch, conn net.Conn, deadline time.Time) {
 	x.conn = rawConn(conn)
-	x.cause, x.cancel, x.node, x.limit, x.deadline, x.fresh, x.told = nil, nil, "", 0, 0, true, false
+	x.cause, x.cancel, x.node, x.limit, x.deadline, x.young, x.told = nil, nil, "", 0, 0, youth, false
 	if !deadline.IsZero() {
 		x.deadline = deadline.UnixNano()
 	}
@@ -177,8 +178,10 @@ func (w *watcher) sweep(now int64) {
 		s := &w.shards[i]
 		s.Lock()
 		for x := s.head.next; x != &s.head; x = x.next {
-			if x.fresh {
-				x.fresh = false
+			if x.young > 0 {
+				if x.young--; x.young > 0 {
+					continue
+				}
 				x.told = w.hangup != nil && x.conn != nil && w.hangup.add(x)
 				continue
 			}

@@ -10,6 +10,9 @@
 // With -usage (`make bench-usage`) it compares nodes that write each request to the
 // usage ledger before its answer ends, soon after, and not at all.
 //
+// With -overload (`make bench-overload`) it sends thrice what a node can serve, at random
+// and whatever becomes of it, and ten times as much for one tenant as for another.
+//
 // It starts real processes and imports the mock engine, node/client, node/dev
 // and fasthttp, and no room.
 package main

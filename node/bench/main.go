@@ -24,9 +24,10 @@ type settings struct {
 
 func main() {
 	var s settings
-	serve := flag.String("serve", "", "be a part of the benchmark: mock, paced or pass (the benchmark starts these itself)")
+	serve := flag.String("serve", "", "be a part of the benchmark: mock, paced, slots or pass (the benchmark starts these itself)")
 	upstream := flag.String("upstream", "", "host:port behind the pass-through")
 	usage := flag.Bool("usage", false, "measure what writing requests to the usage ledger costs, and nothing else")
+	overload := flag.Bool("overload", false, "send more than can be served, and nothing else")
 	flag.StringVar(&s.binary, "binary", "bin/lotabots", "the lotabots executable")
 	flag.StringVar(&s.against, "against", "", "another lotabots executable, measured in turn with the first")
 	flag.StringVar(&s.profile, "profile", "", "at the end, write a CPU profile of the node under load to this file")
@@ -40,9 +41,12 @@ func main() {
 		err = servePart(*serve, *upstream) // until a signal ends the process
 	} else {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		if *usage {
+		switch {
+		case *usage:
 			err = benchUsage(ctx, s)
-		} else {
+		case *overload:
+			err = benchOverload(ctx, s)
+		default:
 			err = bench(ctx, s)
 		}
 		stop()

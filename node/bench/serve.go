@@ -35,6 +35,8 @@ func servePart(part, upstream string) error {
 	case "mock":
 	case "paced":
 		mock.FirstToken, mock.Interval = pacedFirst, pacedInterval
+	case "slots":
+		mock = mockengine.Config{Tokens: overloadTokens, FirstToken: overloadFirst, Interval: overloadInterval, Slots: overloadSlots, Forget: true}
 	case "pass":
 		return (&fasthttp.Server{Handler: passThrough(upstream), NoDefaultServerHeader: true}).Serve(l)
 	default:

@@ -182,7 +182,11 @@ var (
 	toldKey     = storage.Usage.Key([]byte{toldMark})
 )
 
-func recordKey(n uint64) []byte { return storage.Usage.Key([]byte{recordMark}, be(n)) }
+func recordKey(n uint64) []byte { return appendRecordKey(nil, n) }
+
+func appendRecordKey(dst []byte, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, byte(storage.Usage), recordMark), n)
+}
 
 func numberOf(key []byte) uint64 { return binary.BigEndian.Uint64(key[len(key)-8:]) }
 

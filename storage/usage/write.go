@@ -2,7 +2,9 @@ package usage
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -29,6 +31,13 @@ type group struct {
 // most is how many records one batch has.
 const most = 4096
 
+// After a batch of many records the next waits for others, so that what is busy syncs
+// seldom; a request that comes alone never waits.
+const (
+	manyRecords = 4
+	gather      = time.Millisecond
+)
+
 // Settle writes down that a request has ended and returns when that is on disk, or
 // after a short while with an error that wraps ErrLate or ErrLost. It keeps r.
 func (l *Ledger) Settle(r *wire.UsageRecord) error {
@@ -42,7 +51,9 @@ func (l *Ledger) Settle(r *wire.UsageRecord) error {
 		l.metrics.late.Inc()
 		return ErrLate
 	}
-	limit := time.NewTimer(l.cfg.Wait)
+	limit := limits.Get().(*time.Timer)
+	limit.Reset(l.cfg.Wait)
+	defer limits.Put(limit)
 	defer limit.Stop()
 	select {
 	case <-g.done:
@@ -60,6 +71,13 @@ func (l *Ledger) Settle(r *wire.UsageRecord) error {
 	l.metrics.settle.Observe(time.Since(began).Seconds())
 	return nil
 }
+
+// limits are the timers of those who wait.
+var limits = sync.Pool{New: func() any {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}}
 
 // Note is Settle for what nobody waits for.
 func (l *Ledger) Note(r *wire.UsageRecord) {
@@ -137,7 +155,10 @@ func (l *Ledger) write() {
 }
 
 func (l *Ledger) writeQueued() {
-	for {
+	for many := false; ; {
+		if many { // as will come again: each sync is a cost to the machine, however few it is for
+			time.Sleep(gather)
+		}
 		l.mu.Lock()
 		g := l.mu.queue
 		l.mu.queue = nil
@@ -145,6 +166,7 @@ func (l *Ledger) writeQueued() {
 		if g == nil {
 			return
 		}
+		many = len(g.records) >= manyRecords
 		for rest := g.records; len(rest) > 0 && !g.lost; rest = rest[min(len(rest), most):] {
 			if !l.commit(rest[:min(len(rest), most)]) {
 				g.lost = true
@@ -191,10 +213,13 @@ func (l *Ledger) commit(records []*wire.UsageRecord) bool {
 // get to the disk is written over by itself.
 func (l *Ledger) tryCommit(records []*wire.UsageRecord, number, bytes uint64) (total uint64, err error) {
 	b := l.db.Pebble().NewBatch()
+	var key, value []byte // which the batch copies
 	for i, r := range records {
-		value, err := proto.MarshalOptions{}.MarshalAppend(be(bytes), r)
+		value = binary.BigEndian.AppendUint64(value[:0], bytes)
+		value, err = proto.MarshalOptions{}.MarshalAppend(value, r)
 		if err == nil {
-			err = b.Set(recordKey(number+uint64(i)), value, nil)
+			key = appendRecordKey(key[:0], number+uint64(i))
+			err = b.Set(key, value, nil)
 		}
 		if err != nil {
 			return 0, errors.Join(err, b.Close())
