@@ -88,11 +88,12 @@ func (h *hostile) told(kind, what string) {
 // idle opens connections and leaves them; every second one asked for something first.
 func (h *hostile) idle(ctx context.Context) {
 	var open []net.Conn
-	for i := range h.c.Idle {
+	for i := 0; i < h.c.Idle && ctx.Err() == nil; i++ {
 		c, err := h.dial(ctx)
 		if err != nil {
 			h.told(attackIdle, "not let in: "+err.Error())
-			break
+			i--
+			continue
 		}
 		open = append(open, c)
 		if i%2 == 0 {
@@ -164,6 +165,7 @@ func (h *hostile) slowWhole(ctx context.Context) {
 			h.told(attackWhole, "no answer")
 		case r.StatusCode != http.StatusOK:
 			h.told(attackWhole, saidBy(r))
+			sleep(ctx, 2*time.Second) // what it asks for costs the engine, which is this process
 		default:
 			for err == nil && sleep(ctx, 500*time.Millisecond) {
 				_, err = io.CopyN(io.Discard, r.Body, 100)

@@ -60,7 +60,9 @@ func (r *request) received() ([]byte, error) {
 		}
 		pace.arm(r.ctx.Conn(), p.length, length)
 		n, err := in.Read(to)
-		p.length += n
+		if p.length += n; p.length > sluiceFrom {
+			time.Sleep(r.g.crowd.sluice.take(n, time.Now()))
+		}
 		switch {
 		case p.length > limit:
 			return nil, r.tooLarge(limit)

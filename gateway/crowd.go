@@ -23,6 +23,7 @@ type crowd struct {
 		sync.Mutex
 		open map[*conn]struct{}
 	}
+	sluice   *sluice // for what is still sent on connections that are about to be closed
 	refusing atomic.Int32
 	telling  sync.WaitGroup // of those who refuse
 	evicted  prometheus.Counter
@@ -39,7 +40,7 @@ const evictShare = 64
 const mostRefusing = 256
 
 func newCrowd(most int, reg prometheus.Registerer) *crowd {
-	c := &crowd{most: most,
+	c := &crowd{most: most, sluice: newSluice(),
 		evicted: prometheus.NewCounter(prometheus.CounterOpts{Name: "lotabots_gateway_connections_evicted_total",
 			Help: "Connections without a request that were closed to make room for others."}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "lotabots_gateway_connections_refused_total",

@@ -3,7 +3,6 @@ package gateway
 import (
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -131,6 +130,21 @@ const (
 	lingerBytes = 64 << 20
 )
 
+// discard takes in what comes, for a short while.
+func (c *conn) discard() {
+	in := freePieces.Get().(*piece)
+	defer freePieces.Put(in)
+	for left := lingerBytes; left > 0; {
+		n, err := c.TCPConn.Read(in[:])
+		if left -= n; err != nil {
+			return
+		}
+		if n == len(in) && c.crowd != nil { // who sends less at a time is nobody's burden
+			time.Sleep(c.crowd.sluice.take(n, time.Now()))
+		}
+	}
+}
+
 // Close closes the connection; it takes at most lingerTime.
 func (c *conn) Close() error {
 	if c.crowd != nil {
@@ -139,7 +153,7 @@ func (c *conn) Close() error {
 	if c.linger.Swap(false) {
 		_ = c.CloseWrite()
 		_ = c.TCPConn.SetReadDeadline(time.Now().Add(lingerTime))
-		_, _ = io.CopyN(io.Discard, c.TCPConn, lingerBytes)
+		c.discard()
 	}
 	return c.TCPConn.Close()
 }
