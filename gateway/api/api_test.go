@@ -5,10 +5,13 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 func load(t *testing.T, raw []byte) *openapi3.T {
@@ -106,7 +109,7 @@ func TestOperationsNameTheirErrors(t *testing.T) {
 				want = append(want, "401", "403", "429")
 			}
 			if op.RequestBody != nil {
-				want = append(want, "400", "413", "415")
+				want = append(want, "400", "408", "413", "415")
 			}
 			if strings.Contains(path, "{") {
 				want = append(want, "404")
@@ -117,5 +120,39 @@ func TestOperationsNameTheirErrors(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestExamplesOfErrors are of codes that have the status that they stand for, and tell what the catalogue has one do.
+func TestExamplesOfErrors(t *testing.T) {
+	doc, seen := load(t, YAML()), 0
+	for name, r := range doc.Components.Responses {
+		media := r.Value.Content["application/json"]
+		if media == nil || media.Example == nil {
+			continue
+		}
+		told := media.Example.(map[string]any)
+		if inner, ok := told["error"].(map[string]any); ok {
+			told = inner
+		}
+		code, _ := told["code"].(string)
+		class, known := spec.Catalogue[spec.Code(code)]
+		hint, _ := told["hint"].(string)
+		if !known || told["doc_url"] != "/docs#error-"+code || hint == "" {
+			t.Errorf("%s: %v", name, told)
+		}
+		for path, item := range doc.Paths.Map() {
+			for method, op := range item.Operations() {
+				for status, of := range op.Responses.Map() {
+					if of.Ref == "#/components/responses/"+name && status != strconv.Itoa(class.Status) {
+						t.Errorf("%s %s: %s is told by %s, of which an example has %d", method, path, status, name, class.Status)
+					}
+				}
+			}
+		}
+		seen++
+	}
+	if seen < 30 {
+		t.Errorf("%d errors have an example", seen)
 	}
 }

@@ -119,10 +119,10 @@ func Sound(event []byte) bool {
 	return data[0] == '{' && fastjson.ValidateBytes(data) == nil
 }
 
-// IsObject tells whether b is, or by its ends seems to be, one JSON object.
-func IsObject(b []byte) bool {
+// IsAnswer tells whether b is, or by its ends seems to be, one JSON object, and no error.
+func IsAnswer(b []byte) bool {
 	b = bytes.TrimSpace(b)
-	return len(b) > 1 && b[0] == '{' && b[len(b)-1] == '}'
+	return len(b) > 1 && b[0] == '{' && b[len(b)-1] == '}' && !isError(b)
 }
 
 // trimEnd is b without the ends of lines and the spaces at its end.

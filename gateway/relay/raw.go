@@ -15,7 +15,7 @@ import (
 
 // raw tells whether the answer passes on as it comes, whatever it is.
 func (x *Exchange) raw() bool {
-	return x.Raw && x.stream != nil && x.stream.Status() == http.StatusOK
+	return x.Raw && x.stream != nil && x.stream.Status() == http.StatusOK && !x.page()
 }
 
 // serveRaw carries an answer that nobody here can read, such as sound.

@@ -70,7 +70,7 @@ func (s *script) Load() (spec.Load, bool) { return spec.Load{}, false }
 
 // carry has a relay of its own carry one streamed request, and returns what the client gets.
 func (s *scripted) carry(asked string, can spec.Ability, reg prometheus.Registerer, prepare ...func(*Exchange)) (string, Outcome) {
-	table := balance.NewTable(balance.Config{QueueTimeout: 50 * time.Millisecond, ReadyTimeout: 20 * time.Millisecond, DigestInterval: time.Minute})
+	table := balance.NewTable(balance.Config{QueueTimeout: 50 * time.Millisecond, ReadyTimeout: 20 * time.Millisecond, DigestInterval: time.Minute, Random: steady})
 	for i, n := range []string{"a", "b", "c"} {
 		table.PutMember(balance.Member{Node: spec.NodeID(n), Region: "north"})
 		table.Observe(&wire.LoadDigest{Node: n, Boot: 1, Devices: []*wire.DeviceLoad{{Device: "cpu/" + n, Seq: 1, Instances: []*wire.InstanceLoad{{

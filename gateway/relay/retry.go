@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -38,12 +39,22 @@ func (x *Exchange) checkAnswer() error {
 	switch s := x.out.Status; {
 	case s >= http.StatusInternalServerError, s == http.StatusTooManyRequests:
 		return errStatus
-	case s >= http.StatusBadRequest, x.Raw:
+	case s >= http.StatusBadRequest:
 		return nil
-	case s >= http.StatusMultipleChoices, x.Call.Stream, x.Object && !openai.IsObject(x.buf):
+	case s >= http.StatusMultipleChoices, x.page():
+		return errNoAnswer
+	case x.Raw:
+		return nil
+	case x.Call.Stream, x.Object && !openai.IsAnswer(x.buf):
 		return errNoAnswer
 	}
 	return nil
+}
+
+// page tells whether it is one of a web server's: no API here has such an answer.
+func (x *Exchange) page() bool {
+	const html = "text/html"
+	return len(x.contentType) >= len(html) && strings.EqualFold(x.contentType[:len(html)], html)
 }
 
 // blame replaces an error that the watcher caused by its cause.

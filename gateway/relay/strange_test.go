@@ -24,6 +24,7 @@ func TestNoAnswer(t *testing.T) {
 		"one piece for a stream": {says(200, answer), true, "(application/json): {"},
 		"nothing":                {says(200, ""), false, "(application/json): nothing"},
 		"a list":                 {says(200, "[]"), false, "(application/json): []"},
+		"an error":               {says(200, ` {"object":"error","message":"no"}`), false, `{\"object\":\"error\"`},
 		"not 200":                {says(204, ""), false, "nothing"},
 		"elsewhere":              {says(302, ""), false, "status 302: nothing"},
 	} {
@@ -94,5 +95,19 @@ func TestUnaskedUsage(t *testing.T) {
 		if o := b.outcome(); !o.HasUsage || o.Usage.Completion != 2 {
 			t.Errorf("%s: %+v", body, o)
 		}
+	}
+}
+
+// TestNoSound: a page is none either.
+func TestNoSound(t *testing.T) {
+	b := rawBench(t, aPage("<html>It works!</html>"))
+	b.plays("b", aPage("<html>It works!</html>"))
+	if res, body := b.get(false); res.StatusCode != 502 || !strings.Contains(body, "(text/html): <html>") {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+	b = rawBench(t, aPage("<html>It works!</html>"))
+	b.plays("b", sounds("x"))
+	if _, body := b.get(false); body != "x" {
+		t.Errorf("%q", body)
 	}
 }
