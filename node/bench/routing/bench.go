@@ -52,6 +52,7 @@ func bench(out io.Writer, s settings) {
 		g.set(&s)
 		lines = append(lines, figure("routing_p99_"+g.name, compare(out, s), "x", g.most))
 	}
+	lines = append(lines, benchHits(out, s)...)
 	took, mallocs := decide(256, 50_000)
 	lines = append(lines, figure("routing_decision_p50_256_gpus", took[len(took)/2].Seconds()*1e6, "us", 20),
 		figure("routing_decision_p99_256_gpus", took[len(took)*99/100].Seconds()*1e6, "us", 20),

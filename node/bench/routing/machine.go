@@ -13,6 +13,7 @@ type machine struct {
 	unread  int           // tokens of prompts that are not read whole
 	free    time.Duration // when all prompts that it has will have been read
 	queue   []*work       // beyond its slots
+	cache   *cache        // nil: it holds nothing
 }
 
 type work struct {
@@ -57,11 +58,14 @@ func (m *machine) start(w *work) {
 		return
 	}
 	m.running++
-	m.unread += w.r.prompt
-	m.free = max(m.free, m.clock.now) + seconds(float64(w.r.prompt)/m.prefill)
+	w.r.cached = m.cache.of(w.r)
+	unread := w.r.prompt - w.r.cached
+	m.unread += unread
+	m.free = max(m.free, m.clock.now) + seconds(float64(unread)/m.prefill)
 	read := m.free
 	m.clock.at(read, func() {
-		m.unread -= w.r.prompt
+		m.unread -= unread
+		m.cache.keep(w.r)
 		w.first()
 	})
 	m.clock.at(read+seconds(float64(w.r.output)/m.decode), func() {

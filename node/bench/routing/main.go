@@ -14,6 +14,7 @@ type settings struct {
 	staleness time.Duration // of load reports, beside that
 	load      float64
 	trace     string
+	caches    string // how gateways know what engines hold; empty: nothing is held
 	requests  int
 	seeds     int
 	seed      uint64

@@ -41,6 +41,9 @@ func production(s settings, trace []request, seed uint64) counts {
 	w := &world{clock: &clock{}, s: s}
 	random := rand.New(rand.NewPCG(seed, 2))
 	for i, m := range fleetOf(w.clock, s.gpus) {
+		if s.caches != nothingHeld {
+			m.cache = newCache()
+		}
 		w.actors = append(w.actors, &actor{machine: m, w: w, id: spec.InstanceID("i" + strconv.Itoa(i))})
 	}
 	for i := range s.gateways {
@@ -90,6 +93,9 @@ func (w *world) period() time.Duration {
 // come has a request come, or come back, to its gateway.
 func (w *world) come(r *request) {
 	q := &balance.Query{Deployment: deployment, Version: 1, PromptTokens: r.prompt, OutputTokens: r.output, Expected: true}
+	if r.talk != nil && (w.s.caches == guessed || w.s.caches == announced) {
+		q.Prompt = r.talk.names(r.turn)
+	}
 	w.ask(r, q)
 }
 
@@ -138,14 +144,15 @@ func (a *actor) admit(r *request, c *spec.Call, g *balance.Grant) (spec.Load, bo
 		a.w.counts.late++
 	}
 	a.gate.Reserve(&c.Waits, now)
-	if !bound && !a.gate.Room(&f, r.prompt, now) {
+	unread := max(r.prompt-g.Cached, 1)
+	if !bound && !a.gate.Room(&f, unread, now) {
 		a.pump()
 		return a.load(), false
 	}
-	a.gate.Take(&f, r.prompt, now)
+	a.gate.Take(&f, unread, now)
 	a.start(&work{r: r,
 		first: func() { a.tell(func(l spec.Load) { r.first = a.w.now - warm - r.at; g.Learn(l) }) },
-		end:   func() { a.tell(func(l spec.Load) { g.Learn(l); g.Release(); a.w.done++ }) }})
+		end:   func() { a.tell(func(l spec.Load) { g.Learn(l); g.Release(); g.Found(r.cached); a.w.done++ }) }})
 	a.pump()
 	return spec.Load{}, true
 }
@@ -214,6 +221,9 @@ func (a *actor) publish() {
 	d := &wire.LoadDigest{Node: "n", Boot: 1, Devices: []*wire.DeviceLoad{{Device: string(a.id), Seq: a.seq, Instances: []*wire.InstanceLoad{{
 		Instance: string(a.id), Deployment: deployment, Version: 1, State: wire.InstanceState_INSTANCE_STATE_READY, Slots: uint32(l.Slots),
 		Running: uint32(l.Running), BacklogSeconds: float32(l.BacklogSeconds), PrefillTps: float32(l.PrefillTPS), DecodeTps: float32(l.DecodeTPS), Grants: true}}}}}
+	if a.w.s.caches == announced {
+		d.Prefixes = append(d.Prefixes, a.cache.tell(a.id))
+	}
 	for _, t := range a.w.tables {
 		if a.w.now == 0 {
 			t.Observe(d, a.w.time())

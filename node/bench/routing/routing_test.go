@@ -60,7 +60,7 @@ func TestTracesOfferTheLoad(t *testing.T) {
 				t.Fatalf("%s: request %d comes before the one before it", kind, i)
 			}
 		}
-		if load := float64(tokens) / (to-from).Seconds() / speed; load < 0.74 || load > 0.86 {
+		if load := float64(tokens) / (to - from).Seconds() / speed; load < 0.74 || load > 0.86 {
 			t.Errorf("%s offers %.3f", kind, load)
 		}
 	}

@@ -12,6 +12,9 @@ type request struct {
 	gateway int
 	prompt  int
 	output  int
+	talk    *talk // nil: it is of no conversation
+	turn    int
+	cached  int           // tokens that its engine held
 	first   time.Duration // when its first token came to the gateway, less at; 0: not yet
 }
 
@@ -67,9 +70,12 @@ func conversations(n, gateways int, rate float64, r *rand.Rand) []request {
 	for len(out) < n {
 		at += seconds(r.ExpFloat64() / (rate / turns))
 		turn, prompt := at, system
-		for range turns {
+		t := &talk{id: uint64(len(out)/turns + 1)}
+		for i := range turns {
 			prompt += int(said/4 + r.ExpFloat64()*said*3/4 - said*0.285)
-			out = append(out, request{at: turn, gateway: r.IntN(gateways), prompt: max(prompt, 1), output: meanOutput})
+			prompt = max(prompt, 1)
+			t.prompts = append(t.prompts, prompt)
+			out = append(out, request{at: turn, gateway: r.IntN(gateways), prompt: prompt, output: meanOutput, talk: t, turn: i})
 			turn += seconds(think * (0.2 + r.ExpFloat64()))
 		}
 	}
