@@ -301,7 +301,7 @@ func codeOf(o relay.Outcome) string {
 // metrics, and shown to who asks for level debug.
 func (x *inferring) log(o relay.Outcome, code string, took time.Duration) {
 	level, text := slog.LevelDebug, "inference request"
-	if o.Err != nil && o.Err.Code.Lookup().Status >= 500 {
+	if o.Err != nil && o.Err.Code.Lookup().Status >= 500 && o.Err.Code != spec.CodeOverloaded { // a line for each would be more than the rest
 		level, text = slog.LevelWarn, "inference request failed"
 	}
 	if ctx := context.Background(); x.g.cfg.Log.Enabled(ctx, level) {

@@ -10,7 +10,7 @@ import (
 // A Sample is what was seen of the process in an interval.
 type Sample struct {
 	For     time.Duration
-	Latency time.Duration // that nine of ten goroutines waited to run, at most; 0: too few did to tell
+	Latency time.Duration // that goroutines waited to run: nine of ten at most, or the one that looks; 0: too few did to tell
 	CPU     float64       // share of the processors that the process may use which it used, 0 to 1
 	Came    [fair.Bands]int
 	Taken   [fair.Bands]int
@@ -22,17 +22,24 @@ const (
 	busyLatency = 25 * time.Millisecond  // where the processors are used up
 	idleLatency = 100 * time.Millisecond // where they are not: somebody else uses them
 	busyCPU     = 0.85
-	confirm     = 3    // intervals in turn before anything is done
+	confirm     = 3    // intervals of strain in turn before anything is done
 	least       = 100  // requests a second that are always taken
 	cut         = 0.9  // of the pace, each interval of strain
 	rise        = 1.03 // of the pace, each interval without
+	release     = 10   // intervals without strain until all are taken again
+	learns      = 0.02 // of what is taken without strain, and
+	forgets     = 0.998
+	half        = 0.5 // of that is always taken
+	mostGrowth  = 3   // of latency in a second that is believed: four times what can be done came
 )
 
 // A Pace is how many requests a second are taken. Its zero value takes all.
 type Pace struct {
 	limit    float64 // 0: all
 	came     [fair.Bands]float64
+	good     float64       // requests a second that were taken without strain, of late
 	strained int           // intervals in turn
+	calm     int           // likewise
 	latency  time.Duration // of the last
 }
 
@@ -47,20 +54,27 @@ func (p *Pace) Step(s Sample) (shares [fair.Bands]float64) {
 		taken += float64(s.Taken[i]) / seconds
 	}
 	if strained(s) {
-		p.strained++
+		p.strained += min(max(1, int(s.For/every)), 2) // whoever looks waits to run too; but the machine may have stood still once
+		p.calm = 0
 	} else {
 		p.strained = 0
+		p.calm++
 	}
-	grows := max(0, (s.Latency-p.latency).Seconds()/seconds)
+	grows := min(max(0, (s.Latency-p.latency).Seconds()/seconds), mostGrowth)
 	falls := s.Latency < p.latency
 	p.latency = s.Latency
+	p.good *= forgets
+	if p.strained == 0 && p.limit == 0 {
+		p.good += learns * (taken - p.good)
+	}
+	least := max(least, half*p.good) // to refuse costs too: where more of that does not help, serve
 	switch {
 	case p.strained >= confirm && p.limit == 0:
 		p.limit = max(least, cut*taken/(1+grows)) // of what came, as much as did not make others wait longer
 	case p.strained >= confirm && !falls: // else what waits is being worked off
 		p.limit = max(least, cut*p.limit/(1+grows))
 	case p.limit > 0 && p.strained == 0:
-		if p.limit *= rise; p.limit > 1.5*came {
+		if p.limit *= rise; p.limit > 1.5*came && p.calm >= release {
 			p.limit = 0
 		}
 	}

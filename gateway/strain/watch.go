@@ -15,8 +15,11 @@ import (
 // every is how often the process is looked at.
 const every = 100 * time.Millisecond
 
+// slack is how late a sample is without anything being wrong.
+const slack = 20 * time.Millisecond
+
 // fewest is how many goroutines must have begun to run in an interval for their waits to count.
-const fewest = 100
+const fewest = 20
 
 // A Watch decides which requests are taken. Run runs it; until then all are.
 type Watch struct {
@@ -60,8 +63,8 @@ func (w *Watch) Run(stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case now := <-tick.C:
-			s := r.read(now)
+		case <-tick.C:
+			s := r.read(time.Now()) // not the tick's time: how late this runs is of interest
 			for i := range w.bands {
 				c, d := w.bands[i].came.Load(), w.bands[i].refused.Load()
 				s.Came[i] = int(c - came[i])
@@ -115,7 +118,8 @@ func newReader() *reader {
 }
 
 func (r *reader) read(now time.Time) Sample {
-	s := Sample{For: max(now.Sub(r.at), time.Millisecond), Latency: r.latency()}
+	s := Sample{For: max(now.Sub(r.at), time.Millisecond)}
+	s.Latency = max(r.latency(), s.For-every-slack)
 	cpu := used()
 	s.CPU = min(1, (cpu-r.cpu).Seconds()/s.For.Seconds()/float64(runtime.GOMAXPROCS(0)))
 	r.cpu, r.at = cpu, now

@@ -28,6 +28,7 @@ func main() {
 	upstream := flag.String("upstream", "", "host:port behind the pass-through")
 	usage := flag.Bool("usage", false, "measure what writing requests to the usage ledger costs, and nothing else")
 	overload := flag.Bool("overload", false, "send more than can be served, and nothing else")
+	strain := flag.Bool("strain", false, "send more than the node's one processor can take, and nothing else: for a machine with four idle ones")
 	flag.StringVar(&s.binary, "binary", "bin/lotabots", "the lotabots executable")
 	flag.StringVar(&s.against, "against", "", "another lotabots executable, measured in turn with the first")
 	flag.StringVar(&s.profile, "profile", "", "at the end, write a CPU profile of the node under load to this file")
@@ -44,6 +45,8 @@ func main() {
 		switch {
 		case *usage:
 			err = benchUsage(ctx, s)
+		case *strain:
+			err = benchStrain(ctx, s)
 		case *overload:
 			err = benchOverload(ctx, s)
 		default:

@@ -25,9 +25,6 @@ const (
 // Lengths of the parts of an overload run.
 const (
 	peakFor     = 6 * time.Second
-	calmFor     = 4 * time.Second
-	overFor     = 20 * time.Second
-	recoverFor  = 12 * time.Second
 	unfairFor   = 18 * time.Second
 	settlesFor  = 3 * time.Second // at the beginning of each, which does not count
 	overFactor  = 3.0
@@ -53,7 +50,7 @@ func benchOverload(ctx context.Context, s settings) error {
 	if err := p.startCluster(starting, s.binary); err != nil {
 		return err
 	}
-	keys, err := p.overloadKeys(starting)
+	keys, err := p.overloadKeys(starting, overloadSlots)
 	if err != nil {
 		return err
 	}
@@ -69,16 +66,19 @@ func benchOverload(ctx context.Context, s settings) error {
 		return errors.New("no request was answered")
 	}
 	fmt.Printf("%d slots; one closed loop of %d gets %.0f answers/s\n\n", overloadSlots, 2*overloadSlots, peak)
-	over := openLoop(ctx, p.lota, fastModel, []offer{
-		{keys["top"], overloadTokens, 0.1 * peak}, {keys["calm"], overloadTokens, 0.6 * peak}, {keys["low"], overloadTokens, 0.3 * peak},
-	}, []stage{{calmFor, calmFactor}, {overFor, overFactor}, {recoverFor, calmFactor}})
-	figures := overloadFigures(over, peak)
+	r := surge{"overload", 4 * time.Second, 20 * time.Second, 10 * time.Second}
+	figures := r.figures(r.run(ctx, t.address, keys, peak), peak)
 	// Of two that wait all the time, one asks for ten times as much, and for answers twice as long.
 	units := peak * (promptUnits + 2*overloadTokens)
 	light := offer{keys["calm"], overloadTokens / 2, 0.75 * units / (promptUnits + overloadTokens)}
 	heavy := offer{keys["flood"], overloadTokens, 7.5 * units / (promptUnits + 2*overloadTokens)}
 	unfair := openLoop(ctx, p.lota, fastModel, []offer{light, heavy}, []stage{{unfairFor, 1}})
 	figures = append(figures, fairnessFigures(unfair, []offer{light, heavy})...)
+	return tell(ctx, figures)
+}
+
+// tell prints the figures of a run that came to its end.
+func tell(ctx context.Context, figures []figure) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -90,12 +90,12 @@ func benchOverload(ctx context.Context, s settings) error {
 
 // overloadKeys deploys the engine and makes a key in each of four tenants: top has the
 // highest priority, low the lowest.
-func (p *parts) overloadKeys(ctx context.Context) (map[string]string, error) {
+func (p *parts) overloadKeys(ctx context.Context, slots int) (map[string]string, error) {
 	api := client.New(p.key, "http://"+p.lota)
 	put := func(path string, body map[string]any) error {
 		return api.Do(ctx, http.MethodPut, "/admin/v1/"+path, body, nil)
 	}
-	if err := put("deployments/"+fastModel, map[string]any{"engine": "external", "options": map[string]string{"url": "http://" + p.fast}, "replicas": 1, "slots": overloadSlots}); err != nil {
+	if err := put("deployments/"+fastModel, map[string]any{"engine": "external", "options": map[string]string{"url": "http://" + p.fast}, "replicas": 1, "slots": slots}); err != nil {
 		return nil, err
 	}
 	keys := map[string]string{}
@@ -115,19 +115,31 @@ func (p *parts) overloadKeys(ctx context.Context) (map[string]string, error) {
 	return keys, put("settings/priority/tenants/low", map[string]any{"value": "low"})
 }
 
-// overloadFigures are of a run in which the load is thrice what can be served for a while.
-func overloadFigures(all []answer, peak float64) []figure {
-	from, to := calmFor+settlesFor, calmFor+overFor
+// A surge is a run in which the load is thrice what can be served for a while.
+type surge struct {
+	name              string
+	calm, over, after time.Duration
+}
+
+// run sends it, of three tenants, where peak a second can be served.
+func (r surge) run(ctx context.Context, address string, keys map[string]string, peak float64) []answer {
+	return openLoop(ctx, address, fastModel, []offer{
+		{keys["top"], overloadTokens, 0.1 * peak}, {keys["calm"], overloadTokens, 0.6 * peak}, {keys["low"], overloadTokens, 0.3 * peak},
+	}, []stage{{r.calm, calmFactor}, {r.over, overFactor}, {r.after, calmFactor}})
+}
+
+func (r surge) figures(all []answer, peak float64) []figure {
+	from, to := r.calm+settlesFor, r.calm+r.over
 	served, top, topLost, said, kinds := 0, 0, 0, 0, map[int]int{}
 	var calm, waited []time.Duration
 	for _, a := range all {
 		if a.ok() && a.ended >= from && a.ended < to {
 			served++
 		}
-		if a.sent < calmFor && a.ok() {
+		if a.sent < r.calm && a.ok() {
 			calm = append(calm, a.took())
 		}
-		if a.sent < calmFor || a.sent >= to {
+		if a.sent < r.calm || a.sent >= to {
 			continue
 		}
 		kinds[a.status]++
@@ -144,13 +156,13 @@ func overloadFigures(all []answer, peak float64) []figure {
 	}
 	usual := quantile(calm, 0.5)
 	refused := kinds[http.StatusTooManyRequests] + kinds[http.StatusServiceUnavailable]
-	fmt.Printf("overload: answers by status %v; of the highest priority %d of %d lost, the others took %v (p50) and %v (p99); without overload %v\n\n",
-		kinds, topLost, top, quantile(waited, 0.5).Round(time.Millisecond), quantile(waited, 0.99).Round(time.Millisecond), usual.Round(time.Millisecond))
+	fmt.Printf("%s: answers by status %v; of the highest priority %d of %d lost, the others took %v (p50) and %v (p99); without overload %v\n\n",
+		r.name, kinds, topLost, top, quantile(waited, 0.5).Round(time.Millisecond), quantile(waited, 0.99).Round(time.Millisecond), usual.Round(time.Millisecond))
 	return []figure{
-		{"overload_goodput_ratio", float64(served) / (to - from).Seconds() / peak, "x", ">=", 0.95},
-		{"overload_top_priority_shed", 100 * float64(topLost) / float64(max(1, top)), "%", "<=", 0.1},
-		{"overload_recovery", recovery(all, to, 3*usual).Seconds(), "s", "<=", 10},
-		{"overload_refusals_with_retry_after", 100 * float64(said) / float64(max(1, refused)), "%", ">=", 100},
+		{r.name + "_goodput_ratio", float64(served) / (to - from).Seconds() / peak, "x", ">=", 0.95},
+		{r.name + "_top_priority_shed", 100 * float64(topLost) / float64(max(1, top)), "%", "<=", 0.1},
+		{r.name + "_recovery", recovery(all, to, 3*usual).Seconds(), "s", "<=", 10},
+		{r.name + "_refusals_with_retry_after", 100 * float64(said) / float64(max(1, refused)), "%", ">=", 100},
 	}
 }
 
