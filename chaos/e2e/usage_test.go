@@ -135,7 +135,7 @@ func (p *payer) ask(gateway, key string, stream bool, from int) (prompt, complet
 }
 
 // counted is what the cluster says that each key has used.
-func (c *cluster) counted() map[string]bill {
+func (c *cluster) counted(where ...string) map[string]bill {
 	var told struct {
 		Data []struct {
 			Key        string `json:"key"`
@@ -146,7 +146,7 @@ func (c *cluster) counted() map[string]bill {
 		} `json:"data"`
 		Dropped int `json:"dropped"`
 	}
-	if err := json.Unmarshal([]byte(c.run("usage", "--by", "key,outcome", "--since", "1h", "-o", "json")), &told); err != nil {
+	if err := json.Unmarshal([]byte(c.run(append([]string{"usage", "--by", "key,outcome", "--since", "1h", "-o", "json"}, where...)...)), &told); err != nil {
 		c.t.Fatal(err)
 	}
 	if told.Dropped > 0 {
