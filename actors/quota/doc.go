@@ -1,10 +1,11 @@
 // Package quota owns cluster-wide limits: one actor per node keeps the state of
-// the limits that hash to its node, and gives gateways short leases of them.
+// the limits that hash to its node, and gives gateways short leases of them. A rate is
+// a leaky bucket that holds a minute's worth; a budget is of a calendar day or month, in
+// UTC by the owner's clock. The actor also keeps what other owners tell it, as the
+// next one in case they die, and tells what it knows when it is asked to collect.
 //
-// package actors spawns the actor and asks it; node/ decides which node owns a
-// limit. The arithmetic is pure and reads no clock. The package imports
-// protoactor and cluster/wire, and no other room.
-//
-// Not done yet: an owner's state is in memory alone, so that a limit starts full
-// when its owner dies or another takes over; owners are not fenced by the state.
+// package actors spawns the actor and asks it; node/quotas decides which node owns a
+// limit, and brings what is collected to the next owner and into the replicated state.
+// The arithmetic is pure and reads no clock. The package imports protoactor and
+// cluster/wire, and no other room.
 package quota

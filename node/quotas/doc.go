@@ -7,7 +7,8 @@
 // differ while both hear of the leader. An owner tells the next one of each change
 // within moments, and whoever has become the owner of what it kept. So when an owner
 // dies, no more is granted twice than what it granted in the last of these moments:
-// one lease at most. What is spent of budgets is noted in the replicated state every
+// one lease at most. Who takes over from an owner that lives grants nothing until that
+// one has had the time to tell; gateways ask again meanwhile. What is spent of budgets is noted in the replicated state every
 // two seconds, where it outlives all nodes.
 //
 // While a member's build is below feature level 5, owners are found as builds before

@@ -15,6 +15,8 @@ const (
 	level = 5
 	// fenceAge is for how long an owner grants after it has last heard of the leader.
 	fenceAge = 5 * time.Second
+	// askAgain is the pause before an owner is asked again, or another one.
+	askAgain = 50 * time.Millisecond
 )
 
 // Config of a Keeper. What may be nil says so.
@@ -45,7 +47,7 @@ func New(c Config) *Keeper {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{cfg: c, changed: make(chan struct{}, 1)}
+	return &Keeper{cfg: c, view: view{self: c.Self}, changed: make(chan struct{}, 1)}
 }
 
 // Changed is to be called where the actor has something to tell. It does not block.
@@ -65,8 +67,23 @@ func (k *Keeper) owners(limit string) (of [2]spec.NodeID, slotted bool) {
 	return k.view.of(workers).owners[SlotOf(limit)], true
 }
 
-// Lease asks the owner of a limit for a share of it.
+// Lease asks the owner of a limit for a share of it. While the limit goes from one
+// owner to another it asks again, as long as ctx allows.
 func (k *Keeper) Lease(ctx context.Context, r *wire.QuotaRequest) (*wire.QuotaGrant, error) {
+	for {
+		g, err := k.lease(ctx, r)
+		if code := spec.CodeOf(err); code != spec.CodeConflict && code != spec.CodeNotReady {
+			return g, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(askAgain):
+		}
+	}
+}
+
+func (k *Keeper) lease(ctx context.Context, r *wire.QuotaRequest) (*wire.QuotaGrant, error) {
 	of, _ := k.owners(r.GetLimit())
 	switch of[0] {
 	case "":
@@ -82,15 +99,24 @@ func (k *Keeper) Grant(ctx context.Context, _ spec.NodeID, r *wire.QuotaRequest)
 	if k.cfg.Own == nil {
 		return nil, spec.Errorf(spec.CodeNotFound, "This node owns no limits.")
 	}
-	if r.GetLimit() != "" {
-		of, slotted := k.owners(r.GetLimit())
-		switch age := k.cfg.Age(); {
-		case !slotted:
-		case of[0] != k.cfg.Self:
-			return nil, spec.Errorf(spec.CodeConflict, "the limit %s is kept by node %s, as node %s sees it", r.GetLimit(), of[0], k.cfg.Self)
-		case age > fenceAge:
-			return nil, spec.Errorf(spec.CodeStaleState, "node %s has heard nothing of the leader for %s, and grants nothing of the limit %s", k.cfg.Self, age.Round(time.Second), r.GetLimit())
+	if r.GetLimit() != "" && k.cfg.Level() >= level {
+		if err := k.mayGrant(r.GetLimit()); err != nil {
+			return nil, err
 		}
 	}
 	return k.cfg.Own(ctx, r)
+}
+
+func (k *Keeper) mayGrant(limit string) error {
+	now, slot := k.view.of(k.cfg.Workers()), SlotOf(limit)
+	owner, age := now.owners[slot][0], k.cfg.Age()
+	switch {
+	case owner != k.cfg.Self:
+		return spec.Errorf(spec.CodeConflict, "the limit %s is kept by node %s, as node %s sees it", limit, owner, k.cfg.Self)
+	case age > fenceAge:
+		return spec.Errorf(spec.CodeStaleState, "node %s has heard nothing of the leader for %s, and grants nothing of the limit %s", k.cfg.Self, age.Round(time.Second), limit)
+	case time.Now().Before(now.from[slot]):
+		return spec.Errorf(spec.CodeNotReady, "node %s takes over the limit %s from another", k.cfg.Self, limit)
+	}
+	return nil
 }

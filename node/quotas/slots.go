@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -18,6 +19,7 @@ func SlotOf(limit string) uint8 { return uint8(mixed("", limit) >> 56) }
 type ring struct {
 	workers []spec.NodeID // sorted
 	owners  [Slots][2]spec.NodeID
+	from    [Slots]time.Time // when this node may grant of a slot that it has got from one who lives
 }
 
 func newRing(workers []spec.NodeID) *ring {
@@ -56,15 +58,43 @@ func mixed(id spec.NodeID, text string) uint64 {
 }
 
 // view is the ring of the workers that are alive; it is made anew only when they change.
-type view struct{ now atomic.Pointer[ring] }
+type view struct {
+	self spec.NodeID
+	now  atomic.Pointer[ring]
+}
 
 // of returns the ring, the same as before where the workers are the same.
 func (v *view) of(workers []spec.NodeID) *ring {
 	slices.Sort(workers)
-	if r := v.now.Load(); r != nil && slices.Equal(r.workers, workers) {
-		return r
+	before := v.now.Load()
+	if before != nil && slices.Equal(before.workers, workers) {
+		return before
 	}
 	r := newRing(workers)
+	r.takeOver(before, v.self, time.Now())
 	v.now.Store(r)
 	return r
 }
+
+// takeOver sets when self may grant of what it did not own before: at once where the
+// owner before has died, for self was the next then and knows; else when that one has
+// had the time to tell.
+func (r *ring) takeOver(before *ring, self spec.NodeID, now time.Time) {
+	for slot, of := range r.owners {
+		switch {
+		case of[0] != self:
+		case before == nil:
+			if of[1] != "" { // it has come anew
+				r.from[slot] = now.Add(handOver)
+			}
+		case before.owners[slot][0] == self:
+			r.from[slot] = before.from[slot]
+		case slices.Contains(r.workers, before.owners[slot][0]):
+			r.from[slot] = now.Add(handOver)
+		}
+	}
+}
+
+// handOver is how long who takes over from a living owner waits for what that one knows:
+// until the other has seen it, and told.
+const handOver = 700 * time.Millisecond

@@ -16,7 +16,7 @@ import (
 
 const (
 	gather      = 10 * time.Millisecond  // for which changes are gathered before the next owner is told
-	lookEvery   = 500 * time.Millisecond // whether there are other workers
+	lookEvery   = 200 * time.Millisecond // whether there are other workers
 	tellTimeout = time.Second
 	noteEvery   = 2 * time.Second
 	noteTimeout = 5 * time.Second
