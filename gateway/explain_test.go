@@ -130,6 +130,27 @@ func TestExplanationsAreOnesOwn(t *testing.T) {
 	}
 }
 
+// TestSessions: requests of a session go to one instance, and are served elsewhere when that has gone.
+func TestSessions(t *testing.T) {
+	r, _ := rigOfTwo(t)
+	homes := map[string]string{}
+	for i := range 12 {
+		name := fmt.Sprint("session-", i%6, strings.Repeat("x", 300*(i%2)))
+		res, _ := r.do(r.admin, "POST", "/v1/chat/completions", chatBody, "X-LotaBots-Session", name, traced, "1")
+		e := explained(t, res.Header.Get(traced))
+		if was := homes[name]; was != "" && was != e.Node || !e.Session {
+			t.Errorf("%.20s went from %s to %+v", name, was, e)
+		}
+		homes[name] = e.Node
+	}
+	r.g.Table().NodeGone("n1")
+	for name := range homes {
+		if res, body := r.do(r.admin, "POST", "/v1/chat/completions", chatBody, "X-LotaBots-Session", name); res.StatusCode != http.StatusOK || res.Header.Get("X-LotaBots-Node") != "n2" {
+			t.Errorf("%.20s: %d %s", name, res.StatusCode, body)
+		}
+	}
+}
+
 // Where a deployment shares its tenants' prefixes, what one has left is expected for all.
 func TestSharedPrefixes(t *testing.T) {
 	r, stranger := rigOfTwo(t)

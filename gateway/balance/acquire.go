@@ -206,6 +206,9 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 	now := t.cfg.Now()
 	t.expectLocked(p, q, now)
 	in, standing := Pick(p.list, q, now, t.stale(), t.cfg.Random)
+	if standing == Picked {
+		in = stick(p.list, q, in, now, t.stale())
+	}
 	if standing == Warming {
 		if in = rouse(p.list, q, now); in != nil {
 			in.waking, standing = now, Picked

@@ -90,6 +90,7 @@ type Query struct {
 	Deadline     time.Time         // of the client: it is not worth waiting beyond; zero: none
 	Hasty        bool              // another deployment may serve: only for those that are full is waited
 	Prompt       *prefix.Prompt    // its beginnings; nil: they are not named
+	Session      uint64            // that it belongs to, by Session; 0: none
 	Why          *Reasons          // nil: nobody asks
 
 	expects prefix.Expectation

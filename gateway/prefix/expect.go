@@ -65,7 +65,7 @@ func (e *Expectation) Meet(h *Holder, number uint64, speed float64) {
 	if h.tells {
 		return
 	}
-	switch draw := max(speed, 1) / rarity(mix(e.p.opening^number)); {
+	switch draw := max(speed, 1) / rarity(Draw(e.p.opening, number)); {
 	case e.first == nil || draw > e.a:
 		e.second, e.b = e.first, e.a
 		e.first, e.a = h, draw
@@ -160,6 +160,9 @@ func mix(x uint64) uint64 {
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
 }
+
+// Draw is what one candidate, by its Number, draws in the rendezvous for one thing: the most wins.
+func Draw(thing, number uint64) uint64 { return mix(thing ^ number) }
 
 // Number is a candidate's for Meet, of its name.
 func Number(name string) uint64 {

@@ -20,6 +20,7 @@ type Explanation struct {
 	Version    uint64  `json:"version"`
 	Attempts   int     `json:"attempts"`
 	Resumes    int     `json:"resumes,omitempty"`
+	Session    bool    `json:"session,omitempty"` // it is of one, which goes before seconds
 	QueueMS    float64 `json:"queue_ms"` // that it waited for places
 	FirstMS    float64 `json:"first_ms"` // until the first byte of the engine's answer; 0: none has come
 	Prompt     int     `json:"prompt"`   // tokens: as reckoned, or as the engine tells
@@ -52,7 +53,7 @@ type Weighed struct {
 
 // explanation is how x has been served so far; tail is the end of its answer.
 func (x *Exchange) explanation(tail []byte) []byte {
-	e := Explanation{Deployment: x.Call.Deployment, Version: x.Call.Version, Attempts: x.out.Attempts, Resumes: x.resumes,
+	e := Explanation{Deployment: x.Call.Deployment, Version: x.Call.Version, Attempts: x.out.Attempts, Resumes: x.resumes, Session: x.Query.Session != 0,
 		QueueMS: ms(x.queued), FirstMS: ms(x.out.FirstByte), Prompt: x.Call.PromptTokens, Expected: x.out.Expected}
 	if u, ok := openai.UsageOf(tail); ok {
 		e.Prompt = u.Prompt
