@@ -44,11 +44,11 @@ const (
 )
 
 const (
-	smoothing     = 0.3         // of the recent use, per second
-	leaseSeconds  = 2           // of recent use that a lease should cover
-	budgetSeconds = 30          // that of a budget: its lease outlives the death of an owner
-	shareBurst    = time.Second // of its part that a gateway without an owner may spend at once
-	mostDenied    = time.Minute // after which the owner is asked again, whatever it said
+	smoothing     = 0.3                    // of the recent use, per second
+	leaseSeconds  = 2                      // of recent use that a lease should cover
+	budgetSeconds = 30                     // that of a budget: its lease outlives the death of an owner
+	shareBurst    = 100 * time.Millisecond // of its part that a gateway without an owner may spend at once
+	mostDenied    = time.Minute            // after which the owner is asked again, whatever it said
 	leastDenied   = 50 * time.Millisecond
 	mostRetry     = 32 * 24 * time.Hour
 )

@@ -40,7 +40,7 @@ func TestShareBounds(t *testing.T) {
 			for j := i; j < len(at); j++ {
 				sum += took[j]
 				window := at[j].Sub(at[i]).Seconds()
-				if sum > window*part+max(part, took[j])+1e-3 {
+				if sum > window*part+max(part*shareBurst.Seconds(), took[j])+1e-3 {
 					t.Fatalf("%v admitted in %v s at %v a second", sum, window, part)
 				}
 			}

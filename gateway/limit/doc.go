@@ -11,6 +11,6 @@
 // While an owner cannot be reached the gateway spends its last lease. Then a limit that
 // says so admits nothing, as budgets do by default; any other is shared: the gateway
 // admits 1/N of it, N being the gateways that the cluster has, dead or alive, with a
-// burst of a second's worth, and the next owner is told. So N gateways admit the limit
+// burst of a tenth of a second's worth, and the next owner is told. So N gateways admit the limit
 // in sum, on both sides of a partition together.
 package limit
