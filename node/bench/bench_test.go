@@ -91,7 +91,7 @@ func TestLoops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pass := &fasthttp.Server{Handler: passThrough(address), NoDefaultServerHeader: true}
+	pass := &fasthttp.Server{Handler: passThrough(address, 16), NoDefaultServerHeader: true}
 	go func() { _ = pass.Serve(l) }()
 	defer pass.Shutdown()
 	for _, to := range []string{address, l.Addr().String()} {

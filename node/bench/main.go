@@ -17,6 +17,8 @@ type settings struct {
 	against string // another build, measured beside it; empty: none
 	profile string // file for the node's CPU profile under load; empty: none
 	rounds  int
+	idle    int           // streams
+	rate    int           // requests/s, of the measurement at a fixed rate
 	load    time.Duration // of each measurement of requests/s
 	single  time.Duration // of each measurement with one connection
 	streams time.Duration // of each measurement of streams
@@ -24,14 +26,17 @@ type settings struct {
 
 func main() {
 	var s settings
-	serve := flag.String("serve", "", "be a part of the benchmark: mock, paced, slots or pass (the benchmark starts these itself)")
+	serve := flag.String("serve", "", "be a part of the benchmark: mock, paced, slots, idle or pass (the benchmark starts these itself)")
 	upstream := flag.String("upstream", "", "host:port behind the pass-through")
+	connections := flag.Int("connections", 1024, "the most that the pass-through has to it")
 	usage := flag.Bool("usage", false, "measure what writing requests to the usage ledger costs, and nothing else")
 	overload := flag.Bool("overload", false, "send more than can be served, and nothing else")
 	strain := flag.Bool("strain", false, "send more than the node's one processor can take, and nothing else: for a machine with four idle ones")
 	flag.StringVar(&s.binary, "binary", "bin/lotabots", "the lotabots executable")
 	flag.StringVar(&s.against, "against", "", "another lotabots executable, measured in turn with the first")
-	flag.StringVar(&s.profile, "profile", "", "at the end, write a CPU profile of the node under load to this file")
+	flag.StringVar(&s.profile, "profile", "", "at the end, write a CPU profile of the node under load to this file, what it allocates to FILE.allocs, and its heap with idle streams to FILE.heap")
+	flag.IntVar(&s.idle, "idle", 10_000, "idle streams to hold, as far as the limit on open files allows; 0: none")
+	flag.IntVar(&s.rate, "rate", 500, "requests/s of the measurement at a fixed rate")
 	flag.IntVar(&s.rounds, "rounds", 4, "rounds; figures are medians over them")
 	flag.DurationVar(&s.load, "load", 1200*time.Millisecond, "length of a measurement of requests/s")
 	flag.DurationVar(&s.single, "single", 400*time.Millisecond, "length of a measurement with one connection")
@@ -39,7 +44,7 @@ func main() {
 	flag.Parse()
 	var err error
 	if *serve != "" {
-		err = servePart(*serve, *upstream) // until a signal ends the process
+		err = servePart(*serve, *upstream, *connections) // until a signal ends the process
 	} else {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		switch {
@@ -97,7 +102,24 @@ func bench(ctx context.Context, s settings) error {
 		fmt.Println(f)
 	}
 	if s.profile != "" {
-		return p.profile(ctx, s.profile)
+		if err := p.profile(ctx, s.profile); err != nil {
+			return err
+		}
+	}
+	if s.idle == 0 {
+		return nil
+	}
+	heap := ""
+	if s.profile != "" {
+		heap = s.profile + ".heap"
+	}
+	m, err := p.idle(ctx, s.idle, heap)
+	if err != nil {
+		return fmt.Errorf("idle streams: %w", err)
+	}
+	fmt.Printf("\nmemory per idle stream of %d, KB: %.1f through the pass-through, %.1f through LotaBots\n", m.streams, m.bare, m.lota)
+	for _, f := range m.figures() {
+		fmt.Println(f)
 	}
 	return nil
 }

@@ -38,8 +38,12 @@ type measurement struct {
 	cpu        time.Duration // of the process in between, per request
 	p50        time.Duration // with many connections
 	alone      time.Duration // p50 with one connection
+	alone99    time.Duration // p99 then
+	open       time.Duration // p50 at a fixed rate
+	open99     time.Duration // p99 then
 	chunks     float64       // pieces of streams per second, as fast as they come
 	firstToken time.Duration // p50, paced
+	streamCPU  time.Duration // of the process in between, per stream of streamTokens pieces
 	lag        time.Duration // p50 of how late a token is against the engine's pace
 }
 
@@ -56,9 +60,15 @@ func (r result) median(of func(measurement) float64) float64 {
 }
 
 func measure(ctx context.Context, w way, s settings) (m measurement, err error) {
-	if m.alone, _, err = closedLoop(ctx, w.fast, 1, s.single); err != nil {
+	one, err := closedLoops(ctx, w.fast, 1, s.single)
+	if err != nil {
 		return m, err
 	}
+	m.alone, m.alone99 = quantile(one, 0.5), quantile(one, 0.99)
+	if one, err = fixedRate(ctx, w.fast, manyConnections, s.rate, s.load); err != nil {
+		return m, err
+	}
+	m.open, m.open99 = quantile(one, 0.5), quantile(one, 0.99)
 	before := cpuOf(w.pid)
 	began := time.Now()
 	p50, n, err := closedLoop(ctx, w.fast, manyConnections, s.load)
@@ -69,12 +79,15 @@ func measure(ctx context.Context, w way, s settings) (m measurement, err error) 
 	if w.pid != 0 {
 		m.cpu = (cpuOf(w.pid) - before) / time.Duration(n)
 	}
-	began = time.Now()
+	before, began = cpuOf(w.pid), time.Now()
 	fast, err := streamLoop(ctx, w.fast, someStreams, s.streams)
 	if err != nil {
 		return m, err
 	}
 	m.chunks = float64(fast.pieces) / time.Since(began).Seconds()
+	if w.pid != 0 {
+		m.streamCPU = (cpuOf(w.pid) - before) / time.Duration(len(fast.first))
+	}
 	if w.paced.address == "" {
 		return m, nil
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,9 +29,12 @@ const (
 // parts are the processes of a benchmark.
 type parts struct {
 	fast, paced, pass string // host:port
+	quiet             string // an engine of idle streams; empty: there is none
 	lota              string // host:port of the node's gateway
-	key               string
+	nginx             string // empty: it is not installed
+	key, adminKey     string
 	passPID, nodePID  int
+	nginxPID          int
 	dir, nodeData     string
 	children          []*exec.Cmd
 }
@@ -56,10 +60,16 @@ func startParts(ctx context.Context, binary string) (p *parts, err error) {
 	if p.paced, _, err = p.serve(self, "paced"); err != nil {
 		return p, err
 	}
+	if p.quiet, _, err = p.serve(self, "idle"); err != nil {
+		return p, err
+	}
 	if p.pass, p.passPID, err = p.serve(self, "pass", "-upstream", p.fast); err != nil {
 		return p, err
 	}
 	if err = p.startCluster(ctx, binary); err != nil {
+		return p, err
+	}
+	if err = p.startNginx(); err != nil {
 		return p, err
 	}
 	return p, p.deploy(ctx)
@@ -115,7 +125,7 @@ func (p *parts) startCluster(ctx context.Context, binary string, environment ...
 	p.dir = dir
 	var out bytes.Buffer
 	cmd := exec.Command(binary, "dev", "--nodes", "1", "--regions", "local", "--no-demo", "--data", dir, "--engine", "external", "--engine-url", "http://"+p.fast)
-	cmd.Env = append(append(os.Environ(), "LOTABOTS_ENGINES_EXTERNAL_URLS=http://"+p.fast+",http://"+p.paced), environment...)
+	cmd.Env = append(append(os.Environ(), "LOTABOTS_ENGINES_EXTERNAL_URLS=http://"+p.fast+",http://"+p.paced+",http://"+cmp.Or(p.quiet, p.fast)), environment...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -157,18 +167,22 @@ func (p *parts) deploy(ctx context.Context) error {
 	if err := api.Do(ctx, http.MethodPost, "/admin/v1/keys", limited, &made); err != nil {
 		return err
 	}
-	p.key = made.Key
+	p.adminKey, p.key = p.key, made.Key
 	return nil
 }
 
 // ways lists the ways to the engine. There is one pass-through, to the fast
 // engine: what streams at a pace cost is told against the engine alone.
 func (p *parts) ways() []way {
-	return []way{
+	all := []way{
 		direct: {name: "direct", fast: target{p.fast, fastModel, p.key}, paced: target{p.paced, pacedModel, p.key}},
 		bare:   {name: "pass-through", fast: target{p.pass, fastModel, p.key}, pid: p.passPID},
 		lota:   {name: "LotaBots", fast: target{p.lota, fastModel, p.key}, paced: target{p.lota, pacedModel, p.key}, pid: p.nodePID},
 	}
+	if p.nginx != "" {
+		all = append(all, way{name: "nginx", fast: target{p.nginx, fastModel, p.key}, pid: p.nginxPID})
+	}
+	return all
 }
 
 // warm waits until every way answers, and lets caches and pools fill.

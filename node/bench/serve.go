@@ -21,7 +21,7 @@ const (
 
 // servePart is a process of the benchmark's own. It ends with the one that
 // started it, which holds the other end of its input.
-func servePart(part, upstream string) error {
+func servePart(part, upstream string, connections int) error {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
@@ -37,8 +37,10 @@ func servePart(part, upstream string) error {
 		mock.FirstToken, mock.Interval = pacedFirst, pacedInterval
 	case "slots":
 		mock = mockengine.Config{Tokens: overloadTokens, FirstToken: overloadFirst, Interval: overloadInterval, Slots: overloadSlots, Forget: true}
+	case "idle":
+		mock.Interval = idlePace
 	case "pass":
-		return (&fasthttp.Server{Handler: passThrough(upstream), NoDefaultServerHeader: true}).Serve(l)
+		return (&fasthttp.Server{Handler: passThrough(upstream, connections), NoDefaultServerHeader: true}).Serve(l)
 	default:
 		return fmt.Errorf("there is no part %q", part)
 	}
@@ -47,8 +49,8 @@ func servePart(part, upstream string) error {
 
 // passThrough hands every request on as it is, and streams as they come: what
 // the least of all gateways costs.
-func passThrough(upstream string) fasthttp.RequestHandler {
-	client := &fasthttp.HostClient{Addr: upstream, MaxConns: 1024, StreamResponseBody: true}
+func passThrough(upstream string, connections int) fasthttp.RequestHandler {
+	client := &fasthttp.HostClient{Addr: upstream, MaxConns: connections + 8, StreamResponseBody: true}
 	return func(ctx *fasthttp.RequestCtx) {
 		response := fasthttp.AcquireResponse()
 		if err := client.Do(&ctx.Request, response); err != nil {
