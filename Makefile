@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race bench bench-gateway bench-overload bench-routing bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-eviction check-gpu e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-eviction check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -52,6 +52,9 @@ lint: ## gofmt, and golangci-lint by .golangci.yml
 
 race: libraries ## the tests under the race detector
 	go test -race -short -timeout 15m ./actors/... ./chaos/... ./cluster/... ./gateway/... ./node/... ./storage/...
+
+soak: build ## an hour of load (SOAK=1h): what a node has of memory, goroutines and files before and after; make e2e has some seconds of it
+	LOTABOTS_SOAK=$(or $(SOAK),1h) go test -tags e2e -count=1 -v -timeout 0 -run TestSoak ./chaos/e2e
 
 bench: bench-gateway ## every benchmark
 	go test -run '^$$' -bench . -benchtime 200ms ./gateway/... ./cluster/... ./storage/... ./actors/...
