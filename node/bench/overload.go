@@ -193,7 +193,7 @@ func recovery(all []answer, fell, usual time.Duration) time.Duration {
 func fairnessFigures(all []answer, offers []offer) []figure {
 	slices.SortFunc(all, func(a, b answer) int { return int(a.ended - b.ended) })
 	had, refused, came := make([]float64, len(offers)), make([]int, len(offers)), make([]int, len(offers))
-	gap, lowest, highest, dearest := 0.0, 0.0, 0.0, 0.0
+	lowest, highest, dearest := 0.0, 0.0, 0.0
 	for _, a := range all {
 		if a.ended < settlesFor || a.ended >= unfairFor {
 			continue
@@ -206,7 +206,7 @@ func fairnessFigures(all []answer, offers []offer) []figure {
 		cost := promptUnits + 2*float64(offers[a.offer].tokens)
 		dearest = max(dearest, cost)
 		had[a.offer] += cost
-		gap = had[1] - had[0]
+		gap := had[1] - had[0]
 		lowest, highest = min(lowest, gap), max(highest, gap)
 	}
 	bound := 2*dearest + overloadSlots*dearest // and what is under way, which is counted at its end here
