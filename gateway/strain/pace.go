@@ -19,8 +19,8 @@ type Sample struct {
 // When a gateway is strained. A full one with a hundred requests at a time has goroutines
 // that wait for some milliseconds: that is no strain. Others on the same machine can have them wait too.
 const (
-	busyLatency = 25 * time.Millisecond  // where the processors are used up
-	idleLatency = 100 * time.Millisecond // where they are not: somebody else uses them
+	busyLatency = 50 * time.Millisecond  // where the processors are used up
+	idleLatency = 250 * time.Millisecond // where they are not: somebody else uses them
 	busyCPU     = 0.85
 	confirm     = 3    // intervals of strain in turn before anything is done
 	least       = 100  // requests a second that are always taken
