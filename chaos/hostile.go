@@ -35,7 +35,8 @@ type HostileReport struct {
 	Failed              []string                  // of ordinary requests
 	MemoryAt, MemoryMax int64                     // the node's resident bytes before, and at most
 	Told                map[string]map[string]int // by kind of attack, the answers that its clients got
-	Idle, Readers       int                       // that were there at the end
+	Opened              int                       // idle connections
+	Idle, Readers       int                       // idle connections, and readers of streams, that were there at the end
 	Recovered           time.Duration             // until the node had as few connections as before, once they left
 }
 

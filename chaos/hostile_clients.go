@@ -30,7 +30,9 @@ const (
 
 // attack begins all of them; they end with ctx.
 func (h *hostile) attack(ctx context.Context, all *sync.WaitGroup) {
-	all.Go(func() { h.idle(ctx) })
+	for i := range idlers {
+		all.Go(func() { h.idle(ctx, (h.c.Idle+i)/idlers) })
+	}
 	for i := range h.c.Slow {
 		all.Go(func() { h.slowReader(ctx) })
 		if i%2 == 0 {
@@ -85,10 +87,13 @@ func (h *hostile) told(kind, what string) {
 	h.report.Told[kind][what]++
 }
 
-// idle opens connections and leaves them; every second one asked for something first.
-func (h *hostile) idle(ctx context.Context) {
+// idlers is how many open idle connections at a time.
+const idlers = 10
+
+// idle opens so many connections and leaves them; every second one asked for something first.
+func (h *hostile) idle(ctx context.Context, n int) {
 	var open []net.Conn
-	for i := 0; i < h.c.Idle && ctx.Err() == nil; i++ {
+	for i := 0; i < n && ctx.Err() == nil; i++ {
 		c, err := h.dial(ctx)
 		if err != nil {
 			h.told(attackIdle, "not let in: "+err.Error())
@@ -99,25 +104,28 @@ func (h *hostile) idle(ctx context.Context) {
 		if i%2 == 0 {
 			_, _ = io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 		}
-		if i%100 == 99 && !sleep(ctx, 20*time.Millisecond) {
-			break
-		}
+		sleep(ctx, 2*time.Millisecond)
 	}
 	<-ctx.Done()
+	held := 0
 	for _, c := range open {
-		_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
-		buf := make([]byte, 4<<10)
-		for {
-			_, err := c.Read(buf)
-			if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-				h.report.Idle++
-			}
-			if err != nil {
-				break
-			}
+		if stillOpen(c) {
+			held++
 		}
 		_ = c.Close()
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.report.Opened += len(open)
+	h.report.Idle += held
+}
+
+// stillOpen reads what has come; it tells whether the other side has closed nothing.
+func stillOpen(c net.Conn) bool {
+	_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := io.Copy(io.Discard, c)
+	timeout := net.Error(nil)
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // slowReader asks for a stream and takes a byte of it now and then.

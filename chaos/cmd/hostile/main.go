@@ -44,6 +44,7 @@ func show(r *chaos.HostileReport, idle int) {
 		fmt.Println()
 	}
 	fmt.Printf("at the end %d slow readers of streams were there; %v after they left the node had its files back\n", r.Readers, r.Recovered.Round(time.Millisecond))
+	fmt.Printf("figure: hostile_idle_opened %d connections goal >= %d%s\n", r.Opened, idle, missed(r.Opened < idle))
 	fmt.Printf("figure: hostile_idle_held %d connections goal >= %d%s\n", r.Idle, idle, missed(r.Idle < idle))
 	for i, what := range r.Failed {
 		if i < 5 {
