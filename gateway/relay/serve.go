@@ -129,13 +129,6 @@ func startStream(ctx *fasthttp.RequestCtx, b *body) {
 	ctx.Response.SetBodyStream(b, -1)
 }
 
-func excerpt(b []byte) string {
-	if len(b) > 300 {
-		return string(b[:300]) + "..."
-	}
-	return string(b)
-}
-
 // recovered turns a panic into an error and logs where it came from.
 func (r *Relay) recovered(x *Exchange, p any) error {
 	r.cfg.Log.Error("panic while serving a request", "request_id", x.Call.RequestID, "panic", p, "stack", string(debug.Stack()))
