@@ -21,11 +21,11 @@ type Explanation struct {
 	Attempts   int     `json:"attempts"`
 	Resumes    int     `json:"resumes,omitempty"`
 	Session    bool    `json:"session,omitempty"` // it is of one, which goes before seconds
-	QueueMS    float64 `json:"queue_ms"` // that it waited for places
-	FirstMS    float64 `json:"first_ms"` // until the first byte of the engine's answer; 0: none has come
-	Prompt     int     `json:"prompt"`   // tokens: as reckoned, or as the engine tells
-	Expected   int     `json:"expected"` // of them, that the engine was expected to have read already
-	Cached     *int    `json:"cached"`   // of them, that it had; null: it has not told
+	QueueMS    float64 `json:"queue_ms"`          // that it waited for places
+	FirstMS    float64 `json:"first_ms"`          // until the first byte of the engine's answer; 0: none has come
+	Prompt     int     `json:"prompt"`            // tokens: as reckoned, or as the engine tells
+	Expected   int     `json:"expected"`          // of them, that the engine was expected to have read already
+	Cached     *int    `json:"cached"`            // of them, that it had; null: it has not told
 	*Placed            // nil: not for this caller
 }
 
