@@ -111,6 +111,10 @@ func putSetting(r *request) error {
 		if k, ok := known[name]; ok {
 			f.check(k.ok(*ask.Value), "value", k.want)
 		}
+		if strings.HasPrefix(name, spec.SettingTraffic) {
+			_, ok := parseTraffic(*ask.Value)
+			f.check(ok, "value", trafficRule)
+		}
 		if strings.HasPrefix(name, spec.SettingPriority) {
 			_, ok := parseRank(*ask.Value)
 			f.check(ok, "value", rankRule)

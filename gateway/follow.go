@@ -44,6 +44,7 @@ func (g *Gateway) reload() {
 	endpoints, _ := s.Setting(spec.SettingEndpointLimits)
 	g.limits.putEndpoints(endpoints)
 	g.catalog.reload()
+	g.traffic.reload(every(func(cursor string) ([]Setting, string) { return s.SettingsPage(cursor, mostPage) }))
 	g.ranks.reload(every(func(cursor string) ([]Setting, string) { return s.SettingsPage(cursor, mostPage) }))
 }
 
@@ -111,6 +112,7 @@ func (g *Gateway) followRecords(records []Ref) {
 				g.limits.putEndpoints(value)
 			}
 			g.ranks.follow(r.ID, g.cfg.State.Setting)
+			g.traffic.follow(r.ID, g.cfg.State.Setting)
 		default:
 			g.followAccess(r)
 		}

@@ -137,6 +137,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if err := r.able(d, x.endpoint, check); err != nil {
 		return err
 	}
+	d, body = x.divert(r, check, d, body)
 	if x.endpoint == openai.Messages {
 		_, context := r.g.table.Abilities(d.GetName())
 		if body, err = fitting(body, check.MaxTokens, context); err != nil {

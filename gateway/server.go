@@ -48,6 +48,7 @@ type Gateway struct {
 	uses    uses
 	ages    ages
 	ranks   ranks
+	traffic traffic
 	strain  strain.Watch
 
 	following   sync.Mutex    // one change at a time, also while New reads everything

@@ -20,6 +20,10 @@ var Settings = []string{
 // a tenant or a deployment, as in priority/keys/ID.
 const SettingPriority = "priority/"
 
+// SettingTraffic begins the settings that split a deployment's requests between it and
+// others, as in traffic/NAME.
+const SettingTraffic = "traffic/"
+
 // PriorityKeys, PriorityTenants and PriorityDeployments are the second parts of those.
 const (
 	PriorityKeys        = "keys"

@@ -27,6 +27,7 @@ type Exchange struct {
 	Raw      bool          // an answer of status 200 is in no form that is known here: it passes on as it comes
 	Object   bool          // an answer of status 200 that is not streamed is a JSON object, whatever type the engine gives it
 	Topology bool          // the client may see which node serves it
+	Instead  string        // the deployment that serves in place of what the client asked for; empty: none does
 	Trace    bool          // the client asks how it is served
 	Shape    Shape         // nil: the answer as it came
 	Hedge    bool          // a second instance may be asked where the first is late
@@ -104,6 +105,7 @@ func (r *Relay) begin(x *Exchange) {
 	if x.Trace && x.Topology {
 		x.Query.Why = new(balance.Reasons)
 	}
+	x.fell = x.Instead
 	x.r, x.began, x.excluded = r, time.Now(), len(x.Query.Exclude)
 	r.budgets.request(x.Call.Deployment)
 	r.watcher.add(&x.watch, x.Conn, x.Call.Deadline)

@@ -32,7 +32,7 @@ func (x *Exchange) run() error {
 	if x.Fallback == nil {
 		return x.serve()
 	}
-	first := Alternative{Query: x.Query, Regions: x.Call.Regions, Adapter: x.Call.Adapter, Hedge: x.Hedge, Body: x.Body}
+	first := Alternative{Name: x.fell, Query: x.Query, Regions: x.Call.Regions, Adapter: x.Call.Adapter, Hedge: x.Hedge, Body: x.Body}
 	next, more := x.Fallback(0)
 	x.Query.Hasty = more
 	err := x.serve()
