@@ -61,7 +61,8 @@ type Node struct {
 	revocations *revocations
 	removals    removals
 
-	disk     storage.FS // nil: the machine's, and else a test's
+	disk     storage.FS       // nil: the machine's, and else a test's
+	clock    func() time.Time // of budgets' periods; nil: the machine's, and else a test's
 	db       *storage.DB
 	state    *state.Store
 	blobs    *blobs.Store

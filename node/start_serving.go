@@ -68,7 +68,7 @@ func (n *Node) startActors(context.Context) error {
 			Shim: []string{self, ShimCommand}, Linger: n.config.Engines.Linger, User: user,
 		},
 		RunDir: n.layout.engines(), Faults: n.layout.faults(), Learnt: n.layout.learnt(), Log: n.log,
-		Quota: quota.Config{Spent: n.state.Budget, Changed: n.quotas.Changed}, Registerer: n.metrics,
+		Quota: quota.Config{Now: n.clock, Spent: n.state.Budget, Changed: n.quotas.Changed}, Registerer: n.metrics,
 	})
 	if err != nil {
 		return err

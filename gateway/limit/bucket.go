@@ -49,6 +49,7 @@ const (
 	budgetSeconds = 30                     // that of a budget: its lease outlives the death of an owner
 	shareBurst    = 100 * time.Millisecond // of its part that a gateway without an owner may spend at once
 	mostDenied    = time.Minute            // after which the owner is asked again, whatever it said
+	budgetDenied  = 5 * time.Second        // the same of a budget
 	leastDenied   = 50 * time.Millisecond
 	mostRetry     = 32 * 24 * time.Hour
 )
@@ -213,6 +214,9 @@ func (b *bucket) answer(now time.Time, r *wire.QuotaRequest, g *wire.QuotaGrant)
 		b.need = max(r.GetNeed(), 1)
 		b.retry = now.Add(max(wait, leastDenied))
 		b.denied = now.Add(min(max(wait, leastDenied), mostDenied))
+		if b.per != Minute { // other gateways give back what they do not use
+			b.denied = now.Add(min(max(wait, leastDenied), budgetDenied))
+		}
 		return
 	}
 	b.lapse(now)
