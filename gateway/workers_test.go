@@ -15,7 +15,7 @@ import (
 func TestWorkersAreShown(t *testing.T) {
 	r := newRig(t, func(c *gateway.Config) { c.Balance.DigestInterval = time.Hour })
 	r.node("n1", "north", 4, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
-	limited := r.state.addKey("lim", "t1", 600, "infer")
+	limited := r.state.addKey("lim", "t1", 60_000, "infer")
 	r.tellState()
 	for range 3 {
 		if res, body := r.do(limited, "POST", "/v1/chat/completions", chatBody); res.StatusCode != 200 {
