@@ -42,7 +42,7 @@ func (k *Keeper) Run(ctx context.Context, final time.Duration) {
 func (k *Keeper) tellAlways(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	all := false
+	all, slotted := false, k.cfg.Level() >= level
 	told := k.view.of(k.cfg.Workers())
 	for {
 		select {
@@ -56,6 +56,10 @@ func (k *Keeper) tellAlways(ctx context.Context) {
 			}
 			all = !k.tell(ctx, false) || all
 		case <-tick.C:
+			if !slotted { // owners are found anew once every build knows how
+				slotted = k.cfg.Level() >= level
+				all = slotted
+			}
 			if now := k.view.of(k.cfg.Workers()); now != told || all {
 				told, all = now, !k.tell(ctx, true)
 			}
