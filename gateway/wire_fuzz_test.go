@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -38,7 +39,7 @@ func FuzzWire(f *testing.F) {
 		_, _ = c.Write(sent)
 		_ = c.(*net.TCPConn).CloseWrite()
 		got, err := io.ReadAll(c)
-		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
 			t.Fatalf("%q: the connection stays open after %q", sent, got)
 		}
 		if len(got) > 0 && !strings.HasPrefix(string(got), "HTTP/1.1 ") {
