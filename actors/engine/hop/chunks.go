@@ -94,7 +94,7 @@ func (c *chunks) step(b byte) error {
 }
 
 func (c *chunks) size(b byte) error {
-	digit := int64(0)
+	var digit int64
 	switch {
 	case b >= '0' && b <= '9':
 		digit = int64(b - '0')
