@@ -84,9 +84,6 @@ func Of(s Scope, name string, l *wire.Limits) []Limit {
 	return out
 }
 
-// budget tells whether the limit is of a calendar's day or month.
-func (l *Limit) budget() bool { return l.Per != Minute }
-
 // A Decision tells what became of one request under one limit.
 type Decision struct {
 	OK         bool
