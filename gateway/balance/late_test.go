@@ -153,7 +153,9 @@ func TestReservationsAreRenewedAndTakenBack(t *testing.T) {
 		if len(*told) != mostReserved {
 			t.Errorf("%d were renewed", len(*told))
 		}
+		f.mu.Lock() // under which who waits tells
 		*told = nil
+		f.mu.Unlock()
 		refusal(t, <-done, spec.CodeBusy)
 		if back := (*told)[len(*told)-mostReserved:]; slices.ContainsFunc(back, func(s said) bool { return s.Count != 0 }) {
 			t.Errorf("told %+v", *told)
