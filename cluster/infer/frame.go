@@ -29,6 +29,7 @@ const (
 	kindRejected = "rejected"
 	kindError    = "error"
 	kindQuota    = "quota"
+	kindLine     = "line"
 )
 
 const (
@@ -89,6 +90,10 @@ func callToWire(t spec.Target, c *spec.Call) *wire.Call {
 	if !c.Deadline.IsZero() {
 		w.DeadlineMs = c.Deadline.UnixMilli()
 	}
+	w.Lease = c.Lease
+	if c.Waits.Seq != 0 {
+		w.Waits = reservationToWire(t, &c.Waits)
+	}
 	return w
 }
 
@@ -101,6 +106,10 @@ func callFromWire(w *wire.Call) (spec.Target, spec.Call) {
 	}
 	if w.DeadlineMs != 0 {
 		c.Deadline = time.UnixMilli(w.DeadlineMs)
+	}
+	c.Lease = w.Lease
+	if w.Waits != nil {
+		_, c.Waits = reservationFromWire(w.Waits)
 	}
 	return spec.Target{Device: spec.DeviceID(w.Device), Instance: spec.InstanceID(w.Instance)}, c
 }
@@ -115,7 +124,7 @@ func loadText(l spec.Load) string {
 	raw, err := proto.Marshal(&wire.DeviceLoad{Seq: l.Seq, Instances: []*wire.InstanceLoad{{
 		Instance: string(l.Instance), State: state, Slots: uint32(max(l.Slots, 0)),
 		Running: uint32(max(l.Running, 0)), Queued: uint32(max(l.Queued, 0)), KvUse: float32(l.KVUse),
-		BacklogSeconds: float32(l.BacklogSeconds), PrefillTps: float32(l.PrefillTPS), DecodeTps: float32(l.DecodeTPS),
+		BacklogSeconds: float32(l.BacklogSeconds), Paced: l.Paced, PrefillTps: float32(l.PrefillTPS), DecodeTps: float32(l.DecodeTPS),
 	}}})
 	if err != nil { // an instance id that is not UTF-8
 		return ""
@@ -139,7 +148,7 @@ func loadFromText(s string, now time.Time) (spec.Load, bool) {
 	return spec.Load{
 		Instance: spec.InstanceID(i.Instance), Ready: i.State == wire.InstanceState_INSTANCE_STATE_READY,
 		Slots: int(i.Slots), Running: int(i.Running), Queued: int(i.Queued), KVUse: float64(i.KvUse),
-		BacklogSeconds: float64(i.BacklogSeconds), PrefillTPS: float64(i.PrefillTps), DecodeTPS: float64(i.DecodeTps),
+		BacklogSeconds: float64(i.BacklogSeconds), Paced: i.Paced, PrefillTPS: float64(i.PrefillTps), DecodeTPS: float64(i.DecodeTps),
 		Seq: d.Seq, At: now,
 	}, true
 }

@@ -31,6 +31,11 @@ type Config struct {
 	// May tells why the peer may not ask for inference; nil: everybody may.
 	May func(*http.Request) error
 
+	// Reserve takes what waits at a gateway for an instance of a device of this node's, and
+	// must not block. Lines are the ways to those gateways. Nil: nobody is granted places.
+	Reserve func(device spec.DeviceID, r spec.Reservation)
+	Lines   *Lines
+
 	MaxBody    int64 // bytes; 0: 64 MiB
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -49,8 +54,8 @@ type server struct {
 	metrics *serverMetrics
 }
 
-// Handler serves o to the gateways of other nodes, on /infer, /infer/quota and
-// /infer/alive. A nil o is a node without devices, which answers about quotas alone.
+// Handler serves o to the gateways of other nodes, on /infer, /infer/quota,
+// /infer/line and /infer/alive. A nil o is a node without devices, which answers about quotas alone.
 func Handler(o spec.Opener, c Config) http.Handler {
 	if c.MaxBody <= 0 {
 		c.MaxBody = defaultMaxBody
@@ -62,6 +67,7 @@ func Handler(o spec.Opener, c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /infer", s.infer)
 	mux.HandleFunc("POST /infer/quota", s.quota)
+	mux.HandleFunc("POST /infer/line", s.line)
 	mux.HandleFunc("GET /infer/alive", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	return mux
 }

@@ -47,6 +47,7 @@ type Load struct {
 	Queued         int // requests waiting in the engine
 	KVUse          float64
 	BacklogSeconds float64
+	Paced          bool    // it takes no more in than that allows
 	PrefillTPS     float64 // tokens/s; 0: not measured yet
 	DecodeTPS      float64 // tokens/s of one stream; 0: not measured yet
 	Seq            uint64

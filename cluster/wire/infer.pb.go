@@ -45,6 +45,8 @@ type Call struct {
 	ContentType   string                 `protobuf:"bytes,21,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`     // of the body; empty: application/json
 	HeadLength    uint32                 `protobuf:"varint,22,opt,name=head_length,json=headLength,proto3" json:"head_length,omitempty"`       // bytes of the JSON with which a binary body begins; 0: it is not in two parts
 	CachedTokens  uint32                 `protobuf:"varint,23,opt,name=cached_tokens,json=cachedTokens,proto3" json:"cached_tokens,omitempty"` // of prompt_tokens, that the gateway expects the engine to have read already
+	Lease         uint64                 `protobuf:"varint,30,opt,name=lease,proto3" json:"lease,omitempty"`                                   // place that the actor has kept for it
+	Waits         *Reservation           `protobuf:"bytes,31,opt,name=waits,proto3" json:"waits,omitempty"`                                    // what else waits at the gateway
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -219,6 +221,198 @@ func (x *Call) GetCachedTokens() uint32 {
 	return 0
 }
 
+func (x *Call) GetLease() uint64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
+func (x *Call) GetWaits() *Reservation {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
+}
+
+// Reservation is what a gateway leaves with the actor of an instance: see spec.Reservation.
+type Reservation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Device        string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	Instance      string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	Count         uint32                 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	Priority      uint32                 `protobuf:"varint,5,opt,name=priority,proto3" json:"priority,omitempty"`
+	Tenant        uint32                 `protobuf:"fixed32,6,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	AgeUs         int64                  `protobuf:"varint,7,opt,name=age_us,json=ageUs,proto3" json:"age_us,omitempty"`
+	Cost          uint32                 `protobuf:"varint,8,opt,name=cost,proto3" json:"cost,omitempty"`
+	Declined      uint64                 `protobuf:"varint,9,opt,name=declined,proto3" json:"declined,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reservation) Reset() {
+	*x = Reservation{}
+	mi := &file_cluster_wire_infer_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reservation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reservation) ProtoMessage() {}
+
+func (x *Reservation) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_infer_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reservation.ProtoReflect.Descriptor instead.
+func (*Reservation) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Reservation) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *Reservation) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Reservation) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Reservation) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Reservation) GetPriority() uint32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Reservation) GetTenant() uint32 {
+	if x != nil {
+		return x.Tenant
+	}
+	return 0
+}
+
+func (x *Reservation) GetAgeUs() int64 {
+	if x != nil {
+		return x.AgeUs
+	}
+	return 0
+}
+
+func (x *Reservation) GetCost() uint32 {
+	if x != nil {
+		return x.Cost
+	}
+	return 0
+}
+
+func (x *Reservation) GetDeclined() uint64 {
+	if x != nil {
+		return x.Declined
+	}
+	return 0
+}
+
+// Lease is a place that an actor keeps for a gateway: see spec.Lease.
+type Lease struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Instance      string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Id            uint64                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	LastsUs       int64                  `protobuf:"varint,3,opt,name=lasts_us,json=lastsUs,proto3" json:"lasts_us,omitempty"`
+	Load          []byte                 `protobuf:"bytes,4,opt,name=load,proto3" json:"load,omitempty"` // as an answer has it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lease) Reset() {
+	*x = Lease{}
+	mi := &file_cluster_wire_infer_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lease) ProtoMessage() {}
+
+func (x *Lease) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_infer_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lease.ProtoReflect.Descriptor instead.
+func (*Lease) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Lease) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Lease) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Lease) GetLastsUs() int64 {
+	if x != nil {
+		return x.LastsUs
+	}
+	return 0
+}
+
+func (x *Lease) GetLoad() []byte {
+	if x != nil {
+		return x.Load
+	}
+	return nil
+}
+
 // QuotaRequest asks a limit's owner for a share to be spent locally. A rate has
 // its numbers in the first fields, as older builds know them; a budget in budget.
 // One that has states alone tells a limit's next owner what the present one knows.
@@ -238,7 +432,7 @@ type QuotaRequest struct {
 
 func (x *QuotaRequest) Reset() {
 	*x = QuotaRequest{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[1]
+	mi := &file_cluster_wire_infer_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -250,7 +444,7 @@ func (x *QuotaRequest) String() string {
 func (*QuotaRequest) ProtoMessage() {}
 
 func (x *QuotaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[1]
+	mi := &file_cluster_wire_infer_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -263,7 +457,7 @@ func (x *QuotaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaRequest.ProtoReflect.Descriptor instead.
 func (*QuotaRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{1}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *QuotaRequest) GetLimit() string {
@@ -335,7 +529,7 @@ type BudgetAsk struct {
 
 func (x *BudgetAsk) Reset() {
 	*x = BudgetAsk{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[2]
+	mi := &file_cluster_wire_infer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +541,7 @@ func (x *BudgetAsk) String() string {
 func (*BudgetAsk) ProtoMessage() {}
 
 func (x *BudgetAsk) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[2]
+	mi := &file_cluster_wire_infer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +554,7 @@ func (x *BudgetAsk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetAsk.ProtoReflect.Descriptor instead.
 func (*BudgetAsk) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{2}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *BudgetAsk) GetAmount() uint64 {
@@ -411,7 +605,7 @@ type QuotaGrant struct {
 
 func (x *QuotaGrant) Reset() {
 	*x = QuotaGrant{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[3]
+	mi := &file_cluster_wire_infer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -423,7 +617,7 @@ func (x *QuotaGrant) String() string {
 func (*QuotaGrant) ProtoMessage() {}
 
 func (x *QuotaGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[3]
+	mi := &file_cluster_wire_infer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -436,7 +630,7 @@ func (x *QuotaGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaGrant.ProtoReflect.Descriptor instead.
 func (*QuotaGrant) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{3}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *QuotaGrant) GetGranted() uint32 {
@@ -486,7 +680,7 @@ type BudgetGrant struct {
 
 func (x *BudgetGrant) Reset() {
 	*x = BudgetGrant{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[4]
+	mi := &file_cluster_wire_infer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -498,7 +692,7 @@ func (x *BudgetGrant) String() string {
 func (*BudgetGrant) ProtoMessage() {}
 
 func (x *BudgetGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[4]
+	mi := &file_cluster_wire_infer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -511,7 +705,7 @@ func (x *BudgetGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetGrant.ProtoReflect.Descriptor instead.
 func (*BudgetGrant) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{4}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *BudgetGrant) GetGranted() uint64 {
@@ -557,7 +751,7 @@ type QuotaState struct {
 
 func (x *QuotaState) Reset() {
 	*x = QuotaState{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[5]
+	mi := &file_cluster_wire_infer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -569,7 +763,7 @@ func (x *QuotaState) String() string {
 func (*QuotaState) ProtoMessage() {}
 
 func (x *QuotaState) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[5]
+	mi := &file_cluster_wire_infer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -582,7 +776,7 @@ func (x *QuotaState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaState.ProtoReflect.Descriptor instead.
 func (*QuotaState) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{5}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *QuotaState) GetLimit() string {
@@ -640,7 +834,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[6]
+	mi := &file_cluster_wire_infer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +846,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[6]
+	mi := &file_cluster_wire_infer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +859,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{6}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *JoinRequest) GetTokenId() string {
@@ -713,7 +907,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[7]
+	mi := &file_cluster_wire_infer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +919,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[7]
+	mi := &file_cluster_wire_infer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +932,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{7}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Member) GetId() string {
@@ -819,7 +1013,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[8]
+	mi := &file_cluster_wire_infer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +1025,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[8]
+	mi := &file_cluster_wire_infer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +1038,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{8}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *JoinResponse) GetCertificate() []byte {
@@ -900,7 +1094,7 @@ var File_cluster_wire_infer_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\xba\x04\n" +
+	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\x85\x05\n" +
 	"\x04Call\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -927,7 +1121,24 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\fcontent_type\x18\x15 \x01(\tR\vcontentType\x12\x1f\n" +
 	"\vhead_length\x18\x16 \x01(\rR\n" +
 	"headLength\x12#\n" +
-	"\rcached_tokens\x18\x17 \x01(\rR\fcachedTokens\"\x87\x02\n" +
+	"\rcached_tokens\x18\x17 \x01(\rR\fcachedTokens\x12\x14\n" +
+	"\x05lease\x18\x1e \x01(\x04R\x05lease\x123\n" +
+	"\x05waits\x18\x1f \x01(\v2\x1d.lotabots.wire.v1.ReservationR\x05waits\"\xe4\x01\n" +
+	"\vReservation\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\rR\x05count\x12\x1a\n" +
+	"\bpriority\x18\x05 \x01(\rR\bpriority\x12\x16\n" +
+	"\x06tenant\x18\x06 \x01(\aR\x06tenant\x12\x15\n" +
+	"\x06age_us\x18\a \x01(\x03R\x05ageUs\x12\x12\n" +
+	"\x04cost\x18\b \x01(\rR\x04cost\x12\x1a\n" +
+	"\bdeclined\x18\t \x01(\x04R\bdeclined\"b\n" +
+	"\x05Lease\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x19\n" +
+	"\blasts_us\x18\x03 \x01(\x03R\alastsUs\x12\x12\n" +
+	"\x04load\x18\x04 \x01(\fR\x04load\"\x87\x02\n" +
 	"\fQuotaRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1d\n" +
 	"\n" +
@@ -1003,29 +1214,32 @@ func file_cluster_wire_infer_proto_rawDescGZIP() []byte {
 	return file_cluster_wire_infer_proto_rawDescData
 }
 
-var file_cluster_wire_infer_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_cluster_wire_infer_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_cluster_wire_infer_proto_goTypes = []any{
 	(*Call)(nil),         // 0: lotabots.wire.v1.Call
-	(*QuotaRequest)(nil), // 1: lotabots.wire.v1.QuotaRequest
-	(*BudgetAsk)(nil),    // 2: lotabots.wire.v1.BudgetAsk
-	(*QuotaGrant)(nil),   // 3: lotabots.wire.v1.QuotaGrant
-	(*BudgetGrant)(nil),  // 4: lotabots.wire.v1.BudgetGrant
-	(*QuotaState)(nil),   // 5: lotabots.wire.v1.QuotaState
-	(*JoinRequest)(nil),  // 6: lotabots.wire.v1.JoinRequest
-	(*Member)(nil),       // 7: lotabots.wire.v1.Member
-	(*JoinResponse)(nil), // 8: lotabots.wire.v1.JoinResponse
+	(*Reservation)(nil),  // 1: lotabots.wire.v1.Reservation
+	(*Lease)(nil),        // 2: lotabots.wire.v1.Lease
+	(*QuotaRequest)(nil), // 3: lotabots.wire.v1.QuotaRequest
+	(*BudgetAsk)(nil),    // 4: lotabots.wire.v1.BudgetAsk
+	(*QuotaGrant)(nil),   // 5: lotabots.wire.v1.QuotaGrant
+	(*BudgetGrant)(nil),  // 6: lotabots.wire.v1.BudgetGrant
+	(*QuotaState)(nil),   // 7: lotabots.wire.v1.QuotaState
+	(*JoinRequest)(nil),  // 8: lotabots.wire.v1.JoinRequest
+	(*Member)(nil),       // 9: lotabots.wire.v1.Member
+	(*JoinResponse)(nil), // 10: lotabots.wire.v1.JoinResponse
 }
 var file_cluster_wire_infer_proto_depIdxs = []int32{
-	2, // 0: lotabots.wire.v1.QuotaRequest.budget:type_name -> lotabots.wire.v1.BudgetAsk
-	5, // 1: lotabots.wire.v1.QuotaRequest.states:type_name -> lotabots.wire.v1.QuotaState
-	4, // 2: lotabots.wire.v1.QuotaGrant.budget:type_name -> lotabots.wire.v1.BudgetGrant
-	7, // 3: lotabots.wire.v1.JoinRequest.node:type_name -> lotabots.wire.v1.Member
-	7, // 4: lotabots.wire.v1.JoinResponse.members:type_name -> lotabots.wire.v1.Member
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	1, // 0: lotabots.wire.v1.Call.waits:type_name -> lotabots.wire.v1.Reservation
+	4, // 1: lotabots.wire.v1.QuotaRequest.budget:type_name -> lotabots.wire.v1.BudgetAsk
+	7, // 2: lotabots.wire.v1.QuotaRequest.states:type_name -> lotabots.wire.v1.QuotaState
+	6, // 3: lotabots.wire.v1.QuotaGrant.budget:type_name -> lotabots.wire.v1.BudgetGrant
+	9, // 4: lotabots.wire.v1.JoinRequest.node:type_name -> lotabots.wire.v1.Member
+	9, // 5: lotabots.wire.v1.JoinResponse.members:type_name -> lotabots.wire.v1.Member
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_infer_proto_init() }
@@ -1039,7 +1253,7 @@ func file_cluster_wire_infer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_infer_proto_rawDesc), len(file_cluster_wire_infer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

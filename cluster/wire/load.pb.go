@@ -720,6 +720,7 @@ type InstanceLoad struct {
 	Can           uint32   `protobuf:"varint,22,opt,name=can,proto3" json:"can,omitempty"`                                          // bits of spec.Ability; what is in neither is not known
 	Cannot        uint32   `protobuf:"varint,23,opt,name=cannot,proto3" json:"cannot,omitempty"`
 	Grants        bool     `protobuf:"varint,30,opt,name=grants,proto3" json:"grants,omitempty"` // its actor takes reservations
+	Paced         bool     `protobuf:"varint,31,opt,name=paced,proto3" json:"paced,omitempty"`   // it takes no more in than backlog_seconds allows
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -943,6 +944,13 @@ func (x *InstanceLoad) GetGrants() bool {
 	return false
 }
 
+func (x *InstanceLoad) GetPaced() bool {
+	if x != nil {
+		return x.Paced
+	}
+	return false
+}
+
 var File_cluster_wire_load_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_load_proto_rawDesc = "" +
@@ -1002,7 +1010,7 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x05share\x18\v \x01(\rR\x05share\x12\x14\n" +
 	"\x05links\x18\f \x03(\tR\x05links\x12\x12\n" +
 	"\x04part\x18\r \x01(\rR\x04part\x12\x14\n" +
-	"\x05parts\x18\x0e \x01(\rR\x05parts\"\xac\x06\n" +
+	"\x05parts\x18\x0e \x01(\rR\x05parts\"\xc2\x06\n" +
 	"\fInstanceLoad\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -1035,7 +1043,8 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\badapters\x18\x15 \x03(\aR\badapters\x12\x10\n" +
 	"\x03can\x18\x16 \x01(\rR\x03can\x12\x16\n" +
 	"\x06cannot\x18\x17 \x01(\rR\x06cannot\x12\x16\n" +
-	"\x06grants\x18\x1e \x01(\bR\x06grants*\xee\x01\n" +
+	"\x06grants\x18\x1e \x01(\bR\x06grants\x12\x14\n" +
+	"\x05paced\x18\x1f \x01(\bR\x05paced*\xee\x01\n" +
 	"\rInstanceState\x12\x1e\n" +
 	"\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16INSTANCE_STATE_LOADING\x10\x01\x12\x18\n" +
