@@ -51,6 +51,10 @@ type Config struct {
 	// goroutine. Nil: nobody is told.
 	Digest func(*wire.LoadDigest)
 
+	// Granted takes a place that is kept for a gateway's request, of this node's or
+	// another's. Calls come from the devices' actors; it must not block. Nil: none is kept.
+	Granted func(spec.Lease)
+
 	Devices Devices
 	Engines Engines
 	RunDir  string // for engines' sockets and logs; exists

@@ -83,10 +83,12 @@ var admissions = sync.Pool{New: func() any {
 // admit asks the device's actor. A place that is not waited for is given back.
 func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target, call *spec.Call) (place, error) {
 	w := admissions.Get().(*admission)
-	lease := gpu.Lease(o.s.leases.Add(1))
+	lease, waits := gpu.Lease(o.s.leases.Add(1)), call.Waits
+	waits.Gateway, waits.Instance = call.Gateway, target.Instance
 	o.s.system.Root.Send(device, &gpu.Admit{
 		Lease: lease, Instance: target.Instance, Deployment: call.Deployment, Version: call.Version,
-		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Adapter: call.Adapter, Reply: w.reply,
+		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Adapter: call.Adapter,
+		Kept: call.Lease, Waits: waits, Reply: w.reply,
 	})
 	w.limit.Reset(admitTimeout)
 	select {

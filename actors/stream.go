@@ -130,7 +130,7 @@ func (x *stream) Read(p []byte) (int, error) {
 		if x.first.IsZero() {
 			x.first = now
 			x.s.metrics.firstByte.Observe(now.Sub(x.began).Seconds())
-			x.s.system.Root.Send(x.place.device, &gpu.FirstByte{Lease: x.place.lease})
+			x.s.system.Root.Send(x.place.device, &gpu.FirstByte{Lease: x.place.lease, Streamed: x.stream})
 		}
 		x.tally.add(p[:n])
 	}

@@ -135,7 +135,7 @@ func (s *System) spawn() error {
 	for _, d := range s.devices {
 		c := gpu.Config{
 			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Abilities: s.presets.Abilities, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
-			Seq: new(atomic.Uint64), Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Quarantines: quarantines, Log: s.cfg.Log,
+			Seq: new(atomic.Uint64), Grant: s.cfg.Granted, Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Quarantines: quarantines, Log: s.cfg.Log,
 		}
 		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {
 			return fmt.Errorf("starting the actor of device %s: %w", d.ID, err)
@@ -193,6 +193,14 @@ func (s *System) sampled(id spec.DeviceID, r device.Reading) {
 func (s *System) happened(e device.Event) {
 	if pid := s.pids[e.Device]; pid != nil {
 		s.system.Root.Send(pid, &gpu.Faulted{Event: e})
+	}
+}
+
+// Reserve tells a device of this node what waits at a gateway for one of its instances.
+// It does not block.
+func (s *System) Reserve(device spec.DeviceID, r spec.Reservation) {
+	if pid := s.pids[device]; pid != nil && !s.closing.Load() {
+		s.system.Root.Send(pid, &gpu.Waits{Reservation: r})
 	}
 }
 

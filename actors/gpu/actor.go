@@ -37,6 +37,9 @@ type Config struct {
 	// Seq counts the device's digests. It outlives a restart of the actor, which
 	// nobody must mistake for old news.
 	Seq *atomic.Uint64
+	// Grant takes a place that is kept for a gateway's request. It must not block. Nil:
+	// gateways are granted nothing.
+	Grant func(spec.Lease)
 	// Publish takes a digest, and owns it then. It must not block.
 	Publish func(*wire.DeviceLoad)
 	// Found are placements whose engines the node's process before has left running. Each is told once.
@@ -63,6 +66,8 @@ type Actor struct {
 	children map[string]*inst // by the PID of the instance's actor
 	pids     map[*inst]*actor.PID
 	spreads  map[spec.InstanceID]*inst // for which other devices have been asked for memory
+	pumping  *time.Timer               // nil: nothing is to be granted, or to expire, as far as the time goes
+	pumps    time.Time                 // when pumping ends
 	flushing *time.Timer               // nil: nothing has changed since the last digest
 	born     int64                     // Unix ms: tells this actor's runs from its predecessors'
 	closing  bool                      // nothing is started any more: the actor's own end waits for its children's
@@ -75,7 +80,7 @@ func New(c Config) *Actor {
 	}
 	c.Log = c.Log.With("device", c.Device.ID)
 	t := newTable(c.Device)
-	t.abilities = c.Abilities
+	t.abilities, t.grants = c.Abilities, c.Grant != nil
 	was := c.Quarantines.of(c.Device.ID)
 	t.fault, t.accepted = was.Fault, was.Accepted
 	return &Actor{cfg: c, born: c.Now().UnixMilli(), table: t, children: map[string]*inst{}, pids: map[*inst]*actor.PID{}, spreads: map[spec.InstanceID]*inst{}}
@@ -94,15 +99,24 @@ func (a *Actor) receive(c actor.Context) {
 	case *Admit:
 		a.admit(c, m)
 	case *FirstByte:
-		a.table.firstByte(m.Lease)
+		if in := a.table.firstByte(m, a.cfg.Now()); in != nil {
+			a.grant(c, in)
+		}
 		a.changed(c)
 	case *Release:
 		a.release(c, m)
+	case *Waits:
+		if in := a.table.waits(m, a.cfg.Now()); in != nil {
+			a.grant(c, in)
+		}
+	case *pump:
+		a.pump(c)
 	case *wire.Envelope:
 		a.command(c, m)
 	case *instance.Changed:
 		a.stop(c, a.table.change(m, a.cfg.Now()))
 		a.arrange(c)
+		a.pump(c)
 		a.changed(c)
 	case *instance.Progress:
 		if a.table.progress(m) {
@@ -113,6 +127,7 @@ func (a *Actor) receive(c actor.Context) {
 	case *instance.Measured:
 		if a.table.measure(m) {
 			a.learn(a.table.instances[m.Instance])
+			a.pump(c)
 			a.changed(c)
 		}
 	case *Sampled:
@@ -127,6 +142,7 @@ func (a *Actor) receive(c actor.Context) {
 		for in := range a.table.every() {
 			a.adapt(c, in)
 		}
+		a.pump(c)
 		a.publish()
 	case *flush:
 		a.publish()
@@ -145,6 +161,9 @@ func (a *Actor) receive(c actor.Context) {
 		if a.flushing != nil {
 			a.flushing.Stop()
 		}
+		if a.pumping != nil {
+			a.pumping.Stop()
+		}
 	}
 }
 
@@ -158,6 +177,9 @@ func (a *Actor) admit(c actor.Context, m *Admit) {
 		}
 	}
 	m.Reply <- answer
+	if in != nil {
+		a.grant(c, in)
+	}
 	if rejected != nil {
 		a.cfg.Metrics.admissions.WithLabelValues(string(a.cfg.Device.ID), rejected.Reason).Inc()
 		if rejected.Reason == spec.RejectLoading {
@@ -187,6 +209,7 @@ func (a *Actor) release(c actor.Context, m *Release) {
 		a.arrange(c)
 	}
 	a.adapt(c, in)
+	a.grant(c, in)
 	a.changed(c)
 }
 
@@ -239,7 +262,7 @@ func (a *Actor) arrange(c actor.Context) {
 }
 
 func (a *Actor) load(in *inst) spec.Load {
-	l := a.table.loadOf(in)
+	l := a.table.loadOf(in, a.cfg.Now())
 	l.Seq, l.At = a.cfg.Seq.Load(), a.cfg.Now()
 	return l
 }

@@ -18,6 +18,12 @@ const (
 func (t *table) admit(m *Admit, now time.Time) (engine.Engine, *inst, *spec.Rejection) {
 	in := t.instances[m.Instance]
 	reason := t.refuse(in, m)
+	if in != nil {
+		kept := in.hears(m, now)
+		if f := t.facts(in); reason == "" && !kept && !in.gate.Room(&f, max(m.PromptTokens, 0), now) {
+			reason = spec.RejectBusy
+		}
+	}
 	var a *adapter
 	if reason == "" {
 		a, reason = in.adapterFor(m.Adapter, now)
@@ -39,12 +45,14 @@ func (t *table) admit(m *Admit, now time.Time) (engine.Engine, *inst, *spec.Reje
 	in.demand.Note(now)
 	in.leases++
 	prompt := max(m.PromptTokens, 0)
+	f := t.facts(in)
 	in.unread += prompt
+	in.gate.Take(&f, prompt, now)
 	if a != nil {
 		a.leases++
 		a.used = now
 	}
-	t.leases[m.Lease] = &lease{inst: in, adapter: a, prompt: prompt, began: now}
+	t.leases[m.Lease] = &lease{inst: in, adapter: a, prompt: prompt, ahead: in.unread, began: now}
 	return in.engine, in, nil
 }
 
@@ -63,7 +71,7 @@ func (t *table) refuse(in *inst, m *Admit) string {
 		return spec.RejectStale
 	case in.engine == nil:
 		return spec.RejectLoading
-	case in.leases >= t.slots(in) || in.yielding:
+	case in.yielding:
 		return spec.RejectBusy
 	}
 	return ""
@@ -76,12 +84,19 @@ func (in *inst) retryAfter() time.Duration {
 	return min(max(mean, minRetry), maxRetry)
 }
 
-// firstByte notes that the lease's prompt is no backlog any more.
-func (t *table) firstByte(id Lease) {
-	if l := t.leases[id]; l != nil {
-		l.inst.unread -= l.prompt
-		l.prompt = 0
+// firstByte notes that the lease's prompt is no backlog any more. It returns the
+// instance, nil if the lease is not held.
+func (t *table) firstByte(m *FirstByte, now time.Time) *inst {
+	l := t.leases[m.Lease]
+	if l == nil {
+		return nil
 	}
+	if m.Streamed && l.prompt > 0 {
+		l.inst.pace.Learn(l.ahead, now.Sub(l.began).Seconds())
+	}
+	l.inst.unread -= l.prompt
+	l.prompt = 0
+	return l.inst
 }
 
 // release gives a place back and learns from how the request went. It returns the

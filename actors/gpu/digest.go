@@ -29,6 +29,9 @@ func (in *inst) prefillTPS() float64 {
 	if in.busy.PrefillTPS > 0 {
 		return in.busy.PrefillTPS
 	}
+	if tps := in.pace.TPS(); tps > 0 {
+		return tps
+	}
 	return float64(in.prefill)
 }
 
@@ -40,20 +43,15 @@ func (in *inst) queued() int {
 	return max(0, in.busy.Running+in.busy.Queued-max(in.leases, 0))
 }
 
-func (in *inst) backlog() float64 {
-	if tps := in.prefillTPS(); tps > 0 {
-		return float64(in.unread) / tps
-	}
-	return 0
-}
-
 func (t *table) digest(in *inst, now time.Time) *wire.InstanceLoad {
+	f := t.facts(in)
 	d := &wire.InstanceLoad{
 		Instance: string(in.id), Deployment: in.load.GetDeployment(), Version: in.load.GetVersion(), Epoch: in.epoch,
-		State: in.state, Reason: in.reason, Slots: uint32(t.slots(in)), Running: uint32(in.leases), Queued: uint32(in.queued()),
-		KvUse: float32(in.busy.KVUse), BacklogSeconds: float32(in.backlog()), PrefillTps: float32(in.prefillTPS()),
+		State: in.state, Reason: in.reason, Slots: uint32(t.slots(in)), Running: uint32(in.leases + in.gate.Granted()), Queued: uint32(in.queued()),
+		KvUse: float32(in.busy.KVUse), BacklogSeconds: float32(in.gate.Backlog(&f, now)), PrefillTps: float32(in.prefillTPS()),
 		DecodeTps: float32(in.decode), Context: in.context, LoadSeconds: float32(in.loadSeconds),
 		Devices: in.load.GetDevices(), Adapters: in.marks(), Phase: in.phase,
+		Grants: t.grants, Paced: f.PrefillTPS > 0,
 		Can: uint32(in.able.Can), Cannot: uint32(in.able.Cannot),
 	}
 	if in.holds() {
@@ -74,11 +72,12 @@ func seconds(d time.Duration) uint32 { return uint32(min(max(d.Seconds(), 0), ma
 const phaseMemory = "memory"
 
 // loadOf is the instance's load as it travels with an answer.
-func (t *table) loadOf(in *inst) spec.Load {
+func (t *table) loadOf(in *inst, now time.Time) spec.Load {
+	f := t.facts(in)
 	return spec.Load{
 		Instance: in.id, Ready: in.state == wire.InstanceState_INSTANCE_STATE_READY && !t.draining && !t.quarantined(),
-		Slots: t.slots(in), Running: in.leases, Queued: in.queued(), KVUse: in.busy.KVUse, BacklogSeconds: in.backlog(),
-		PrefillTPS: in.prefillTPS(), DecodeTPS: float64(in.decode),
+		Slots: t.slots(in), Running: in.leases + in.gate.Granted(), Queued: in.queued(), KVUse: in.busy.KVUse, BacklogSeconds: in.gate.Backlog(&f, now),
+		Paced: f.PrefillTPS > 0, PrefillTPS: in.prefillTPS(), DecodeTPS: float64(in.decode),
 	}
 }
 

@@ -21,5 +21,8 @@
 // away until an operator resumes the device, or ends all that ran there. Heat
 // lowers the slots of its instances.
 //
-// Not done yet: standing reservations; slots that adapt.
+// Requests wait at their gateways, and are granted places when there are some
+// (grants.go, package gate).
+//
+// Not done yet: slots that adapt.
 package gpu

@@ -77,7 +77,7 @@ func TestQuarantine(t *testing.T) {
 	if _, _, r := tab.admit(ask(2, "a"), now); r == nil || r.Reason != spec.RejectUnhealthy {
 		t.Errorf("admitted: %+v", r)
 	}
-	if tab.loadOf(in).Ready {
+	if tab.loadOf(in, traceEpoch).Ready {
 		t.Error("it is told to be ready")
 	}
 	_, err := tab.add(model("b", 1, 100), fine)
@@ -131,7 +131,7 @@ func TestShareLowersTheSlots(t *testing.T) {
 	tab.sampled = true
 	for share, expected := range map[float64]int{0: 4, 1: 4, 0.95: 4, 0.75: 3, 0.5: 2, 0.3: 2, 0.25: 1, 0.05: 1} {
 		tab.reading = device.Reading{Health: device.Healthy, MemoryFree: 900, Share: share}
-		if got := tab.snapshot(traceEpoch).Instances[0].Slots; int(got) != expected || tab.loadOf(in).Slots != expected {
+		if got := tab.snapshot(traceEpoch).Instances[0].Slots; int(got) != expected || tab.loadOf(in, traceEpoch).Slots != expected {
 			t.Errorf("a share of %g gives %d slots, want %d", share, got, expected)
 		}
 	}

@@ -21,7 +21,9 @@ type Admit struct {
 	Deployment   string
 	Version      uint64
 	PromptTokens int
-	Adapter      string // that the request is for; empty: none
+	Adapter      string           // that the request is for; empty: none
+	Kept         uint64           // place that is kept for it, as in spec.Lease; 0: none
+	Waits        spec.Reservation // what else waits at its gateway, which it names
 	Reply        chan<- Admission
 }
 
@@ -32,8 +34,15 @@ type Admission struct {
 	Load     spec.Load
 }
 
-// FirstByte says that the lease's prompt has been read.
-type FirstByte struct{ Lease Lease }
+// FirstByte says that the lease's prompt has been read; of an answer that is not
+// streamed, together with all else.
+type FirstByte struct {
+	Lease    Lease
+	Streamed bool
+}
+
+// Waits tells what waits for a place at a gateway.
+type Waits struct{ spec.Reservation }
 
 // Release gives a place back; a lease that is not held is ignored. Reply, if not
 // nil, gets the load that remains, without waiting.
@@ -54,6 +63,9 @@ type Faulted struct{ Event device.Event }
 
 // Heartbeat has the actor tell its digest though nothing has changed.
 type Heartbeat struct{}
+
+// pump has the actor look whether there is something to grant.
+type pump struct{}
 
 // flush has the actor tell what has changed.
 type flush struct{}

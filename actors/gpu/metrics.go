@@ -9,6 +9,7 @@ import (
 // Metrics are those of all device actors of a node.
 type Metrics struct {
 	admissions  *prometheus.CounterVec
+	grants      *prometheus.CounterVec
 	commands    *prometheus.CounterVec
 	leases      *prometheus.GaugeVec
 	instances   *prometheus.GaugeVec
@@ -30,6 +31,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		admissions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_actor_admissions_total",
 			Help: "Requests that asked for a place, by device and result: admitted, or the reason of the rejection."}, []string{"device", "result"}),
+		grants: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_actor_grants_total",
+			Help: "Places that were kept for a gateway's waiting requests, by device and result: granted, and of those expired."}, []string{"device", "result"}),
 		commands: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_actor_commands_total",
 			Help: "Commands to devices, by kind and the code of their answer."}, []string{"kind", "code"}),
 		crashes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_actor_engine_crashes_total",
@@ -46,7 +49,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	}
 	m.instanceMetrics = newInstanceMetrics(r)
 	if r != nil {
-		r.MustRegister(m.admissions, m.commands, m.crashes, m.evictions, m.leases, m.instances, m.memoryTotal, m.memoryFree, m.utilisation, m.healthy)
+		r.MustRegister(m.admissions, m.grants, m.commands, m.crashes, m.evictions, m.leases, m.instances, m.memoryTotal, m.memoryFree, m.utilisation, m.healthy)
 	}
 	return m
 }

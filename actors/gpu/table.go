@@ -5,6 +5,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/actors/engine"
+	"github.com/lotabots/lotabots/actors/gate"
 	"github.com/lotabots/lotabots/actors/instance"
 	"github.com/lotabots/lotabots/actors/memory"
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -20,6 +21,7 @@ type table struct {
 	fault     device.Event    // that keeps work away; no Kind: none
 	accepted  device.Baseline // what an operator has resumed the device with
 	draining  bool
+	grants    bool // places are granted to gateways
 	runs      uint64
 	instances map[spec.InstanceID]*inst
 	guests    map[booking]*inst
@@ -61,7 +63,9 @@ type inst struct {
 	predicted uint64 // bytes that it was placed with; load says what is reserved
 
 	leases int
-	unread int // prompt tokens of leases whose first byte has not come
+	unread int       // prompt tokens of leases whose first byte has not come
+	gate   gate.Gate // of the places besides
+	pace   gate.Pace
 	busy   engine.Load
 	// elsewhere is what it was seen to have on other devices that it spreads over.
 	elsewhere map[spec.DeviceID]uint64
@@ -83,6 +87,7 @@ type lease struct {
 	inst    *inst
 	adapter *adapter // nil: none
 	prompt  int      // counted in inst.unread; 0 once the first byte has come
+	ahead   int      // tokens that were unread when it came, its own included
 	began   time.Time
 }
 

@@ -315,7 +315,7 @@ func TestReleaseGivesThePlaceBackOnce(t *testing.T) {
 	if in.unread != 100 {
 		t.Errorf("backlog of %d tokens, want 100", in.unread)
 	}
-	tab.firstByte(1)
+	tab.firstByte(&FirstByte{Lease: 1}, begin)
 	r := &Release{Lease: 1, PromptTokens: 200, CompletionTokens: 51, Prefill: 100 * time.Millisecond, Decode: time.Second}
 	if got, stop := tab.release(r, begin.Add(2*time.Second)); got != in || stop {
 		t.Fatalf("released %v, stop %v", got, stop)
