@@ -78,6 +78,8 @@ type Node struct {
 	hashes   *hashes
 	follower *feed.Follower // nodes that are no Raft servers
 	infer    *infer.Client
+	talk     *infer.Talk  // of the gateway with other nodes' actors
+	lines    *infer.Lines // of other nodes' gateways with this node's actors
 	models   *blob.Fetcher
 	census   *census
 	quotas   *quotas.Keeper

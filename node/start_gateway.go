@@ -41,7 +41,7 @@ func (n *Node) startGateway(context.Context) error {
 		Proxies: proxies(n.config.API.Proxies), PublicURL: n.config.API.PublicURL,
 		Registerer: n.metrics, Gatherer: n.metrics, Log: n.log,
 		MaxBody: n.config.API.MaxBody, Bodies: int64(n.config.API.BodyMemory), MinRate: n.config.API.MinRate, FirstByte: n.config.API.FirstToken, Between: n.config.API.NextToken,
-		Balance: balance.Config{QueueTimeout: n.config.API.QueueTimeout, LoadTimeout: n.config.API.LoadTimeout},
+		Balance: balance.Config{QueueTimeout: n.config.API.QueueTimeout, LoadTimeout: n.config.API.LoadTimeout, Reserve: n.reserve},
 	}
 	if err := n.certify(&c); err != nil {
 		return err

@@ -30,7 +30,9 @@ const ShimCommand = "engine-shim"
 // startActors runs what the node has to run models on. A voter without devices
 // has actors too: as the leader it commands those of others.
 func (n *Node) startActors(context.Context) error {
-	n.infer = infer.NewClient(n.port)
+	n.infer, n.lines = infer.NewClient(n.port), infer.NewLines()
+	n.talk = n.infer.Talk(n.grantedBy)
+	n.onStop("talk with actors", n.talk.Shutdown)
 	n.census = &census{nodes: n.state.Nodes, needs: n.state.Needs}
 	n.quotas = n.newKeeper()
 	n.models = blob.NewFetcher(n.port, n.blobs, n.holders, blob.Options{Log: n.log})
@@ -60,7 +62,7 @@ func (n *Node) startActors(context.Context) error {
 		Node: n.id, Region: n.config.Node.Region, Boot: n.boot, Address: n.port.Addr(),
 		ServerTLS: n.port.ServerTLS("actor"), ClientTLS: func() *tls.Config { return n.port.ClientTLS("actor", "") },
 		Dial: n.port.Connect, RemoteAddr: n.addressOf, Splice: func(loopback string) { n.port.Splice("actor", loopback) },
-		BlobPath: n.modelPath, Revoked: n.revoked, Digest: n.spread, Devices: devices,
+		BlobPath: n.modelPath, Revoked: n.revoked, Digest: n.spread, Granted: n.granted, Devices: devices,
 		Engines: actors.Engines{
 			Helper: n.config.Engines.Helper, Libraries: n.config.Engines.Libraries, Ollama: n.config.Engines.Ollama,
 			VLLM: n.config.Engines.VLLM, SGLang: n.config.Engines.SGLang, Triton: n.config.Engines.Triton, Models: n.config.Engines.Models, Presets: n.config.Engines.Presets,
@@ -130,7 +132,7 @@ func (n *Node) serveCluster(context.Context) error {
 	n.port.Handle("blob", blob.Handler(n.blobs, n.state.Model))
 	if n.actors != nil {
 		n.port.Handle("infer", infer.Handler(n.actors.Opener(), infer.Config{
-			Quota: n.quotas.Grant, Peer: peerOf, May: mayInfer, Log: n.log, Registerer: n.metrics,
+			Reserve: n.actors.Reserve, Lines: n.lines, Quota: n.quotas.Grant, Peer: peerOf, May: mayInfer, Log: n.log, Registerer: n.metrics,
 		}))
 	}
 	return nil

@@ -225,7 +225,7 @@ func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
 	t.reasonsLocked(q, in, now)
 	in.own++
 	in.since++
-	in.chosen = now
+	in.busy = now
 	if in.read.Before(now) {
 		in.read = now
 	}

@@ -19,7 +19,7 @@ const (
 	step          = 1.0 / 64
 	slowStart     = 10 * time.Second // for which a new engine gets less than its share
 	slowSeconds   = 0.5              // that each request on one costs, at first
-	exploreOne    = 128              // one request in so many goes where none has gone
+	exploreOne    = 128              // one request in so many goes where nothing was to do
 	exploreAfter  = 10 * time.Second // for so long
 	openBacklog   = 0.1              // seconds up to which an instance is thought to have room: its gate's half, for what is known is not of now
 	maxOptimistic = 3                // times refused, after which a request waits to be granted a place
@@ -40,7 +40,7 @@ type choice struct {
 	crowded float64
 	score   float64
 	ties    uint64
-	odd     *Instance // of the same place, that nothing was sent to of late
+	odd     *Instance // of the same place, that has had nothing to do of late
 	odds    uint64
 }
 
@@ -71,7 +71,7 @@ func (c *choice) weigh(in *Instance, q *Query, now time.Time, random func() uint
 	if c.in == nil || place < c.place {
 		*c = choice{place: place}
 	}
-	if now.Sub(in.chosen) > exploreAfter {
+	if now.Sub(in.busy) > exploreAfter {
 		if c.odds++; random()%c.odds == 0 {
 			c.odd = in
 		}

@@ -10,9 +10,16 @@ import (
 // A standing is what this gateway has left with an instance for its requests that wait.
 type standing struct {
 	grants  bool      // the instance's actor knows reservations
+	paced   bool      // and takes no more in than its backlog allows
 	told    int       // requests that it was told of; 0: there is no reservation
 	renewed time.Time // when
+	asked   time.Time // since when it has been asked for a place and has granted none
 }
+
+// mute tells whether the instance has been asked for longer than a grant and the way of
+// reservations to it may take: where it then seems to have room, it is asked as if it
+// knew no reservations.
+func (s *standing) mute(now time.Time) bool { return s.told > 0 && now.Sub(s.asked) > grantWaits }
 
 const (
 	// mostReserved is with how many instances reservations are left at a time, and
@@ -23,19 +30,23 @@ const (
 	// best of, as long as the first has not waited for headWaits.
 	choosesAmong = 8
 	headWaits    = time.Second
+	// grantWaits is how long an instance that seems to have room may leave a reservation
+	// without a grant.
+	grantWaits = 5 * time.Second
 )
 
-// Granted takes in a place that an actor keeps for this gateway. It goes to a request
-// that waits, or back.
-func (t *Table) Granted(l spec.Lease) {
+// Granted takes in a place that an actor of the node keeps for this gateway. It goes to
+// a request that waits, or back.
+func (t *Table) Granted(node spec.NodeID, l spec.Lease) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	in := t.mu.instances[l.Instance]
-	if in == nil {
-		return // it is gone, and what it kept with it
+	if in == nil || in.Node != node {
+		return // it is gone, and what it kept with it; or not the node's to give
 	}
 	p, now := t.mu.pools[in.Deployment], t.cfg.Now()
 	in.learnAnswer(l.Load, now)
+	in.asked = now
 	defer t.forgetLocked()
 	w := p.suited(t.frontLocked(p), in, now)
 	if w == nil {
@@ -179,6 +190,9 @@ func (t *Table) reserveAtLocked(p *pool, in *Instance, front []*fair.Item[*waite
 
 // reservationLocked is what there is to tell the instance, which takes it as told.
 func (t *Table) reservationLocked(p *pool, in *Instance, front []*fair.Item[*waiter], now time.Time) spec.Reservation {
+	if in.told == 0 {
+		in.asked = now
+	}
 	in.told, in.renewed = p.wanting(front, in, now), now
 	t.mu.told++
 	r := spec.Reservation{Instance: in.Target.Instance, Seq: t.mu.told, Count: in.told}

@@ -38,7 +38,7 @@ type Instance struct {
 	own     int       // requests of this gateway that are under way on it
 	since   int       // its requests begun less those ended since it was last heard of
 	read    time.Time // when its backlog, and what this gateway has sent since, will have been read
-	chosen  time.Time // when this gateway last sent it something
+	busy    time.Time // when it was last told, or made, to have something to do
 	started time.Time // when its engine was seen to begin to serve
 	heard   time.Time
 	standing
@@ -125,7 +125,7 @@ const (
 // may be newer than this node's copy of the state; in the
 // gateway's own region as long as that has room, and on a node to be avoided
 // only where no other has; the least expected seconds; of about equals the least crowded,
-// else at random. One in exploreOne goes where this gateway has sent nothing of late,
+// else at random. One in exploreOne goes where nothing was to do of late,
 // so that what is believed of that instance is seen to be true. Of very many a sample
 // is looked at, with those that hold most of the prompt, and all only where nobody of
 // these is to be had.
@@ -236,7 +236,8 @@ func (in *Instance) coming(q *Query) bool {
 
 // room tells whether one more request finds a slot, and is read soon. An instance not
 // heard of for long counts as full, and one that tells no slots as having one. Where
-// this gateway has a reservation it is granted places, and takes none.
+// this gateway has a reservation it is granted places, and takes none, unless it hears
+// of none.
 func (in *Instance) room(q *Query, now time.Time, stale time.Duration) bool {
 	if now.Sub(in.heard) > stale || in.load() >= max(in.Slots, 1) {
 		return false
@@ -244,7 +245,10 @@ func (in *Instance) room(q *Query, now time.Time, stale time.Duration) bool {
 	if !in.grants {
 		return true
 	}
-	return in.told == 0 && q.refused < maxOptimistic && (in.backlog(now) < openBacklog || in.load() == 0)
+	if in.paced && in.backlog(now) >= openBacklog && in.load() > 0 {
+		return false
+	}
+	return in.told == 0 && q.refused < maxOptimistic || in.mute(now)
 }
 
 // load is the requests on the instance: what it told, corrected by what this

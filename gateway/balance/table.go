@@ -190,14 +190,14 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 			in.breaker.reset()
 			t.mu.prefixes.Drop(&in.held)
 			t.mu.runs++
-			in.run, in.started = t.mu.runs, now
+			in.run, in.started, in.busy = t.mu.runs, now, now
 			in.standing = standing{}
 		}
 		in.Version, in.State = il.GetVersion(), il.GetState()
 		in.draining, in.utilisation = dev.GetDraining(), int(dev.GetUtilisation())
 		in.learnDigest(spec.Load{
 			Slots: int(il.GetSlots()), Running: int(il.GetRunning()), Queued: int(il.GetQueued()),
-			KVUse: float64(il.GetKvUse()), BacklogSeconds: float64(il.GetBacklogSeconds()),
+			KVUse: float64(il.GetKvUse()), BacklogSeconds: float64(il.GetBacklogSeconds()), Paced: il.GetPaced(),
 			PrefillTPS: float64(il.GetPrefillTps()), DecodeTPS: float64(il.GetDecodeTps()), Seq: dev.GetSeq(),
 		}, now)
 		in.loadSeconds, in.phase, in.reason = float64(il.GetLoadSeconds()), il.GetPhase(), il.GetReason()
@@ -274,7 +274,10 @@ func (in *Instance) learn(l spec.Load, now time.Time) {
 	if l.DecodeTPS > 0 {
 		in.DecodeTPS = l.DecodeTPS
 	}
-	in.seq, in.heard = l.Seq, now
+	in.seq, in.heard, in.paced = l.Seq, now, l.Paced
+	if l.Running+l.Queued > 0 {
+		in.busy = now
+	}
 	in.since = 0
 	in.read = now.Add(backlogOf(l))
 }

@@ -22,6 +22,7 @@ const hedgeTokens = 2048
 // where one has a place that nobody waits for and the retry budget has an attempt left.
 // The first whole answer is the request's; the other is ended at once.
 func (x *Exchange) dial(body []byte) (spec.Stream, error) {
+	x.grant.Bind(&x.Call)
 	if !x.Hedge || x.Call.Stream || x.Query.PromptTokens > hedgeTokens {
 		return x.r.cfg.Opener.Open(x.ctx, x.grant.Target, x.Call, body)
 	}
@@ -96,6 +97,7 @@ func (x *Exchange) hedge(first *leg, after time.Duration) *leg {
 	}
 	x.out.Attempts++
 	x.Call.Attempt = x.out.Attempts
+	grant.Bind(&x.Call)
 	return x.leg(grant)
 }
 

@@ -80,7 +80,7 @@ func decide(gpus, times int) (took []time.Duration, mallocs float64) {
 		f := float32(int(4) >> (i % 3))
 		d.Devices = append(d.Devices, &wire.DeviceLoad{Device: strconv.Itoa(i), Seq: 1, Instances: []*wire.InstanceLoad{{
 			Instance: "i" + strconv.Itoa(i), Deployment: deployment, Version: 1, State: wire.InstanceState_INSTANCE_STATE_READY, Slots: slotsOfAll,
-			Running: uint32(i % (slotsOfAll + 1)), BacklogSeconds: float32(i%30) / 100, PrefillTps: basePrefill * f, DecodeTps: baseDecode * f, Grants: true}}})
+			Running: uint32(i % (slotsOfAll + 1)), BacklogSeconds: float32(i%30) / 100, PrefillTps: basePrefill * f, DecodeTps: baseDecode * f, Grants: true, Paced: true}}})
 	}
 	table.Observe(d, time.Now())
 	q := &balance.Query{Deployment: deployment, Version: 1, PromptTokens: meanPrompt, Expected: true}

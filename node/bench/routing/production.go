@@ -181,7 +181,7 @@ func (a *actor) pump() {
 		a.w.counts.leases++
 		l.Load = a.load()
 		gateway, _ := strconv.Atoi(string(l.Gateway[1:]))
-		a.w.after(a.w.s.latency, func() { a.w.tables[gateway].Granted(l) })
+		a.w.after(a.w.s.latency, func() { a.w.tables[gateway].Granted("n", l) })
 	}
 	due, any := a.gate.Due()
 	if opens, waits := a.gate.Opens(&f, now); waits && (!any || opens.Before(due)) {
@@ -206,7 +206,7 @@ func (a *actor) pump() {
 func (a *actor) load() spec.Load {
 	f := a.facts()
 	return spec.Load{Instance: a.id, Ready: true, Slots: a.slots, Running: a.running + a.gate.Granted(),
-		BacklogSeconds: a.gate.Backlog(&f, a.w.time()), PrefillTPS: a.prefill, DecodeTPS: a.decode, Seq: a.seq}
+		BacklogSeconds: a.gate.Backlog(&f, a.w.time()), Paced: true, PrefillTPS: a.prefill, DecodeTPS: a.decode, Seq: a.seq}
 }
 
 func (a *actor) beat() {
@@ -220,7 +220,7 @@ func (a *actor) publish() {
 	l := a.load()
 	d := &wire.LoadDigest{Node: "n", Boot: 1, Devices: []*wire.DeviceLoad{{Device: string(a.id), Seq: a.seq, Instances: []*wire.InstanceLoad{{
 		Instance: string(a.id), Deployment: deployment, Version: 1, State: wire.InstanceState_INSTANCE_STATE_READY, Slots: uint32(l.Slots),
-		Running: uint32(l.Running), BacklogSeconds: float32(l.BacklogSeconds), PrefillTps: float32(l.PrefillTPS), DecodeTps: float32(l.DecodeTPS), Grants: true}}}}}
+		Running: uint32(l.Running), BacklogSeconds: float32(l.BacklogSeconds), PrefillTps: float32(l.PrefillTPS), DecodeTps: float32(l.DecodeTPS), Grants: true, Paced: true}}}}}
 	if a.w.s.caches == announced {
 		d.Prefixes = append(d.Prefixes, a.cache.tell(a.id))
 	}
