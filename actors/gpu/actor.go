@@ -99,16 +99,12 @@ func (a *Actor) receive(c actor.Context) {
 	case *Admit:
 		a.admit(c, m)
 	case *FirstByte:
-		if in := a.table.firstByte(m, a.cfg.Now()); in != nil {
-			a.grant(c, in)
-		}
+		a.grant(c, a.table.firstByte(m, a.cfg.Now()))
 		a.changed(c)
 	case *Release:
 		a.release(c, m)
 	case *Waits:
-		if in := a.table.waits(m, a.cfg.Now()); in != nil {
-			a.grant(c, in)
-		}
+		a.grant(c, a.table.waits(m, a.cfg.Now()))
 	case *pump:
 		a.pump(c)
 	case *wire.Envelope:

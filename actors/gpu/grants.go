@@ -56,9 +56,9 @@ func (t *table) due(in *inst, now time.Time) time.Time {
 }
 
 // grant gives the instance's places to gateways whose requests wait, and ends those
-// that were not taken in time.
+// that were not taken in time. nil is no instance.
 func (a *Actor) grant(c actor.Context, in *inst) {
-	if a.cfg.Grant == nil || a.closing {
+	if a.cfg.Grant == nil || a.closing || in == nil {
 		return
 	}
 	now := a.cfg.Now()
