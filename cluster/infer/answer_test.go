@@ -278,3 +278,12 @@ func TestResultsAreCounted(t *testing.T) {
 type errReader struct{}
 
 func (errReader) Read([]byte) (int, error) { return 0, errors.New("the engine died") }
+
+// TestRemaining: the serving node is told no earlier end than the gateway's own.
+func TestRemaining(t *testing.T) {
+	for left, want := range map[time.Duration]string{-time.Hour: "0", 0: "0", 1: "1", time.Millisecond: "1", 50*time.Millisecond - 1: "50", 50*time.Millisecond + 1: "51"} {
+		if got := remainingText(left); got != want {
+			t.Errorf("%v left: told %s ms, not %s", left, got, want)
+		}
+	}
+}

@@ -103,10 +103,16 @@ func (c *Client) send(ctx context.Context, node spec.NodeID, call *spec.Call, se
 	}
 	req.ContentLength = int64(len(*sent.head) + len(sent.body))
 	if !call.Deadline.IsZero() {
-		req.Header.Set(hdrRemaining, strconv.FormatInt(max(time.Until(call.Deadline).Milliseconds(), 0), 10))
+		req.Header.Set(hdrRemaining, remainingText(time.Until(call.Deadline)))
 	}
 	resp, err := c.http.Do(req)
 	return resp, written.Load(), err
+}
+
+// remainingText is what is left of a request's time in whole milliseconds, rounded up: the
+// serving node is not to end it before the gateway would.
+func remainingText(left time.Duration) string {
+	return strconv.FormatInt(int64(max((left+time.Millisecond-1)/time.Millisecond, 0)), 10)
 }
 
 // An upload is the request's body. The transport may still be reading it when

@@ -186,7 +186,7 @@ func (x *Exchange) drop() {
 func (x *Exchange) serve() error {
 	for {
 		if err := x.place(); err != nil {
-			return x.explain(err)
+			return x.explain(x.blame(err))
 		}
 		err := x.open()
 		if err == nil {

@@ -150,7 +150,7 @@ func (x *Exchange) blameLoser(l *leg) {
 	var refused *spec.Rejection
 	var public *spec.Error
 	switch {
-	case l.err == nil || x.ctx.Err() != nil:
+	case l.err == nil || x.ctx.Err() != nil || x.r.watcher.finalCause(&x.watch) != nil:
 	case errors.As(l.err, &refused):
 		l.grant.Rejected(refused)
 	case errors.As(l.err, &public) && public.Code.Lookup().Status < 500:

@@ -115,6 +115,8 @@ func (x *Exchange) unresumed(broke, err error) error {
 	var refusal *balance.Refusal
 	why := "no other instance could continue it"
 	switch {
+	case x.late():
+		return x.explain(errDeadline)
 	case errors.Is(err, ErrGone), x.r.watcher.finalCause(&x.watch) != nil:
 		return err
 	case errors.Is(err, errStatus):

@@ -57,8 +57,9 @@ func (x *Exchange) page() bool {
 	return len(x.contentType) >= len(html) && strings.EqualFold(x.contentType[:len(html)], html)
 }
 
-// blame replaces an error that the watcher caused by its cause.
+// blame replaces an error that the watcher caused, or the request's deadline, by its cause.
 func (x *Exchange) blame(err error) error {
+	_ = x.r.watcher.finalCause(&x.watch) // it ends x.ctx where it is the deadline
 	if cause := context.Cause(x.ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		var r *spec.Rejection
 		if !errors.As(err, &r) {
@@ -67,6 +68,9 @@ func (x *Exchange) blame(err error) error {
 	}
 	return err
 }
+
+// late tells whether what has just ended did so at the request's deadline or after it.
+func (x *Exchange) late() bool { return errors.Is(x.r.watcher.finalCause(&x.watch), errDeadline) }
 
 // judge decides after a failed attempt: nil for another one, or the error that
 // the request ends with.

@@ -199,6 +199,8 @@ func (b *body) broken(err error) ([]byte, error) {
 	switch {
 	case x.script.usage && b.complete():
 		return b.completed()
+	case x.late():
+		err = errDeadline
 	case b.resume(err):
 		return nil, nil
 	case b.complete() && x.r.watcher.finalCause(&x.watch) == nil:
@@ -213,6 +215,10 @@ func (b *body) broken(err error) ([]byte, error) {
 func (b *body) disowned() ([]byte, error) {
 	event := b.lastly
 	b.lastly = nil
+	if b.x.late() {
+		b.x.last = errDeadline
+		return b.fail(b.x.explain(errDeadline))
+	}
 	if b.resume(errEngine) {
 		return nil, nil
 	}
@@ -262,7 +268,7 @@ func (b *body) pass(events []byte, final bool) ([]byte, error) {
 	if failed {
 		last := openai.LastEvent(events)
 		said = openai.StreamError(events[last:])
-		if !final && said.Code.Lookup().Status >= http.StatusInternalServerError && b.mayResume() == "" {
+		if !final && said.Code.Lookup().Status >= http.StatusInternalServerError && (b.mayResume() == "" || b.x.late()) {
 			b.lastly = append([]byte(nil), events[last:]...)
 			events, said = events[:last], nil
 		}
@@ -293,7 +299,7 @@ func (b *body) spoilt(kept []byte, final bool) ([]byte, error) {
 	if err != nil {
 		return b.fail(err)
 	}
-	if !final && b.mayResume() == "" {
+	if !final && (b.mayResume() == "" || b.x.late()) {
 		b.lastly = event
 		return piece, nil
 	}

@@ -29,6 +29,9 @@ const (
 	// suspectAfter is how long a request on a node that is no member any more
 	// may go without a byte. One whose bytes still come is left alone.
 	suspectAfter = 250 * time.Millisecond
+	// early is how long before the deadline a serving node may end a request for it:
+	// it is told what remains in whole milliseconds, which older builds round down.
+	early = 2 * time.Millisecond
 )
 
 // A watcher looks after all requests under way from one goroutine: whether the
@@ -152,10 +155,16 @@ func (w *watcher) expect(x *watch, node spec.NodeID, limit time.Duration) {
 	x.progress.Store(w.clock.Load())
 }
 
+// finalCause is why the request is over; nil: it is not. Once the deadline has passed it is
+// that, whether or not a sweep has been by: the serving node ends its engine's work on the
+// dot, and what breaks from then on is nobody's failure.
 func (w *watcher) finalCause(x *watch) error {
 	s := &w.shards[x.shard]
 	s.Lock()
 	defer s.Unlock()
+	if x.cause == nil && x.deadline != 0 && time.Now().UnixNano() >= x.deadline-int64(early) {
+		x.finish(errDeadline)
+	}
 	return x.cause
 }
 
