@@ -44,7 +44,7 @@ func TestAnswersAreCompressed(t *testing.T) {
 		switch {
 		case strings.Contains(string(body), `"stream":true`):
 			w.Header().Set("Content-Type", "text/event-stream")
-			_, _ = io.WriteString(w, "data: "+long+"\n\ndata: [DONE]\n\n")
+			_, _ = io.WriteString(w, "data: "+long+"\n\n"+ends+"data: [DONE]\n\n")
 		case strings.Contains(string(body), `"short"`):
 			_, _ = io.WriteString(w, "{}")
 		case strings.Contains(string(body), `"sound"`):

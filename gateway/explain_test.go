@@ -46,12 +46,12 @@ func cached(w http.ResponseWriter, req *http.Request) {
 	const usage = `"usage":{"prompt_tokens":1000,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":890}}`
 	if !strings.Contains(string(raw), `"stream":true`) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"choices":[{"index":0,"message":{"role":"assistant","content":"x"}}],`+usage+`}`)
+		_, _ = io.WriteString(w, `{"choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}],`+usage+`}`)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	event(w, "x")
-	fmt.Fprintf(w, "data: {\"choices\":[],%s}\n\ndata: [DONE]\n\n", usage)
+	fmt.Fprintf(w, "%sdata: {\"choices\":[],%s}\n\ndata: [DONE]\n\n", ends, usage)
 }
 
 func explained(t *testing.T, text string) (e relay.Explanation) {

@@ -278,15 +278,17 @@ func event(w http.ResponseWriter, text string) {
 	w.(http.Flusher).Flush()
 }
 
-// streamed sends three events and [DONE].
+// streamed sends three events, the end of the answer and [DONE].
 func streamed(w http.ResponseWriter, req *http.Request) {
 	_, _ = io.Copy(io.Discard, req.Body)
 	w.Header().Set("Content-Type", "text/event-stream")
 	for _, s := range []string{"a", "b", "c"} {
 		event(w, s)
 	}
-	_, _ = io.WriteString(w, "data: [DONE]\n\n")
+	_, _ = io.WriteString(w, ends+"data: [DONE]\n\n")
 }
+
+const ends = `data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}` + "\n\n"
 
 func line(t testing.TB, b *bufio.Reader) string {
 	t.Helper()

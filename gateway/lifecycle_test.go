@@ -62,7 +62,7 @@ func hold(release <-chan struct{}) http.HandlerFunc {
 			return
 		}
 		event(w, "b")
-		_, _ = io.WriteString(w, "data: [DONE]\n\n")
+		_, _ = io.WriteString(w, ends+"data: [DONE]\n\n")
 	}
 }
 

@@ -129,7 +129,7 @@ func TestAStreamIsSettledBeforeItsEnd(t *testing.T) {
 	r := newRig(t, func(c *gateway.Config) { c.Usage = s })
 	r.node("n1", "north", 4, func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
-		_, _ = io.WriteString(w, `data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}`+"\n\n")
+		_, _ = io.WriteString(w, `data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}`+"\n\n")
 		if body, _ := io.ReadAll(req.Body); strings.Contains(string(body), `"include_usage":true`) {
 			_, _ = io.WriteString(w, `data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":4}}}`+"\n\n")
 		}

@@ -11,18 +11,25 @@ func (s Span) Of(b []byte) []byte { return b[s.At:s.End] }
 // A Chunk is where the parts of a streamed answer's event lie that the way back
 // needs. Scanning takes no memory.
 type Chunk struct {
-	Choices int  // in the event; 0: it tells something of the whole answer
-	Index   int  // of the only choice
-	Text    Span // of it: its piece of the answer, as JSON has it, without the quotes
-	Calls   bool // it has a piece of a call
-	Other   bool // it has something else that a continuation would have to know
-	Finish  bool // it ends the answer
-	Role    Span // the field, with its comma
-	Tokens  Span // the ids of its tokens, without the brackets
-	Told    Span // the field that tells them, with its comma
-	Usage   Span // the object
-	ID      Span // the answer's, with the quotes
+	Choices int     // in the event; 0: it tells something of the whole answer
+	Index   int     // of the first choice
+	Text    Span    // of it: its piece of the answer, as JSON has it, without the quotes
+	Calls   bool    // it has a piece of a call
+	Other   bool    // it has something else that a continuation would have to know
+	Finish  bool    // it ends that choice
+	Rest    []Ended // the choices behind the first; their memory is used again by the next Scan
+	Role    Span    // the field, with its comma
+	Tokens  Span    // the ids of its tokens, without the brackets
+	Told    Span    // the field that tells them, with its comma
+	Usage   Span    // the object
+	ID      Span    // the answer's, with the quotes
 	Created Span
+}
+
+// An Ended is a choice of an event that has several.
+type Ended struct {
+	Index  int
+	Finish bool
 }
 
 // NextEvent is the length of the first event of b, which begins with one; 0: it is not whole.
@@ -45,7 +52,7 @@ func NextEvent(b []byte) int {
 // Scan reads one event. False: it is no piece of an answer that could be understood,
 // such as a comment, an error or the end.
 func (c *Chunk) Scan(event []byte) bool {
-	*c = Chunk{}
+	*c = Chunk{Rest: c.Rest[:0]}
 	if !bytes.HasPrefix(event, dataField) {
 		return false
 	}
@@ -90,9 +97,15 @@ func (c *Chunk) choices(event []byte, at int) int {
 	f := within(event, at, '[')
 	for f.more(']') {
 		c.Choices++
+		first := Ended{c.Index, c.Finish}
+		c.Index, c.Finish = 0, false
 		end := c.choice(event, f.at)
 		if end <= f.at {
 			return 0
+		}
+		if c.Choices > 1 {
+			c.Rest = append(c.Rest, Ended{c.Index, c.Finish})
+			c.Index, c.Finish = first.Index, first.Finish
 		}
 		f.at = end
 	}
@@ -120,7 +133,7 @@ func (c *Chunk) choice(event []byte, at int) int {
 			c.text(event, at, f.at)
 		case "finish_reason":
 			f.skip()
-			c.Finish = !isNull(event, at)
+			c.Finish = event[at] == '"' && !isEmpty(event, at) // some engines have "" in each event
 		case "token_ids":
 			if f.skip(); !f.bad && event[at] == '[' {
 				c.Tokens, c.Told = Span{at + 1, f.at - 1}, cutting(event, from, f.at)

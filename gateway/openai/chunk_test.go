@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -45,6 +46,20 @@ func TestScan(t *testing.T) {
 			if _, data, _ := bytes.Cut(left, []byte("data:")); !json.Valid(data) {
 				t.Errorf("%s: without %s it is %s", c.event, cut.Of(event), left)
 			}
+		}
+	}
+}
+
+// TestScanEach: each choice of an event is told of, and those of the event before are not.
+func TestScanEach(t *testing.T) {
+	var k Chunk
+	for in, want := range map[string][]Ended{
+		`{"choices":[{"index":3,"finish_reason":"stop"}]}`:                                                                        {{3, true}},
+		`{"choices":[{"finish_reason":"stop","index":1},{"text":"b","finish_reason":null},{"index":2,"finish_reason":"length"}]}`: {{1, true}, {0, false}, {2, true}},
+		`{"choices":[{"finish_reason":""},{"index":1,"finish_reason":false}]}`:                                                    {{0, false}, {1, false}},
+	} {
+		if ok := k.Scan([]byte("data: " + in + "\n\n")); !ok || !slices.Equal(append([]Ended{{k.Index, k.Finish}}, k.Rest...), want) {
+			t.Errorf("%s: %v %+v", in, ok, k)
 		}
 	}
 }

@@ -81,15 +81,19 @@ func (s *splice) done() []byte {
 	return append(out, s.body[copied:]...)
 }
 
-// Asked is what a client has asked for itself, of what Ask may ask for.
-type Asked struct{ Usage, Tokens bool }
+// Asked is what a client has asked for itself, of what Ask may ask for, and how many
+// answers to it.
+type Asked struct {
+	Usage, Tokens bool
+	N, Prompts    int // at least 1; a chat's body has no prompts
+}
 
 // Ask returns body, of a streamed request, with stream_options.include_usage set
 // and, if tokens, with return_token_ids: all else in it stays as it was. It tells
 // what was asked for already.
 func Ask(body []byte, usage, tokens bool) ([]byte, Asked, error) {
 	s := &splice{body: body}
-	var asked Asked
+	asked := Asked{N: 1, Prompts: 1}
 	options := false
 	err := s.fields(func(key []byte, at, end int) {
 		switch string(key) {
@@ -101,6 +105,11 @@ func Ask(body []byte, usage, tokens bool) ([]byte, Asked, error) {
 				s.replace(at, end, "true")
 			}
 			tokens = false
+		case "n":
+			n, _ := number(body, at)
+			asked.N = max(1, n)
+		case "prompt":
+			asked.Prompts = prompts(body, at)
 		}
 	})
 	if err != nil {
@@ -116,6 +125,21 @@ func Ask(body []byte, usage, tokens bool) ([]byte, Asked, error) {
 		return body, asked, nil
 	}
 	return s.done(), asked, nil
+}
+
+// prompts is how many there are in a completion's prompt at body[at].
+func prompts(body []byte, at int) (n int) {
+	f := within(body, at, '[')
+	for f.more(']') {
+		if body[f.at] != '"' && body[f.at] != '[' { // the tokens of one
+			return 1
+		}
+		n++
+		if f.skip(); f.bad {
+			break
+		}
+	}
+	return max(1, n)
 }
 
 // options sets include_usage in the stream_options at body[at:end], and tells

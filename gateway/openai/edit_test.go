@@ -28,13 +28,24 @@ func TestAsk(t *testing.T) {
 		{`{"return_token_ids":false}`, `{"return_token_ids":true}`, false, true, false, false},
 	} {
 		got, asked, err := Ask([]byte(c.body), c.usage, c.tokens)
-		if err != nil || string(got) != c.want || asked != (Asked{c.already, c.given}) {
+		if err != nil || string(got) != c.want || asked != (Asked{c.already, c.given, 1, 1}) {
 			t.Errorf("%s: %s %+v %v", c.body, got, asked, err)
 		}
 	}
 	for _, bad := range []string{"", "[]", `{"a"`, `{"a":"b`} {
 		if got, _, err := Ask([]byte(bad), true, false); err == nil {
 			t.Errorf("%s: %s", bad, got)
+		}
+	}
+}
+
+func TestAskedChoices(t *testing.T) {
+	for body, want := range map[string][2]int{
+		`{"n":3,"prompt":"a"}`: {3, 1}, `{"prompt":["a","b]"],"n":null}`: {1, 2}, `{"prompt":[[1,2],[3]]}`: {1, 2},
+		`{"prompt":[1,2,3]}`: {1, 1}, `{"prompt":[]}`: {1, 1}, `{"n":0}`: {1, 1}, `{"n":"x"}`: {1, 1},
+	} {
+		if _, asked, err := Ask([]byte(body), true, false); err != nil || asked.N != want[0] || asked.Prompts != want[1] {
+			t.Errorf("%s: %+v %v", body, asked, err)
 		}
 	}
 }

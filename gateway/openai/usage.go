@@ -51,6 +51,25 @@ func Done(tail []byte) (done, failed bool) {
 	return bytes.Equal(line, endMark), isError(line)
 }
 
+// Hollow tells whether the whole events with which a stream begins end it and say nothing
+// before that.
+func Hollow(b []byte) bool {
+	for {
+		n := NextEvent(b)
+		if n == 0 {
+			return false
+		}
+		event := b[:n]
+		if done, _ := Done(event); done {
+			return true
+		}
+		if event[0] != ':' && len(trimEnd(event)) > 0 {
+			return false
+		}
+		b = b[n:]
+	}
+}
+
 // Ending is how far the whole events go up to and with the one that ends their stream,
 // and how that does, as Done has it. Neither: none of them does.
 func Ending(events []byte) (n int, done, failed bool) {

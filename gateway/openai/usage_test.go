@@ -141,6 +141,17 @@ func FuzzEvents(f *testing.F) {
 	})
 }
 
+func TestHollow(t *testing.T) {
+	for in, want := range map[string]bool{
+		"": false, "data: [DONE]": false, "data: [DONE]\n\n": true, ": x\n\n\r\n\r\ndata: [DONE]\r\n\r\n": true,
+		"data: {}\n\ndata: [DONE]\n\n": false, ": x\n\n": false, "data: {\"error\":{}}\n\n": false,
+	} {
+		if got := Hollow([]byte(in)); got != want {
+			t.Errorf("%q: %v", in, got)
+		}
+	}
+}
+
 func FuzzUsage(f *testing.F) {
 	f.Add([]byte(`"usage":{"prompt_tokens":12,"completion_tokens":34}`))
 	f.Fuzz(func(t *testing.T, tail []byte) {
@@ -151,6 +162,7 @@ func FuzzUsage(f *testing.F) {
 		if done, failed := Done(tail); done && failed {
 			t.Fatal("done and failed")
 		}
+		Hollow(tail)
 		if n, done, failed := Ending(tail); n > len(tail) || done && failed {
 			t.Fatal(n, done, failed)
 		}

@@ -75,7 +75,7 @@ func TestTheOnlyEngineDiesInAnAnswer(t *testing.T) {
 		end   string
 		tried string
 	}{
-		"once":  {[]play{streams(piece("x"), errBroke), streams(piece("y") + done)}, "data: [DONE]\n\n", "a a"},
+		"once":  {[]play{streams(piece("x"), errBroke), streams(piece("y") + stopped + done)}, "data: [DONE]\n\n", "a a"},
 		"twice": {[]play{streams(piece("x"), errBroke), streams(piece("y"), errBroke), streams(piece("z") + done)}, "}\n\n", "a a"},
 	} {
 		b := newBench(t, "a")

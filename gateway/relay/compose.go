@@ -20,8 +20,9 @@ var errUnable = errors.New("the instance cannot continue an answer")
 // An asking is what an engine was asked for besides what the client asks for. It is
 // taken out of the stream again.
 type asking struct {
-	usage  bool
-	tokens bool
+	usage   bool
+	tokens  bool
+	choices int // that the client asked for; 0: not known
 }
 
 // follows tells whether the answer is a stream of a chat or a completion.
@@ -42,7 +43,10 @@ func (x *Exchange) compose() ([]byte, error) {
 	if err != nil { // not what the gateway's check lets through
 		return x.Body, nil //nolint:nilerr // the engine says best what is wrong with it
 	}
-	x.asking = asking{usage: usage && !asked.Usage, tokens: tokens && !asked.Tokens}
+	x.asking = asking{usage: usage && !asked.Usage, tokens: tokens && !asked.Tokens, choices: asked.N}
+	if x.Call.Path == completionPath {
+		x.asking.choices *= asked.Prompts
+	}
 	x.wanted = asked.Usage
 	if !x.resuming {
 		return body, nil

@@ -8,7 +8,8 @@
 // Of a streamed chat or completion it asks the engine for the usage, and, where the
 // engine can go on behind them, for token ids (compose.go); both are taken out again
 // unless the client asked. What passed is kept in a transcript, from which a stream
-// that breaks off is resumed (resume.go): by token ids, or by its text.
+// that breaks off is resumed (resume.go): by token ids, or by its text. It is whole once
+// each of its choices has told why it ended, and not before, whatever else ends it.
 //
 // An answer that nobody here can read, such as sound, passes as it comes (raw.go): one
 // that breaks off ends with the connection.

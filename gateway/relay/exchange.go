@@ -280,6 +280,8 @@ func (x *Exchange) receive() error {
 		case x.raw():
 			x.r.watcher.expect(&x.watch, x.grant.Node, time.Duration(x.r.between.Load()))
 			return nil
+		case streaming && x.follows() && !x.script.finished(1) && openai.Hollow(x.buf):
+			return errUnfinished
 		case streaming && openai.EventEnd(x.buf) > 0:
 			x.r.watcher.expect(&x.watch, x.grant.Node, time.Duration(x.r.between.Load()))
 			return nil
@@ -292,7 +294,10 @@ func (x *Exchange) receive() error {
 // checkEnd looks at a stream that ended before its first whole event. One that
 // says nothing at all is worth another attempt.
 func (x *Exchange) checkEnd() error {
-	if done, failed := openai.Done(x.buf); done || failed {
+	switch done, failed := openai.Done(x.buf); {
+	case done && x.follows() && !x.script.finished(1):
+		return errUnfinished
+	case done, failed:
 		return nil
 	}
 	return fmt.Errorf("%w: the stream ended without an event", spec.ErrBroken)

@@ -371,7 +371,10 @@ func piece(text string) string {
 	return "data: {\"choices\":[{\"delta\":{\"content\":\"" + text + "\"}}]}\n\n"
 }
 
-const done = "data: [DONE]\n\n"
+const (
+	stopped = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+	done    = "data: [DONE]\n\n"
+)
 
 // nextLine reads the next line that is not empty.
 func nextLine(t testing.TB, r *bufio.Reader) string {

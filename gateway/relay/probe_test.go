@@ -35,7 +35,7 @@ func newProbed(t *testing.T, answer func(context.Context) error) *probed {
 		x.Call.Path, x.Body = chatPath, []byte(`{"messages":[{"role":"user","content":"x"}]}`)
 	}
 	p.plays("a", streams(piece("x"), time.Minute))
-	p.plays("b", streams(piece("y"), done))
+	p.plays("b", streams(piece("y"), stopped+done))
 	return p
 }
 
@@ -53,7 +53,7 @@ func TestMuteNodesAreLeft(t *testing.T) {
 		if took := time.Since(began); took > 2*time.Second && name == "fails" {
 			t.Errorf("%s: took %v", name, took)
 		}
-		if !strings.HasPrefix(text, piece("x")+": resumed node=b") || !strings.HasSuffix(text, piece("y")+done) {
+		if !strings.HasPrefix(text, piece("x")+": resumed node=b") || !strings.HasSuffix(text, piece("y")+stopped+done) {
 			t.Errorf("%s: %q", name, text)
 		}
 		if o := p.outcome(); o.Err != nil || o.Resumes != 1 || p.asked.Load() == 0 {
@@ -67,8 +67,8 @@ func TestMuteNodesAreLeft(t *testing.T) {
 func TestSlowEnginesAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	p := newProbed(t, func(context.Context) error { return nil })
-	p.plays("a", streams(piece("x"), 1200*time.Millisecond, piece("z"), done))
-	if _, text := p.get(true); text != piece("x")+piece("z")+done {
+	p.plays("a", streams(piece("x"), 1200*time.Millisecond, piece("z"), stopped+done))
+	if _, text := p.get(true); text != piece("x")+piece("z")+stopped+done {
 		t.Errorf("%q", text)
 	}
 	if n := p.asked.Load(); n == 0 || n > 8 {

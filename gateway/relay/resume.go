@@ -13,6 +13,9 @@ import (
 // maxResumes bounds how often one answer is resumed.
 const maxResumes = 5
 
+// errUnfinished says that the engine ended its stream with [DONE], but not its answer.
+var errUnfinished = errors.New("the engine ended its stream before its answer was complete")
+
 // errEngine says that the engine ended its stream with an error of its own.
 var errEngine = errors.New("engine ended its stream with an error")
 
@@ -29,7 +32,7 @@ func (b *body) mayResume() string {
 		return "too_often"
 	case x.script.silent():
 	case x.script.tokensWhole() && x.grant.Able.Can&spec.AbleTokens != 0:
-	case x.script.finish:
+	case x.script.finished(1):
 		return "finished"
 	case x.grant.Able.Can&spec.AbleContinue == 0:
 		return "engine"
@@ -135,7 +138,30 @@ func (x *Exchange) unresumed(broke, err error) error {
 // complete tells whether the client has all of the answer but for the end mark.
 func (b *body) complete() bool {
 	s := &b.x.script
-	return s.finish && (s.usage || !b.x.wanted) && b.x.follows() && !b.torn
+	return s.finished(b.x.asking.choices) && (s.usage || !b.x.wanted) && b.x.follows() && !b.torn
+}
+
+// unfinished tells whether the engine's end mark comes before the end of its answer. Some
+// engines give one choice whatever number is asked for; one that tells its tokens does not.
+func (b *body) unfinished() bool {
+	x, least := b.x, 1
+	if x.grant.Able.Can&spec.AbleTokens != 0 {
+		least = x.asking.choices
+	}
+	return x.follows() && !x.script.blind && !x.script.finished(least)
+}
+
+// cutShort passes on what came before an end mark that ends no answer; the stream breaks there.
+func (b *body) cutShort(kept []byte) ([]byte, error) {
+	if b.mayResume() != "" { // else it is judged with the attempt
+		b.x.grant.Erred()
+	}
+	piece, err := b.shaped(kept[:openai.LastEvent(kept)])
+	if err != nil {
+		return b.fail(err)
+	}
+	b.broke = errUnfinished
+	return piece, nil
 }
 
 // completed puts the end mark in the engine's place.

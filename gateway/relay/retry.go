@@ -106,7 +106,7 @@ func (x *Exchange) judge(err error) error {
 	x.r.cfg.Log.Info("attempt failed", "request_id", x.Call.RequestID, "node", x.grant.Node,
 		"instance", x.grant.Target.Instance, "attempt", x.out.Attempts, "error", err)
 	x.exclude(err)
-	if !errors.Is(err, errStatus) && !errors.Is(err, errEngine) && !errors.Is(err, errNoAnswer) {
+	if !errors.Is(err, errStatus) && !errors.Is(err, errEngine) && !errors.Is(err, errNoAnswer) && !errors.Is(err, errUnfinished) {
 		x.Query.Avoid = append(x.Query.Avoid, x.grant.Node) // its other instances may be as dead
 		x.grant.Failed()
 	} else if x.out.Status != http.StatusTooManyRequests {
@@ -213,7 +213,7 @@ func (x *Exchange) explain(err error) error {
 		return &spec.Error{Code: spec.CodeDraining, Message: "This gateway was shut down before the answer was complete.", Err: err}
 	case errors.Is(err, openai.ErrNoContinuation):
 		return err
-	case errors.Is(err, spec.ErrBroken), errors.Is(err, errStalled), errors.Is(err, errNodeGone), errors.Is(err, errMute):
+	case errors.Is(err, spec.ErrBroken), errors.Is(err, errStalled), errors.Is(err, errNodeGone), errors.Is(err, errMute), errors.Is(err, errUnfinished):
 		return &spec.Error{Code: spec.CodeStreamBroken, Message: "The answer broke off: " + reasonText(err) + ".", Err: err}
 	default:
 		return &spec.Error{Code: spec.CodeUpstream, Message: "The instances that were tried could not be reached.", Err: err}
@@ -253,6 +253,8 @@ func reasonText(err error) string {
 		return errNodeGone.Error()
 	case errors.Is(err, errMute):
 		return errMute.Error()
+	case errors.Is(err, errUnfinished):
+		return errUnfinished.Error()
 	default:
 		return "the engine or its node failed"
 	}
@@ -266,6 +268,8 @@ func reasonOf(err error) string {
 		return "no_answer"
 	case errors.Is(err, errEngine):
 		return "engine_error"
+	case errors.Is(err, errUnfinished):
+		return "unfinished"
 	case errors.Is(err, errStalled):
 		return "stalled"
 	case errors.Is(err, errNodeGone):

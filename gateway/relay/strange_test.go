@@ -74,9 +74,9 @@ func TestGarbledStreamsGoOnElsewhere(t *testing.T) {
 	b := newBench(t, "a b")
 	b.prepare = func(x *Exchange) { x.Call.Path = chatPath }
 	b.plays("a", streams("data: <html>\n\n"))
-	b.plays("b", streams(piece("x")+done))
+	b.plays("b", streams(piece("x")+stopped+done))
 	_, body := b.get(true)
-	if text, seams := unseamed(body); text != piece("x")+done || seams != 1 || b.outcome().Err != nil {
+	if text, seams := unseamed(body); text != piece("x")+stopped+done || seams != 1 || b.outcome().Err != nil {
 		t.Errorf("%q", body)
 	}
 }
@@ -84,11 +84,11 @@ func TestGarbledStreamsGoOnElsewhere(t *testing.T) {
 // TestUnaskedUsage: an engine that tells the usage of every stream has it counted, and not passed on to who has not asked.
 func TestUnaskedUsage(t *testing.T) {
 	for body, want := range map[string]string{
-		`{}`: piece("x") + done, `{"stream_options":{"include_usage":false}}`: piece("x") + done, `{"stream_options":{"include_usage":true}}`: piece("x") + usage + done,
+		`{}`: piece("x") + stopped + done, `{"stream_options":{"include_usage":false}}`: piece("x") + stopped + done, `{"stream_options":{"include_usage":true}}`: piece("x") + stopped + usage + done,
 	} {
 		b := newBench(t, "a")
 		b.prepare = func(x *Exchange) { x.Call.Path, x.Body = chatPath, []byte(body) }
-		b.plays("a", streams(piece("x")+usage+done))
+		b.plays("a", streams(piece("x")+stopped+usage+done))
 		if _, got := b.get(true); got != want {
 			t.Errorf("%s: %q", body, got)
 		}

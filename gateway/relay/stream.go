@@ -40,6 +40,7 @@ type body struct {
 	seam    seam          // while another instance is looked for
 	wrote   time.Time     // when something was last passed on
 	told    bool          // how it was served, to a client that asks
+	broke   error         // by which the stream has ended, once what came before it is passed on
 	lastly  []byte        // the engine's own error event, while another instance is looked for in its place
 }
 
@@ -182,6 +183,10 @@ func (b *body) step() ([]byte, error) {
 	if b.lastly != nil {
 		return b.disowned()
 	}
+	if err := b.broke; err != nil {
+		b.broke = nil
+		return b.broken(err)
+	}
 	x.buf = x.buf[:copy(x.buf, x.buf[b.held:])]
 	b.held = 0
 	switch err := x.fill(); {
@@ -278,6 +283,9 @@ func (b *body) pass(events []byte, final bool) ([]byte, error) {
 	if len(b.garbled) > 0 {
 		return b.spoilt(kept, final)
 	}
+	if done && b.unfinished() {
+		return b.cutShort(kept)
+	}
 	if b.last(done, said); b.ended {
 		if err := b.x.settle(b.fault); err != nil {
 			return b.unsettled(kept, err)
@@ -349,7 +357,7 @@ func (b *body) finish() ([]byte, error) {
 	if done, failed := openai.Done(x.buf); done || failed { // and left out the empty line
 		x.buf, b.intact = append(x.buf, "\n\n"...), !b.torn
 		piece, err := b.pass(x.buf, false)
-		b.over = b.over && b.lastly == nil
+		b.over = b.over && b.lastly == nil && b.broke == nil
 		return piece, err
 	}
 	b.over = false

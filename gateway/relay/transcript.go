@@ -27,8 +27,10 @@ type transcript struct {
 	calls   bool // a call was begun
 	other   bool // something came that no text can stand for
 	long    bool // more than is kept
-	finish  bool // the answer is complete: what may lack is its usage and the end mark
-	usage   bool // its usage came too
+	begun   places
+	ended   places // of begun
+	blind   bool   // an event that cannot be read may have ended a choice
+	usage   bool   // its usage came too
 }
 
 // tokensWhole tells whether the token ids stand for all that was told. Of an engine
@@ -61,8 +63,11 @@ func (t *transcript) note(event []byte, c *openai.Chunk) {
 		return
 	}
 	t.other = t.other || c.Other || c.Index != 0
+	t.choice(c.Index, c.Finish)
+	for _, r := range c.Rest {
+		t.choice(r.Index, r.Finish)
+	}
 	t.calls = t.calls || c.Calls
-	t.finish = t.finish || c.Finish
 	if rolesOnly(c) {
 		t.role = true
 		return
@@ -84,6 +89,19 @@ func (t *transcript) note(event []byte, c *openai.Chunk) {
 	if len(ids) > 0 {
 		t.tokens = append(append(t.tokens, ids...), ',')
 	}
+}
+
+// choice takes note of a piece of the choice at that index.
+func (t *transcript) choice(at int, finish bool) {
+	if t.begun.add(at); finish {
+		t.ended.add(at)
+	}
+}
+
+// finished tells whether all choices that were begun have ended, and at least so many:
+// what may lack of the answer is its usage and the end mark.
+func (t *transcript) finished(least int) bool {
+	return t.ended.n >= max(1, least) && t.ended.n == t.begun.n
 }
 
 var comma = []byte(",")
@@ -146,6 +164,7 @@ func (b *body) edited(events []byte) []byte {
 // either, but a piece that cannot be understood cannot be continued. True: it is none
 // of an event at all, and neither it nor what follows is passed on.
 func (b *body) strange(event []byte) bool {
+	b.x.script.blind = b.x.script.blind || !b.intact || bytes.Contains(event, finishField)
 	if done, failed := openai.Done(event); done || failed || len(bytes.TrimLeft(event, "\r\n")) == 0 || event[0] == ':' {
 		return false
 	}
@@ -156,3 +175,5 @@ func (b *body) strange(event []byte) bool {
 	b.x.script.other, b.x.script.strange = true, true
 	return false
 }
+
+var finishField = []byte(`"finish_reason"`)
