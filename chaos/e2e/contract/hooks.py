@@ -77,13 +77,18 @@ def honest_errors(ctx, response, case):
 
 @schemathesis.check
 def whole_streams(ctx, response, case):
-    """Every event is JSON, and a stream ends with what says that it is complete, or with an error."""
+    """Every event is JSON, and a stream ends with what says that it is complete, or with an error. The end mark
+    alone says nothing: each choice that was begun has told why it ended, and one was."""
     if "text/event-stream" not in str(response.headers.get("content-type")):
         return
     events = [e for e in response.content.decode().split("\n\n") if e and not e.startswith(":")]
     data = [line[6:] for e in events for line in e.split("\n") if line.startswith("data: ")]
     for d in data:
         assert d == "[DONE]" or json.loads(d) is not None, d
+    if data[-1:] == ["[DONE]"]:
+        choices = [c for d in data[:-1] for c in json.loads(d).get("choices") or []]
+        begun, ended = {c.get("index", 0) for c in choices}, {c.get("index", 0) for c in choices if c.get("finish_reason")}
+        assert begun and begun == ended, f"[DONE], and of the choices {begun} only {ended} have finished"
     last = data[-1] if data else ""
     assert last == "[DONE]" or events[-1].startswith("event: ") or json.loads(last)["type"].endswith(".done"), events[-1:]
 
