@@ -9,6 +9,9 @@ import (
 // TestGoals is the benchmark with few requests, so that each goal has some slack: what
 // breaks routing misses them by far.
 func TestGoals(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine: nothing for the race detector, which runs the short tests")
+	}
 	const slack = 1.15
 	for _, g := range goals {
 		s := settings{gpus: 12, requests: 6000, seeds: 1, seed: 1}
