@@ -50,11 +50,19 @@ func Explain(err error) string {
 	if !errors.As(err, &e) {
 		return err.Error()
 	}
-	remedy := e.Hint
-	if remedy == "" {
-		remedy = e.Code.Lookup().Remedy
+	return fmt.Sprintf("%s (%s). %s.", strings.TrimSuffix(e.Message, "."), e.Code, strings.TrimSuffix(e.Advice(), "."))
+}
+
+// Advice is what to do about it: the hint of the case, or else the catalogue's, which is
+// of a field only where one is named.
+func (e *Error) Advice() string {
+	switch {
+	case e.Hint != "":
+		return e.Hint
+	case e.Code == CodeInvalidRequest && e.Param == "":
+		return "Correct what the message tells of."
 	}
-	return fmt.Sprintf("%s (%s). %s.", strings.TrimSuffix(e.Message, "."), e.Code, strings.TrimSuffix(remedy, "."))
+	return e.Code.Lookup().Remedy
 }
 
 // A Code names a class of failure for programs.

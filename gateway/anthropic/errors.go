@@ -34,17 +34,13 @@ func TypeOf(code spec.Code) string {
 //
 //	{"type":"error","error":{"type","message","code","param","hint","errors":[{"param","message"}]},"request_id"}
 func AppendError(dst []byte, e *spec.Error, requestID string, problems []openai.Problem) []byte {
-	hint := e.Hint
-	if hint == "" {
-		hint = e.Code.Lookup().Remedy
-	}
 	dst = append(append(dst, `{"type":"error","error":{"type":"`...), TypeOf(e.Code)...)
 	dst = chat.AppendString(append(dst, `","message":`...), e.Message)
 	dst = chat.AppendString(append(dst, `,"code":`...), string(e.Code))
 	if e.Param != "" {
 		dst = chat.AppendString(append(dst, `,"param":`...), e.Param)
 	}
-	dst = chat.AppendString(append(dst, `,"hint":`...), hint)
+	dst = chat.AppendString(append(dst, `,"hint":`...), e.Advice())
 	dst = chat.AppendString(append(dst, `,"doc_url":`...), openai.DocURL(e.Code))
 	if e.EngineCode != "" {
 		dst = chat.AppendString(append(dst, `,"engine_code":`...), e.EngineCode)

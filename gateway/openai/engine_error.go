@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,17 +34,75 @@ const (
 
 // EngineError is what an engine's answer with an error status says of the request, as an
 // error of the gateway's. Its message, the field and its code are the engine's where they
-// can be read.
-func EngineError(status int, answer []byte) *spec.Error {
+// can be read. asked is the method and path that the engine was asked at.
+func EngineError(asked string, status int, answer []byte) *spec.Error {
 	w, ok := wordsOf(answer)
-	if !ok {
-		e := &spec.Error{Code: codeOf(status), Message: answered(status) + shown(answer)}
-		if status == http.StatusNotFound { // of a path that it does not have
-			e.Code = spec.CodeInvalidRequest
-		}
-		return e
+	switch {
+	case status == http.StatusMethodNotAllowed, status == http.StatusNotFound && !w.unknown():
+		return unserved(asked, status, w, answer)
+	case ok:
+		return w.err(status, answered(status))
+	case status < http.StatusBadRequest || !hollow(answer):
+		return &spec.Error{Code: codeOf(status), Message: answered(status) + shown(answer)}
+	case codeOf(status).Lookup().Status >= http.StatusInternalServerError:
+		return &spec.Error{Code: codeOf(status), Message: "The engine failed with status " + strconv.Itoa(status) + " and gave no reason."}
 	}
-	return w.err(status, answered(status))
+	return &spec.Error{Code: codeOf(status), Message: "The engine refused the request with status " + strconv.Itoa(status) + " and gave no reason.", Hint: reasonless[codeOf(status)]}
+}
+
+// reasonless are hints for refusals without a reason, where the catalogue's would not help.
+var reasonless = map[spec.Code]string{spec.CodeInvalidRequest: "The engine's own log may tell more: see the log of its node."}
+
+// unserved says that the engine does not have the endpoint, in its words if it gave some.
+func unserved(asked string, status int, w *words, answer []byte) *spec.Error {
+	said := ""
+	switch {
+	case w != nil:
+		said = ": " + w.message
+	case !hollow(answer):
+		said = ": " + shown(bytes.TrimSpace(answer))
+	}
+	return &spec.Error{Code: spec.CodeUnsupportedModel, Message: "The model's engine does not serve " + asked + " (status " + strconv.Itoa(status) + said + ").",
+		Hint: "Use a model whose engine serves " + asked + ": GET /v1/models tells what each can."}
+}
+
+// unknown tells whether what was not found is the model, or an adapter, as clearly as
+// engines say it. nil: nothing was said.
+func (w *words) unknown() bool {
+	if w == nil {
+		return false
+	}
+	text := strings.ToLower(w.message)
+	has := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(text, p) })
+	}
+	return w.code == "model_not_found" || w.param == "model" ||
+		has("model", "adapter", "lora") && has("not exist", "not found", "no such", "unknown", "not loaded", "not available", "no model") && !has("endpoint", "/v1/", "url", "path", "route")
+}
+
+// hollow tells whether an answer has no word in it, or none beside JSON's names.
+func hollow(answer []byte) bool {
+	v, err := fastjson.ParseBytes(answer)
+	if err != nil {
+		return len(bytes.TrimSpace(answer)) == 0
+	}
+	return empty(v)
+}
+
+func empty(v *fastjson.Value) bool {
+	switch v.Type() {
+	case fastjson.TypeNull:
+		return true
+	case fastjson.TypeString:
+		return len(bytes.TrimSpace(v.GetStringBytes())) == 0
+	case fastjson.TypeArray:
+		return !slices.ContainsFunc(v.GetArray(), func(v *fastjson.Value) bool { return !empty(v) })
+	case fastjson.TypeObject:
+		all := true
+		v.GetObject().Visit(func(_ []byte, v *fastjson.Value) { all = all && empty(v) })
+		return all
+	}
+	return false
 }
 
 // StreamError is what an engine says in an event by which it ends a stream: the fields of

@@ -7,6 +7,10 @@ import (
 )
 
 func TestEngineError(t *testing.T) {
+	unserved := func(said string) spec.Error {
+		return spec.Error{Code: spec.CodeUnsupportedModel, Message: "The model's engine does not serve POST /v1/embeddings (status " + said + ").",
+			Hint: "Use a model whose engine serves POST /v1/embeddings: GET /v1/models tells what each can."}
+	}
 	for _, c := range []struct {
 		status int
 		answer string
@@ -20,10 +24,24 @@ func TestEngineError(t *testing.T) {
 			spec.Error{Code: spec.CodeContextLength, Message: "the request exceeds the available context size"}},
 		{401, `{"error":{"message":"Bad key.","code":"invalid_api_key"}}`,
 			spec.Error{Code: spec.CodeUpstream, Message: "The engine answered with status 401: Bad key.", EngineCode: "invalid_api_key"}},
-		{404, `<html>`, spec.Error{Code: spec.CodeInvalidRequest, Message: "The engine answered with status 404: <html>"}},
+		{404, `<html>`, unserved("404: <html>")},
+		{404, ``, unserved("404")},
+		{404, `{"detail":"Not Found"}`, unserved("404: Not Found")},
+		{404, `{"error":{"code":404,"message":"File Not Found","type":"not_found_error"}}`, unserved("404: File Not Found")},
+		{404, `404 page not found`, unserved("404: 404 page not found")},
+		{404, `{"error":{"message":"The model does not support Embeddings API","code":404}}`, unserved("404: The model does not support Embeddings API")},
+		{404, `{"error":{"message":"POST /v1/embeddings is not served here","code":"not_found"}}`, unserved("404: POST /v1/embeddings is not served here")},
+		{405, `{"detail":"Method Not Allowed"}`, unserved("405: Method Not Allowed")},
+		{404, `{"error":"model 'x' not found, try pulling it first"}`, spec.Error{Code: spec.CodeNotFound, Message: "model 'x' not found, try pulling it first"}},
+		{404, `{"error":{"message":"The LoRA adapter y does not exist.","param":"model"}}`, spec.Error{Code: spec.CodeNotFound, Message: "The LoRA adapter y does not exist.", Param: "model"}},
+		{400, `{}`, spec.Error{Code: spec.CodeInvalidRequest, Message: "The engine refused the request with status 400 and gave no reason.", Hint: reasonless[spec.CodeInvalidRequest]}},
+		{400, ` `, spec.Error{Code: spec.CodeInvalidRequest, Message: "The engine refused the request with status 400 and gave no reason.", Hint: reasonless[spec.CodeInvalidRequest]}},
+		{422, `{"error":{"message":""},"detail":[null]}`, spec.Error{Code: spec.CodeInvalidRequest, Message: "The engine refused the request with status 422 and gave no reason.", Hint: reasonless[spec.CodeInvalidRequest]}},
+		{400, `{"reason":"n"}`, spec.Error{Code: spec.CodeInvalidRequest, Message: `The engine answered with status 400: {"reason":"n"}`}},
+		{500, `{}`, spec.Error{Code: spec.CodeUpstream, Message: "The engine failed with status 500 and gave no reason."}},
 		{404, `{"object":"error","message":"The model x does not exist.","code":404}`, spec.Error{Code: spec.CodeNotFound, Message: "The model x does not exist."}},
 		{429, `{"error":{"message":"Later."}}`, spec.Error{Code: spec.CodeBusy, Message: `The engine answered with status 429: Later.`}},
-		{429, "", spec.Error{Code: spec.CodeBusy, Message: `The engine answered with status 429: nothing`}},
+		{429, "", spec.Error{Code: spec.CodeBusy, Message: `The engine refused the request with status 429 and gave no reason.`}},
 		{500, `{"error":{"message":"No.","code":"invalid_request","param":"x"}}`,
 			spec.Error{Code: spec.CodeUpstream, Message: `The engine answered with status 500: No.`, EngineCode: "invalid_request"}},
 		{501, `{"error":{"code":501,"message":"This server does not support embeddings.","type":"not_supported_error"}}`,
@@ -38,7 +56,7 @@ func TestEngineError(t *testing.T) {
 		{413, `{"error":{"message":"Too much."}}`, spec.Error{Code: spec.CodeBodyTooLarge, Message: "Too much.", Hint: "Send less: it is the engine's limit."}},
 		{204, ``, spec.Error{Code: spec.CodeUpstream, Message: "The engine answered with status 204: nothing"}},
 	} {
-		if got := EngineError(c.status, []byte(c.answer)); *got != c.want {
+		if got := EngineError("POST /v1/embeddings", c.status, []byte(c.answer)); *got != c.want {
 			t.Errorf("%d %s: %+v", c.status, c.answer, *got)
 		}
 	}

@@ -59,10 +59,6 @@ func AppendKServeError(dst []byte, e *spec.Error, requestID string, problems []P
 
 // appendDetails appends what there is beside the message.
 func appendDetails(dst []byte, e *spec.Error, requestID string, problems []Problem) []byte {
-	hint := e.Hint
-	if hint == "" {
-		hint = e.Code.Lookup().Remedy
-	}
 	dst = append(dst, `,"type":"`...)
 	dst = append(dst, TypeOf(e.Code)...)
 	dst = append(dst, `","param":`...)
@@ -74,7 +70,7 @@ func appendDetails(dst []byte, e *spec.Error, requestID string, problems []Probl
 	dst = append(dst, `,"code":`...)
 	dst = appendString(dst, string(e.Code))
 	dst = append(dst, `,"hint":`...)
-	dst = appendString(dst, hint)
+	dst = appendString(dst, e.Advice())
 	dst = append(dst, `,"request_id":`...)
 	dst = appendString(dst, requestID)
 	dst = append(dst, `,"doc_url":`...)

@@ -168,6 +168,6 @@ func FuzzUsage(f *testing.F) {
 		}
 		Sound(tail)
 		StreamError(tail)
-		EngineError(400, tail)
+		EngineError("POST /", 400, tail)
 	})
 }

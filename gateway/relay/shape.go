@@ -104,7 +104,11 @@ func (x *Exchange) misfit() *spec.Error {
 	if x.out.Status < http.StatusMultipleChoices {
 		return openai.NoAnswer(x.contentType, x.buf)
 	}
-	return openai.EngineError(x.out.Status, x.buf)
+	method := x.Call.Method
+	if method == "" {
+		method = http.MethodPost
+	}
+	return openai.EngineError(method+" "+x.Call.Path, x.out.Status, x.buf)
 }
 
 // refusal is misfit with when to ask again, where the engine is full.

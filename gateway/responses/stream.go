@@ -74,10 +74,6 @@ func (s *Shape) Ping(dst []byte) []byte { return append(dst, ": ping\n\n"...) }
 // Failed appends the last events of a stream that failed.
 func (s *Shape) Failed(dst []byte, e *spec.Error, requestID string) []byte {
 	e = Renamed(e)
-	hint := e.Hint
-	if hint == "" {
-		hint = e.Code.Lookup().Remedy
-	}
 	dst = chat.AppendString(append(s.event(dst, "error"), `,"code":`...), string(e.Code))
 	dst = chat.AppendString(append(dst, `,"message":`...), e.Message)
 	dst = append(dst, `,"param":`...)
@@ -86,7 +82,7 @@ func (s *Shape) Failed(dst []byte, e *spec.Error, requestID string) []byte {
 	} else {
 		dst = chat.AppendString(dst, e.Param)
 	}
-	dst = chat.AppendString(append(dst, `,"hint":`...), hint)
+	dst = chat.AppendString(append(dst, `,"hint":`...), e.Advice())
 	dst = chat.AppendString(append(dst, `,"request_id":`...), requestID)
 	dst = append(dst, "}\n\n"...)
 	var whole [][]byte

@@ -179,16 +179,12 @@ func Error(err error, requestID string) (int, []byte) {
 	case class.Status < 500:
 		kind = "invalid_request_error"
 	}
-	hint := e.Hint
-	if hint == "" {
-		hint = class.Remedy
-	}
 	var param *string
 	if e.Param != "" {
 		param = &e.Param
 	}
 	return class.Status, marshal(map[string]any{"error": map[string]any{
-		"message": sentence(e.Message), "type": kind, "param": param, "code": string(e.Code), "hint": hint, "request_id": requestID,
+		"message": sentence(e.Message), "type": kind, "param": param, "code": string(e.Code), "hint": e.Advice(), "request_id": requestID,
 	}})
 }
 
