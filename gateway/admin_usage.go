@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // ofUsage is the parameters of a question for usage.
-const ofUsage = "tenant user key deployment adapter endpoint region outcome from to step group_by"
+const ofUsage = "tenant user key deployment version adapter endpoint region outcome from to step group_by"
 
 // Bounds of one answer.
 const (
@@ -23,15 +24,16 @@ const (
 
 type usageField struct {
 	name string
-	of   func(*wire.UsageRow) *string
+	of   func(*wire.UsageRow) string
 }
 
 // usageFields are what usage is summed up by.
 var usageFields = []usageField{
-	{"tenant", func(r *wire.UsageRow) *string { return &r.Tenant }}, {"user", func(r *wire.UsageRow) *string { return &r.User }},
-	{"key", func(r *wire.UsageRow) *string { return &r.Key }}, {"deployment", func(r *wire.UsageRow) *string { return &r.Deployment }},
-	{"adapter", func(r *wire.UsageRow) *string { return &r.Adapter }}, {"endpoint", func(r *wire.UsageRow) *string { return &r.Endpoint }},
-	{"region", func(r *wire.UsageRow) *string { return &r.Region }}, {"outcome", func(r *wire.UsageRow) *string { return &r.Outcome }},
+	{"tenant", (*wire.UsageRow).GetTenant}, {"user", (*wire.UsageRow).GetUser},
+	{"key", (*wire.UsageRow).GetKey}, {"deployment", (*wire.UsageRow).GetDeployment},
+	{"version", func(r *wire.UsageRow) string { return strconv.FormatUint(r.GetVersion(), 10) }},
+	{"adapter", (*wire.UsageRow).GetAdapter}, {"endpoint", (*wire.UsageRow).GetEndpoint},
+	{"region", (*wire.UsageRow).GetRegion}, {"outcome", (*wire.UsageRow).GetOutcome},
 }
 
 var usageSteps = map[string]uint32{"minute": spec.UsagePeriods[0], "hour": spec.UsagePeriods[1], "day": spec.UsagePeriods[2], "": spec.UsagePeriods[2]}
@@ -50,6 +52,7 @@ type usedView struct {
 	User       *string `json:"user,omitempty"`
 	Key        *string `json:"key,omitempty"`
 	Deployment *string `json:"deployment,omitempty"`
+	Version    *uint64 `json:"version,omitempty"` // 0: not known
 	Adapter    *string `json:"adapter,omitempty"`
 	Endpoint   *string `json:"endpoint,omitempty"`
 	Region     *string `json:"region,omitempty"`
@@ -85,7 +88,7 @@ func showUsage(r *request) error {
 	}
 	type group struct {
 		at int64
-		of [8]string
+		of [9]string
 	}
 	sums, looked := map[group]*wire.UsageRow{}, 0
 	total := &wire.UsageRow{}
@@ -97,7 +100,7 @@ func showUsage(r *request) error {
 			g.at = row.GetAtMs() - row.GetAtMs()%span
 		}
 		for _, i := range ask.by {
-			g.of[i] = *usageFields[i].of(row)
+			g.of[i] = usageFields[i].of(row)
 		}
 		if sums[g] == nil {
 			sums[g] = &wire.UsageRow{AtMs: g.at}
@@ -117,7 +120,7 @@ func showUsage(r *request) error {
 			v.FromMS = &g.at
 		}
 		for _, i := range ask.by {
-			*v.field(i) = &g.of[i]
+			v.set(i, g.of[i])
 		}
 		out.Data = append(out.Data, v)
 	}
@@ -128,8 +131,18 @@ func showUsage(r *request) error {
 	return r.json(200, out)
 }
 
-func (v *usedView) field(i int) **string {
-	return [...]**string{&v.Tenant, &v.User, &v.Key, &v.Deployment, &v.Adapter, &v.Endpoint, &v.Region, &v.Outcome}[i]
+// text is where the view has the field; nil: it is the version.
+func (v *usedView) text(i int) **string {
+	return [...]**string{&v.Tenant, &v.User, &v.Key, &v.Deployment, nil, &v.Adapter, &v.Endpoint, &v.Region, &v.Outcome}[i]
+}
+
+func (v *usedView) set(i int, value string) {
+	if to := v.text(i); to != nil {
+		*to = &value
+		return
+	}
+	n, _ := strconv.ParseUint(value, 10, 64)
+	v.Version = &n
 }
 
 func viewUsed(r *wire.UsageRow) usedView {
@@ -143,7 +156,11 @@ func compareUsed(a, b usedView) int {
 		return cmp.Compare(*a.FromMS, *b.FromMS)
 	}
 	for i := range usageFields {
-		if x, y := *a.field(i), *b.field(i); x != nil && *x != *y {
+		if at := a.text(i); at == nil {
+			if a.Version != nil && *a.Version != *b.Version {
+				return cmp.Compare(*a.Version, *b.Version)
+			}
+		} else if x, y := *at, *b.text(i); x != nil && *x != *y {
 			return strings.Compare(*x, *y)
 		}
 	}
@@ -169,6 +186,11 @@ func (r *request) usageAsked(now time.Time) (usageAsk, error) {
 	f := &form{}
 	a := usageAsk{UsageQuery: UsageQuery{Tenant: text("tenant"), User: text("user"), Key: text("key"), Deployment: text("deployment"), Adapter: text("adapter"),
 		Endpoint: text("endpoint"), Region: text("region"), Outcome: text("outcome"), FromMS: f.moment("from", text("from")), ToMS: f.moment("to", text("to"))}, step: text("step")}
+	if v := text("version"); v != "" {
+		var err error
+		a.Version, err = strconv.ParseUint(v, 10, 64)
+		f.check(err == nil && a.Version > 0, "version", "must be a number from 1 on, of a deployment's versions")
+	}
 	if text("from") == "" {
 		a.FromMS = now.Add(-usageSince).UnixMilli()
 	}
@@ -181,7 +203,7 @@ func (r *request) usageAsked(now time.Time) (usageAsk, error) {
 	f.check(ok, "step", "must be minute, hour or day; without it there is one sum for the whole time")
 	for _, name := range strings.FieldsFunc(text("group_by"), func(c rune) bool { return c == ',' }) {
 		i := slices.IndexFunc(usageFields, func(u usageField) bool { return u.name == name })
-		if f.check(i >= 0, "group_by", "has "+clip(name, 40)+": there are tenant, user, key, deployment, adapter, endpoint, region and outcome"); i >= 0 && !slices.Contains(a.by, i) {
+		if f.check(i >= 0, "group_by", "has "+clip(name, 40)+": there are tenant, user, key, deployment, version, adapter, endpoint, region and outcome"); i >= 0 && !slices.Contains(a.by, i) {
 			a.by = append(a.by, i)
 		}
 	}

@@ -48,6 +48,7 @@ type AccessReader interface {
 // that is set fits.
 type UsageQuery struct {
 	Tenant, User, Key, Deployment, Adapter, Endpoint, Region, Outcome string
+	Version                                                           uint64 // of a deployment
 
 	FromMS, ToMS int64  // of the requests' ends, from FromMS on, before ToMS
 	Coarsest     uint32 // no sum is of a longer period, in seconds, where finer ones are kept

@@ -20,7 +20,7 @@ func (s *state) Usage(q gateway.UsageQuery, each func(*wire.UsageRow) bool) gate
 	rows := s.usage
 	s.mu.Unlock()
 	for _, r := range rows {
-		fits := (q.Tenant == "" || r.Tenant == q.Tenant) && (q.User == "" || r.User == q.User) && (q.Key == "" || r.Key == q.Key) && r.AtMs >= q.FromMS && r.AtMs < q.ToMS
+		fits := (q.Tenant == "" || r.Tenant == q.Tenant) && (q.User == "" || r.User == q.User) && (q.Key == "" || r.Key == q.Key) && (q.Version == 0 || r.Version == q.Version) && r.AtMs >= q.FromMS && r.AtMs < q.ToMS
 		if fits && !each(r) {
 			break
 		}
@@ -37,6 +37,7 @@ type used struct {
 	Tenant     string  `json:"tenant"`
 	Key        string  `json:"key"`
 	Requests   uint64  `json:"requests"`
+	Version    uint64  `json:"version"`
 	Prompt     uint64  `json:"prompt_tokens"`
 	Completion uint64  `json:"completion_tokens"`
 	GPU        float64 `json:"gpu_seconds"`
@@ -61,7 +62,7 @@ func usageRig(t *testing.T) *rig {
 	const hour = 3_600_000
 	for i := range int64(6) { // tenants t1 and t2, keys a, b, c, users u1 and none
 		r.state.usage = append(r.state.usage, &wire.UsageRow{AtMs: i * hour / 2, PeriodS: 60, Tenant: fmt.Sprint("t", i%2+1), Key: string(rune('a' + i%3)),
-			User: []string{"u1", "", "u2"}[i%3], Deployment: "m", Requests: 1, Prompt: uint64(1 + i), Completion: 10, GpuMs: 1500})
+			User: []string{"u1", "", "u2"}[i%3], Deployment: "m", Version: uint64(i%3) * 6, Requests: 1, Prompt: uint64(1 + i), Completion: 10, GpuMs: 1500})
 	}
 	return r
 }
@@ -84,10 +85,16 @@ func TestUsageIsSummedUp(t *testing.T) {
 	if _, _, total, body := r.usage(t, root, "from=3600000&to=1970-01-01T02:00:00Z&key=c"); total.Requests != 1 || total.Prompt != 3 {
 		t.Errorf("of a key in an hour: %s", body)
 	}
+	if _, data, _, body := r.usage(t, root, "from=0&group_by=version"); len(data) != 3 || data[0].Version != 0 || data[1].Version != 6 || data[2].Version != 12 || data[2].Requests != 2 || !strings.Contains(body, `"version":0`) {
+		t.Errorf("by version: %s", body)
+	}
+	if _, _, total, body := r.usage(t, root, "from=0&version=6"); total.Requests != 2 || total.Prompt != 2+5 {
+		t.Errorf("of a version: %s", body)
+	}
 	if _, data, total, body := r.usage(t, root, ""); len(data) != 0 || total.Requests != 0 {
 		t.Errorf("of the last day: %s", body)
 	}
-	for _, wrong := range []string{"step=week", "group_by=colour", "from=5&to=4", "from=x", "sort=key"} {
+	for _, wrong := range []string{"step=week", "group_by=colour", "from=5&to=4", "version=0", "version=x", "from=x", "sort=key"} {
 		if status, _, _, body := r.usage(t, root, wrong); status != 400 {
 			t.Errorf("%s: %d %s", wrong, status, body)
 		}

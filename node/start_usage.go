@@ -14,7 +14,7 @@ import (
 // after the gateway, whose last requests are in it.
 func (n *Node) openLedger() (gateway.UsageSink, error) {
 	l, err := usage.Open(n.db, usage.Config{
-		Gateway: string(n.id), Propose: n.proposer.Propose, Gateways: n.gateways,
+		Gateway: string(n.id), Propose: n.proposer.Propose, Gateways: n.gateways, Level: n.census.level,
 		Keep: func() time.Duration {
 			value, _ := n.state.Setting(spec.SettingUsageRecords)
 			keep, _ := spec.UsageKept(spec.SettingUsageRecords, value)

@@ -1,5 +1,7 @@
 package wire
 
+import "slices"
+
 // Level is the newest feature level of this build: it can apply every command up to it.
 const Level = 5
 
@@ -51,5 +53,6 @@ func fourthLevel(c *Command) bool {
 func fifthLevel(c *Command) bool {
 	d := c.GetPutDeployment().GetDeployment()
 	return d.GetLimits() != nil || d.GetPrice() != nil || c.GetPutTenant().GetTenant().GetLimits() != nil ||
-		c.GetPutKey().GetKey().GetLimits() != nil || c.GetChangeKey().GetKey().GetLimits() != nil
+		c.GetPutKey().GetKey().GetLimits() != nil || c.GetChangeKey().GetKey().GetLimits() != nil ||
+		slices.ContainsFunc(c.GetPutUsage().GetRows(), func(r *UsageRow) bool { return r.GetVersion() != 0 })
 }

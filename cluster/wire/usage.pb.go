@@ -250,6 +250,7 @@ type UsageRow struct {
 	GpuMs         uint64                 `protobuf:"varint,16,opt,name=gpu_ms,json=gpuMs,proto3" json:"gpu_ms,omitempty"`
 	Attempts      uint64                 `protobuf:"varint,17,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	DurationMs    uint64                 `protobuf:"varint,18,opt,name=duration_ms,json=durationMs,proto3" json:"duration_ms,omitempty"`
+	Version       uint64                 `protobuf:"varint,19,opt,name=version,proto3" json:"version,omitempty"` // of the deployment; 0: not known, as where the cluster is below level 5
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,6 +411,13 @@ func (x *UsageRow) GetDurationMs() uint64 {
 	return 0
 }
 
+func (x *UsageRow) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 // UsageLedger is how far the state has what a gateway's ledger has.
 type UsageLedger struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -519,7 +527,7 @@ const file_cluster_wire_usage_proto_rawDesc = "" +
 	"\vduration_ms\x18\x13 \x01(\x04R\n" +
 	"durationMs\x12\"\n" +
 	"\rfirst_byte_ms\x18\x14 \x01(\x04R\vfirstByteMs\x12\x18\n" +
-	"\aunknown\x18\x15 \x01(\bR\aunknown\"\xda\x03\n" +
+	"\aunknown\x18\x15 \x01(\bR\aunknown\"\xf4\x03\n" +
 	"\bUsageRow\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x19\n" +
 	"\bperiod_s\x18\x02 \x01(\rR\aperiodS\x12\x16\n" +
@@ -544,7 +552,8 @@ const file_cluster_wire_usage_proto_rawDesc = "" +
 	"\x06gpu_ms\x18\x10 \x01(\x04R\x05gpuMs\x12\x1a\n" +
 	"\battempts\x18\x11 \x01(\x04R\battempts\x12\x1f\n" +
 	"\vduration_ms\x18\x12 \x01(\x04R\n" +
-	"durationMs\"\x80\x01\n" +
+	"durationMs\x12\x18\n" +
+	"\aversion\x18\x13 \x01(\x04R\aversion\"\x80\x01\n" +
 	"\vUsageLedger\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\agateway\x18\x02 \x01(\tR\agateway\x12\x18\n" +

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,9 +27,13 @@ const (
 var usageSettings = [len(spec.UsagePeriods)]string{spec.SettingUsageMinutes, spec.SettingUsageHours, spec.SettingUsageDays}
 
 // usageName is a period, when it begins, and a digest of what the requests have in
-// common: the sums of a period lie in the order of time.
+// common: the sums of a period lie in the order of time. Sums
+// of no known version have the names that they had before versions were told.
 func usageName(r *wire.UsageRow) string {
 	alike := strings.Join([]string{r.GetTenant(), r.GetUser(), r.GetKey(), r.GetDeployment(), r.GetAdapter(), r.GetEndpoint(), r.GetRegion(), r.GetOutcome()}, "\x00")
+	if v := r.GetVersion(); v != 0 {
+		alike += "\x00" + strconv.FormatUint(v, 10)
+	}
 	sum := sha256.Sum256([]byte(alike))
 	return string(append(usageStart(r.GetPeriodS(), r.GetAtMs()), sum[:16]...))
 }
@@ -131,7 +136,7 @@ func (t *tx) addUsage(i int, period uint32, rows []*wire.UsageRow) {
 			y.whole = max(y.whole, at+span)
 			continue
 		}
-		r := &wire.UsageRow{AtMs: at, PeriodS: period, Tenant: add.GetTenant(), User: add.GetUser(), Key: add.GetKey(), Deployment: add.GetDeployment(),
+		r := &wire.UsageRow{AtMs: at, PeriodS: period, Tenant: add.GetTenant(), User: add.GetUser(), Key: add.GetKey(), Deployment: add.GetDeployment(), Version: add.GetVersion(),
 			Adapter: add.GetAdapter(), Endpoint: add.GetEndpoint(), Region: add.GetRegion(), Outcome: add.GetOutcome()}
 		if old, ok := usage.get(t.view, usageName(r)); ok {
 			AddUsage(old, add)

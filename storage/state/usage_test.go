@@ -2,6 +2,8 @@ package state
 
 import (
 	"bytes"
+	"fmt"
+	"math"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -202,4 +204,41 @@ func TestCoverIsExact(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestUsageByVersion: sums of another version are others, and those of none are
+// where they were before versions were told.
+func TestUsageByVersion(t *testing.T) {
+	r := newReplica(t)
+	of := func(version, requests uint64) *wire.UsageRow {
+		row := sumOf(1000, "acme", "k1", requests, 10)
+		row.Version = version
+		return row
+	}
+	r.ok(t, putUsage("l1", 0, 3, of(0, 3)))
+	c := putUsage("l1", 3, 10, of(0, 1), of(7, 2), of(8, 4))
+	if wire.LevelOf(putUsage("l1", 0, 3, of(0, 3))) != 4 || wire.LevelOf(c) != 5 {
+		t.Error("sums of versions are not of level 5, or others are")
+	}
+	c.Level = 5
+	r.ok(t, c)
+	for version, want := range map[uint64]uint64{0: 10, 7: 2, 8: 4, 9: 0} {
+		if sum, _ := r.total(UsageQuery{ToMS: 2_000_000, Version: version}); sum.GetRequests() != want {
+			t.Errorf("of version %d there are %d requests, want %d", version, sum.GetRequests(), want)
+		}
+	}
+	if n := r.UsageSums(); n != 3*3 {
+		t.Errorf("%d sums are kept, want those of three versions in three periods", n)
+	}
+	row := of(0, 1)
+	if name := fmt.Sprintf("%x", usageName(row)); name != "0000003c00000000000003e8b7b8a60c8bad8fe2aa7a3d694256439d" {
+		t.Errorf("a sum of no version has the name %s", name)
+	}
+}
+
+// TestUsageUntilTheEndOfTime ends.
+func TestUsageUntilTheEndOfTime(t *testing.T) {
+	if all := cover(0, math.MaxInt64, 86400, [len(spec.UsagePeriods)]int64{}); len(all) != 3 || all[0] != (span{86400, 0, farthest - farthest%86_400_000}) {
+		t.Errorf("it takes %v", all)
+	}
 }

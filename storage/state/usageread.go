@@ -9,6 +9,7 @@ import (
 // that is set fits.
 type UsageQuery struct {
 	Tenant, User, Key, Deployment, Adapter, Endpoint, Region, Outcome string
+	Version                                                           uint64 // of a deployment
 
 	FromMS, ToMS int64  // of the requests' ends, from FromMS on, before ToMS
 	Coarsest     uint32 // no sum is of a longer period, in seconds, where finer ones are kept
@@ -79,7 +80,7 @@ func (q UsageQuery) fits(r *wire.UsageRow) bool {
 			return false
 		}
 	}
-	return true
+	return q.Version == 0 || q.Version == r.GetVersion()
 }
 
 // A span is a time of which the sums of one period are taken.
@@ -87,6 +88,9 @@ type span struct {
 	period   uint32
 	from, to int64 // Unix milliseconds
 }
+
+// farthest is after every request, and far from where milliseconds overflow.
+const farthest = int64(1) << 53
 
 // cover divides a time into spans without a gap or an overlap, of as long periods
 // as may be. Where the finer sums were dropped (those before whole), it begins and
@@ -102,7 +106,7 @@ func cover(from, to int64, coarsest uint32, whole [len(spec.UsagePeriods)]int64)
 		}
 		return last
 	}
-	from, to = max(from, 0), max(to, 0)
+	from, to = min(max(from, 0), farthest), min(max(to, 0), farthest)
 	at := from - from%length(0)
 	for i := finest(at); at%length(i) != 0; i = finest(at) {
 		at -= at % length(i)

@@ -30,6 +30,7 @@ type Config struct {
 	// Propose writes to the state, as the gateway's Proposer does.
 	Propose    func(ctx context.Context, c *wire.Command) (*wire.Result, error)
 	Gateways   func() int           // how many are alive; nil: 1
+	Level      func() uint32        // the feature level of the cluster; nil: that of this build
 	Keep       func() time.Duration // how long records are kept that the state has; nil: 3 days
 	Wait       time.Duration        // the longest that Settle waits; 0: 1 s
 	Every      time.Duration        // between two turns of telling the state; 0: 10 s, more where there are many gateways
@@ -85,6 +86,9 @@ func Open(db *storage.DB, c Config) (*Ledger, error) {
 func (c *Config) complete() {
 	if c.Gateways == nil {
 		c.Gateways = func() int { return 1 }
+	}
+	if c.Level == nil {
+		c.Level = func() uint32 { return wire.Level }
 	}
 	if c.Keep == nil {
 		c.Keep = func() time.Duration { return 72 * time.Hour }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -397,4 +398,39 @@ func onDisk(l *Ledger) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.mu.onDisk
+}
+
+// TestVersionsAreToldApart once the whole cluster understands them: a sum with one is
+// more than an older build would count.
+func TestVersionsAreToldApart(t *testing.T) {
+	c := newCluster(t)
+	defer c.db.Close()
+	level := uint32(4)
+	l, db := c.openIn(t, vfs.NewCrashableMem(), func(cfg *Config) {
+		cfg.Level = func() uint32 { return level }
+		cfg.Propose = func(ctx context.Context, cmd *wire.Command) (*wire.Result, error) {
+			if needs := wire.LevelOf(cmd); needs > level {
+				t.Errorf("a cluster of level %d is told what needs %d", level, needs)
+			}
+			return c.propose(ctx, cmd)
+		}
+	})
+	defer func() { end(t, l, db) }()
+	for range 2 {
+		for version := range uint64(3) {
+			u := request("k")
+			u.Version = version + 1
+			try(t, l.Settle(u))
+		}
+		try(t, l.Tell(context.Background()))
+		level = 5
+	}
+	got := map[uint64]uint64{}
+	c.state.Usage(state.UsageQuery{ToMS: 2 * day, Coarsest: 86400}, func(r *wire.UsageRow) bool {
+		got[r.GetVersion()] += r.GetRequests()
+		return true
+	})
+	if want := map[uint64]uint64{0: 3, 1: 1, 2: 1, 3: 1}; !maps.Equal(got, want) {
+		t.Errorf("by version there are %v, want %v", got, want)
+	}
 }

@@ -42,6 +42,7 @@ func plain(r *wire.UsageRecord) {
 // alike is what requests have in common that are summed up together.
 type alike struct {
 	minute                                                          int64
+	version                                                         uint64
 	tenant, user, key, deployment, adapter, endpoint, region, ended string
 }
 
@@ -49,13 +50,18 @@ const minuteMS = 60_000
 
 // A sum adds up records, in up to most rows.
 type sum struct {
-	rows []*wire.UsageRow
-	at   map[alike]*wire.UsageRow
+	versions bool // of deployments are told apart
+	rows     []*wire.UsageRow
+	at       map[alike]*wire.UsageRow
 }
 
 // add counts r, unless it would take more than most rows.
 func (s *sum) add(r *wire.UsageRecord, most int) bool {
-	key := alike{r.GetAtMs() - r.GetAtMs()%minuteMS, r.GetTenant(), r.GetUser(), r.GetKey(), r.GetDeployment(), r.GetAdapter(), r.GetEndpoint(), r.GetRegion(), r.GetOutcome()}
+	version := r.GetVersion()
+	if !s.versions {
+		version = 0
+	}
+	key := alike{r.GetAtMs() - r.GetAtMs()%minuteMS, version, r.GetTenant(), r.GetUser(), r.GetKey(), r.GetDeployment(), r.GetAdapter(), r.GetEndpoint(), r.GetRegion(), r.GetOutcome()}
 	row := s.at[key]
 	if row == nil {
 		if len(s.rows) >= most {
@@ -65,7 +71,7 @@ func (s *sum) add(r *wire.UsageRecord, most int) bool {
 			s.at = map[alike]*wire.UsageRow{}
 		}
 		row = &wire.UsageRow{AtMs: key.minute, PeriodS: minuteMS / 1000, Tenant: key.tenant, User: key.user, Key: key.key,
-			Deployment: key.deployment, Adapter: key.adapter, Endpoint: key.endpoint, Region: key.region, Outcome: key.ended}
+			Deployment: key.deployment, Version: key.version, Adapter: key.adapter, Endpoint: key.endpoint, Region: key.region, Outcome: key.ended}
 		s.at[key], s.rows = row, append(s.rows, row)
 	}
 	row.Requests++

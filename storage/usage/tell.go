@@ -20,6 +20,7 @@ const (
 	perGateway    = 250 * time.Millisecond
 	soon          = time.Second     // after the start
 	lastWords     = 2 * time.Second // at the end
+	versionsLevel = 5               // of the cluster, from which on sums are of one version of a deployment
 )
 
 // tellAll tells the state in turns until ctx ends, and once more then.
@@ -82,7 +83,7 @@ func (l *Ledger) batch() (*wire.PutUsage, error) {
 	if err != nil {
 		return nil, err
 	}
-	var s sum
+	s := sum{versions: l.cfg.Level() >= versionsLevel}
 	through, n := onDisk, uint64(0)
 	for ok := it.First(); ok; ok = it.Next() {
 		_, r, err := decode(it.Key(), it.Value())

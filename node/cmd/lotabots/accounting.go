@@ -21,6 +21,7 @@ type usedRow struct {
 	User       *string `json:"user,omitempty"`
 	Key        *string `json:"key,omitempty"`
 	Deployment *string `json:"deployment,omitempty"`
+	Version    *uint64 `json:"version,omitempty"`
 	Adapter    *string `json:"adapter,omitempty"`
 	Endpoint   *string `json:"endpoint,omitempty"`
 	Region     *string `json:"region,omitempty"`
@@ -49,12 +50,12 @@ func usageCommand() *cobra.Command {
 	c := &cobra.Command{Use: "usage", Short: "Show what requests have used: tokens, GPU time", Args: cobra.NoArgs}
 	flags, f := where(c), c.Flags()
 	format := f.StringP("output", "o", "table", "table, json or csv")
-	by := f.String("by", "tenant,deployment", "what there is a line for each of, with commas between: tenant, user, key, deployment, adapter, endpoint, region, outcome; empty: one line")
+	by := f.String("by", "tenant,deployment", "what there is a line for each of, with commas between: tenant, user, key, deployment, version, adapter, endpoint, region, outcome; empty: one line")
 	step := f.String("step", "", "and for each minute, hour or day")
 	since, until := f.String("since", "24h", "of requests that ended from this time on: RFC 3339, or a duration ago such as 24h"), f.String("until", "", "before this time, in the same forms")
 	narrow := map[string]*string{}
 	for flag, told := range map[string]string{"tenant": "of this tenant", "user": "of this user's sessions and keys", "key-id": "of this API key", "deployment": "of this deployment",
-		"adapter": "of this adapter", "endpoint": "asked at this path, such as /v1/embeddings", "region": "served in this region", "outcome": "that ended so: ok, refused, failed, gone"} {
+		"version": "of this version of a deployment", "adapter": "of this adapter", "endpoint": "asked at this path, such as /v1/embeddings", "region": "served in this region", "outcome": "that ended so: ok, refused, failed, gone"} {
 		narrow[flag] = f.String(flag, "", told)
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -96,10 +97,15 @@ func usageCommand() *cobra.Command {
 
 // named are the fields that the rows are grouped by, with their names.
 func (r *usedRow) named() (names []string, values []string) {
+	var version *string
+	if r.Version != nil {
+		v := strconv.FormatUint(*r.Version, 10)
+		version = &v
+	}
 	for _, f := range []struct {
 		name  string
 		value *string
-	}{{"tenant", r.Tenant}, {"user", r.User}, {"key", r.Key}, {"deployment", r.Deployment}, {"adapter", r.Adapter}, {"endpoint", r.Endpoint}, {"region", r.Region}, {"outcome", r.Outcome}} {
+	}{{"tenant", r.Tenant}, {"user", r.User}, {"key", r.Key}, {"deployment", r.Deployment}, {"version", version}, {"adapter", r.Adapter}, {"endpoint", r.Endpoint}, {"region", r.Region}, {"outcome", r.Outcome}} {
 		if f.value != nil {
 			names, values = append(names, f.name), append(values, *f.value)
 		}
