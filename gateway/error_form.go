@@ -41,10 +41,13 @@ func (f errorForm) mark(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// errorsOf is the form that the operation has, or else that of a client who says by its
+// errorsOf is the form that the operation or the path has, or else that of a client who says by its
 // header that it is Anthropic's: of what both APIs have, and of what neither has.
 func errorsOf(ctx *fasthttp.RequestCtx) errorForm {
 	if f, ok := ctx.UserValue(errorFormKey{}).(errorForm); ok {
+		return f
+	}
+	if f, ok := errorsAt(string(ctx.Path())); ok {
 		return f
 	}
 	if len(ctx.Request.Header.Peek(headerAnthropicVersion)) > 0 {

@@ -127,6 +127,10 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	id := requestID(ctx)
 	ctx.Response.Header.Set(HeaderRequestID, id)
 	ctx.Response.Header.Set("X-LotaBots-Gateway", string(g.cfg.Self))
+	if form, ok := errorsAt(pathOf(err)); ok {
+		ctx.SetUserValue(errorFormKey{}, form)
+	}
+	errorsOf(ctx).mark(ctx)
 	hangUp(ctx)
 	e := g.unread(err)
 	if e.Code == spec.CodeRequestTimeout {
@@ -147,7 +151,7 @@ func (g *Gateway) unread(err error) *spec.Error {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return spec.Errorf(spec.CodeRequestTimeout, "The request's headers, and the first %d KB of its body, did not arrive within %v.", prefetch>>11, g.cfg.ReadTimeout)
 	}
-	return spec.Errorf(spec.CodeInvalidRequest, "The request could not be read as HTTP/1.1.")
+	return malformed(err, g.cfg.MaxBody)
 }
 
 // quiet passes the server's own lines on at debug: they tell of clients, not of us.

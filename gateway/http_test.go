@@ -120,6 +120,27 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
+// TestMalformedTold: the cause is named where it is known, in the form of the path's API.
+func TestMalformedTold(t *testing.T) {
+	r := newRig(t)
+	const post = "POST /v1/messages HTTP/1.1\r\nHost: x\r\n"
+	for sent, want := range map[string]string{
+		"GET / HTTP/9\r\nHost: x\r\n\r\n":                                            `"message":"The request could not be read as HTTP/1.1: its first line does not end with HTTP/1.1."`,
+		"GET / HTTP/1.1\r\nHost x\r\n\r\n":                                           `NAME: VALUE.","type":"invalid_request_error","param":null,"code":"invalid_request","hint":"Correct what the message tells of."`,
+		"GET / HTTP/1.1\r\n\r\n":                                                     `"message":"Host is missing.","type":"invalid_request_error","param":"Host"`,
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1a\r\n\r\n":                   `"message":"Content-Length is not a number.","type":"invalid_request_error","param":"Content-Length"`,
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n": `"code":"body_too_large"`,
+		post + "Transfer-Encoding: gzip\r\n\r\n":                                     `{"type":"error","error":{"type":"invalid_request_error","message":"Transfer-Encoding must be chunked`,
+		post + "X: " + strings.Repeat("x", 20<<10) + "\r\n\r\n":                      `{"type":"error","error":{"type":"invalid_request_error","message":"The request's headers are larger`,
+		"GET /v1/messages HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":          `{"type":"error","error":{"type":"invalid_request_error","message":"/v1/messages is not for GET.`,
+	} {
+		got, closed := r.raw(sent, 5*time.Second)
+		if !closed || !strings.Contains(got, want) || strings.Contains(got, "Content-Length: 999") || strings.Contains(want, "too_large") && !strings.HasPrefix(got, "HTTP/1.1 413 ") {
+			t.Errorf("%.80q: closed %v, %q", sent, closed, got)
+		}
+	}
+}
+
 // TestSmuggling: what the handler leaves of a body must not be read as a request.
 func TestSmuggling(t *testing.T) {
 	r := newRig(t)
