@@ -264,7 +264,7 @@ func (s *stream) Status() int             { return s.res.StatusCode }
 func (s *stream) ContentType() string     { return s.res.Header.Get("Content-Type") }
 func (s *stream) Load() (spec.Load, bool) { return spec.Load{}, false }
 
-const answer = `{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"}}],"usage":{"prompt_tokens":3,"completion_tokens":2},"x_engine":"kept"}`
+const answer = `{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2},"x_engine":"kept"}`
 
 // whole answers in one piece.
 func whole(w http.ResponseWriter, req *http.Request) {

@@ -3,6 +3,7 @@ package anthropic
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/chat"
 )
 
 func shape(t testing.TB, more string) *Shape {
@@ -304,6 +306,16 @@ func TestLate(t *testing.T) {
 	e := spec.Errorf(spec.CodeStreamBroken, "Broken.")
 	if got := string(s.Failed(nil, e, "r")); !strings.HasPrefix(got, "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"") || !strings.HasSuffix(got, "\"request_id\":\"r\"}\n\n") {
 		t.Error(got)
+	}
+}
+
+// TestNoEnd: the end mark does not stand for why an answer ended.
+func TestNoEnd(t *testing.T) {
+	const text = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n"
+	for _, events := range []string{"data: [DONE]\n\n", text + "data: [DONE]\n\n"} {
+		if out, err := shape(t, "").Events(nil, []byte(events)); !errors.Is(err, chat.ErrUnfinished) {
+			t.Errorf("%q: %s, %v", events, out, err)
+		}
 	}
 }
 

@@ -57,6 +57,8 @@ func (s *Shape) Events(dst, events []byte) ([]byte, error) {
 			return dst, nil
 		case kind == chat.Comment: // clients pass over it; people read it
 			dst = append(append(dst, s.reader.Remark...), "\n\n"...)
+		case kind == chat.Done && !s.stream.ended && len(s.stream.finish) == 0:
+			return dst, chat.ErrUnfinished
 		case kind == chat.Done:
 			dst = s.finish(dst)
 		case !s.stream.ended:

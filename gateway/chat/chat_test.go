@@ -2,6 +2,7 @@ package chat
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -132,6 +133,16 @@ func TestComplete(t *testing.T) {
 	for in, want := range map[string]bool{"": false, " ": false, "{}": true, ` {"a":[1]} `: true, `{"a":`: false, "1": false, "{}x": false} {
 		if Complete([]byte(in)) != want {
 			t.Errorf("%q", in)
+		}
+	}
+}
+
+// TestNoAnswer: what is no finished answer of a chat is none.
+func TestNoAnswer(t *testing.T) {
+	for _, in := range []string{`{}`, `{"choices":[]}`, `{"choices":null}`, `{"choices":[{"message":{"content":"a"},"finish_reason":null}]}`,
+		`{"choices":[{"message":null,"finish_reason":"stop"}]}`, `{"choices":[{"message":"a","finish_reason":"stop"}]}`, `{"choices":[{"index":1,"message":{},"finish_reason":"stop"}]}`} {
+		if err := new(Reader).Whole([]byte(in)); !errors.Is(err, ErrUnfinished) {
+			t.Errorf("%s: %v", in, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/valyala/fastjson"
@@ -56,10 +57,22 @@ type Reader struct {
 	parser fastjson.Parser
 	usage  Usage
 	joined []byte
+	said   bool // the choice has a message, or a piece of one
 }
 
+// ErrUnfinished says that an answer has no choice with a message and why that ended.
+var ErrUnfinished = errors.New("it has no finished message")
+
 // Whole reads an answer that is not streamed.
-func (r *Reader) Whole(answer []byte) error { return r.read(answer, "message") }
+func (r *Reader) Whole(answer []byte) error {
+	if err := r.read(answer, "message"); err != nil {
+		return err
+	}
+	if !r.said || len(r.Finish) == 0 {
+		return ErrUnfinished
+	}
+	return nil
+}
 
 // Next reads the first of events, each of which ends with an empty line, and returns the
 // rest. An engine's own error is a *spec.Error.
@@ -114,7 +127,7 @@ func (r *Reader) event(events []byte) (data, rest []byte) {
 
 // read fills the Piece from a chunk, or from an answer, whose choices have the key inside.
 func (r *Reader) read(b []byte, inside string) error {
-	r.Piece = Piece{Calls: r.Calls[:0]}
+	r.Piece, r.said = Piece{Calls: r.Calls[:0]}, false
 	v, err := r.parser.ParseBytes(b)
 	if err != nil {
 		return fmt.Errorf("what the engine sent is no JSON: %w", err)
@@ -149,9 +162,10 @@ func (r *Reader) choice(choice *fastjson.Value, inside string) {
 		r.Logprobs = list
 	}
 	said := choice.Get(inside)
-	if said == nil {
+	if said == nil || said.Type() != fastjson.TypeObject {
 		return
 	}
+	r.said = true
 	r.Text, r.Refusal = said.GetStringBytes("content"), said.GetStringBytes("refusal")
 	if r.Reasoning = said.GetStringBytes("reasoning_content"); r.Reasoning == nil {
 		r.Reasoning = said.GetStringBytes("reasoning")

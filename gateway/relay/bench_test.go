@@ -38,7 +38,7 @@ func (r *replay) Load() (spec.Load, bool) { return spec.Load{}, false }
 type replays struct{ event string }
 
 func (o replays) Open(context.Context, spec.Target, spec.Call, []byte) (spec.Stream, error) {
-	return &replay{o.event, usage + done, benchEvents + 1}, nil
+	return &replay{o.event, stopped + usage + done, benchEvents + 1}, nil
 }
 
 const benchEvent = `data: {"id":"chatcmpl-DJ2K3WQ7BPL6Y3FQ4V5DQ2KJ5A","object":"chat.completion.chunk","created":1764128307,"model":"llama-3-8b","choices":[{"index":0,"delta":{"content":" again"},"logprobs":null,"finish_reason":null}]%s}` + "\n\n"

@@ -183,6 +183,7 @@ func (b *body) completed() ([]byte, error) {
 func (b *body) rewritten(events []byte) []byte {
 	x := b.x
 	b.edit = b.edit[:0]
+	foul := b.foul(events)
 	for at := 0; at < len(events); {
 		n := openai.NextEvent(events[at:])
 		if n == 0 {
@@ -190,6 +191,10 @@ func (b *body) rewritten(events []byte) []byte {
 		}
 		event := events[at : at+n]
 		at += n
+		if foul && b.foul(event) {
+			b.garbled = append(b.garbled[:0], event...)
+			return b.edit
+		}
 		c := &b.chunk
 		if !c.Scan(event) {
 			if b.strange(event) {

@@ -369,6 +369,20 @@ func TestResumedAfterTheEnginesError(t *testing.T) {
 	}
 }
 
+// TestResumedWithoutText: what the instance says that goes on is looked at as well.
+func TestResumedWithoutText(t *testing.T) {
+	s := &scripted{t: t, answer: func(attempt int, body []byte) (string, error) {
+		if attempt == 1 {
+			return piece("x"), errBroke
+		}
+		return piece("\xff") + stopped + done, io.EOF
+	}}
+	got, o := s.carry(`{"messages":[{"role":"user","content":"x"}]}`, spec.AbleContinue, nil)
+	if o.Err == nil || strings.Contains(got, "\xff") || strings.Contains(got, "[DONE]") {
+		t.Errorf("%q %+v", got, o)
+	}
+}
+
 // TestResumedAgainAndAgain: each instance gives one event and dies.
 func TestResumedAgainAndAgain(t *testing.T) {
 	want, _ := (&scripted{t: t, answer: func(_ int, body []byte) (string, error) { return embedded(body, "first"), io.EOF }}).carry("{}", ableTokens, nil)

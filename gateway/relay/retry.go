@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/balance"
@@ -45,7 +46,7 @@ func (x *Exchange) checkAnswer() error {
 		return errNoAnswer
 	case x.Raw:
 		return nil
-	case x.Call.Stream, x.Object && !openai.IsAnswer(x.buf):
+	case x.Call.Stream, x.Object && !(openai.IsAnswer(x.buf) && utf8.Valid(x.buf)):
 		return errNoAnswer
 	}
 	return nil

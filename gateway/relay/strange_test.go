@@ -25,6 +25,7 @@ func TestNoAnswer(t *testing.T) {
 		"nothing":                {says(200, ""), false, "(application/json): nothing"},
 		"a list":                 {says(200, "[]"), false, "(application/json): []"},
 		"an error":               {says(200, ` {"object":"error","message":"no"}`), false, `{\"object\":\"error\"`},
+		"no text":                {says(200, `{"a":"`+"\xff"+`"}`), false, `{\"a\":\"?`},
 		"not 200":                {says(204, ""), false, "nothing"},
 		"elsewhere":              {says(302, ""), false, "status 302: nothing"},
 	} {
@@ -52,7 +53,7 @@ func TestNoAnswer(t *testing.T) {
 // TestGarbledStreams end with an error event, without what is garbled and what follows it, however it is cut.
 func TestGarbledStreams(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"data: <html>\n\n", "data: {\"choices\":[{\"delta\":\n\n", "<h1>Bad gateway</h1>\n\n", "data: 5\n\n"} {
+	for _, bad := range []string{"data: <html>\n\n", "data: {\"choices\":[{\"delta\":\n\n", "<h1>Bad gateway</h1>\n\n", "data: 5\n\n", piece("\xff\xfe")} {
 		text := piece("x") + bad + piece("y") + done
 		for cut := 0; cut < len(text); cut += 13 {
 			b := newBench(t, "a")

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"unicode/utf8"
 
 	"github.com/lotabots/lotabots/gateway/openai"
 )
@@ -130,7 +131,7 @@ func (b *body) edited(events []byte) []byte {
 	if x.resuming {
 		return b.rewritten(events)
 	}
-	kept := 0
+	kept, foul := 0, b.foul(events)
 	for at := 0; at < len(events); {
 		n := openai.NextEvent(events[at:])
 		if n == 0 {
@@ -138,6 +139,10 @@ func (b *body) edited(events []byte) []byte {
 		}
 		event := events[at : at+n]
 		at += n
+		if foul && b.foul(event) {
+			b.garbled = append(b.garbled[:0], event...)
+			break
+		}
 		c := &b.chunk
 		if !c.Scan(event) {
 			if b.strange(event) {
@@ -159,6 +164,9 @@ func (b *body) edited(events []byte) []byte {
 	}
 	return events[:kept]
 }
+
+// foul tells whether there is something in whole events that is no text at all.
+func (b *body) foul(events []byte) bool { return b.intact && !utf8.Valid(events) }
 
 // strange takes note of what is no piece of an answer: comments and ends are none
 // either, but a piece that cannot be understood cannot be continued. True: it is none

@@ -3,6 +3,7 @@ package responses
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/chat"
 )
 
 const asked = `{"model":"m","input":"hi","top_logprobs":1,"metadata":{"a":"b"},"tools":[{"type":"function","name":"f0","parameters":{}}]}`
@@ -318,6 +320,16 @@ func TestFailed(t *testing.T) {
 	}
 	if more, _ := s.Events(nil, []byte("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n")); len(more) > 0 {
 		t.Errorf("after the end: %s", more)
+	}
+}
+
+// TestNoEnd: the end mark does not stand for why an answer ended.
+func TestNoEnd(t *testing.T) {
+	const text = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]}\n\n"
+	for _, events := range []string{"data: [DONE]\n\n", text + "data: [DONE]\n\n"} {
+		if out, err := shape(t).Events(nil, []byte(events)); !errors.Is(err, chat.ErrUnfinished) {
+			t.Errorf("%q: %s, %v", events, out, err)
+		}
 	}
 }
 

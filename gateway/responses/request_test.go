@@ -106,7 +106,7 @@ func FuzzTranslate(f *testing.F) {
 		if err := r.Check(openai.Chat, q.Chat); err != nil {
 			t.Fatalf("%s: %v", q.Chat, err)
 		}
-		whole, _ := q.Shape("1", 2).Whole(nil, []byte(`{"choices":[{"message":{"content":"x"}}]}`))
+		whole, _ := q.Shape("1", 2).Whole(nil, []byte(`{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}`))
 		if !json.Valid(whole) {
 			t.Fatalf("%s", whole)
 		}
