@@ -139,8 +139,21 @@ func TestMemory(t *testing.T) {
 		}
 	}
 	look(wire.InstanceState_INSTANCE_STATE_READY, true)
+	if f := look(wire.InstanceState_INSTANCE_STATE_FAILED, true).Failures[key]; f.Count != 1 || f.Until.Sub(now) != firstRetry {
+		t.Errorf("another failure of the same trouble: %+v", f)
+	}
+	now = now.Add(firstRetry)
+	look(wire.InstanceState_INSTANCE_STATE_READY, true)
 	if f := look(wire.InstanceState_INSTANCE_STATE_FAILED, true).Failures[key]; f.Count != 2 || f.Until.Sub(now) != 2*firstRetry {
 		t.Errorf("it failed again: %+v", f)
+	}
+	now = now.Add(2*firstRetry + proven)
+	if o := look(wire.InstanceState_INSTANCE_STATE_READY, true); o.Failures[key].Count != 2 {
+		t.Errorf("forgotten before it has served: %v", o.Failures)
+	}
+	now = now.Add(time.Second)
+	if o := look(wire.InstanceState_INSTANCE_STATE_READY, true); len(o.Failures) != 0 {
+		t.Errorf("failures of a version that serves again: %v", o.Failures)
 	}
 	look(wire.InstanceState_INSTANCE_STATE_READY, false)
 	began := now

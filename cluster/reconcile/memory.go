@@ -23,8 +23,9 @@ func newMemory() *memory {
 }
 
 const (
-	firstRetry = 10 * time.Second // a version returns to a device on which it failed once
+	firstRetry = 5 * time.Second // a version returns to a device on which it failed once
 	lastRetry  = 10 * time.Minute
+	proven     = time.Minute // after its return, by which time one that serves has its failures forgotten
 )
 
 // recall fills in what o lacks. Times that o has already are kept.
@@ -38,13 +39,18 @@ func (m *memory) recall(w placement.Wanted, o *placement.Observed, refused map[s
 	o.Failures = maps.Clone(m.failures)
 }
 
-// countFailures notes each failed instance once, and forgets versions that are no more.
+// countFailures notes each failed instance once, and forgets versions that are no more
+// and those that serve again. What fails while its version is kept off the device was
+// there before: it is of the same trouble, and no return has failed.
 func (m *memory) countFailures(w placement.Wanted, o *placement.Observed) {
-	failed := map[string]bool{}
+	failed, serving := map[string]bool{}, map[placement.FailureKey]bool{}
 	for _, d := range o.Devices {
 		for _, i := range d.Load.GetInstances() {
 			if i.State == wire.InstanceState_INSTANCE_STATE_FAILED {
 				failed[i.Instance] = true
+			}
+			if i.State == wire.InstanceState_INSTANCE_STATE_READY && o.Alive[d.Node] {
+				serving[placement.FailureKey{Deployment: i.Deployment, Version: i.Version, Device: spec.DeviceID(d.Load.Device)}] = true
 			}
 		}
 	}
@@ -61,6 +67,9 @@ func (m *memory) countFailures(w placement.Wanted, o *placement.Observed) {
 		}
 		m.counted[id] = p.Epoch
 		key := placement.FailureKey{Deployment: p.Deployment, Version: p.Version, Device: spec.DeviceID(p.Device)}
+		if o.Now.Before(m.failures[key].Until) {
+			continue
+		}
 		n := m.failures[key].Count + 1
 		m.failures[key] = placement.Failure{Count: n, Until: o.Now.Add(doubled(firstRetry, lastRetry, n-1))}
 	}
@@ -70,7 +79,7 @@ func (m *memory) countFailures(w placement.Wanted, o *placement.Observed) {
 		current[d.Name] = d.Version
 	}
 	maps.DeleteFunc(m.failures, func(k placement.FailureKey, f placement.Failure) bool {
-		return current[k.Deployment] != k.Version || o.Now.Sub(f.Until) > 6*lastRetry // it has served long enough
+		return current[k.Deployment] != k.Version || o.Now.Sub(f.Until) > 6*lastRetry || serving[k] && o.Now.Sub(f.Until) > proven
 	})
 }
 
