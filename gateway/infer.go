@@ -128,12 +128,13 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 		return err
 	}
 	if len(check.Problems) > 0 {
-		return &invalid{problems: append([]openai.Problem(nil), check.Problems...)}
+		return x.faulty(r, check)
 	}
 	d, err := r.model(check.Model)
 	if err != nil {
 		return err
 	}
+	x.of(r, d)
 	if err := r.able(d, x.endpoint, check); err != nil {
 		return err
 	}
@@ -172,6 +173,19 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	}
 	x.rescue(r, d, check)
 	return x.reserve(r, d, check)
+}
+
+// of says whose request it is, for the record of one that is refused before it is described.
+func (x *inferring) of(r *request, d *deployment) {
+	x.Call.RequestID, x.Call.Deployment, x.Call.Version, x.Call.Adapter = r.id, d.GetName(), d.GetVersion(), d.adapter
+}
+
+// faulty refuses the request for what is wrong in it.
+func (x *inferring) faulty(r *request, check *openai.Request) error {
+	if d, err := r.model(check.Model); err == nil {
+		x.of(r, d)
+	}
+	return &invalid{problems: append([]openai.Problem(nil), check.Problems...)}
 }
 
 // model finds the deployment that the client named, if the key may use it.

@@ -157,9 +157,20 @@ func TestAccounting(t *testing.T) {
 	r.do(r.infer, "POST", "/v1/chat/completions", chatBody)
 	r.do(r.infer, "POST", "/v1/chat/completions", "{")
 	r.do("", "POST", "/v1/chat/completions", chatBody)
+	for _, wrong := range []string{`"temperature":9`, `"n":-1,"top_p":7`} {
+		if res, body := r.do(r.infer, "POST", "/v1/chat/completions", strings.Replace(chatBody, "{", "{"+wrong+",", 1)); res.StatusCode != 400 {
+			t.Errorf("%s: %d %s", wrong, res.StatusCode, body)
+		}
+	}
+	r.do(r.infer, "POST", "/v1/chat/completions", strings.Replace(strings.Replace(chatBody, "{", `{"temperature":9,`, 1), `"model":"`, `"model":"no-`, 1))
 	s.Lock()
 	defer s.Unlock()
-	if len(s.all) != 2 || s.settled != 2 {
+	for _, u := range s.all[min(2, len(s.all)):] {
+		if u.GetOutcome() != spec.UsageRefused || u.GetDeployment() != s.all[0].GetDeployment() || u.GetVersion() != s.all[0].GetVersion() || u.GetKey() == "" || u.GetRequest() == "" || u.GetPrompt() != 0 || u.GetUnknown() {
+			t.Errorf("of a request that was at fault: %+v", u)
+		}
+	}
+	if len(s.all) != 4 || s.settled != 4 {
 		t.Fatalf("%d usages, %d settled: %+v", len(s.all), s.settled, s.all)
 	}
 	ok, bad := s.all[0], s.all[1]
