@@ -202,7 +202,7 @@ func (b *body) step() ([]byte, error) {
 func (b *body) broken(err error) ([]byte, error) {
 	x := b.x
 	switch {
-	case x.script.usage && b.complete():
+	case silentTruncation(), x.script.usage && b.complete():
 		return b.completed()
 	case x.late():
 		err = errDeadline
