@@ -28,8 +28,8 @@ func (e *invalid) Error() string { return "invalid request" }
 // fail answers with err.
 func (r *request) fail(err error) {
 	if errors.Is(err, relay.ErrGone) {
-		r.ctx.SetStatusCode(statusGone)
 		r.ctx.SetConnectionClose()
+		writeError(r.ctx, spec.Errorf(spec.CodeClientGone, "The client closed its side of the connection before the answer was there."), r.id)
 		return
 	}
 	if spec.CodeOf(err) == spec.CodeInternal {
@@ -43,9 +43,6 @@ func (r *request) fail(err error) {
 
 // headerRetryAfterMS is Retry-After more exactly, which OpenAI's clients look for first.
 const headerRetryAfterMS = "Retry-After-Ms"
-
-// statusGone stands in logs and metrics for a client that left; nobody is sent it.
-const statusGone = 499
 
 // writeError sets err as the answer. What is no *spec.Error is told as internal,
 // without its text.

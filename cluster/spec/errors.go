@@ -98,6 +98,7 @@ const (
 	CodeOutcomeUnknown    Code = "outcome_unknown"
 	CodeStaleState        Code = "state_too_old"
 	CodeStateDiverged     Code = "state_diverged"
+	CodeClientGone        Code = "client_gone"
 	CodeNotFound          Code = "not_found"
 	CodeMethodNotAllowed  Code = "method_not_allowed"
 	CodeNotAcceptable     Code = "not_acceptable"
@@ -170,6 +171,7 @@ var Catalogue = map[Code]Class{
 	CodeOutcomeUnknown:    {503, "The write may or may not have been applied.", "Retry with the same Idempotency-Key: it is applied once."},
 	CodeStaleState:        {503, "This node's copy of the state is too old to answer.", "Ask another node, or wait until it has caught up."},
 	CodeStateDiverged:     {503, "This node's copy of the state differs from the cluster's.", "Ask another node; take this one out with lotabots node rm and join it again with an empty data directory. Keep the old one to find out why."},
+	CodeClientGone:        {499, "The client left before the answer was there.", "Keep both sides of the connection open until the answer has come."},
 	CodeNotFound:          {404, "There is no such thing.", "Check the name."},
 	CodeMethodNotAllowed:  {405, "The path does not take this method.", "See /openapi.json."},
 	CodeNotAcceptable:     {406, "The answer cannot be given in a form that the client takes.", "Let Accept-Encoding allow identity, gzip, br or zstd."},
