@@ -4,27 +4,22 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+
+	"github.com/lotabots/lotabots/cluster/spec/beginning"
 )
 
 // Kind says what a prompt is made of.
-type Kind string
+type Kind = beginning.Kind
 
-// The kinds, as the names of beginnings have them.
+// What engines and gateways agree on.
 const (
-	Chat   Kind = "chat"
-	Text   Kind = "text"
-	Tokens Kind = "tokens"
+	Chat       = beginning.Chat
+	Text       = beginning.Text
+	Tokens     = beginning.Tokens
+	TextBlock  = beginning.TextBlock
+	TokenBlock = beginning.TokenBlock
+	MaxBlocks  = beginning.MaxBlocks
 )
-
-// The sizes of a block of a prompt that is no chat, and how many of them have names.
-const (
-	TextBlock  = 256 // bytes
-	TokenBlock = 64  // tokens
-	MaxBlocks  = 256
-)
-
-// scheme begins what every chain begins with.
-const scheme = "lotabots/prefix/1/"
 
 // A Hasher names the beginnings of one prompt after another. Its zero value is ready. It is not to
 // be copied, and one goroutine uses it.
@@ -40,7 +35,7 @@ func (h *Hasher) Start(kind Kind, salt string) {
 	if h.h == nil {
 		h.h = sha256.New()
 	}
-	h.buf = append(append(append(append(h.buf[:0], scheme...), kind...), 0), salt...)
+	h.buf = append(append(append(append(h.buf[:0], beginning.Scheme...), kind...), 0), salt...)
 	h.h.Reset()
 	h.h.Write(h.buf)
 	h.end()
@@ -79,17 +74,5 @@ func (h *Hasher) next() {
 
 func (h *Hasher) end() { h.h.Sum(h.sum[:0]) }
 
-// Announced tells whether the beginning of so many whole blocks is one that engines announce: the
-// first few, and then ever fewer, so that a long prompt has sixteen names and not hundreds.
-func Announced(blocks int) bool {
-	if blocks < 1 || blocks > MaxBlocks {
-		return false
-	}
-	for blocks > 3 {
-		if blocks&1 != 0 {
-			return false
-		}
-		blocks >>= 1
-	}
-	return true
-}
+// Announced tells whether engines announce the beginning of so many whole blocks.
+func Announced(blocks int) bool { return beginning.Announced(blocks) }

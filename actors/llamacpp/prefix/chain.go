@@ -4,47 +4,32 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+
+	"github.com/lotabots/lotabots/cluster/spec/beginning"
 )
 
 // Kind says what a prompt is made of.
-type Kind string
+type Kind = beginning.Kind
 
-// The kinds. Chains of different kinds never meet.
+// What engines and gateways agree on.
 const (
-	Chat   Kind = "chat"
-	Text   Kind = "text"
-	Tokens Kind = "tokens"
+	Chat       = beginning.Chat
+	Text       = beginning.Text
+	Tokens     = beginning.Tokens
+	TextBlock  = beginning.TextBlock
+	TokenBlock = beginning.TokenBlock
+	MaxBlocks  = beginning.MaxBlocks
 )
 
-// The sizes of a block.
-const (
-	TextBlock  = 256 // bytes
-	TokenBlock = 64  // tokens
-	// MaxBlocks is how many blocks of one prompt may have names.
-	MaxBlocks = 256
-)
-
-// Announced tells whether the beginning of so many whole blocks has a name: the first few, and then
-// ever fewer, so that a long prompt has sixteen names and not hundreds. Blocks at 1, 2, 3, 4, 6, 8, 12...
-func Announced(blocks int) bool {
-	if blocks < 1 || blocks > MaxBlocks {
-		return false
-	}
-	for blocks > 3 {
-		if blocks&1 != 0 {
-			return false
-		}
-		blocks >>= 1
-	}
-	return true
-}
+// Announced tells whether the beginning of so many whole blocks has a name.
+func Announced(blocks int) bool { return beginning.Announced(blocks) }
 
 // A Chain is the name of a beginning, to which more can be added. It is a value: adding makes another.
 type Chain struct{ sum [sha256.Size]byte }
 
 // Start is the empty beginning of a kind of prompt, for one salt.
 func Start(kind Kind, salt string) Chain {
-	return Chain{sha256.Sum256([]byte("lotabots/prefix/1/" + string(kind) + "\x00" + salt))}
+	return Chain{sha256.Sum256([]byte(beginning.Scheme + string(kind) + "\x00" + salt))}
 }
 
 // Message adds one turn of a chat.
