@@ -34,7 +34,7 @@ const (
 
 const (
 	maxCall  = 64 << 10
-	maxQuota = 4 << 10
+	maxGrant = 4 << 10 // of a quota's answer, and of a load in a header
 	// MaxQuota bounds a quota request, in bytes: one may tell the states of many limits.
 	MaxQuota = 64 << 10
 	prefix   = 4
@@ -133,7 +133,7 @@ func loadText(l spec.Load) string {
 }
 
 func loadFromText(s string, now time.Time) (spec.Load, bool) {
-	if s == "" || len(s) > maxQuota {
+	if s == "" || len(s) > maxGrant {
 		return spec.Load{}, false
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(s)

@@ -109,7 +109,7 @@ func FuzzQuota(f *testing.F) {
 			return
 		}
 		again, err := proto.Marshal(q)
-		if err != nil || len(raw) > maxQuota {
+		if err != nil || len(raw) > MaxQuota {
 			t.Fatalf("%v: %v", q, err)
 		}
 		if same, err := readQuota(bytes.NewReader(again)); err == nil && !proto.Equal(q, same) {

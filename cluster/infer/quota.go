@@ -78,7 +78,7 @@ func (c *Client) Quota(ctx context.Context, node spec.NodeID, q *wire.QuotaReque
 	default:
 		return nil, unexpected(node, resp)
 	}
-	raw, err = io.ReadAll(io.LimitReader(resp.Body, maxQuota))
+	raw, err = io.ReadAll(io.LimitReader(resp.Body, maxGrant))
 	if err != nil {
 		return nil, fmt.Errorf("read quota of node %s: %w", node, err)
 	}
