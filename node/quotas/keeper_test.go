@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,8 +26,8 @@ type room struct {
 		noted  map[string]*wire.BudgetSpent
 		writes int
 	}
-	level uint32
-	age   time.Duration
+	level atomic.Uint32
+	age   atomic.Int64 // ns since the leader was heard of
 	nodes map[spec.NodeID]*node
 }
 
@@ -38,7 +39,8 @@ type node struct {
 }
 
 func newRoom(t *testing.T, count int) *room {
-	r := &room{level: 5, nodes: map[spec.NodeID]*node{}}
+	r := &room{nodes: map[spec.NodeID]*node{}}
+	r.level.Store(5)
 	r.mu.noted = map[string]*wire.BudgetSpent{}
 	for i := range count {
 		r.start(spec.NodeID(fmt.Sprintf("n%d", i)))
@@ -59,7 +61,7 @@ func (r *room) start(id spec.NodeID) {
 		b, ok := r.mu.noted[limit]
 		return b, ok
 	}})
-	n.Keeper = New(Config{Self: id, Workers: r.workers, Level: func() uint32 { return r.level }, Age: func() time.Duration { return r.age },
+	n.Keeper = New(Config{Self: id, Workers: r.workers, Level: r.level.Load, Age: func() time.Duration { return time.Duration(r.age.Load()) },
 		Ask: r.ask, Own: n.local.Ask, Collect: n.local.Collect, Propose: r.propose})
 	ctx, end := context.WithCancel(context.Background())
 	n.end = end
@@ -259,11 +261,11 @@ func TestOnlyTheOwnerGrants(t *testing.T) {
 	if _, err := other.Grant(t.Context(), "", ask); spec.CodeOf(err) != spec.CodeConflict {
 		t.Errorf("one that does not own the limit says %v", err)
 	}
-	r.age = time.Minute
+	r.age.Store(int64(time.Minute))
 	if _, err := other.Lease(t.Context(), ask); spec.CodeOf(err) != spec.CodeStaleState {
 		t.Errorf("one that has not heard of the leader says %v", err)
 	}
-	r.level = 4 // an older build is about, and neither moves nor is refused
+	r.level.Store(4) // an older build is about, and neither moves nor is refused
 	if _, err := other.Grant(t.Context(), "", ask); err != nil {
 		t.Error(err)
 	}
