@@ -248,6 +248,7 @@ type NodeNote struct {
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Presets       []*Preset              `protobuf:"bytes,2,rep,name=presets,proto3" json:"presets,omitempty"`
 	Learnt        []*LearntMemory        `protobuf:"bytes,3,rep,name=learnt,proto3" json:"learnt,omitempty"`
+	Models        [][]byte               `protobuf:"bytes,4,rep,name=models,proto3" json:"models,omitempty"` // digests of models whose files the node has whole
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -299,6 +300,13 @@ func (x *NodeNote) GetPresets() []*Preset {
 func (x *NodeNote) GetLearnt() []*LearntMemory {
 	if x != nil {
 		return x.Learnt
+	}
+	return nil
+}
+
+func (x *NodeNote) GetModels() [][]byte {
+	if x != nil {
+		return x.Models
 	}
 	return nil
 }
@@ -969,11 +977,12 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x05epoch\x18\x02 \x01(\x06R\x05epoch\x12\x14\n" +
 	"\x05added\x18\x03 \x03(\x06R\x05added\x12\x16\n" +
 	"\x06tokens\x18\x04 \x03(\rR\x06tokens\x12\x18\n" +
-	"\aremoved\x18\x05 \x03(\x06R\aremoved\"\x8a\x01\n" +
+	"\aremoved\x18\x05 \x03(\x06R\aremoved\"\xa2\x01\n" +
 	"\bNodeNote\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x122\n" +
 	"\apresets\x18\x02 \x03(\v2\x18.lotabots.wire.v1.PresetR\apresets\x126\n" +
-	"\x06learnt\x18\x03 \x03(\v2\x1e.lotabots.wire.v1.LearntMemoryR\x06learnt\"\xdf\x01\n" +
+	"\x06learnt\x18\x03 \x03(\v2\x1e.lotabots.wire.v1.LearntMemoryR\x06learnt\x12\x16\n" +
+	"\x06models\x18\x04 \x03(\fR\x06models\"\xdf\x01\n" +
 	"\x06Preset\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\"\n" +

@@ -3913,6 +3913,7 @@ type Deployment struct {
 	NoHedge       bool                   `protobuf:"varint,19,opt,name=no_hedge,json=noHedge,proto3" json:"no_hedge,omitempty"` // never ask two instances for one answer
 	Limits        *Limits                `protobuf:"bytes,22,opt,name=limits,proto3" json:"limits,omitempty"`                   // of all who use it together
 	Price         *Price                 `protobuf:"bytes,23,opt,name=price,proto3" json:"price,omitempty"`                     // absent: costs nothing
+	Placing       *Placing               `protobuf:"bytes,24,opt,name=placing,proto3" json:"placing,omitempty"`                 // absent: spread over regions, zones and nodes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4094,6 +4095,82 @@ func (x *Deployment) GetPrice() *Price {
 	return nil
 }
 
+func (x *Deployment) GetPlacing() *Placing {
+	if x != nil {
+		return x.Placing
+	}
+	return nil
+}
+
+// Placing says where instances go, beside what memory and regions allow.
+type Placing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pack          bool                   `protobuf:"varint,1,opt,name=pack,proto3" json:"pack,omitempty"`                                 // devices are filled up, rather than instances spread
+	ApartFrom     []string               `protobuf:"bytes,2,rep,name=apart_from,json=apartFrom,proto3" json:"apart_from,omitempty"`       // deployments with which it shares no node; its own name: nor do its instances with each other
+	Nodes         []string               `protobuf:"bytes,3,rep,name=nodes,proto3" json:"nodes,omitempty"`                                // the only ones; empty: any
+	PreferNodes   []string               `protobuf:"bytes,4,rep,name=prefer_nodes,json=preferNodes,proto3" json:"prefer_nodes,omitempty"` // the first to be filled
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Placing) Reset() {
+	*x = Placing{}
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Placing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Placing) ProtoMessage() {}
+
+func (x *Placing) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Placing.ProtoReflect.Descriptor instead.
+func (*Placing) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Placing) GetPack() bool {
+	if x != nil {
+		return x.Pack
+	}
+	return false
+}
+
+func (x *Placing) GetApartFrom() []string {
+	if x != nil {
+		return x.ApartFrom
+	}
+	return nil
+}
+
+func (x *Placing) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *Placing) GetPreferNodes() []string {
+	if x != nil {
+		return x.PreferNodes
+	}
+	return nil
+}
+
 // Residency says when an instance is in memory. One that is always loaded has its
 // memory for itself; the others share a device and are loaded when they are asked for.
 type Residency struct {
@@ -4107,7 +4184,7 @@ type Residency struct {
 
 func (x *Residency) Reset() {
 	*x = Residency{}
-	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4119,7 +4196,7 @@ func (x *Residency) String() string {
 func (*Residency) ProtoMessage() {}
 
 func (x *Residency) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4132,7 +4209,7 @@ func (x *Residency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Residency.ProtoReflect.Descriptor instead.
 func (*Residency) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{49}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Residency) GetOnDemand() bool {
@@ -4167,7 +4244,7 @@ type Adapter struct {
 
 func (x *Adapter) Reset() {
 	*x = Adapter{}
-	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4179,7 +4256,7 @@ func (x *Adapter) String() string {
 func (*Adapter) ProtoMessage() {}
 
 func (x *Adapter) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4192,7 +4269,7 @@ func (x *Adapter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adapter.ProtoReflect.Descriptor instead.
 func (*Adapter) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{50}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Adapter) GetName() string {
@@ -4220,13 +4297,14 @@ type Placement struct {
 	MemoryBytes   uint64                 `protobuf:"varint,7,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"` // on each of its devices
 	Devices       []string               `protobuf:"bytes,8,rep,name=devices,proto3" json:"devices,omitempty"`                             // the others that it spreads over, of the same node
 	OnDemand      bool                   `protobuf:"varint,9,opt,name=on_demand,json=onDemand,proto3" json:"on_demand,omitempty"`          // shares its memory with others; see Residency
+	Replaces      string                 `protobuf:"bytes,10,opt,name=replaces,proto3" json:"replaces,omitempty"`                          // instance of the deployment that ends once this one serves: it moves; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4238,7 +4316,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4251,7 +4329,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{51}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Placement) GetInstance() string {
@@ -4317,6 +4395,13 @@ func (x *Placement) GetOnDemand() bool {
 	return false
 }
 
+func (x *Placement) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
+}
+
 type Model struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -4334,7 +4419,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_cluster_wire_state_proto_msgTypes[52]
+	mi := &file_cluster_wire_state_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4346,7 +4431,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[52]
+	mi := &file_cluster_wire_state_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4359,7 +4444,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{52}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Model) GetName() string {
@@ -4450,7 +4535,7 @@ type ModelShape struct {
 
 func (x *ModelShape) Reset() {
 	*x = ModelShape{}
-	mi := &file_cluster_wire_state_proto_msgTypes[53]
+	mi := &file_cluster_wire_state_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4462,7 +4547,7 @@ func (x *ModelShape) String() string {
 func (*ModelShape) ProtoMessage() {}
 
 func (x *ModelShape) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[53]
+	mi := &file_cluster_wire_state_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4475,7 +4560,7 @@ func (x *ModelShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelShape.ProtoReflect.Descriptor instead.
 func (*ModelShape) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{53}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ModelShape) GetArchitecture() string {
@@ -4605,7 +4690,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_cluster_wire_state_proto_msgTypes[54]
+	mi := &file_cluster_wire_state_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4617,7 +4702,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[54]
+	mi := &file_cluster_wire_state_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4630,7 +4715,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{54}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *JoinToken) GetId() string {
@@ -4698,7 +4783,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_cluster_wire_state_proto_msgTypes[55]
+	mi := &file_cluster_wire_state_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4710,7 +4795,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[55]
+	mi := &file_cluster_wire_state_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4723,7 +4808,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{55}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Secret) GetName() string {
@@ -4780,7 +4865,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_cluster_wire_state_proto_msgTypes[56]
+	mi := &file_cluster_wire_state_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4792,7 +4877,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[56]
+	mi := &file_cluster_wire_state_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4805,7 +4890,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{56}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *WrappedKey) GetNode() string {
@@ -4848,7 +4933,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_cluster_wire_state_proto_msgTypes[57]
+	mi := &file_cluster_wire_state_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4860,7 +4945,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[57]
+	mi := &file_cluster_wire_state_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4873,7 +4958,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{57}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -5229,7 +5314,7 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x05count\x18\r \x01(\rR\x05count\x12\x18\n" +
 	"\arequest\x18\x0e \x01(\tR\arequest\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\fR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\fR\x04hash\"\x8e\x06\n" +
+	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xc3\x06\n" +
 	"\n" +
 	"Deployment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -5255,17 +5340,24 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\tfallbacks\x18\x12 \x03(\tR\tfallbacks\x12\x19\n" +
 	"\bno_hedge\x18\x13 \x01(\bR\anoHedge\x120\n" +
 	"\x06limits\x18\x16 \x01(\v2\x18.lotabots.wire.v1.LimitsR\x06limits\x12-\n" +
-	"\x05price\x18\x17 \x01(\v2\x17.lotabots.wire.v1.PriceR\x05price\x1a:\n" +
+	"\x05price\x18\x17 \x01(\v2\x17.lotabots.wire.v1.PriceR\x05price\x123\n" +
+	"\aplacing\x18\x18 \x01(\v2\x19.lotabots.wire.v1.PlacingR\aplacing\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"t\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"u\n" +
+	"\aPlacing\x12\x12\n" +
+	"\x04pack\x18\x01 \x01(\bR\x04pack\x12\x1d\n" +
+	"\n" +
+	"apart_from\x18\x02 \x03(\tR\tapartFrom\x12\x14\n" +
+	"\x05nodes\x18\x03 \x03(\tR\x05nodes\x12!\n" +
+	"\fprefer_nodes\x18\x04 \x03(\tR\vpreferNodes\"t\n" +
 	"\tResidency\x12\x1b\n" +
 	"\ton_demand\x18\x01 \x01(\bR\bonDemand\x12\"\n" +
 	"\rkeep_alive_ms\x18\x02 \x01(\x03R\vkeepAliveMs\x12&\n" +
 	"\x0fmin_resident_ms\x18\x03 \x01(\x03R\rminResidentMs\"3\n" +
 	"\aAdapter\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05model\x18\x02 \x01(\tR\x05model\"\xfd\x01\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\"\x99\x02\n" +
 	"\tPlacement\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -5277,7 +5369,9 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12!\n" +
 	"\fmemory_bytes\x18\a \x01(\x04R\vmemoryBytes\x12\x18\n" +
 	"\adevices\x18\b \x03(\tR\adevices\x12\x1b\n" +
-	"\ton_demand\x18\t \x01(\bR\bonDemand\"\x8c\x02\n" +
+	"\ton_demand\x18\t \x01(\bR\bonDemand\x12\x1a\n" +
+	"\breplaces\x18\n" +
+	" \x01(\tR\breplaces\"\x8c\x02\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06format\x12\x16\n" +
@@ -5369,7 +5463,7 @@ func file_cluster_wire_state_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_cluster_wire_state_proto_goTypes = []any{
 	(NodeState)(0),           // 0: lotabots.wire.v1.NodeState
 	(*Command)(nil),          // 1: lotabots.wire.v1.Command
@@ -5421,17 +5515,18 @@ var file_cluster_wire_state_proto_goTypes = []any{
 	(*Session)(nil),          // 47: lotabots.wire.v1.Session
 	(*AuditEntry)(nil),       // 48: lotabots.wire.v1.AuditEntry
 	(*Deployment)(nil),       // 49: lotabots.wire.v1.Deployment
-	(*Residency)(nil),        // 50: lotabots.wire.v1.Residency
-	(*Adapter)(nil),          // 51: lotabots.wire.v1.Adapter
-	(*Placement)(nil),        // 52: lotabots.wire.v1.Placement
-	(*Model)(nil),            // 53: lotabots.wire.v1.Model
-	(*ModelShape)(nil),       // 54: lotabots.wire.v1.ModelShape
-	(*JoinToken)(nil),        // 55: lotabots.wire.v1.JoinToken
-	(*Secret)(nil),           // 56: lotabots.wire.v1.Secret
-	(*WrappedKey)(nil),       // 57: lotabots.wire.v1.WrappedKey
-	(*Entry)(nil),            // 58: lotabots.wire.v1.Entry
-	nil,                      // 59: lotabots.wire.v1.Deployment.OptionsEntry
-	(*UsageRow)(nil),         // 60: lotabots.wire.v1.UsageRow
+	(*Placing)(nil),          // 50: lotabots.wire.v1.Placing
+	(*Residency)(nil),        // 51: lotabots.wire.v1.Residency
+	(*Adapter)(nil),          // 52: lotabots.wire.v1.Adapter
+	(*Placement)(nil),        // 53: lotabots.wire.v1.Placement
+	(*Model)(nil),            // 54: lotabots.wire.v1.Model
+	(*ModelShape)(nil),       // 55: lotabots.wire.v1.ModelShape
+	(*JoinToken)(nil),        // 56: lotabots.wire.v1.JoinToken
+	(*Secret)(nil),           // 57: lotabots.wire.v1.Secret
+	(*WrappedKey)(nil),       // 58: lotabots.wire.v1.WrappedKey
+	(*Entry)(nil),            // 59: lotabots.wire.v1.Entry
+	nil,                      // 60: lotabots.wire.v1.Deployment.OptionsEntry
+	(*UsageRow)(nil),         // 61: lotabots.wire.v1.UsageRow
 }
 var file_cluster_wire_state_proto_depIdxs = []int32{
 	2,  // 0: lotabots.wire.v1.Command.put_node:type_name -> lotabots.wire.v1.PutNode
@@ -5472,34 +5567,35 @@ var file_cluster_wire_state_proto_depIdxs = []int32{
 	39, // 35: lotabots.wire.v1.PutTenant.tenant:type_name -> lotabots.wire.v1.Tenant
 	42, // 36: lotabots.wire.v1.PutKey.key:type_name -> lotabots.wire.v1.APIKey
 	49, // 37: lotabots.wire.v1.PutDeployment.deployment:type_name -> lotabots.wire.v1.Deployment
-	52, // 38: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
-	53, // 39: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
-	55, // 40: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
-	56, // 41: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
+	53, // 38: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
+	54, // 39: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
+	56, // 40: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
+	57, // 41: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
 	43, // 42: lotabots.wire.v1.PutUser.user:type_name -> lotabots.wire.v1.User
 	44, // 43: lotabots.wire.v1.PutRole.role:type_name -> lotabots.wire.v1.AccessRole
 	46, // 44: lotabots.wire.v1.PutBinding.binding:type_name -> lotabots.wire.v1.Binding
 	47, // 45: lotabots.wire.v1.PutSession.session:type_name -> lotabots.wire.v1.Session
 	42, // 46: lotabots.wire.v1.ChangeKey.key:type_name -> lotabots.wire.v1.APIKey
 	31, // 47: lotabots.wire.v1.TouchKeys.uses:type_name -> lotabots.wire.v1.KeyUse
-	60, // 48: lotabots.wire.v1.PutUsage.rows:type_name -> lotabots.wire.v1.UsageRow
+	61, // 48: lotabots.wire.v1.PutUsage.rows:type_name -> lotabots.wire.v1.UsageRow
 	36, // 49: lotabots.wire.v1.PutBudgets.rows:type_name -> lotabots.wire.v1.BudgetSpent
 	0,  // 50: lotabots.wire.v1.Node.state:type_name -> lotabots.wire.v1.NodeState
 	40, // 51: lotabots.wire.v1.Tenant.limits:type_name -> lotabots.wire.v1.Limits
 	40, // 52: lotabots.wire.v1.APIKey.limits:type_name -> lotabots.wire.v1.Limits
 	45, // 53: lotabots.wire.v1.AccessRole.permissions:type_name -> lotabots.wire.v1.Permission
-	59, // 54: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
-	50, // 55: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
-	51, // 56: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
+	60, // 54: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
+	51, // 55: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
+	52, // 56: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
 	40, // 57: lotabots.wire.v1.Deployment.limits:type_name -> lotabots.wire.v1.Limits
 	41, // 58: lotabots.wire.v1.Deployment.price:type_name -> lotabots.wire.v1.Price
-	54, // 59: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
-	57, // 60: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
-	61, // [61:61] is the sub-list for method output_type
-	61, // [61:61] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	50, // 59: lotabots.wire.v1.Deployment.placing:type_name -> lotabots.wire.v1.Placing
+	55, // 60: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
+	58, // 61: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_state_proto_init() }
@@ -5550,7 +5646,7 @@ func file_cluster_wire_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_state_proto_rawDesc), len(file_cluster_wire_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   59,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
