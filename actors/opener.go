@@ -35,14 +35,7 @@ func (o opener) Open(ctx context.Context, target spec.Target, call spec.Call, bo
 	if reason := o.refuse(device, &call); reason != "" {
 		return nil, &spec.Rejection{Reason: reason}
 	}
-	parent := o.s.continued(ctx, &call)
-	_, admitting := o.s.span(parent, "actor.admit", target, &call, trace.SpanKindInternal)
-	p, err := o.admit(ctx, device, target, &call)
-	endSpan(admitting, err)
-	if err != nil {
-		return nil, err
-	}
-	return o.request(parent, p, target, &call, body)
+	return o.s.open(ctx, target, &call, body)
 }
 
 // refuse says why the call cannot be served on this node, by any instance.

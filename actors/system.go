@@ -40,6 +40,8 @@ type System struct {
 	found   map[spec.DeviceID][]*wire.LoadModel // whose engines run already; until their device's actor has asked
 	guests  map[spec.DeviceID][]gpu.Guest       // as found, of instances that spread over the device
 
+	open    opening       // of calls that this node may serve
+	served  sync.Map      // spec.InstanceID to *served
 	leases  atomic.Uint64 // the last one made
 	streams streams
 	closing atomic.Bool
@@ -57,6 +59,7 @@ func Start(c Config) (*System, error) {
 	s := &System{cfg: c, metrics: newMetrics(c.Registerer), tracer: newTracer(), book: newBook(), herald: newHerald(&c), pids: map[spec.DeviceID]*actor.PID{}}
 	s.crier = newCrier(&c, s.herald.say)
 	s.work, s.cancel = context.WithCancel(context.Background())
+	s.open = s.through(opener{s})
 	s.presets = engine.New(engine.Config{
 		Helper: c.Engines.Helper, Libraries: c.Engines.Libraries, Ollama: c.Engines.Ollama, LlamaServer: c.Engines.LlamaServer,
 		VLLM: c.Engines.VLLM, SGLang: c.Engines.SGLang, Triton: c.Engines.Triton, Models: c.Engines.Models, Presets: c.Engines.Presets,
@@ -135,7 +138,7 @@ func (s *System) spawn() error {
 	for _, d := range s.devices {
 		c := gpu.Config{
 			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Abilities: s.presets.Abilities, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
-			Seq: new(atomic.Uint64), Grant: s.cfg.Granted, Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Quarantines: quarantines, Log: s.cfg.Log,
+			Seq: new(atomic.Uint64), Grant: s.cfg.Granted, Serves: s.serves, Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Quarantines: quarantines, Log: s.cfg.Log,
 		}
 		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {
 			return fmt.Errorf("starting the actor of device %s: %w", d.ID, err)

@@ -40,6 +40,9 @@ type Config struct {
 	// Grant takes a place that is kept for a gateway's request. It must not block. Nil:
 	// gateways are granted nothing.
 	Grant func(spec.Lease)
+	// Serves is told that an instance has an engine now, and by nil that it has none any
+	// more. It must not block. Nil: nobody asks.
+	Serves func(id spec.InstanceID, load *wire.LoadModel, e engine.Engine)
 	// Publish takes a digest, and owns it then. It must not block.
 	Publish func(*wire.DeviceLoad)
 	// Found are placements whose engines the node's process before has left running. Each is told once.
@@ -66,11 +69,12 @@ type Actor struct {
 	children map[string]*inst // by the PID of the instance's actor
 	pids     map[*inst]*actor.PID
 	spreads  map[spec.InstanceID]*inst // for which other devices have been asked for memory
-	pumping  *time.Timer               // nil: nothing is to be granted, or to expire, as far as the time goes
-	pumps    time.Time                 // when pumping ends
-	flushing *time.Timer               // nil: nothing has changed since the last digest
-	born     int64                     // Unix ms: tells this actor's runs from its predecessors'
-	closing  bool                      // nothing is started any more: the actor's own end waits for its children's
+	serving  serving
+	pumping  *time.Timer // nil: nothing is to be granted, or to expire, as far as the time goes
+	pumps    time.Time   // when pumping ends
+	flushing *time.Timer // nil: nothing has changed since the last digest
+	born     int64       // Unix ms: tells this actor's runs from its predecessors'
+	closing  bool        // nothing is started any more: the actor's own end waits for its children's
 }
 
 // New returns the actor of c.Device, which holds nothing yet.
@@ -83,7 +87,7 @@ func New(c Config) *Actor {
 	t.abilities, t.grants = c.Abilities, c.Grant != nil
 	was := c.Quarantines.of(c.Device.ID)
 	t.fault, t.accepted = was.Fault, was.Accepted
-	return &Actor{cfg: c, born: c.Now().UnixMilli(), table: t, children: map[string]*inst{}, pids: map[*inst]*actor.PID{}, spreads: map[spec.InstanceID]*inst{}}
+	return &Actor{cfg: c, born: c.Now().UnixMilli(), table: t, children: map[string]*inst{}, pids: map[*inst]*actor.PID{}, spreads: map[spec.InstanceID]*inst{}, serving: serving{}}
 }
 
 // Receive is the actor's one entry.
@@ -434,6 +438,7 @@ func (a *Actor) publish() {
 		a.flushing.Stop()
 		a.flushing = nil
 	}
+	a.serve()
 	d := a.table.snapshot(a.cfg.Now())
 	d.Seq = a.cfg.Seq.Add(1)
 	a.table.told()
