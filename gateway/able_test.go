@@ -41,14 +41,14 @@ func TestWhatTheModelCannot(t *testing.T) {
 		{"an endpoint that is not known", "/v1/rerank", `{"model":"m","query":"x","documents":["y"]}`, spec.AbleEmbed, ""},
 		{"images", "/v1/chat/completions", image, spec.AbleImages, "messages[0].content"},
 		{"images that are not known", "/v1/chat/completions", image, spec.AbleTools, ""},
-		{"tools", "/v1/chat/completions", chat + `"x"}],"tools":[{"type":"function"}]}`, spec.AbleTools, "tools"},
+		{"tools", "/v1/chat/completions", chat + `"x"}],"tools":[{"type":"function","function":{"name":"f"}}]}`, spec.AbleTools, "tools"},
 		{"no tools", "/v1/chat/completions", chat + `"x"}],"tools":[]}`, spec.AbleTools, ""},
-		{"a schema", "/v1/chat/completions", chat + `"x"}],"response_format":{"type":"json_schema"}}`, spec.AbleSchema, "response_format"},
+		{"a schema", "/v1/chat/completions", chat + `"x"}],"response_format":{"type":"json_schema","json_schema":{}}}`, spec.AbleSchema, "response_format"},
 		{"JSON of any kind", "/v1/chat/completions", chat + `"x"}],"response_format":{"type":"json_object"}}`, spec.AbleSchema, ""},
 		{"logprobs", "/v1/completions", `{"model":"m","prompt":"x","logprobs":2}`, spec.AbleLogprobs, "logprobs"},
 		{"no logprobs", "/v1/chat/completions", chat + `"x"}],"logprobs":false}`, spec.AbleLogprobs, ""},
 		{"speech", "/v1/chat/completions", chat + `"x"}],"modalities":["text","audio"]}`, spec.AbleAudio, "modalities"},
-		{"sound", "/v1/chat/completions", chat + `[{"type":"input_audio"}]}]}`, spec.AbleAudio, "messages[0].content"},
+		{"sound", "/v1/chat/completions", chat + `[{"type":"input_audio","input_audio":{"data":"AA=="}}]}]}`, spec.AbleAudio, "messages[0].content"},
 	} {
 		r.able("n1", "m", known&^c.cannot, c.cannot)
 		r.able("n2", "own", spec.Ability(1<<16-1), 0)

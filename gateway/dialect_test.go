@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -283,6 +284,43 @@ func TestTranslatedStreamsGoOn(t *testing.T) {
 		}
 		if strings.Contains(body, "event: error") {
 			t.Error(body)
+		}
+	}
+}
+
+// TestAllProblemsAtOnce: whatever API the client speaks, one answer tells all that is wrong, by its own names;
+// no engine is asked.
+func TestAllProblemsAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.node("n1", "north", 4, func(http.ResponseWriter, *http.Request) { t.Error("the engine was asked") })
+	for _, c := range []struct {
+		path, body string
+		params     []string
+	}{
+		{"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{}}],"stop":["a",7],"seed":"x","temperature":9,"n":0}`,
+			[]string{"tools[0].function.name", "stop[1]", "seed", "temperature", "n"}},
+		{"/v1/messages", `{"model":"m","max_tokens":0,"messages":[{"role":"user","content":"hi"}],"tools":[{"name":"f"}],"stop_sequences":[7],"seed":"x","temperature":9,"logit_bias":7}`,
+			[]string{"max_tokens", "tools[0].input_schema", "stop_sequences[0]", "seed", "temperature", "logit_bias"}},
+		{"/v1/messages", `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"seed":"x"}`, []string{"seed"}},
+		{"/v1/responses", `{"model":"m","input":"hi","max_output_tokens":0,"tools":[{"type":"function"}],"tool_choice":"sometimes","seed":"x","presence_penalty":9}`,
+			[]string{"max_output_tokens", "seed", "presence_penalty", "tools[0].name", "tool_choice"}},
+		{"/v1/embeddings", `{"model":"m","input":[],"encoding_format":"flat","dimensions":0}`, []string{"input", "encoding_format", "dimensions"}},
+	} {
+		res, body := r.do(r.infer, "POST", c.path, c.body)
+		var told struct {
+			Error struct {
+				Errors []struct{ Param, Message string }
+			}
+		}
+		if err := json.Unmarshal([]byte(body), &told); err != nil {
+			t.Fatal(err)
+		}
+		var params []string
+		for _, e := range told.Error.Errors {
+			params = append(params, e.Param)
+		}
+		if res.StatusCode != 400 || !slices.Equal(params, c.params) {
+			t.Errorf("%s: %d %v, want %v: %s", c.path, res.StatusCode, params, c.params, body)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/chat"
+	"github.com/lotabots/lotabots/gateway/openai"
 )
 
 // A Request is a body of POST /v1/messages, or of count_tokens, as chat completions.
@@ -166,6 +167,7 @@ func (q *Request) more(key string, v *fastjson.Value) {
 		q.kwargs = true
 		q.keep(key, v)
 	default:
+		q.Problems = openai.Hold(q.Problems, key, v)
 		q.keep(key, v)
 	}
 }

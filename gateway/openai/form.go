@@ -23,13 +23,13 @@ func (r *Request) CheckForm(e Endpoint, contentType string, body []byte) *spec.E
 		return &spec.Error{Code: spec.CodeInvalidRequest, Message: "The form could not be read: " + err.Error() + ".", Err: err}
 	}
 	for _, p := range parts {
-		r.part(p)
+		r.formPart(p)
 	}
 	r.required(e)
 	return nil
 }
 
-func (r *Request) part(p form.Part) {
+func (r *Request) formPart(p form.Part) {
 	switch p.Name {
 	case "model":
 		r.once(fModel, "model")
@@ -50,9 +50,12 @@ func (r *Request) part(p form.Part) {
 		}
 		r.Stream = on
 	case "temperature":
-		r.once(fTemperature, "temperature")
 		if f, err := strconv.ParseFloat(string(p.Value), 64); err != nil || !(f >= 0 && f <= 1) {
 			r.add("temperature", "must be a number from 0 to 1")
+		}
+	case "timestamp_granularities[]":
+		if text := string(p.Value); text != "word" && text != "segment" {
+			r.add("timestamp_granularities", "must be word or segment")
 		}
 	}
 }

@@ -37,7 +37,7 @@ func TestCheckForm(t *testing.T) {
 		{"least", []string{"@file", "RIFF", "model", "w"}, nil, "w", false},
 		{"more", []string{"model", "w", "language", "de", "stream", "True", "temperature", "0.5", "timestamp_granularities[]", "word", "timestamp_granularities[]", "segment", "@file", "RIFF"}, nil, "w", true},
 		{"nothing", nil, []string{"model", "file"}, "", false},
-		{"all wrong", []string{"model", "", "file", "text", "stream", "maybe", "temperature", "NaN"}, []string{"file", "stream", "temperature", "model"}, "", false},
+		{"all wrong", []string{"model", "", "file", "text", "stream", "maybe", "temperature", "NaN", "timestamp_granularities[]", "line"}, []string{"file", "stream", "temperature", "timestamp_granularities", "model"}, "", false},
 		{"twice", []string{"model", "a", "model", "b", "@file", "x", "@file", ""}, []string{"model", "file", "file"}, "b", false},
 	} {
 		var r Request

@@ -62,23 +62,39 @@ func (r *Request) say(key []byte, v *fastjson.Value) {
 		note(&r.said.role, ".role")
 	case "content":
 		note(&r.said.content, ".content")
+	default:
+		if w := ofMessage[string(key)]; w != nil && v.Type() != fastjson.TypeNull {
+			r.way = append(r.way[:0], step{name: "messages"}, step{at: r.said.at}, step{name: w.name})
+			r.keepTo(v, w.rule)
+		}
 	}
 }
 
 func (r *Request) parts(message int, list []*fastjson.Value) {
-	for _, p := range list {
+	for i, p := range list {
 		if p.Type() != fastjson.TypeObject {
 			r.add(at("messages", message, ".content"), "must hold objects with a type")
 			return
 		}
 		r.promptIn += len(p.GetStringBytes("text"))
-		switch string(p.GetStringBytes("type")) {
+		kind := p.GetStringBytes("type")
+		switch string(kind) {
 		case "image_url", "input_image":
 			r.wish(spec.AbleImages, &r.images, message)
 		case "input_audio":
 			r.wish(spec.AbleAudio, &r.audio, message)
 		}
+		r.part(message, i, p, ofPart[string(kind)])
 	}
+}
+
+// part holds a part of a message to the rule of its kind.
+func (r *Request) part(message, i int, p *fastjson.Value, w *rule) {
+	if w == nil {
+		w = anyPart
+	}
+	r.way = append(r.way[:0], step{name: "messages"}, step{at: message}, step{name: "content"}, step{at: i})
+	r.keepTo(p, w)
 }
 
 // longestToken is more bytes than one token of any vocabulary stands for: those that have

@@ -38,6 +38,7 @@ type Request struct {
 	promptIn int // bytes of text in the prompt
 	cuts     bool
 	parsed   parsed
+	way      []step // to what is held to a rule
 }
 
 var parsers fastjson.ParserPool
@@ -46,7 +47,7 @@ var parsers fastjson.ParserPool
 // whatever else is wrong is listed in r.Problems. body is not kept, but what Names needs of
 // it is, until Release.
 func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
-	*r = Request{Model: r.Model[:0], Problems: r.Problems[:0], N: 1, Needs: e.Able()}
+	*r = Request{Model: r.Model[:0], Problems: r.Problems[:0], way: r.way[:0], N: 1, Needs: e.Able()}
 	if err := CheckText(body); err != nil {
 		return err
 	}
@@ -114,8 +115,7 @@ const (
 	fMaxTokens
 	fMaxCompletion
 	fN
-	fTemperature
-	fTopP
+	fTopLogprobs
 	fQuery
 	fDocuments
 	fTopN
@@ -160,15 +160,10 @@ func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {
 	case "n":
 		r.once(fN, "n")
 		r.N = max(1, r.integer("n", v, 1, 128))
-	case "temperature":
-		r.once(fTemperature, "temperature")
-		r.number("temperature", v, 0, 2)
-	case "top_p":
-		r.once(fTopP, "top_p")
-		r.number("top_p", v, 0, 1)
 	default:
 		r.own(rows[e].reads, key, v)
 		r.wishes(key, v)
+		r.hold(e, key, v)
 	}
 }
 
@@ -238,6 +233,9 @@ func (r *Request) required(e Endpoint) {
 			r.add(n.param, n.missing)
 		}
 	}
+	if r.seen&fTopLogprobs != 0 && r.Needs&spec.AbleLogprobs == 0 && rows[e].reads&fMessages != 0 && !r.has("logprobs") {
+		r.add("top_logprobs", "needs \"logprobs\": true")
+	}
 	if r.seen&fStreamOptions != 0 && r.IncludeUsage && !r.Stream {
 		r.add("stream_options", "may only be given with \"stream\": true")
 	}
@@ -296,15 +294,6 @@ func (r *Request) integer(param string, v *fastjson.Value, lo, hi int) int {
 		return 0
 	}
 	return n
-}
-
-func (r *Request) number(param string, v *fastjson.Value, lo, hi float64) {
-	if v.Type() == fastjson.TypeNull {
-		return
-	}
-	if f, err := v.Float64(); err != nil || f < lo || f > hi {
-		r.add(param, "must be a number from "+strconv.FormatFloat(lo, 'g', -1, 64)+" to "+strconv.FormatFloat(hi, 'g', -1, 64))
-	}
 }
 
 func (r *Request) boolean(param string, v *fastjson.Value) {

@@ -7,7 +7,7 @@ import (
 )
 
 // wishes looks for what not every engine can in the fields that are nobody else's.
-// Their form is the engine's to judge.
+// Their form is judged by their rules.
 func (r *Request) wishes(key []byte, v *fastjson.Value) {
 	switch string(key) {
 	case "priority":
@@ -43,6 +43,10 @@ func (r *Request) wishes(key []byte, v *fastjson.Value) {
 		r.once(fLogprobs, "logprobs")
 		if v.Type() == fastjson.TypeTrue || v.Type() == fastjson.TypeNumber && v.GetInt() > 0 {
 			r.Needs |= spec.AbleLogprobs
+		}
+	case "top_logprobs":
+		if n, err := v.Int(); err == nil && n > 0 {
+			r.seen |= fTopLogprobs
 		}
 	case "modalities":
 		r.once(fModalities, "modalities")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/chat"
+	"github.com/lotabots/lotabots/gateway/openai"
 )
 
 // A Request is a body of POST /v1/responses as chat completions.
@@ -170,6 +171,7 @@ func (q *Request) more(key string, v *fastjson.Value) {
 	case "n":
 		q.Whole(key, v, 1, 1)
 	default:
+		q.Problems = openai.Hold(q.Problems, key, v)
 		q.keep(key, v)
 	}
 }
