@@ -61,32 +61,34 @@ type Node struct {
 	revocations *revocations
 	removals    removals
 
-	disk     storage.FS       // nil: the machine's, and else a test's
-	clock    func() time.Time // of budgets' periods; nil: the machine's, and else a test's
-	db       *storage.DB
-	state    *state.Store
-	blobs    *blobs.Store
-	identity *pki.Identity
-	port     *transport.Port
-	gossip   *gossip.Gossip
-	raft     *consensus.Consensus // voters
-	taken    *snapshot.Store      // Raft's snapshots; voters
-	proposer gateway.Proposer
-	reads    readIndexer   // the same part as proposer
-	group    group         // and this too
-	calm     time.Duration // see consensus.Config; 0 but in tests
-	hashes   *hashes
-	follower *feed.Follower // nodes that are no Raft servers
-	infer    *infer.Client
-	talk     *infer.Talk  // of the gateway with other nodes' actors
-	lines    *infer.Lines // of other nodes' gateways with this node's actors
-	models   *blob.Fetcher
-	census   *census
-	quotas   *quotas.Keeper
-	actors   *actors.System  // workers, and voters, who may have to command them
-	sessions *session.Server // voters
-	gateway  *gateway.Gateway
-	loop     *reconcile.Reconciler // voters
+	disk      storage.FS       // nil: the machine's, and else a test's
+	clock     func() time.Time // of budgets' periods; nil: the machine's, and else a test's
+	db        *storage.DB
+	state     *state.Store
+	blobs     *blobs.Store
+	identity  *pki.Identity
+	port      *transport.Port
+	gossip    *gossip.Gossip
+	raft      *consensus.Consensus // voters
+	taken     *snapshot.Store      // Raft's snapshots; voters
+	proposer  gateway.Proposer
+	reads     readIndexer   // the same part as proposer
+	group     group         // and this too
+	calm      time.Duration // see consensus.Config; 0 but in tests
+	hashes    *hashes
+	follower  *feed.Follower // nodes that are no Raft servers
+	infer     *infer.Client
+	talk      *infer.Talk  // of the gateway with other nodes' actors
+	lines     *infer.Lines // of other nodes' gateways with this node's actors
+	models    *blob.Fetcher
+	transfers *blob.Metrics
+	pace      blob.Pace // of fetches
+	census    *census
+	quotas    *quotas.Keeper
+	actors    *actors.System  // workers, and voters, who may have to command them
+	sessions  *session.Server // voters
+	gateway   *gateway.Gateway
+	loop      *reconcile.Reconciler // voters
 
 	// What callbacks of parts that start earlier reach of those that start later.
 	routing atomic.Pointer[gateway.Gateway]

@@ -35,7 +35,8 @@ func (n *Node) startActors(context.Context) error {
 	n.onStop("talk with actors", n.talk.Shutdown)
 	n.census = &census{nodes: n.state.Nodes, needs: n.state.Needs}
 	n.quotas = n.newKeeper()
-	n.models = blob.NewFetcher(n.port, n.blobs, n.holders, blob.Options{Log: n.log})
+	n.transfers = blob.NewMetrics(n.metrics)
+	n.models = blob.NewFetcher(n.port, n.blobs, n.holders, blob.Options{Log: n.log, Pace: &n.pace, Metrics: n.transfers})
 	if !n.has(spec.RoleWorker) && !n.has(spec.RoleVoter) {
 		return nil
 	}
@@ -129,7 +130,7 @@ func (n *Node) serveCluster(context.Context) error {
 	n.startSessions(mux)
 	n.port.Handle("join", n.withEpoch(signer.Handler()))
 	n.port.Handle("state", inTime(mux))
-	n.port.Handle("blob", blob.Handler(n.blobs, n.state.Model))
+	n.port.Handle("blob", blob.Handler(n.blobs, n.state.Model, n.transfers))
 	if n.actors != nil {
 		n.port.Handle("infer", infer.Handler(n.actors.Opener(), infer.Config{
 			Reserve: n.actors.Reserve, Lines: n.lines, Quota: n.quotas.Grant, Peer: peerOf, May: mayInfer, Log: n.log, Registerer: n.metrics,
@@ -208,7 +209,8 @@ func (n *Node) onMember(e gossip.Event) {
 // modelPath finds the file of the model to load, and fetches it from the other
 // nodes where this one lacks it or has it damaged.
 func (n *Node) modelPath(ctx context.Context, load *wire.LoadModel, told func(part float64)) (string, error) {
-	path, lacking := n.blobs.Verified(ctx, load.GetDigest())
+	m, ok := n.state.Model(load.GetModel())
+	path, lacking := n.blobs.Verified(ctx, load.GetDigest(), m)
 	switch {
 	case lacking == nil:
 		return path, nil
@@ -217,7 +219,6 @@ func (n *Node) modelPath(ctx context.Context, load *wire.LoadModel, told func(pa
 	case !errors.Is(lacking, fs.ErrNotExist):
 		return "", lacking
 	}
-	m, ok := n.state.Model(load.GetModel())
 	if !ok || string(m.GetDigest()) != string(load.GetDigest()) {
 		return "", spec.Errorf(spec.CodeModelNotFound, "the state has no model %q with the digest that was placed", load.GetModel())
 	}

@@ -21,10 +21,10 @@ type Port interface {
 	Client(proto string) *http.Client
 }
 
-// A Writer takes one model's chunks in any order.
+// A Writer takes one model's chunks in any order, from several goroutines.
 type Writer interface {
 	Missing() []int
-	PutChunk(i int, b []byte) error // verifies b against the model's hash
+	PutChunk(i int, b []byte) error // verifies b; the code of what is wrong is spec.CodeModelDamaged
 	Commit() (path string, err error)
 	Close() error // keeps what is there for the next attempt
 }
@@ -36,7 +36,7 @@ type Store[W Writer] interface {
 }
 
 const (
-	streams      = 2               // chunks asked for at a time
+	streams      = 4               // chunks asked for at a time
 	chunkTimeout = 2 * time.Minute // for one chunk from one holder
 	maxChunk     = 64 << 20
 	lookEvery    = 200 * time.Millisecond
@@ -53,11 +53,14 @@ type Fetcher struct {
 
 	mu     sync.Mutex
 	flying map[string]*flight // by digest
+	failed map[string]error   // why the last fetch did not bring it, by digest
 }
 
 // Options of a Fetcher. The zero value will do.
 type Options struct {
 	Log      *slog.Logger
+	Pace     *Pace                                // of all fetches together; nil: without bound
+	Metrics  *Metrics                             // nil: nothing is counted
 	Progress func(m *wire.Model, have, total int) // chunks; called from several goroutines
 }
 
@@ -65,7 +68,7 @@ type Options struct {
 // first; one that lacks the model costs one short answer.
 func NewFetcher[W Writer](port Port, store Store[W], holders func() []spec.NodeID, opts ...Options) *Fetcher {
 	f := &Fetcher{
-		client: port.Client("blob"), path: store.Path, holders: holders, flying: map[string]*flight{},
+		client: port.Client("blob"), path: store.Path, holders: holders, flying: map[string]*flight{}, failed: map[string]error{},
 		writer: func(m *wire.Model) (Writer, error) { return store.Writer(m) },
 	}
 	if len(opts) > 0 {
@@ -83,7 +86,10 @@ type flight struct {
 	cancel  context.CancelFunc
 	waiting int  // callers; guarded by Fetcher.mu
 	left    bool // the last of them had left once; guarded by Fetcher.mu, and read when done
-	percent atomic.Int32
+	model   *wire.Model
+	began   time.Time
+	here    atomic.Int64 // bytes, of which
+	before  atomic.Int64 // were here when it began
 	path    string
 	err     error
 }
@@ -106,7 +112,7 @@ func (f *Fetcher) Fetch(ctx context.Context, m *wire.Model, told func(part float
 				flying = false
 			case <-look.C:
 				if told != nil {
-					told(float64(fl.percent.Load()) / 100)
+					told(float64(fl.here.Load()) / float64(max(1, m.GetSize())))
 				}
 			case <-ctx.Done():
 				f.leave(fl)
@@ -129,13 +135,17 @@ func (f *Fetcher) board(m *wire.Model) *flight {
 		return fl
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	fl := &flight{done: make(chan struct{}), cancel: cancel, waiting: 1}
+	fl := &flight{done: make(chan struct{}), cancel: cancel, waiting: 1, model: m, began: time.Now()}
 	f.flying[string(m.Digest)] = fl
 	go func() {
 		defer cancel()
 		fl.path, fl.err = f.fetch(ctx, m, fl)
 		f.mu.Lock()
 		delete(f.flying, string(m.Digest))
+		delete(f.failed, string(m.Digest))
+		if fl.err != nil && !errors.Is(fl.err, context.Canceled) {
+			f.failed[string(m.Digest)] = fl.err
+		}
 		f.mu.Unlock()
 		close(fl.done)
 	}()
@@ -168,6 +178,12 @@ func (f *Fetcher) fetch(ctx context.Context, m *wire.Model, fl *flight) (_ strin
 	began, missing := time.Now(), w.Missing()
 	p := newPull(f, m, w, missing)
 	p.flight = fl
+	here := int64(m.Size)
+	for _, i := range missing {
+		here -= int64(p.length(i))
+	}
+	fl.here.Store(here)
+	fl.before.Store(here)
 	if len(missing) > 0 {
 		f.opts.Log.Info("fetching a model", "model", m.Name, "digest", hex.EncodeToString(m.Digest),
 			"chunks", len(m.Chunks), "missing", len(missing), "holders", p.names())
@@ -183,8 +199,9 @@ func (f *Fetcher) fetch(ctx context.Context, m *wire.Model, fl *flight) (_ strin
 	return path, nil
 }
 
-// get asks one holder for one chunk.
-func (f *Fetcher) get(ctx context.Context, node spec.NodeID, m *wire.Model, i int) ([]byte, error) {
+// get asks one holder for one chunk, into buf, which has room for it. again has the
+// holder look whether what it has is right.
+func (f *Fetcher) get(ctx context.Context, node spec.NodeID, m *wire.Model, i int, buf []byte, again bool) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, chunkTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, chunkURL(node, m.Name, i), nil)
@@ -192,6 +209,9 @@ func (f *Fetcher) get(ctx context.Context, node spec.NodeID, m *wire.Model, i in
 		return nil, err
 	}
 	req.Header.Set(hdrDigest, hex.EncodeToString(m.Digest))
+	if again {
+		req.Header.Set(hdrAgain, "1")
+	}
 	resp, err := f.client.Do(req)
 	if err != nil {
 		return nil, err
@@ -201,13 +221,15 @@ func (f *Fetcher) get(ctx context.Context, node spec.NodeID, m *wire.Model, i in
 		say, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
 		return nil, fmt.Errorf("HTTP status %d: %s", resp.StatusCode, say)
 	}
-	limit := int64(m.ChunkSize)
-	if limit <= 0 || limit > maxChunk {
-		return nil, fmt.Errorf("the model's chunk size of %d is out of range", m.ChunkSize)
+	n, err := io.ReadFull(resp.Body, buf)
+	f.opts.Metrics.In(PeerNode, n)
+	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("%d bytes came of a chunk of %d", n, len(buf))
 	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = errors.New("more bytes than a chunk has")
+	if err == nil {
+		if more, _ := resp.Body.Read(make([]byte, 1)); more > 0 {
+			err = errors.New("more bytes than a chunk has")
+		}
 	}
-	return b, err
+	return buf, err
 }

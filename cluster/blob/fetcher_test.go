@@ -21,7 +21,7 @@ func TestTheChunksComeFromWhoeverHasThem(t *testing.T) {
 	m, raw := model("small", 12)
 	h := newHolders(t)
 	h.add("dead", nil)
-	h.add("lacks-it", Handler(newMemory(), knows(m)))
+	h.add("lacks-it", Handler(newMemory(), knows(m), nil))
 	h.add("damaged", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, testChunk)) }))
 	h.add("endless", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
@@ -31,9 +31,9 @@ func TestTheChunksComeFromWhoeverHasThem(t *testing.T) {
 		}
 	}))
 	other, _ := model("small", 11)
-	h.add("renamed", Handler(newMemory(raw), knows(other)))
-	h.add("good", Handler(newMemory(raw), knows(m)))
-	h.add("good-too", Handler(newMemory(raw), knows(m)))
+	h.add("renamed", Handler(newMemory(raw), knows(other), nil))
+	h.add("good", Handler(newMemory(raw), knows(m), nil))
+	h.add("good-too", Handler(newMemory(raw), knows(m), nil))
 	store := newMemory()
 	var told atomic.Int32
 	f := NewFetcher(h, store, h.list, Options{Progress: func(_ *wire.Model, have, total int) {
@@ -74,7 +74,7 @@ func TestNobodyHasIt(t *testing.T) {
 		t.Errorf("without holders: %v", err)
 	}
 	h.add("n7", nil)
-	h.add("n8", Handler(newMemory(), knows(m)))
+	h.add("n8", Handler(newMemory(), knows(m), nil))
 	_, err := NewFetcher(h, store, h.list).Fetch(t.Context(), m, nil)
 	if spec.CodeOf(err) != spec.CodeNotReady || !strings.Contains(err.Error(), "n7") || !strings.Contains(err.Error(), "n8") {
 		t.Errorf("got %v", err)
@@ -88,7 +88,7 @@ func TestNobodyHasIt(t *testing.T) {
 func TestItGoesOnWhereItStopped(t *testing.T) {
 	m, raw := model("small", 10)
 	h := newHolders(t)
-	good := Handler(newMemory(raw), knows(m))
+	good := Handler(newMemory(raw), knows(m), nil)
 	var broken atomic.Bool
 	broken.Store(true)
 	h.add("n1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -120,7 +120,7 @@ func TestItGoesOnWhereItStopped(t *testing.T) {
 func TestAFullDiskIsNobodysFault(t *testing.T) {
 	m, raw := model("small", 4)
 	h := newHolders(t)
-	h.add("n1", Handler(newMemory(raw), knows(m)))
+	h.add("n1", Handler(newMemory(raw), knows(m), nil))
 	store := newMemory()
 	store.putErr = errors.New("no space left")
 	_, err := NewFetcher(h, store, h.list).Fetch(t.Context(), m, nil)
@@ -147,7 +147,7 @@ func gate(serve http.Handler) (http.Handler, chan struct{}, chan struct{}) {
 func TestCallersShareAFetch(t *testing.T) {
 	m, raw := model("small", 6)
 	h := newHolders(t)
-	serve, asked, open := gate(Handler(newMemory(raw), knows(m)))
+	serve, asked, open := gate(Handler(newMemory(raw), knows(m), nil))
 	h.add("n1", serve)
 	store := newMemory() // fails a second writer
 	f := NewFetcher(h, store, h.list)
@@ -183,7 +183,7 @@ func TestCallersShareAFetch(t *testing.T) {
 func TestTheLastToLeaveEndsTheFetch(t *testing.T) {
 	m, raw := model("small", 6)
 	h := newHolders(t)
-	serve, asked, open := gate(Handler(newMemory(raw), knows(m)))
+	serve, asked, open := gate(Handler(newMemory(raw), knows(m), nil))
 	h.add("n1", serve)
 	store := newMemory()
 	f := NewFetcher(h, store, h.list)
@@ -206,7 +206,7 @@ func TestTheLastToLeaveEndsTheFetch(t *testing.T) {
 func TestComingAndGoing(t *testing.T) {
 	m, raw := model("small", 20)
 	h := newHolders(t)
-	h.add("n1", Handler(newMemory(raw), knows(m)))
+	h.add("n1", Handler(newMemory(raw), knows(m), nil))
 	for range 10 {
 		store := newMemory()
 		f := NewFetcher(h, store, h.list)
@@ -235,7 +235,7 @@ func TestARecordThatMakesNoSense(t *testing.T) {
 	m, raw := model("small", 3)
 	m.ChunkSize = 1 << 31
 	h := newHolders(t)
-	h.add("n1", Handler(newMemory(raw), knows(m)))
+	h.add("n1", Handler(newMemory(raw), knows(m), nil))
 	if _, err := NewFetcher(h, newMemory(), h.list).Fetch(t.Context(), m, nil); err == nil || !strings.Contains(err.Error(), "out of range") {
 		t.Errorf("chunks of 2 GiB: %v", err)
 	}
@@ -246,7 +246,7 @@ func TestARecordThatMakesNoSense(t *testing.T) {
 	h.add("n1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		good, _ := model("small", 3)
 		r.Header.Set(hdrDigest, hexOf(good.Digest))
-		Handler(newMemory(raw), knows(good)).ServeHTTP(w, r)
+		Handler(newMemory(raw), knows(good), nil).ServeHTTP(w, r)
 	}))
 	if _, err := NewFetcher(h, newMemory(), h.list).Fetch(t.Context(), m, nil); spec.CodeOf(err) != spec.CodeModelDamaged {
 		t.Errorf("good chunks of a wrong whole: %v", err)
@@ -265,7 +265,7 @@ func within(t *testing.T, what string, cond func() bool) {
 // Whoever waits for a model is told how much of it has come.
 func TestThePartThatHasComeIsTold(t *testing.T) {
 	m, raw := model("small", 10)
-	h, good, seen := newHolders(t), Handler(newMemory(raw), knows(m)), make(chan struct{})
+	h, good, seen := newHolders(t), Handler(newMemory(raw), knows(m), nil), make(chan struct{})
 	var asked atomic.Int32
 	h.add("slow", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if asked.Add(1) > 6 {

@@ -15,22 +15,27 @@ import (
 // other bytes in the meantime, a digest never.
 const hdrDigest = "Lotabots-Digest"
 
+// hdrAgain asks for a chunk that came wrong: the holder looks whether it has it right.
+const hdrAgain = "Lotabots-Again"
+
 // A Source has models' chunks.
 type Source interface {
 	Has(digest []byte) bool
-	ReadChunk(m *wire.Model, i int) ([]byte, error)
+	// LendChunk calls use with a chunk, which is good until use returns. again: it was
+	// asked for before and came wrong.
+	LendChunk(m *wire.Model, i int, again bool, use func(b []byte)) error
 }
 
-// Handler serves what src holds of the models that the state knows.
-func Handler(src Source, models func(name string) (*wire.Model, bool)) http.Handler {
+// Handler serves what src holds of the models that the state knows. metrics may be nil.
+func Handler(src Source, models func(name string) (*wire.Model, bool), metrics *Metrics) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /blob/{model}/{chunk}", func(w http.ResponseWriter, r *http.Request) {
-		serve(w, r, src, models)
+		serve(w, r, src, models, metrics)
 	})
 	return mux
 }
 
-func serve(w http.ResponseWriter, r *http.Request, src Source, models func(string) (*wire.Model, bool)) {
+func serve(w http.ResponseWriter, r *http.Request, src Source, models func(string) (*wire.Model, bool), metrics *Metrics) {
 	digest, err := hex.DecodeString(r.Header.Get(hdrDigest))
 	if err != nil || len(digest) == 0 {
 		http.Error(w, "the request names no digest", http.StatusBadRequest)
@@ -54,14 +59,18 @@ func serve(w http.ResponseWriter, r *http.Request, src Source, models func(strin
 		http.Error(w, "this node does not hold the model", http.StatusNotFound)
 		return
 	}
-	b, err := src.ReadChunk(m, i)
+	err = src.LendChunk(m, i, r.Header.Get(hdrAgain) != "", func(b []byte) {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+		n, _ := w.Write(b)
+		metrics.out(n)
+	})
 	if err != nil {
+		if spec.CodeOf(err) == spec.CodeModelDamaged {
+			metrics.Damaged("disk", 1)
+		}
 		http.Error(w, "the chunk cannot be read here", spec.CodeOf(err).Lookup().Status)
-		return
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
-	_, _ = w.Write(b)
 }
 
 // chunkIndex parses a chunk's number, which must be below n.

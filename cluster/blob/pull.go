@@ -1,9 +1,7 @@
 package blob
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,7 +20,6 @@ type pull struct {
 	model  *wire.Model
 	to     Writer
 	flight *flight
-	put    sync.Mutex // the writer is used by one stream at a time
 
 	mu      sync.Mutex
 	missing []int
@@ -45,16 +42,26 @@ func newPull(f *Fetcher, m *wire.Model, w Writer, missing []int) *pull {
 	return p
 }
 
+// length is of chunk i, which the model has.
+func (p *pull) length(i int) int {
+	size := int64(p.model.ChunkSize)
+	return int(min(size, int64(p.model.Size)-int64(i)*size))
+}
+
 func (p *pull) run(ctx context.Context) error {
+	if size := p.model.ChunkSize; size == 0 || size > maxChunk {
+		return fmt.Errorf("the model's chunk size of %d is out of range", size)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for range min(streams, len(p.missing)) {
 		g.Go(func() error {
+			buf := make([]byte, min(uint64(p.model.ChunkSize), p.model.Size))
 			for {
 				i, ok := p.take()
 				if !ok {
 					return nil
 				}
-				if err := p.one(ctx, i); err != nil {
+				if err := p.one(ctx, i, buf[:p.length(i)]); err != nil {
 					return err
 				}
 			}
@@ -75,19 +82,16 @@ func (p *pull) take() (int, bool) {
 }
 
 // one brings chunk i from whichever holder has it whole.
-func (p *pull) one(ctx context.Context, i int) error {
+func (p *pull) one(ctx context.Context, i int, buf []byte) error {
 	for {
 		h := p.choose()
 		if h == nil {
 			return p.exhausted()
 		}
-		b, err := p.f.get(ctx, h.id, p.model, i)
-		if err == nil {
-			err = p.check(i, b)
-		}
-		if err == nil {
+		err := p.from(ctx, h.id, i, buf)
+		if fault := (*keeping)(nil); err == nil || errors.As(err, &fault) {
 			p.release(h, nil)
-			return p.keep(i, b)
+			return err // a failure to write, for which no other holder can help
 		}
 		if ctx.Err() != nil {
 			p.release(h, nil)
@@ -98,25 +102,36 @@ func (p *pull) one(ctx context.Context, i int) error {
 	}
 }
 
-// check tells a damaged chunk, for which another holder is asked, from a failure
-// to write a good one, for which none can help.
-func (p *pull) check(i int, b []byte) error {
-	if sum := sha256.Sum256(b); !bytes.Equal(sum[:], p.model.Chunks[i]) {
-		return spec.Errorf(spec.CodeModelDamaged, "chunk %d does not match its digest", i)
+// from brings chunk i from one holder. What is wrong is asked for once more: a holder
+// that finds it wrong on its own disk sets its copy aside.
+func (p *pull) from(ctx context.Context, id spec.NodeID, i int, buf []byte) error {
+	for again := false; ; again = true {
+		if err := p.f.opts.Pace.Wait(ctx, len(buf)); err != nil {
+			return err
+		}
+		b, err := p.f.get(ctx, id, p.model, i, buf, again)
+		if err != nil {
+			return err
+		}
+		err = p.to.PutChunk(i, b)
+		switch {
+		case err == nil:
+			p.progress(len(b))
+			return nil
+		case spec.CodeOf(err) != spec.CodeModelDamaged:
+			return &keeping{fmt.Errorf("keep chunk %d of model %s: %w", i, p.model.Name, err)}
+		case again:
+			return err
+		}
+		p.f.opts.Metrics.Damaged("wire", 1)
+		p.f.opts.Log.Warn("a chunk came that does not match its digest", "model", p.model.Name, "chunk", i, "node", id)
 	}
-	return nil
 }
 
-func (p *pull) keep(i int, b []byte) error {
-	p.put.Lock()
-	err := p.to.PutChunk(i, b)
-	p.put.Unlock()
-	if err != nil {
-		return fmt.Errorf("keep chunk %d of model %s: %w", i, p.model.Name, err)
-	}
-	p.progress()
-	return nil
-}
+// keeping is a failure to write what was good.
+type keeping struct{ error }
+
+func (k *keeping) Unwrap() error { return k.error }
 
 // choose takes the least busy holder that has not failed, the first of equals.
 func (p *pull) choose() *holder {
@@ -162,7 +177,7 @@ func (p *pull) exhausted() error {
 		Hint: "Start a node that has the model whole, or import it again; what is here is kept."}
 }
 
-func (p *pull) progress() {
+func (p *pull) progress(bytes int) {
 	p.mu.Lock()
 	p.have++
 	have, total := p.have, len(p.model.Chunks)
@@ -172,7 +187,7 @@ func (p *pull) progress() {
 		p.told = percent
 	}
 	p.mu.Unlock()
-	p.flight.percent.Store(int32(percent))
+	p.flight.here.Add(int64(bytes))
 	if p.f.opts.Progress != nil {
 		p.f.opts.Progress(p.model, have, total)
 	}

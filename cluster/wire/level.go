@@ -53,6 +53,6 @@ func fourthLevel(c *Command) bool {
 func fifthLevel(c *Command) bool {
 	d := c.GetPutDeployment().GetDeployment()
 	return d.GetLimits() != nil || d.GetPrice() != nil || d.GetPlacing() != nil || c.GetPutTenant().GetTenant().GetLimits() != nil ||
-		c.GetPutKey().GetKey().GetLimits() != nil || c.GetChangeKey().GetKey().GetLimits() != nil ||
+		c.GetPutKey().GetKey().GetLimits() != nil || c.GetChangeKey().GetKey().GetLimits() != nil || len(c.GetPutModel().GetModel().GetParts()) > 0 ||
 		slices.ContainsFunc(c.GetPutUsage().GetRows(), func(r *UsageRow) bool { return r.GetVersion() != 0 })
 }

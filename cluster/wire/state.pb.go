@@ -4405,14 +4405,15 @@ func (x *Placement) GetReplaces() string {
 type Model struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Format        string                 `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`                         // gguf
-	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`                         // SHA-256 of the file
+	Format        string                 `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`                         // gguf, peft-tar; of several files: safetensors, gguf-split
+	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`                         // SHA-256 of the file; of several, of the list that sha256sum prints of them in their order
 	Size          uint64                 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`                            // bytes
 	ChunkSize     uint32                 `protobuf:"varint,5,opt,name=chunk_size,json=chunkSize,proto3" json:"chunk_size,omitempty"` // bytes; the last chunk may be shorter
 	Chunks        [][]byte               `protobuf:"bytes,6,rep,name=chunks,proto3" json:"chunks,omitempty"`                         // SHA-256 of each
 	ImportedMs    int64                  `protobuf:"varint,7,opt,name=imported_ms,json=importedMs,proto3" json:"imported_ms,omitempty"`
 	ImportedOn    string                 `protobuf:"bytes,8,opt,name=imported_on,json=importedOn,proto3" json:"imported_on,omitempty"` // node
 	Shape         *ModelShape            `protobuf:"bytes,9,opt,name=shape,proto3" json:"shape,omitempty"`                             // absent: the file was not understood
+	Parts         []*ModelPart           `protobuf:"bytes,10,rep,name=parts,proto3" json:"parts,omitempty"`                            // of a model of several files, in the order of their paths; the chunks go over one after the other
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4510,6 +4511,74 @@ func (x *Model) GetShape() *ModelShape {
 	return nil
 }
 
+func (x *Model) GetParts() []*ModelPart {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+// ModelPart is one file of a model that has several.
+type ModelPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	Digest        []byte                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelPart) Reset() {
+	*x = ModelPart{}
+	mi := &file_cluster_wire_state_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelPart) ProtoMessage() {}
+
+func (x *ModelPart) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelPart.ProtoReflect.Descriptor instead.
+func (*ModelPart) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ModelPart) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ModelPart) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ModelPart) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
 // ModelShape is what a model's file says of it, as far as memory depends on it.
 type ModelShape struct {
 	state               protoimpl.MessageState `protogen:"open.v1"`
@@ -4535,7 +4604,7 @@ type ModelShape struct {
 
 func (x *ModelShape) Reset() {
 	*x = ModelShape{}
-	mi := &file_cluster_wire_state_proto_msgTypes[54]
+	mi := &file_cluster_wire_state_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4547,7 +4616,7 @@ func (x *ModelShape) String() string {
 func (*ModelShape) ProtoMessage() {}
 
 func (x *ModelShape) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[54]
+	mi := &file_cluster_wire_state_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4560,7 +4629,7 @@ func (x *ModelShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelShape.ProtoReflect.Descriptor instead.
 func (*ModelShape) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{54}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ModelShape) GetArchitecture() string {
@@ -4690,7 +4759,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_cluster_wire_state_proto_msgTypes[55]
+	mi := &file_cluster_wire_state_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4702,7 +4771,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[55]
+	mi := &file_cluster_wire_state_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4715,7 +4784,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{55}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *JoinToken) GetId() string {
@@ -4783,7 +4852,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_cluster_wire_state_proto_msgTypes[56]
+	mi := &file_cluster_wire_state_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4795,7 +4864,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[56]
+	mi := &file_cluster_wire_state_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4808,7 +4877,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{56}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Secret) GetName() string {
@@ -4865,7 +4934,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_cluster_wire_state_proto_msgTypes[57]
+	mi := &file_cluster_wire_state_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4877,7 +4946,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[57]
+	mi := &file_cluster_wire_state_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4890,7 +4959,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{57}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *WrappedKey) GetNode() string {
@@ -4933,7 +5002,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_cluster_wire_state_proto_msgTypes[58]
+	mi := &file_cluster_wire_state_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4945,7 +5014,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[58]
+	mi := &file_cluster_wire_state_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4958,7 +5027,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{58}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -5371,7 +5440,7 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\adevices\x18\b \x03(\tR\adevices\x12\x1b\n" +
 	"\ton_demand\x18\t \x01(\bR\bonDemand\x12\x1a\n" +
 	"\breplaces\x18\n" +
-	" \x01(\tR\breplaces\"\x8c\x02\n" +
+	" \x01(\tR\breplaces\"\xbf\x02\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06format\x12\x16\n" +
@@ -5384,7 +5453,13 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"importedMs\x12\x1f\n" +
 	"\vimported_on\x18\b \x01(\tR\n" +
 	"importedOn\x122\n" +
-	"\x05shape\x18\t \x01(\v2\x1c.lotabots.wire.v1.ModelShapeR\x05shape\"\x9c\x04\n" +
+	"\x05shape\x18\t \x01(\v2\x1c.lotabots.wire.v1.ModelShapeR\x05shape\x121\n" +
+	"\x05parts\x18\n" +
+	" \x03(\v2\x1b.lotabots.wire.v1.ModelPartR\x05parts\"K\n" +
+	"\tModelPart\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\"\x9c\x04\n" +
 	"\n" +
 	"ModelShape\x12\"\n" +
 	"\farchitecture\x18\x01 \x01(\tR\farchitecture\x12\"\n" +
@@ -5463,7 +5538,7 @@ func file_cluster_wire_state_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_cluster_wire_state_proto_goTypes = []any{
 	(NodeState)(0),           // 0: lotabots.wire.v1.NodeState
 	(*Command)(nil),          // 1: lotabots.wire.v1.Command
@@ -5520,13 +5595,14 @@ var file_cluster_wire_state_proto_goTypes = []any{
 	(*Adapter)(nil),          // 52: lotabots.wire.v1.Adapter
 	(*Placement)(nil),        // 53: lotabots.wire.v1.Placement
 	(*Model)(nil),            // 54: lotabots.wire.v1.Model
-	(*ModelShape)(nil),       // 55: lotabots.wire.v1.ModelShape
-	(*JoinToken)(nil),        // 56: lotabots.wire.v1.JoinToken
-	(*Secret)(nil),           // 57: lotabots.wire.v1.Secret
-	(*WrappedKey)(nil),       // 58: lotabots.wire.v1.WrappedKey
-	(*Entry)(nil),            // 59: lotabots.wire.v1.Entry
-	nil,                      // 60: lotabots.wire.v1.Deployment.OptionsEntry
-	(*UsageRow)(nil),         // 61: lotabots.wire.v1.UsageRow
+	(*ModelPart)(nil),        // 55: lotabots.wire.v1.ModelPart
+	(*ModelShape)(nil),       // 56: lotabots.wire.v1.ModelShape
+	(*JoinToken)(nil),        // 57: lotabots.wire.v1.JoinToken
+	(*Secret)(nil),           // 58: lotabots.wire.v1.Secret
+	(*WrappedKey)(nil),       // 59: lotabots.wire.v1.WrappedKey
+	(*Entry)(nil),            // 60: lotabots.wire.v1.Entry
+	nil,                      // 61: lotabots.wire.v1.Deployment.OptionsEntry
+	(*UsageRow)(nil),         // 62: lotabots.wire.v1.UsageRow
 }
 var file_cluster_wire_state_proto_depIdxs = []int32{
 	2,  // 0: lotabots.wire.v1.Command.put_node:type_name -> lotabots.wire.v1.PutNode
@@ -5569,33 +5645,34 @@ var file_cluster_wire_state_proto_depIdxs = []int32{
 	49, // 37: lotabots.wire.v1.PutDeployment.deployment:type_name -> lotabots.wire.v1.Deployment
 	53, // 38: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
 	54, // 39: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
-	56, // 40: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
-	57, // 41: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
+	57, // 40: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
+	58, // 41: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
 	43, // 42: lotabots.wire.v1.PutUser.user:type_name -> lotabots.wire.v1.User
 	44, // 43: lotabots.wire.v1.PutRole.role:type_name -> lotabots.wire.v1.AccessRole
 	46, // 44: lotabots.wire.v1.PutBinding.binding:type_name -> lotabots.wire.v1.Binding
 	47, // 45: lotabots.wire.v1.PutSession.session:type_name -> lotabots.wire.v1.Session
 	42, // 46: lotabots.wire.v1.ChangeKey.key:type_name -> lotabots.wire.v1.APIKey
 	31, // 47: lotabots.wire.v1.TouchKeys.uses:type_name -> lotabots.wire.v1.KeyUse
-	61, // 48: lotabots.wire.v1.PutUsage.rows:type_name -> lotabots.wire.v1.UsageRow
+	62, // 48: lotabots.wire.v1.PutUsage.rows:type_name -> lotabots.wire.v1.UsageRow
 	36, // 49: lotabots.wire.v1.PutBudgets.rows:type_name -> lotabots.wire.v1.BudgetSpent
 	0,  // 50: lotabots.wire.v1.Node.state:type_name -> lotabots.wire.v1.NodeState
 	40, // 51: lotabots.wire.v1.Tenant.limits:type_name -> lotabots.wire.v1.Limits
 	40, // 52: lotabots.wire.v1.APIKey.limits:type_name -> lotabots.wire.v1.Limits
 	45, // 53: lotabots.wire.v1.AccessRole.permissions:type_name -> lotabots.wire.v1.Permission
-	60, // 54: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
+	61, // 54: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
 	51, // 55: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
 	52, // 56: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
 	40, // 57: lotabots.wire.v1.Deployment.limits:type_name -> lotabots.wire.v1.Limits
 	41, // 58: lotabots.wire.v1.Deployment.price:type_name -> lotabots.wire.v1.Price
 	50, // 59: lotabots.wire.v1.Deployment.placing:type_name -> lotabots.wire.v1.Placing
-	55, // 60: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
-	58, // 61: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	56, // 60: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
+	55, // 61: lotabots.wire.v1.Model.parts:type_name -> lotabots.wire.v1.ModelPart
+	59, // 62: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_state_proto_init() }
@@ -5646,7 +5723,7 @@ func file_cluster_wire_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_state_proto_rawDesc), len(file_cluster_wire_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   60,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

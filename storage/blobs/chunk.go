@@ -35,7 +35,7 @@ func check(m *wire.Model) error {
 			return fmt.Errorf("the record of model %s has a digest of %d bytes for chunk %d", m.GetName(), len(c), i)
 		}
 	}
-	return nil
+	return checkParts(m)
 }
 
 // span is where chunk i, which the record has, begins, and its length.
@@ -51,7 +51,7 @@ func matches(m *wire.Model, i int, b []byte) bool {
 }
 
 // ReadChunk returns chunk i of a model that is here whole, verified. If it is
-// damaged, the file is set aside, so that it is fetched or imported anew, and
+// damaged, the model is set aside, so that it is fetched or imported anew, and
 // the error's code is spec.CodeModelDamaged.
 func (s *Store) ReadChunk(m *wire.Model, i int) ([]byte, error) {
 	if err := check(m); err != nil {
@@ -60,29 +60,70 @@ func (s *Store) ReadChunk(m *wire.Model, i int) ([]byte, error) {
 	if i < 0 || i >= len(m.GetChunks()) {
 		return nil, spec.Errorf(spec.CodeInvalidRequest, "model %s has chunks 0 to %d, not %d", m.GetName(), len(m.GetChunks())-1, i)
 	}
-	f, err := os.Open(s.whole(m.GetDigest()))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &spec.Error{Code: spec.CodeNotFound, Message: fmt.Sprintf("The file of model %s is not on this node.", m.GetName()), Err: err}
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	offset, length := span(m, i)
+	_, length := span(m, i)
 	b := make([]byte, length)
-	_, err = f.ReadAt(b, offset)
-	if err == nil && matches(m, i, b) {
-		return b, nil
-	}
-	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("read chunk %d of model %s: %w", i, m.GetName(), err) // the disk's trouble, not the content's
-	}
-	return nil, s.damage(f, m, i)
+	return b, s.readInto(b, m, i, true)
 }
 
-// damage sets the file aside and says so.
-func (s *Store) damage(f *os.File, m *wire.Model, i int) error {
-	moved, err := s.setAside(f, m.GetDigest())
+// LendChunk calls use with chunk i of a model that is here whole, which is good until
+// use returns. It verifies it unless the whole was verified before and has not
+// changed since, or again is set: whoever receives a chunk verifies it anyway.
+func (s *Store) LendChunk(m *wire.Model, i int, again bool, use func(b []byte)) error {
+	if err := check(m); err != nil {
+		return err
+	}
+	if i < 0 || i >= len(m.GetChunks()) {
+		return spec.Errorf(spec.CodeInvalidRequest, "model %s has chunks 0 to %d, not %d", m.GetName(), len(m.GetChunks())-1, i)
+	}
+	_, length := span(m, i)
+	b := s.borrow(length)
+	defer s.giveBack(b)
+	verify := again
+	if !again {
+		now, err := s.content(m).stamp()
+		verify = err != nil || !s.known(m.GetDigest(), now)
+	}
+	if err := s.readInto(b, m, i, verify); err != nil {
+		return err
+	}
+	use(b)
+	return nil
+}
+
+func (s *Store) readInto(b []byte, m *wire.Model, i int, verify bool) error {
+	root, ok := s.at(m.GetDigest())
+	if !ok {
+		return &spec.Error{Code: spec.CodeNotFound, Message: fmt.Sprintf("The file of model %s is not on this node.", m.GetName()), Err: fs.ErrNotExist}
+	}
+	c := content{root, layout(m)}
+	before, err := os.Stat(root)
+	if err != nil {
+		return err
+	}
+	offset, _ := span(m, i)
+	err = c.read(b, offset)
+	switch {
+	case err == nil && (!verify || matches(m, i, b)):
+		return nil
+	case err != nil && err != io.EOF && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("read chunk %d of model %s: %w", i, m.GetName(), err) // the disk's trouble, not the content's
+	}
+	return s.damage(before, m, i)
+}
+
+// borrow gives a piece of memory that giveBack has had, or a new one.
+func (s *Store) borrow(length int) []byte {
+	if b, ok := s.spare.Get().(*[]byte); ok && cap(*b) >= length {
+		return (*b)[:length]
+	}
+	return make([]byte, length)
+}
+
+func (s *Store) giveBack(b []byte) { s.spare.Put(&b) }
+
+// damage sets the model aside and says so.
+func (s *Store) damage(had fs.FileInfo, m *wire.Model, i int) error {
+	moved, err := s.setAside(had, m.GetDigest())
 	return &spec.Error{Code: spec.CodeModelDamaged, Err: err,
 		Message: fmt.Sprintf("Chunk %d of model %s (%s) does not match its digest. %s", i, m.GetName(), hex.EncodeToString(m.GetDigest()[:6]), fate(moved, err))}
 }

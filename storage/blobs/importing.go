@@ -34,10 +34,10 @@ func (s *Store) Import(name string, r io.Reader) (*wire.Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("import model %s: %w", name, err)
 	}
-	if _, err := s.adopt(f, m.Digest); err != nil {
+	m.Name = name
+	if _, err := s.adopt(content{f.Name(), layout(m)}, m); err != nil {
 		return nil, fmt.Errorf("import model %s: %w", name, err)
 	}
-	m.Name = name
 	return m, nil
 }
 

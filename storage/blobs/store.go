@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
 )
 
 // extension of whole files: engines go by it.
@@ -21,6 +22,8 @@ const extension = ".gguf"
 type Store struct {
 	dir    string
 	shared bool // by Share, before anything else
+
+	spare sync.Pool // *[]byte, of a chunk's size
 
 	mu struct {
 		sync.Mutex
@@ -34,7 +37,7 @@ type Store struct {
 func Open(dir string) (*Store, error) {
 	s := &Store{dir: dir}
 	s.mu.writing, s.mu.verified = map[string]bool{}, map[string]stamp{}
-	for _, d := range []string{s.dir, s.incoming(), s.partial(), s.damaged()} {
+	for _, d := range []string{s.dir, s.incoming(), s.partial(), s.damaged(), s.used()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("open the model store: %w", err)
 		}
@@ -44,7 +47,7 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("open the model store: %w", err)
 	}
 	for _, e := range left {
-		if err := os.Remove(filepath.Join(s.incoming(), e.Name())); err != nil {
+		if err := os.RemoveAll(filepath.Join(s.incoming(), e.Name())); err != nil {
 			return nil, fmt.Errorf("open the model store: %w", err)
 		}
 	}
@@ -55,59 +58,99 @@ func (s *Store) incoming() string { return filepath.Join(s.dir, "incoming") }
 func (s *Store) partial() string  { return filepath.Join(s.dir, "partial") }
 func (s *Store) damaged() string  { return filepath.Join(s.dir, "damaged") }
 
+// whole is the name that a model has which is one file; folder, one of several.
 func (s *Store) whole(digest []byte) string {
-	return filepath.Join(s.dir, hex.EncodeToString(digest)+extension)
+	return s.folder(digest) + extension
 }
 
-// Path returns the whole file of that digest, if it is here. It stays what it
-// is; only if it turns out to be damaged is it moved away. See Verified.
-func (s *Store) Path(digest []byte) (string, bool) {
+func (s *Store) folder(digest []byte) string {
+	return filepath.Join(s.dir, hex.EncodeToString(digest))
+}
+
+// root is where the model that a record describes is once it is whole.
+func (s *Store) root(m *wire.Model) string {
+	if len(m.GetParts()) > 0 {
+		return s.folder(m.GetDigest())
+	}
+	return s.whole(m.GetDigest())
+}
+
+func (s *Store) content(m *wire.Model) content { return content{s.root(m), layout(m)} }
+
+// at finds the whole model of that digest.
+func (s *Store) at(digest []byte) (root string, ok bool) {
 	if len(digest) == 0 {
 		return "", false
 	}
-	path := s.whole(digest)
-	info, err := os.Stat(path)
-	return path, err == nil && info.Mode().IsRegular()
+	if info, err := os.Stat(s.whole(digest)); err == nil && info.Mode().IsRegular() {
+		return s.whole(digest), true
+	}
+	info, err := os.Stat(s.folder(digest))
+	return s.folder(digest), err == nil && info.IsDir()
 }
 
-// Has tells whether the whole file is here.
+// Path returns the whole model of that digest, if it is here: its file; of several
+// files, the first GGUF, by which engines find the others, or else their directory.
+// It stays what it is; only if it turns out to be damaged is it moved away. See Verified.
+func (s *Store) Path(digest []byte) (string, bool) {
+	root, ok := s.at(digest)
+	if !ok {
+		return s.whole(digest), false
+	}
+	return entry(root), true
+}
+
+// entry is what engines are given of a whole model.
+func entry(root string) string {
+	if filepath.Ext(root) == extension {
+		return root
+	}
+	if shards, err := filepath.Glob(filepath.Join(root, "*"+extension)); err == nil && len(shards) > 0 {
+		return shards[0] // Glob sorts them
+	}
+	return root
+}
+
+// Has tells whether the whole model is here.
 func (s *Store) Has(digest []byte) bool {
-	_, ok := s.Path(digest)
+	_, ok := s.at(digest)
 	return ok
 }
 
-// adopt gives a complete, verified file its name for good. If the same bytes
-// are here already, it drops the file instead.
-func (s *Store) adopt(f *os.File, digest []byte) (path string, err error) {
-	if err := f.Sync(); err != nil {
+// adopt gives a complete, verified model its name for good. If the same bytes
+// are here already, it drops what it was given instead.
+func (s *Store) adopt(c content, m *wire.Model) (path string, err error) {
+	if err := c.sync(); err != nil {
 		return "", s.diskError(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if path, ok := s.Path(digest); ok {
-		return path, os.Remove(f.Name())
+	if path, ok := s.at(m.GetDigest()); ok {
+		return entry(path), os.RemoveAll(c.root)
 	}
-	path = s.whole(digest)
+	path = s.root(m)
 	if s.shared {
-		if err := f.Chmod(sharedMode); err != nil {
+		if err := c.open(); err != nil {
 			return "", err
 		}
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := os.Rename(c.root, path); err != nil {
 		return "", err
 	}
-	return path, syncDir(s.dir)
+	if now, err := (content{path, c.at}).stamp(); err == nil {
+		s.mu.verified[string(m.GetDigest())] = now
+	}
+	return entry(path), syncDir(s.dir)
 }
 
-// setAside moves a damaged file out of the way, unless another has taken its
-// place since f was opened. One damaged copy of each digest is kept.
-func (s *Store) setAside(f *os.File, digest []byte) (moved string, err error) {
+// setAside moves a damaged model out of the way, unless another has taken its
+// place since it was had. One damaged copy of each digest is kept.
+func (s *Store) setAside(had fs.FileInfo, digest []byte) (moved string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	path := s.whole(digest)
-	had, err := f.Stat()
-	if err != nil {
-		return "", err
+	path, ok := s.at(digest)
+	if !ok {
+		return "", nil
 	}
 	has, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(had, has) {
@@ -117,6 +160,9 @@ func (s *Store) setAside(f *os.File, digest []byte) (moved string, err error) {
 		return "", err
 	}
 	moved = filepath.Join(s.damaged(), filepath.Base(path))
+	if err := os.RemoveAll(moved); err != nil {
+		return "", err
+	}
 	if err := os.Rename(path, moved); err != nil {
 		return "", err
 	}

@@ -229,11 +229,11 @@ func TestWhatIsLoadedIsVerified(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if path, err := s.Verified(t.Context(), m.Digest); err != nil || path != s.whole(m.Digest) {
+		if path, err := s.Verified(t.Context(), m.Digest, m); err != nil || path != s.whole(m.Digest) {
 			t.Fatalf("%s, %v", path, err)
 		}
 	}
-	if _, err := s.Verified(t.Context(), make([]byte, 32)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := s.Verified(t.Context(), make([]byte, 32), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what is not there: %v", err)
 	}
 	raw, err := os.ReadFile(s.whole(m.Digest))
@@ -246,10 +246,10 @@ func TestWhatIsLoadedIsVerified(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Verified(ended, m.Digest); !errors.Is(err, context.Canceled) {
+	if _, err := s.Verified(ended, m.Digest, m); !errors.Is(err, context.Canceled) {
 		t.Errorf("for nobody: %v", err)
 	}
-	if _, err := s.Verified(t.Context(), m.Digest); spec.CodeOf(err) != spec.CodeModelDamaged {
+	if _, err := s.Verified(t.Context(), m.Digest, m); spec.CodeOf(err) != spec.CodeModelDamaged {
 		t.Errorf("damaged: %v", err)
 	}
 	if s.Has(m.Digest) || !slices.Contains(files(t, s.dir), filepath.Join("damaged", filepath.Base(s.whole(m.Digest)))) {
@@ -265,11 +265,10 @@ func TestGoodFileIsNotSetAsideForAnOldOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	path, _ := s.Path(m.Digest)
-	old, err := os.Open(path)
+	old, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer old.Close()
 	if err := os.Rename(path, path+".old"); err != nil {
 		t.Fatal(err)
 	}

@@ -5,13 +5,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
 )
 
 // A stamp tells whether a file may have changed since it was verified.
@@ -22,36 +25,72 @@ type stamp struct {
 
 func stampOf(i fs.FileInfo) stamp { return stamp{i.Size(), i.ModTime()} }
 
-// Verified returns the whole file of that digest, once its content has been held
-// against it: at the first call since Open, and when the file has changed since.
-// It reads the file then, which an engine is about to do anyway. A damaged file is
-// set aside, and the error's code is spec.CodeModelDamaged; the error wraps
-// fs.ErrNotExist if there is none.
-func (s *Store) Verified(ctx context.Context, digest []byte) (string, error) {
-	path := s.whole(digest)
-	f, err := os.Open(path)
+// Verified returns the whole model of that digest as Path does, once its content has
+// been held against it: at the first call since Open, and when it has changed since.
+// It reads the file then, which an engine is about to do anyway. m is the model's
+// record, where the state has it: a model of several files is not known without. A
+// damaged one is set aside, and the error's code is spec.CodeModelDamaged; the error
+// wraps fs.ErrNotExist if there is none.
+func (s *Store) Verified(ctx context.Context, digest []byte, m *wire.Model) (string, error) {
+	root, ok := s.at(digest)
+	if !ok {
+		return "", &fs.PathError{Op: "open", Path: root, Err: fs.ErrNotExist}
+	}
+	c := content{root, []extent{{digest: digest}}}
+	if filepath.Ext(root) != extension {
+		if !bytes.Equal(m.GetDigest(), digest) || check(m) != nil {
+			return "", spec.Errorf(spec.CodeModelNotFound, "The state has no record of the model %s, which has several files.", hex.EncodeToString(digest[:min(6, len(digest))]))
+		}
+		c.at = layout(m)
+	}
+	had, err := os.Stat(root)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
+	now, err := c.stamp()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	if s.known(digest, stampOf(info)) {
-		return path, nil
+	if err == nil && s.known(digest, now) {
+		s.use(digest)
+		return entry(root), nil
 	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, patient{ctx, f}); err != nil {
-		return "", fmt.Errorf("verify model %s: %w", path, err)
-	}
-	if !bytes.Equal(sum.Sum(nil), digest) {
-		moved, err := s.setAside(f, digest)
+	bad, err := c.damaged(ctx)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("verify model %s: %w", root, err)
+	case bad != "":
+		moved, err := s.setAside(had, digest)
 		return "", &spec.Error{Code: spec.CodeModelDamaged, Err: err,
-			Message: fmt.Sprintf("The file of model %s does not match its digest. %s", hex.EncodeToString(digest[:min(6, len(digest))]), fate(moved, err))}
+			Message: fmt.Sprintf("The file %s of model %s does not match its digest. %s", bad, hex.EncodeToString(digest[:min(6, len(digest))]), fate(moved, err))}
 	}
-	s.vouch(digest, stampOf(info))
-	return path, nil
+	s.vouch(digest, now)
+	s.use(digest)
+	return entry(root), nil
+}
+
+// damaged names the first file that is not what its digest says; empty: none.
+func (c content) damaged(ctx context.Context) (string, error) {
+	for _, e := range c.at {
+		name := c.file(e)
+		f, err := os.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return filepath.Base(name), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		sum := sha256.New()
+		_, err = io.Copy(sum, patient{ctx, f})
+		f.Close()
+		if err != nil {
+			return "", err
+		}
+		if !bytes.Equal(sum.Sum(nil), e.digest) {
+			return filepath.Base(name), nil
+		}
+	}
+	return "", nil
 }
 
 func (s *Store) known(digest []byte, now stamp) bool {

@@ -1,8 +1,6 @@
 package blobs
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -10,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -19,38 +18,55 @@ import (
 var ErrBusy = errors.New("the model is being written already")
 
 // A Writer takes one model's chunks in any order. What it took is there for the
-// next Writer of the same model, also after a crash: beside the file, which has
+// next Writer of the same model, also after a crash: beside the files, which have
 // holes, a list names the chunks that were written, and a new Writer believes it
-// only after reading them. One goroutine at a time may use it.
+// only after reading them. PutChunk and Missing may be called from everywhere.
 type Writer struct {
-	s      *Store
-	m      *wire.Model
-	f      *os.File // dir/partial/DIGEST.data
+	s *Store
+	m *wire.Model
+	c content // dir/partial/DIGEST.data
+
+	mu     sync.Mutex
 	list   *os.File // dir/partial/DIGEST.have: numbers of chunks, 4 bytes each, big-endian
 	have   []bool
+	sums   *sums // of the chunks before next
+	next   int
 	closed bool
 }
 
-// Writer begins or goes on with writing m's file. It must be closed. A model
+// Writer begins or goes on with writing m's files. It must be closed. A model
 // that is here whole needs none, but may have one.
 func (s *Store) Writer(m *wire.Model) (*Writer, error) {
 	if err := check(m); err != nil {
 		return nil, err
 	}
-	key := string(m.GetDigest())
-	s.mu.Lock()
-	busy := s.mu.writing[key]
-	s.mu.writing[key] = true
-	s.mu.Unlock()
-	if busy {
+	if !s.claim(m.GetDigest()) {
 		return nil, fmt.Errorf("write model %s: %w", m.GetName(), ErrBusy)
 	}
-	w := &Writer{s: s, m: m, have: make([]bool, len(m.GetChunks()))}
+	w := &Writer{s: s, m: m, have: make([]bool, len(m.GetChunks())), sums: newSums(layout(m))}
+	w.c = content{w.file(".data"), layout(m)}
 	if err := w.open(); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("write model %s: %w", m.GetName(), s.diskError(err))
 	}
 	return w, nil
+}
+
+// claim takes the right to write a model, which release gives back.
+func (s *Store) claim(digest []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.writing[string(digest)] {
+		return false
+	}
+	s.mu.writing[string(digest)] = true
+	return true
+}
+
+func (s *Store) release(digest []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.mu.writing, string(digest))
 }
 
 func (w *Writer) file(extension string) string {
@@ -59,13 +75,10 @@ func (w *Writer) file(extension string) string {
 
 // open finds what there is already, and mends the list where it names more.
 func (w *Writer) open() error {
+	if err := w.c.make(); err != nil {
+		return err
+	}
 	var err error
-	if w.f, err = os.OpenFile(w.file(".data"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return err
-	}
-	if err := w.f.Truncate(int64(w.m.GetSize())); err != nil {
-		return err
-	}
 	if w.list, err = os.OpenFile(w.file(".have"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return err
 	}
@@ -73,10 +86,11 @@ func (w *Writer) open() error {
 	if err != nil {
 		return err
 	}
-	found, buf := 0, make([]byte, w.m.GetChunkSize())
+	found, buf := 0, w.s.borrow(int(w.m.GetChunkSize()))
+	defer w.s.giveBack(buf)
 	for _, i := range listed(raw, len(w.have)) {
 		offset, length := span(w.m, i)
-		if _, err := w.f.ReadAt(buf[:length], offset); err != nil {
+		if err := w.c.read(buf[:length], offset); err != nil {
 			return err
 		}
 		if matches(w.m, i, buf[:length]) {
@@ -128,6 +142,12 @@ func (w *Writer) note(i int) error {
 
 // Missing lists the chunks still to be put, in order.
 func (w *Writer) Missing() []int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.missing()
+}
+
+func (w *Writer) missing() []int {
 	var out []int
 	for i, have := range w.have {
 		if !have {
@@ -141,72 +161,123 @@ func (w *Writer) Missing() []int {
 // spec.CodeModelDamaged; one that is there already is not written again.
 func (w *Writer) PutChunk(i int, b []byte) error {
 	switch {
-	case w.closed:
-		return os.ErrClosed
 	case i < 0 || i >= len(w.have):
 		return spec.Errorf(spec.CodeInvalidRequest, "model %s has chunks 0 to %d, not %d", w.m.GetName(), len(w.have)-1, i)
+	case w.ended():
+		return os.ErrClosed
+	case w.done(i):
+		return nil
 	case !matches(w.m, i, b):
 		return spec.Errorf(spec.CodeModelDamaged, "What came for chunk %d of model %s does not match its digest.", i, w.m.GetName())
-	case w.have[i]:
-		return nil
 	}
 	offset, length := span(w.m, i)
 	if len(b) != length {
 		return fmt.Errorf("chunk %d of model %s has %d bytes by its digest, %d by the record's sizes", i, w.m.GetName(), len(b), length)
 	}
-	if _, err := w.f.WriteAt(b, offset); err != nil {
+	if err := w.c.write(b, offset); err != nil {
 		return w.s.diskError(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.closed:
+		return os.ErrClosed
+	case w.have[i]:
+		return nil
 	}
 	if err := w.note(i); err != nil {
 		return w.s.diskError(err)
 	}
 	w.have[i] = true
+	return w.follow(i, b)
+}
+
+func (w *Writer) done(i int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.have[i]
+}
+
+func (w *Writer) ended() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
+}
+
+// follow hashes what is there from the beginning on, while it is at hand: the
+// digest of the whole is known as soon as the last chunk is. b is chunk i.
+func (w *Writer) follow(i int, b []byte) error {
+	if i != w.next {
+		return nil
+	}
+	w.sums.write(b)
+	w.next++
+	if w.next == len(w.have) || !w.have[w.next] {
+		return nil
+	}
+	return w.catchUp()
+}
+
+// catchUp hashes what came out of order.
+func (w *Writer) catchUp() error {
+	buf := w.s.borrow(int(w.m.GetChunkSize()))
+	defer w.s.giveBack(buf)
+	for ; w.next < len(w.have) && w.have[w.next]; w.next++ {
+		offset, length := span(w.m, w.next)
+		if err := w.c.read(buf[:length], offset); err != nil {
+			return err
+		}
+		w.sums.write(buf[:length])
+	}
 	return nil
 }
 
-// Commit makes the file one of the store, once no chunk is missing, and returns
-// its path. It reads the file once more: what its name promises is the digest of
-// the whole. If the chunks are right and the whole is not, the record is at
-// fault, and everything that was written is dropped.
+// Commit makes the model one of the store, once no chunk is missing, and returns
+// its path. What its name promises is the digest of the whole. If the chunks are
+// right and the whole is not, the record is at fault, and everything that was
+// written is dropped.
 func (w *Writer) Commit() (path string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.closed {
 		return "", os.ErrClosed
 	}
-	if missing := len(w.Missing()); missing > 0 {
+	if missing := len(w.missing()); missing > 0 {
 		return "", fmt.Errorf("commit model %s: %d of %d chunks are missing", w.m.GetName(), missing, len(w.have))
 	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, io.NewSectionReader(w.f, 0, int64(w.m.GetSize()))); err != nil {
+	if err := w.catchUp(); err != nil {
 		return "", err
 	}
-	if !bytes.Equal(sum.Sum(nil), w.m.GetDigest()) {
+	if w.sums.bad != nil {
 		os.Remove(w.file(".have"))
-		os.Remove(w.file(".data"))
+		os.RemoveAll(w.file(".data"))
 		return "", errors.Join(spec.Errorf(spec.CodeModelDamaged,
-			"The chunks of model %s are those of its record, but together they do not have its digest: import it again.", w.m.GetName()), w.Close())
+			"The chunks of model %s are those of its record, but together they do not have its digest: import it again.", w.m.GetName()), w.close())
 	}
-	if path, err = w.s.adopt(w.f, w.m.GetDigest()); err != nil {
+	if path, err = w.s.adopt(w.c, w.m); err != nil {
 		return "", fmt.Errorf("commit model %s: %w", w.m.GetName(), err)
 	}
 	os.Remove(w.file(".have")) // if it stays, the next Writer finds nothing of it to be true
-	return path, w.Close()
+	return path, w.close()
 }
 
 // Close ends the writing, and keeps what is there for the next attempt. It may
 // be called after Commit, and more than once.
 func (w *Writer) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.close()
+}
+
+func (w *Writer) close() error {
 	if w.closed {
 		return nil
 	}
 	w.closed = true
-	var failed []error
-	for _, f := range []*os.File{w.f, w.list} {
-		if f != nil {
-			failed = append(failed, f.Close())
-		}
+	var err error
+	if w.list != nil {
+		err = w.list.Close()
 	}
-	w.s.mu.Lock()
-	delete(w.s.mu.writing, string(w.m.GetDigest()))
-	w.s.mu.Unlock()
-	return errors.Join(failed...)
+	w.s.release(w.m.GetDigest())
+	return err
 }
