@@ -27,16 +27,8 @@ func TestHostileClients(t *testing.T) {
 	if report.Idle != 500 || len(report.Beset) < 50 {
 		t.Errorf("%d idle connections are left; %d ordinary requests were served", report.Idle, len(report.Beset))
 	}
-	relieved := 0 // the node's processors are the attackers' too here: see the goal of `make bench-hostile`
 	for _, what := range report.Failed {
-		if strings.Contains(what, `"overloaded"`) {
-			relieved++
-			continue
-		}
 		t.Error("an ordinary request:", what)
-	}
-	if relieved > len(report.Beset)/50 {
-		t.Errorf("%d ordinary requests were refused as too many, beside %d that were served", relieved, len(report.Beset))
 	}
 	for kind, want := range map[string]string{"1 GB bodies": "413 body_too_large", "1 GB bodies, chunked": "413 body_too_large",
 		"JSON 100,000 deep": "400 invalid_json", "JSON of many values": "400 invalid_request", "header flood": "431 headers_too_large"} {

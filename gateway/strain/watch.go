@@ -64,7 +64,11 @@ func (w *Watch) Run(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case <-tick.C:
-			s := r.read(time.Now()) // not the tick's time: how late this runs is of interest
+			now := time.Now() // not the tick's: how late this runs is of interest
+			if now.Sub(r.at) < every/2 {
+				continue // a tick that waited: in moments there are no rates
+			}
+			s := r.read(now)
 			for i := range w.bands {
 				c, d := w.bands[i].came.Load(), w.bands[i].refused.Load()
 				s.Came[i] = int(c - came[i])
