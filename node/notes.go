@@ -232,6 +232,18 @@ func (n *Node) askNote(ctx context.Context, id spec.NodeID) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(answer.Body, maxNote))
 }
 
+// note is what this node tells of itself: its engines, what they were measured to
+// take, and which models' files it has whole.
+func (n *Node) note() *wire.NodeNote {
+	note := n.actors.Note()
+	for _, m := range n.state.Models() { // by name, so that the same makes the same hash
+		if n.blobs.Has(m.GetDigest()) {
+			note.Models = append(note.Models, m.GetDigest())
+		}
+	}
+	return note
+}
+
 // startNotes has those follow the others' notes that place by them or show them.
 func (n *Node) startNotes(context.Context) error {
 	n.notes.ask = n.askNote

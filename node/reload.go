@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/lotabots/lotabots/cluster/reconcile"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/node/config"
@@ -117,7 +118,7 @@ func (n *Node) takeOver(r config.Reloadable) {
 		a.AllowExternal(r.ExternalURL)
 	}
 	if n.loop != nil {
-		n.loop.SetGraces(r.DeadGrace, r.DrainGrace)
+		n.loop.SetGraces(reconcile.Graces{Dead: r.DeadGrace, Drain: r.DrainGrace, Settle: r.SettleTime})
 	}
 	// The time to shut down in is read when it is needed, and the consent to
 	// chaos is read from the file by those who inject faults.

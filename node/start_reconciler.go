@@ -18,7 +18,7 @@ func (n *Node) startReconciler(context.Context) error {
 	}
 	n.loop = reconcile.New(reconcile.Config{
 		State: n.state, Observed: n.observation, Propose: n.raft.Propose, Command: n.actors.Command, Barrier: n.raft.Barrier,
-		DeadGrace: n.config.Placement.DeadGrace, DrainGrace: n.config.Placement.DrainGrace, Log: n.log, Registerer: n.metrics,
+		DeadGrace: n.config.Placement.DeadGrace, DrainGrace: n.config.Placement.DrainGrace, Settle: n.config.Placement.SettleTime, Log: n.log, Registerer: n.metrics,
 	})
 	cancel := n.state.Subscribe(func(c state.Change) {
 		if c.Reset || slices.ContainsFunc(c.Records, placed) {

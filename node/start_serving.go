@@ -78,7 +78,7 @@ func (n *Node) startActors(context.Context) error {
 	}
 	n.workers.Store(n.actors)
 	if n.has(spec.RoleWorker) {
-		n.notes.own = n.actors.Note
+		n.notes.own = n.note
 		n.notes.look()
 	}
 	n.onStop("actors", n.actors.Shutdown)

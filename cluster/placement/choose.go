@@ -2,7 +2,6 @@ package placement
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -33,21 +32,57 @@ func allowed(d *wire.Deployment, region string) bool {
 
 // A search looks for a place for one more replica.
 type search struct {
-	d      *wire.Deployment
-	memory memory
-	region string     // only there; empty: in any allowed one
-	among  []*replica // those that count as the deployment's
-	parted bool       // never beside another replica
+	d       *wire.Deployment
+	memory  memory
+	among   *tally // of those that count as the deployment's
+	region  string // only there; empty: in any allowed one
+	parted  bool   // never beside another replica
+	settled bool   // only where devices have been usable for long
+
+	onDemand, pack, alone bool
+	nodes, prefer         []bool // by site; nil: the deployment names none
+	lacking               []bool // by site
+	apart                 []bool // by site; nil: none
+	failures              map[spec.DeviceID]Failure
+	digest                string // of the model's file
+	fetch                 uint64 // its size
 }
 
-func (s search) onDemand() bool { return s.d.GetResidency().GetOnDemand() }
+// searchOf is a search for a place of d beside those of the tally.
+func (p *plan) searchOf(d *wire.Deployment, m *wire.Model, among *tally) search {
+	s := search{d: d, memory: p.memoryOf(d, m), among: among, onDemand: d.GetResidency().GetOnDemand(), pack: d.GetPlacing().GetPack(), alone: alone(d),
+		nodes: p.marked(d.GetPlacing().GetNodes()), prefer: p.marked(d.GetPlacing().GetPreferNodes()),
+		lacking: p.without(d.Engine), apart: p.apart(d), digest: string(m.GetDigest()), fetch: m.GetSize()}
+	for k, f := range p.o.Failures {
+		if k.Deployment == d.Name && k.Version == d.Version {
+			if s.failures == nil {
+				s.failures = map[spec.DeviceID]Failure{}
+			}
+			s.failures[k.Device] = f
+		}
+	}
+	return s
+}
+
+// without marks the sites that cannot run the engine.
+func (p *plan) without(engine string) []bool {
+	out, known := p.lacking[engine]
+	if !known {
+		out = make([]bool, len(p.siteList))
+		for i, s := range p.siteList {
+			out[i] = p.o.lacks(spec.NodeID(s.node.Id), engine) != ""
+		}
+		p.lacking[engine] = out
+	}
+	return out
+}
 
 // devices is how many the replica spreads over.
-func (s search) devices() int { return max(int(s.d.GetGpus()), 1) }
+func (s *search) devices() int { return max(int(s.d.GetGpus()), 1) }
 
 // choose returns the best device for one more replica, or as many as it spreads
 // over, or why there are none.
-func (p *plan) choose(s search) ([]*device, refusal) {
+func (p *plan) choose(s *search) ([]*device, refusal) {
 	if s.devices() > 1 {
 		return p.chooseSet(s)
 	}
@@ -59,11 +94,11 @@ func (p *plan) choose(s search) ([]*device, refusal) {
 			why = max(why, r)
 			continue
 		}
-		k := p.rank(s, dev)
+		k := s.rank(dev)
 		if s.parted && k.here > 0 {
 			continue
 		}
-		if best == nil || k.less(bestRank) {
+		if best == nil || k.less(&bestRank) {
 			best, bestRank = dev, k
 		}
 	}
@@ -71,85 +106,6 @@ func (p *plan) choose(s search) ([]*device, refusal) {
 		return []*device{best}, fine
 	}
 	return nil, max(why, noDevice)
-}
-
-// chooseSet returns the best devices of one node: those that reach each other
-// fastest, then those that one alone would be placed on. The first of them is the
-// one by which the instance is known.
-func (p *plan) chooseSet(s search) ([]*device, refusal) {
-	by := map[spec.NodeID][]*device{}
-	var why refusal
-	enough := false
-	for _, dev := range p.devices {
-		r := p.refuse(s, dev)
-		if r == fine && s.parted && p.rank(s, dev).here > 0 {
-			continue
-		}
-		if why = max(why, r); r == fine {
-			by[dev.node] = append(by[dev.node], dev)
-		}
-		enough = enough || p.count(dev) >= s.devices()
-	}
-	var best []*device
-	bestLinks := -1
-	for _, dev := range p.devices {
-		set := p.around(s, dev, by[dev.node])
-		if set == nil {
-			continue
-		}
-		if n := links(set); n > bestLinks || n == bestLinks && p.rank(s, set[0]).less(p.rank(s, best[0])) {
-			best, bestLinks = set, n
-		}
-	}
-	switch {
-	case best != nil:
-		return best, fine
-	case !enough:
-		return nil, tooFew
-	}
-	return nil, max(why, noDevice)
-}
-
-// count is how many devices of the device's kind its node has.
-func (p *plan) count(dev *device) (n int) {
-	for _, d := range p.devices {
-		if d.node == dev.node && d.load.Kind == dev.load.Kind {
-			n++
-		}
-	}
-	return n
-}
-
-// around is the set that begins with dev, of those that may take the replica: the
-// ones that dev reaches fastest, then the emptiest. Nil: dev is none of them, or
-// they are too few.
-func (p *plan) around(s search, dev *device, among []*device) []*device {
-	if !slices.Contains(among, dev) || len(among) < s.devices() {
-		return nil
-	}
-	others := slices.DeleteFunc(slices.Clone(among), func(d *device) bool { return d == dev || d.load.Kind != dev.load.Kind })
-	slices.SortStableFunc(others, func(a, b *device) int {
-		if c := cmp.Compare(b2i(linked(dev, b)), b2i(linked(dev, a))); c != 0 {
-			return c
-		}
-		return b2i(p.rank(s, b).less(p.rank(s, a))) - b2i(p.rank(s, a).less(p.rank(s, b)))
-	})
-	if len(others) < s.devices()-1 {
-		return nil
-	}
-	return append([]*device{dev}, others[:s.devices()-1]...)
-}
-
-func linked(a, b *device) bool { return slices.Contains(a.load.Links, string(b.id)) }
-
-// links counts the pairs of the set that reach each other fastest.
-func links(set []*device) (n int) {
-	for i, a := range set {
-		for _, b := range set[i+1:] {
-			n += b2i(linked(a, b))
-		}
-	}
-	return n
 }
 
 // A refusal says how near a device came to taking a replica; the nearest is told.
@@ -160,126 +116,117 @@ const (
 	noDevice
 	noEngine
 	tooFew
+	beside
 	tooFull
 	failedThere
 )
 
-func (p *plan) refuse(s search, dev *device) refusal {
+func (p *plan) refuse(s *search, dev *device) refusal {
 	switch {
-	case !dev.usable || !allowed(s.d, dev.region) || s.region != "" && dev.region != s.region:
+	case !dev.usable || s.settled && !dev.settled || !s.permits(dev.site):
 		return noDevice
-	case p.o.lacks(dev.node, s.d.Engine) != "":
+	case s.lacking[dev.site.at]:
 		return noEngine
-	case !dev.fits(s.memory.need(dev), s.onDemand()):
+	case s.apart != nil && s.apart[dev.site.at] || s.alone && s.among.nodes[dev.site.at] > 0:
+		return beside
+	case !dev.fits(s.memory.need(dev), s.onDemand):
 		return tooFull
-	case p.o.Failures[FailureKey{s.d.Name, s.d.Version, dev.id}].Until.After(p.o.Now):
+	case s.failures != nil && s.failures[dev.id].Until.After(p.o.Now):
 		return failedThere
 	}
 	return fine
 }
 
-// rank orders devices, least first.
-type rank struct {
-	here     int // replicas of the deployment on the device
-	region   int // in its region
-	zone     int
-	node     int
-	failures int
-	taken    uint64 // of memory, less is better: the complement of what is free
-	others   int    // placements of other deployments, for those that take no memory
-	id       spec.DeviceID
+// permits tells whether the deployment may be there at all.
+func (s *search) permits(at *site) bool {
+	return (s.nodes == nil || s.nodes[at.at]) && (s.region == "" || at.node.Region == s.region) && allowed(s.d, at.node.Region)
 }
 
-func (p *plan) rank(s search, dev *device) rank {
-	k := rank{id: dev.id, taken: s.taken(dev), others: dev.replicas,
-		failures: p.o.Failures[FailureKey{s.d.Name, s.d.Version, dev.id}].Count}
-	for _, r := range s.among {
-		n := p.nodes[r.Node]
-		switch {
-		case n.GetRegion() != dev.region:
-			continue
-		case slices.Contains(r.ids(), string(dev.id)):
-			k.here++
-		}
-		k.region++
-		if n.GetZone() == dev.zone {
-			k.zone++
-		}
-		if r.Node == string(dev.node) {
-			k.node++
-		}
+// standing is how well a replica is placed among the others of its deployment, less is better.
+type standing struct {
+	here    int32 // whether another is on the device
+	outside int32 // of the nodes that are preferred
+	region  int32 // others in its region
+	zone    int32
+	node    int32
+}
+
+func (a *standing) compare(b *standing) int {
+	switch {
+	case a.here != b.here:
+		return cmp.Compare(a.here, b.here)
+	case a.outside != b.outside:
+		return cmp.Compare(a.outside, b.outside)
+	case a.region != b.region:
+		return cmp.Compare(a.region, b.region)
+	case a.zone != b.zone:
+		return cmp.Compare(a.zone, b.zone)
+	}
+	return cmp.Compare(a.node, b.node)
+}
+
+// standing is that of a replica on the device, beside those of the tally.
+func (s *search) standing(dev *device) standing {
+	k := standing{here: min(s.among.devices[dev.at], 1)}
+	if s.prefer != nil && !s.prefer[dev.site.at] {
+		k.outside = 1
+	}
+	if !s.pack {
+		k.region, k.zone, k.node = s.among.regions[dev.site.region], s.among.zones[dev.site.zone], s.among.nodes[dev.site.at]
 	}
 	return k
 }
 
-// taken ranks how full the device is, for this search.
-func (s search) taken(dev *device) uint64 {
+// rank orders devices, least first; of equals, the first by id.
+type rank struct {
+	standing
+	beside   int32 // replicas of the deployment on the device
+	failures int
+	taken    uint64 // of memory, less is better
+	others   int    // placements of other deployments, for those that take no memory
+}
+
+func (s *search) rank(dev *device) rank {
+	k := rank{standing: s.standing(dev), beside: s.among.devices[dev.at], taken: s.taken(dev), others: dev.replicas}
+	if s.failures != nil {
+		k.failures = s.failures[dev.id].Count
+	}
+	return k
+}
+
+// taken ranks how full the device is, for this search. A node that has to fetch the
+// model's file is taken for fuller by as much: it is chosen over one that has it only
+// where that is worth the way.
+func (s *search) taken(dev *device) uint64 {
 	need := s.memory.need(dev)
-	switch {
-	case need == 0:
+	if need == 0 {
 		return 0
-	case s.onDemand(): // how often over what they share is promised
-		return uint64(1000 * float64(dev.shared+need) / float64(max(dev.free, 1)))
 	}
-	return ^(dev.free - min(dev.free, dev.largest))
-}
-
-func (k rank) less(o rank) bool {
-	return cmp.Or(cmp.Compare(min(k.here, 1), min(o.here, 1)), cmp.Compare(k.region, o.region), cmp.Compare(k.zone, o.zone),
-		cmp.Compare(k.node, o.node), cmp.Compare(k.here, o.here), cmp.Compare(k.failures, o.failures),
-		cmp.Compare(k.taken, o.taken), cmp.Compare(k.others, o.others), cmp.Compare(k.id, o.id)) < 0
-}
-
-// explain says why nothing could be chosen.
-func (p *plan) explain(s search, r refusal) string {
-	where := ""
-	if s.region != "" {
-		where = " in region " + s.region
+	fetch := s.fetch
+	if s.digest == "" || dev.site.models[s.digest] {
+		fetch = 0
 	}
-	switch r {
-	case noEngine:
-		return p.engineless(s, where)
-	case tooFew:
-		return fmt.Sprintf("no node%s has %d devices to spread it over", where, s.devices())
-	case tooFull:
-		need, whose := p.missing(s)
-		if n := s.devices(); n > 1 {
-			return fmt.Sprintf("no node%s has %d devices with %d MiB free each beside their head-room%s", where, n, ceilMiB(need), whose)
-		}
-		return fmt.Sprintf("no device%s has %d MiB free beside its head-room%s", where, ceilMiB(need), whose)
-	case failedThere:
-		return "it failed" + where + " on every device that has room; it is tried again after a while"
+	switch free := dev.free - min(dev.free, dev.largest); {
+	case s.onDemand: // how often over what they share is promised
+		return uint64(1000 * float64(plus(plus(dev.shared, need), fetch)) / float64(max(dev.free, 1)))
+	case s.pack:
+		return plus(free, fetch)
 	default:
-		return "no healthy device of an active worker" + where + " may take it"
+		return 1<<62 - min(free, 1<<62) + min(fetch, 1<<62)
 	}
 }
 
-// missing is the least that a device which is too full would have to give, and whose
-// word that is where it is not the estimate.
-func (p *plan) missing(s search) (need uint64, whose string) {
-	var by *device
-	for _, dev := range p.devices {
-		if n := s.memory.need(dev); p.refuse(s, dev) == tooFull && (s.region == "" || dev.region == s.region) && (by == nil || n < need) {
-			by, need = dev, n
-		}
+func (k *rank) less(o *rank) bool {
+	if c := k.standing.compare(&o.standing); c != 0 {
+		return c < 0
 	}
-	if by == nil {
-		return s.memory.least(), ""
+	switch {
+	case k.beside != o.beside:
+		return k.beside < o.beside
+	case k.failures != o.failures:
+		return k.failures < o.failures
+	case k.taken != o.taken:
+		return k.taken < o.taken
 	}
-	if _, source := s.memory.needs(by.load); source == wire.MemorySource_MEMORY_SOURCE_LEARNT {
-		l, _ := s.memory.on(by.load)
-		return need, fmt.Sprintf(": so much was learnt, of loads measured: %d, where %d MiB are estimated", l.Loads, ceilMiB(s.memory.estimate))
-	}
-	return need, ""
-}
-
-// engineless says why no node has the engine, by the word of the first of those that
-// would take the replica if they had.
-func (p *plan) engineless(s search, where string) string {
-	for _, dev := range p.devices {
-		if p.refuse(s, dev) == noEngine {
-			return fmt.Sprintf("no node%s that may take it has the engine %s; of node %s: %s", where, s.d.Engine, dev.node, p.o.lacks(dev.node, s.d.Engine))
-		}
-	}
-	return "no node" + where + " has the engine " + s.d.Engine
+	return k.others < o.others
 }

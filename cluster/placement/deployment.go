@@ -12,86 +12,152 @@ import (
 type roll struct {
 	p       *plan
 	d       *wire.Deployment
-	memory  memory
+	search  search // for one more replica
+	want    int
+	floor   int        // of want, what it must have at least
 	good    []*replica // of this version, with a place worth keeping; also what this plan places
 	old     []*replica // to be replaced: serve until others do
 	failed  []*replica
-	leaving int  // that are being unloaded
-	tight   bool // a replica found no room
+	owed    []Cause // why those that are not good are not
+	lacks   []gap   // what found no place
+	leaving int     // that are being unloaded
+	tight   bool    // a replica found no room
+	idle    bool    // nothing can be placed: its model is not there
 }
 
-func (p *plan) deployment(d *wire.Deployment) {
-	m := p.models[d.Model]
-	r := &roll{p: p, d: d, memory: p.memoryOf(d, m)}
-	for _, x := range p.replicas {
-		if x.Deployment == d.Name {
-			r.sort(x)
-		}
-	}
-	if d.Model != "" && m == nil && d.Engine != "external" && d.Engine != "ollama" {
-		r.unplaced("model " + d.Model + " is not imported")
-	} else {
-		r.fill()
-		r.part()
-	}
-	r.load()
-	r.surplus()
-	r.supersede()
-	r.forgetFailed()
+// A gap is a replica that has no place.
+type gap struct {
+	region string // empty: any
+	why    refusal
+	note   string // what is being done about it
+	tried  bool   // room was looked for
 }
+
+// roll sorts the deployment's replicas.
+func (p *plan) roll(d *wire.Deployment) *roll {
+	m := p.models[d.Model]
+	r := &roll{p: p, d: d, want: int(d.Replicas)}
+	if n, ok := p.w.Replicas[d.Name]; ok {
+		r.want = int(n)
+	}
+	r.floor = r.want
+	if n, ok := p.w.Floors[d.Name]; ok {
+		r.floor = min(int(n), r.want)
+	}
+	r.search = p.searchOf(d, m, p.tally(nil))
+	for _, x := range p.byDeployment[d.Name] {
+		r.sort(x)
+	}
+	r.idle = d.Model != "" && m == nil && d.Engine != "external" && d.Engine != "ollama"
+	return r
+}
+
+// size is how hard the deployment is to place.
+func (r *roll) size() uint64 { return r.search.memory.estimate * uint64(r.search.devices()) }
 
 func (r *roll) sort(x *replica) {
+	leaves := func(cause Cause, reason string) {
+		x.cause, x.reason = cause, reason
+		r.owed = append(r.owed, cause)
+		r.old = append(r.old, x)
+	}
+	heir := r.heir(x)
 	switch {
 	case x.cond == lost:
+		r.owed = append(r.owed, x.cause)
 		r.p.retire(x, x.reason, false)
 	case x.cond == sound && x.state(wire.InstanceState_INSTANCE_STATE_DRAINING):
 		r.leaving++ // somebody has decided so; its placement goes when it is gone
+		x.coming()
 	case x.Version != r.d.Version:
-		x.reason = "another version replaces it"
+		leaves(NewVersion, "another version replaces it")
+	case heir != nil:
+		x.cause, x.reason = Rebalanced, "it moves to device "+heir.Device
 		r.old = append(r.old, x)
-	case !allowed(r.d, r.p.nodes[x.Node].GetRegion()):
-		x.reason = "its region is not allowed"
-		r.old = append(r.old, x)
+		r.p.moving++
+		x.coming()
+	case !allowed(r.d, x.site.node.Region):
+		leaves(Ruled, "its region is not allowed")
+	case !r.search.permits(x.site):
+		leaves(Ruled, "its node is not among those that the deployment names")
+	case r.p.intruder(x, r.d) != "":
+		leaves(Ruled, "it is to be apart from "+r.p.intruder(x, r.d)+", which is on its node")
+	case r.search.alone && r.search.among.nodes[x.site.at] > 0:
+		leaves(Ruled, "another of its deployment is on its node")
 	case x.cond == moved:
-		r.old = append(r.old, x)
-	case x.state(wire.InstanceState_INSTANCE_STATE_FAILED) || r.p.o.Refused[spec.InstanceID(x.Instance)] != "":
+		leaves(x.cause, x.reason)
+	case r.broken(x):
+		r.owed = append(r.owed, Failed)
 		r.failed = append(r.failed, x)
 	default:
 		r.good = append(r.good, x)
+		r.search.among.add(x, 1)
 	}
 }
 
-// fill places what is missing: regions that are short first, then the rest.
-func (r *roll) fill() {
+// coming notes that the replica's memory is on its way back.
+func (r *replica) coming() {
+	if r.OnDemand {
+		return // it holds none that others could be promised
+	}
+	for _, d := range r.all() {
+		if d != nil {
+			d.coming += r.MemoryBytes
+		}
+	}
+}
+
+func (r *roll) broken(x *replica) bool {
+	return x.state(wire.InstanceState_INSTANCE_STATE_FAILED) || r.p.o.Refused[spec.InstanceID(x.Instance)] != ""
+}
+
+// heir is the replica that takes x's place, if it stands well; nil: there is none.
+func (r *roll) heir(x *replica) *replica {
+	h := r.p.heirs[x.Instance]
+	if h == nil || h.Deployment != x.Deployment || h.Version != r.d.Version || h.cond == lost || h.cond == moved || r.broken(h) ||
+		h.state(wire.InstanceState_INSTANCE_STATE_DRAINING) || !r.search.permits(h.site) || r.p.intruder(h, r.d) != "" {
+		return nil
+	}
+	return h
+}
+
+// fill places what is missing up to so many: regions that are short first, then the rest.
+func (r *roll) fill(upTo int) {
+	if r.idle {
+		return
+	}
 	for _, region := range r.regions() {
 		for n := r.in(region); n < int(r.d.MinPerRegion); n++ {
-			if !r.place(search{d: r.d, memory: r.memory, region: region, among: r.good}, "its region is short of replicas") {
+			if !r.place(region, "its region is short of replicas") {
 				break
 			}
 		}
 	}
-	for len(r.good) < int(r.d.Replicas) {
-		if !r.place(search{d: r.d, memory: r.memory, among: r.good}, "the deployment is short of replicas") {
+	for len(r.good) < upTo {
+		if !r.place("", "the deployment is short of replicas") {
 			break
 		}
 	}
 }
 
-// part gives the second of two replicas on one device a place of its own when
-// there is one; the surplus that arises ends it.
-func (r *roll) part() {
-	if len(r.good) != int(r.d.Replicas) || len(r.old) > 0 {
-		return
+// finish says what becomes of the replicas once all have places that can.
+func (r *roll) finish() {
+	if r.idle {
+		r.unplaced("model " + r.d.Model + " is not imported")
 	}
-	for _, x := range r.good {
-		if r.doubled(x) && x.ready() {
-			s := search{d: r.d, memory: r.memory, region: r.p.nodes[x.Node].GetRegion(), among: r.good, parted: true}
-			if devices, _ := r.p.choose(s); devices != nil {
-				r.put(devices, "another replica shares its device")
-			}
-			return
+	for _, l := range r.lacks {
+		s := r.search
+		s.region = l.region
+		reason := r.p.explain(&s, l.why)
+		if l.why == tooFull && len(r.old) > 0 {
+			reason += "; what it replaces still runs"
 		}
+		r.unplaced(reason + l.note)
 	}
+	r.load()
+	r.surplus()
+	r.supersede()
+	r.forgetFailed()
 }
 
 // doubled tells whether an older good replica is on the same device.
@@ -117,53 +183,81 @@ func (r *roll) regions() []string {
 
 func (r *roll) in(region string) (n int) {
 	for _, x := range r.good {
-		if r.p.nodes[x.Node].GetRegion() == region {
+		if x.site.node.Region == region {
 			n++
 		}
 	}
 	return n
 }
 
-func (r *roll) place(s search, reason string) bool {
-	devices, why := r.p.choose(s)
-	if devices == nil {
-		r.tight = r.tight || why == tooFull
-		reason := r.p.explain(s, why)
-		if why == tooFull && len(r.old) > 0 {
-			reason += "; what it replaces still runs"
-		}
-		r.unplaced(reason)
+// place gives one more replica a place, in the region if one is named, or notes that there is none.
+func (r *roll) place(region, reason string) bool {
+	if slices.ContainsFunc(r.lacks, func(l gap) bool { return l.region == region }) {
 		return false
 	}
-	r.put(devices, reason)
+	s := r.search
+	s.region = region
+	devices, why := r.p.choose(&s)
+	if devices == nil {
+		r.tight = r.tight || why == tooFull
+		r.lacks = append(r.lacks, gap{region: region, why: why})
+		return false
+	}
+	r.put(devices, r.due(), reason)
 	return true
 }
 
-func (r *roll) put(devices []*device, reason string) {
-	onDemand := r.d.GetResidency().GetOnDemand()
+// due is why a replica that is short needs a place.
+func (r *roll) due() Cause {
+	if len(r.owed) == 0 {
+		return Scaled
+	}
+	c := r.owed[0]
+	r.owed = r.owed[1:]
+	return c
+}
+
+// put gives a new replica those devices.
+func (r *roll) put(devices []*device, cause Cause, reason string) *replica {
 	first, others := devices[0], devices[1:]
-	need, source := r.memory.needs(first.load)
+	need, source := r.search.memory.needs(first.load)
 	for _, d := range others {
-		need = max(need, r.memory.need(d))
+		need = max(need, r.search.memory.need(d))
 	}
 	a := Action{Kind: Place, Deployment: r.d.Name, Version: r.d.Version, Node: first.node, Device: first.id,
-		OnDemand: onDemand, Memory: need, Source: source, Reason: reason}
+		OnDemand: r.search.onDemand, Memory: need, Source: source, Cause: cause, Reason: reason}
 	placed := &wire.Placement{Deployment: r.d.Name, Version: r.d.Version, Node: string(first.node), Device: string(first.id),
-		OnDemand: onDemand, MemoryBytes: need, Epoch: ^uint64(0)}
+		OnDemand: r.search.onDemand, MemoryBytes: need, Epoch: ^uint64(0)}
 	for _, d := range others {
 		a.Others = append(a.Others, d.id)
 		placed.Devices = append(placed.Devices, string(d.id))
 	}
-	x := &replica{dev: first, others: others, Placement: placed}
+	x := &replica{dev: first, site: first.site, others: others, Placement: placed, action: len(r.p.actions)}
 	for _, d := range devices {
 		d.account(x, true)
 	}
 	r.good = append(r.good, x)
+	r.search.among.add(x, 1)
+	r.p.byDeployment[r.d.Name] = append(r.p.byDeployment[r.d.Name], x)
 	r.p.actions = append(r.p.actions, a)
+	return x
+}
+
+// move has x serve until a replica on those devices does.
+func (r *roll) move(x *replica, devices []*device, cause Cause, reason string) {
+	r.good = slices.DeleteFunc(r.good, func(y *replica) bool { return y == x })
+	r.search.among.add(x, -1)
+	x.cause, x.reason = cause, "it moves to device "+string(devices[0].id)
+	r.old = append(r.old, x)
+	x.coming()
+	r.p.moving++
+	y := r.put(devices, cause, reason)
+	y.Replaces = x.Instance
+	r.p.actions[y.action].Replaces = spec.InstanceID(x.Instance)
 }
 
 func (r *roll) unplaced(reason string) {
-	need, _ := r.p.missing(search{d: r.d, memory: r.memory, among: r.good})
+	need, _ := r.p.missing(&r.search)
 	r.p.actions = append(r.p.actions, Action{Kind: Unplaced, Deployment: r.d.Name, Version: r.d.Version, Memory: need, Reason: reason})
 }
 
@@ -181,34 +275,67 @@ func (r *roll) load() {
 
 // source is whose word the replica's memory is.
 func (r *roll) source(x *replica) wire.MemorySource {
-	_, source := r.memory.needs(x.dev.load)
+	_, source := r.search.memory.needs(x.dev.load)
 	return source
 }
 
 // surplus ends the least useful of too many replicas. One that serves goes only
 // when enough others do.
 func (r *roll) surplus() {
-	victims := slices.Clone(r.good)
-	slices.SortFunc(victims, func(a, b *replica) int {
-		return cmp.Or(cmp.Compare(b2i(r.doubled(b)), b2i(r.doubled(a))),
-			cmp.Compare(b2i(a.load != nil), b2i(b.load != nil)), // one that has just been unloaded, say
-			cmp.Compare(b2i(a.ready()), b2i(b.ready())), byEpoch(b, a))
-	})
 	ready := r.ready(r.good)
-	for _, x := range victims {
-		switch region := r.p.nodes[x.Node].GetRegion(); {
-		case len(r.good) <= int(r.d.Replicas):
-			return
-		case x.Instance == "" || allowedMin(r, region) && r.in(region) <= int(r.d.MinPerRegion):
-			continue
-		case x.ready() && ready <= int(r.d.Replicas):
+	for len(r.good) > r.want {
+		x := r.worst()
+		switch {
+		case x == nil || x.ready() && ready <= r.want:
 			return // wait for the others
 		case x.ready():
 			ready--
 		}
 		r.good = slices.DeleteFunc(r.good, func(y *replica) bool { return y == x })
+		r.search.among.add(x, -1)
 		r.p.retire(x, "there are more replicas than wanted", true)
 	}
+}
+
+// worst is the replica that is missed least, of those that may go; nil: none may.
+// Of equals those go whose region, zone or node has the most, then the newest.
+func (r *roll) worst() *replica {
+	var out *replica
+	for _, x := range r.good {
+		if x.Instance == "" || allowedMin(r, x.site.node.Region) && r.in(x.site.node.Region) <= int(r.d.MinPerRegion) {
+			continue
+		}
+		if out == nil || r.worse(x, out) < 0 {
+			out = x
+		}
+	}
+	return out
+}
+
+func (r *roll) worse(a, b *replica) int {
+	return cmp.Or(cmp.Compare(b2i(r.doubled(b)), b2i(r.doubled(a))),
+		cmp.Compare(b2i(a.load != nil), b2i(b.load != nil)), // one that has just been unloaded, say
+		cmp.Compare(b2i(a.ready()), b2i(b.ready())), r.crowded(b, a), byEpoch(b, a))
+}
+
+// crowded compares how well two replicas stand among the others.
+func (r *roll) crowded(a, b *replica) int {
+	sa, sb := r.stands(a), r.stands(b)
+	return sa.compare(&sb)
+}
+
+// stands is how well x is placed among the others.
+func (r *roll) stands(x *replica) (out standing) {
+	r.search.among.add(x, -1)
+	defer r.search.among.add(x, 1)
+	for _, d := range x.all() {
+		if d != nil {
+			if s := r.search.standing(d); out.compare(&s) < 0 {
+				out = s
+			}
+		}
+	}
+	return out
 }
 
 func allowedMin(r *roll, region string) bool { return r.d.MinPerRegion > 0 && allowed(r.d, region) }
@@ -224,7 +351,7 @@ func (r *roll) ready(of []*replica) (n int) {
 
 // supersede ends what is to be replaced, as far as others serve in its place.
 func (r *roll) supersede() {
-	want := int(r.d.Replicas)
+	want := r.want
 	if want > 0 || len(r.good) > 0 {
 		want = max(want, len(r.good), 1)
 	}
@@ -243,13 +370,13 @@ func (r *roll) supersede() {
 		r.p.retire(serving[0], serving[0].reason, true)
 		serving = serving[1:]
 	}
-	r.makeRoom(serving)
+	r.yield(serving)
 }
 
-// makeRoom ends one replica of an old version where a new one finds no room
+// yield ends one replica of an old version where a new one finds no room
 // beside it: one at a time, and never the last that serves.
-func (r *roll) makeRoom(serving []*replica) {
-	if !r.tight || r.leaving > 0 || r.ready(r.good) < len(r.good) || len(serving)+r.ready(r.good) < 2 {
+func (r *roll) yield(serving []*replica) {
+	if !r.yields(serving) {
 		return
 	}
 	for _, x := range serving {
@@ -259,7 +386,7 @@ func (r *roll) makeRoom(serving []*replica) {
 		for _, d := range x.all() {
 			d.free += x.MemoryBytes
 		}
-		devices, _ := r.p.choose(search{d: r.d, memory: r.memory})
+		devices, _ := r.p.choose(&r.search)
 		for _, d := range x.all() {
 			d.free -= x.MemoryBytes
 		}
@@ -270,11 +397,15 @@ func (r *roll) makeRoom(serving []*replica) {
 	}
 }
 
+func (r *roll) yields(serving []*replica) bool {
+	return r.tight && r.leaving == 0 && r.ready(r.good) == len(r.good) && len(serving)+r.ready(r.good) >= 2
+}
+
 // forgetFailed drops failed replicas that are replaced, or that may be tried again.
 func (r *roll) forgetFailed() {
 	for _, x := range r.failed {
 		f, known := r.p.o.Failures[FailureKey{r.d.Name, x.Version, spec.DeviceID(x.Device)}]
-		if len(r.good) >= int(r.d.Replicas) || known && !f.Until.After(r.p.o.Now) {
+		if len(r.good) >= r.want || known && !f.Until.After(r.p.o.Now) {
 			r.p.retire(x, "it failed", false)
 		}
 	}

@@ -71,9 +71,9 @@ func Explain(w Wanted, o Observed, d *wire.Deployment, m *wire.Model) Explanatio
 			}
 		}
 	}
-	s := search{d: d, memory: p.memoryOf(d, m), among: p.current(d)}
-	for _, dev := range p.ranked(s) {
-		v := p.verdict(s, dev)
+	s := p.searchOf(d, m, p.tally(p.current(d)))
+	for _, dev := range p.ranked(&s) {
+		v := p.verdict(&s, dev)
 		v.Replicas = replicas[dev.id]
 		e.Verdicts = append(e.Verdicts, v)
 	}
@@ -118,7 +118,7 @@ func (p *plan) current(d *wire.Deployment) (out []*replica) {
 
 // ranked lists the devices as the search would choose among them; those that
 // refuse come last.
-func (p *plan) ranked(s search) []*device {
+func (p *plan) ranked(s *search) []*device {
 	out := slices.Clone(p.devices)
 	slices.SortStableFunc(out, func(a, b *device) int {
 		ra, rb := p.refuse(s, a), p.refuse(s, b)
@@ -128,15 +128,16 @@ func (p *plan) ranked(s search) []*device {
 		if ra != fine {
 			return cmp.Or(-cmp.Compare(ra, rb), cmp.Compare(a.id, b.id))
 		}
-		return b2i(p.rank(s, b).less(p.rank(s, a))) - b2i(p.rank(s, a).less(p.rank(s, b)))
+		ka, kb := s.rank(a), s.rank(b)
+		return b2i(kb.less(&ka)) - b2i(ka.less(&kb))
 	})
 	return out
 }
 
-func (p *plan) verdict(s search, dev *device) Verdict {
-	v := Verdict{Node: dev.node, Device: dev.id, Region: dev.region, Kind: dev.load.Kind, Name: dev.load.Name, Total: dev.load.MemoryTotal}
+func (p *plan) verdict(s *search, dev *device) Verdict {
+	v := Verdict{Node: dev.node, Device: dev.id, Region: dev.site.node.Region, Kind: dev.load.Kind, Name: dev.load.Name, Total: dev.load.MemoryTotal}
 	spare := dev.load.MemoryTotal / headroom
-	if !s.onDemand() {
+	if !s.onDemand {
 		spare += dev.largest
 	}
 	v.Free = dev.free - min(dev.free, spare)
@@ -148,7 +149,7 @@ func (p *plan) verdict(s search, dev *device) Verdict {
 	case tooFull:
 		v.Short = v.Needs - v.Free
 		v.Refusal = fmt.Sprintf("%d MiB short: it has %d MiB free beside a head-room of %d MiB", ceilMiB(v.Short), v.Free>>20, (dev.load.MemoryTotal/headroom)>>20)
-		if !s.onDemand() && dev.largest > 0 {
+		if !s.onDemand && dev.largest > 0 {
 			v.Refusal += fmt.Sprintf(" and %d MiB for the largest that is loaded on demand there", dev.largest>>20)
 		}
 	case noEngine:
@@ -165,7 +166,7 @@ func (p *plan) verdict(s search, dev *device) Verdict {
 }
 
 // unusable says why nothing of the deployment may go to the device, however empty.
-func (p *plan) unusable(s search, dev *device) string {
+func (p *plan) unusable(s *search, dev *device) string {
 	n := p.nodes[string(dev.node)]
 	switch {
 	case !member(n):
@@ -178,15 +179,15 @@ func (p *plan) unusable(s search, dev *device) string {
 		return "it is draining"
 	case !healthy(dev.load):
 		return "it is unhealthy: " + dev.load.Health
-	case !allowed(s.d, dev.region):
-		return fmt.Sprintf("its region %q is not allowed; allowed are %s", dev.region, strings.Join(s.d.Regions, ", "))
+	case !allowed(s.d, dev.site.node.Region):
+		return fmt.Sprintf("its region %q is not allowed; allowed are %s", dev.site.node.Region, strings.Join(s.d.Regions, ", "))
 	}
 	return "it may not take it"
 }
 
 // evicts is what the device's memory lacks at this moment, though it has been
 // promised to nobody for good: others that are loaded on demand have it.
-func (p *plan) evicts(s search, dev *device) (e Evicts) {
+func (p *plan) evicts(s *search, dev *device) (e Evicts) {
 	need := s.memory.need(dev)
 	if need <= dev.load.MemoryFree {
 		return e
@@ -197,7 +198,7 @@ func (p *plan) evicts(s search, dev *device) (e Evicts) {
 		}
 	}
 	if missing := need - dev.load.MemoryFree; len(e.Among) > 0 && missing > leaving(dev.load) {
-		e.Bytes, e.At = missing-leaving(dev.load), dev.at
+		e.Bytes, e.At = missing-leaving(dev.load), dev.seen
 	}
 	return e
 }

@@ -129,7 +129,10 @@ func (m memory) needs(dev *wire.DeviceLoad) (uint64, wire.MemorySource) {
 }
 
 // need is what a replica takes on the device.
-func (m memory) need(dev *device) uint64 {
+func (m *memory) need(dev *device) uint64 {
+	if m.stated || len(m.learnt) == 0 {
+		return m.estimate
+	}
 	bytes, _ := m.needs(dev.load)
 	return bytes
 }

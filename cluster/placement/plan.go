@@ -19,6 +19,14 @@ type Wanted struct {
 
 	DeadGrace  time.Duration // a device that cannot serve keeps its placements so long
 	DrainGrace time.Duration // a draining one so long
+	// SettleAfter is how long a device must have been able to take replicas before one that runs well
+	// elsewhere is moved to it; 0: none is.
+	SettleAfter time.Duration
+
+	// Replicas is how many a deployment wants where that is not its own number, by name; Floors how many it must
+	// have at least. Absent: its own number; all that it wants.
+	Replicas map[string]uint32
+	Floors   map[string]uint32
 }
 
 // Observed is what is known of the cluster at Now. Whoever gathers it fills the
@@ -33,6 +41,7 @@ type Observed struct {
 
 	Down     map[spec.DeviceID]time.Time // since when a device cannot serve; absent: since Now
 	Draining map[spec.DeviceID]time.Time // since when it drains; absent: since Now
+	Usable   map[spec.DeviceID]time.Time // since when it can take replicas; absent: since Now
 	Failures map[FailureKey]Failure      // what failed where
 	Refused  map[spec.InstanceID]string  // why its device would not load an instance, time and again
 }
@@ -73,6 +82,28 @@ func (k Kind) String() string {
 	return [...]string{"none", "place", "load", "unload", "remove", "unplaced"}[min(k, Unplaced)]
 }
 
+// A Cause is why a replica gets a place, for metrics.
+type Cause uint8
+
+// The causes.
+const (
+	Scaled       Cause = iota + 1 // more are wanted
+	NodeLost                      // its node is dead or was removed
+	DeviceFailed                  // its device is missing or unhealthy
+	Drained                       // its device or node is draining
+	NewVersion                    // the deployment has another version
+	Failed                        // it failed where it was
+	Ruled                         // the deployment's rules have changed: regions, nodes, whom it is apart from
+	Rebalanced                    // it stands better elsewhere
+	Displaced                     // it makes room for another
+)
+
+// Causes lists their names in metrics.
+var Causes = [...]string{Scaled: "scale", NodeLost: "node_lost", DeviceFailed: "device_failed", Drained: "drain", NewVersion: "version",
+	Failed: "failed", Ruled: "rules", Rebalanced: "rebalance", Displaced: "memory"}
+
+func (c Cause) String() string { return Causes[c] }
+
 // An Action is one step. Instance is empty for Place and Unplaced.
 type Action struct {
 	Kind       Kind
@@ -87,29 +118,54 @@ type Action struct {
 	Others     []spec.DeviceID   // Place, Load: the devices beside Device that it spreads over
 	OnDemand   bool              // Place, Load: it is loaded on demand
 	Drain      bool              // Unload: requests under way may finish
+	Replaces   spec.InstanceID   // Place: whose place it takes, which serves until this one does
+	Cause      Cause             // Place: why
 	Reason     string
 }
 
 // Plan says what to do now. It asks again for what has not been observed to have
 // happened, so the caller spaces its commands; once everything has happened, it
 // returns nothing but Unplaced. Actions of the same input are the same.
+//
+// Every deployment gets its first replica before any gets its second, then its floor,
+// then the rest, of each the largest first: large ones find fewer places.
 func Plan(w Wanted, o Observed) []Action {
 	p := survey(w, o)
-	names := map[string]*wire.Deployment{}
-	for _, d := range w.Deployments {
-		names[d.Name] = d
+	for _, name := range slices.Sorted(maps.Keys(p.byName)) {
+		p.rolls = append(p.rolls, p.roll(p.byName[name]))
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		p.deployment(names[name])
+	large := slices.Clone(p.rolls)
+	slices.SortStableFunc(large, func(a, b *roll) int { return cmp.Compare(b.size(), a.size()) })
+	p.fill(large, first)
+	p.fill(large, floor)
+	p.returning()
+	p.makeRoom(large)
+	p.fill(large, all)
+	p.makeRoom(large)
+	for _, r := range p.rolls {
+		r.improve()
+	}
+	for _, r := range p.rolls {
+		r.finish()
 	}
 	for _, r := range p.replicas {
-		if names[r.Deployment] == nil {
+		if p.byName[r.Deployment] == nil {
 			p.retire(r, "the deployment was removed", false)
 		}
 	}
 	p.orphans()
 	return p.actions
 }
+
+func (p *plan) fill(rolls []*roll, upTo func(*roll) int) {
+	for _, r := range rolls {
+		r.fill(upTo(r))
+	}
+}
+
+func first(r *roll) int { return min(r.floor, 1) }
+func floor(r *roll) int { return r.floor }
+func all(r *roll) int   { return r.want }
 
 // orphans unloads what runs without a placement.
 func (p *plan) orphans() {

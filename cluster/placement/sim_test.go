@@ -130,7 +130,7 @@ func (s *sim) apply(a Action) {
 		}
 		s.w.Placements = append(s.w.Placements, &wire.Placement{Instance: id, Deployment: a.Deployment, Version: a.Version,
 			Node: string(a.Node), Device: string(a.Device), Epoch: s.epoch, MemoryBytes: a.Memory,
-			Devices: others, OnDemand: a.OnDemand})
+			Devices: others, OnDemand: a.OnDemand, Replaces: string(a.Replaces)})
 	case Load:
 		d := s.device(a.Device)
 		i := &wire.InstanceLoad{Instance: string(a.Instance), Deployment: a.Deployment,

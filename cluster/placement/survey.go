@@ -15,28 +15,44 @@ type plan struct {
 	o        Observed
 	nodes    map[string]*wire.Node
 	models   map[string]*wire.Model
-	versions map[string]uint64 // of deployments
-	devices  []*device         // by id
+	byName   map[string]*wire.Deployment
+	devices  []*device // by id
 	byDevice map[spec.DeviceID]*device
 	replicas []*replica // by epoch
 	actions  []Action
 	learnt   map[kind]map[string]Learnt // by the device's name
+
+	sites          map[string]*site
+	siteList       []*site
+	zones, regions int                   // how many there are
+	byDeployment   map[string][]*replica // by epoch; also what this plan places
+	strangers      map[string][]string   // deployments that are to be apart
+	heirs          map[string]*replica   // by the instance that they replace
+	lacking        map[string][]bool     // by engine: the sites without it
+	rolls          []*roll               // by name
+	moving         int                   // replicas whose heirs are on their way, also by this plan
+	hungry         bool                  // a replica lacks memory
 }
 
 // A device is a reported device with what this plan has given away of it.
 type device struct {
 	id       spec.DeviceID
 	node     spec.NodeID
-	region   string
-	zone     string
+	site     *site
+	at       int // in plan.devices
 	load     *wire.DeviceLoad
-	at       time.Time // of load
+	seen     time.Time // when load was told
+	links    []*device // those that it reaches fastest
 	alive    bool      // its node is
 	usable   bool      // new replicas may go there
+	settled  bool      // and could for long enough to be worth a move
 	free     uint64    // not held by what is always loaded, nor promised to such a placement that is not loaded yet
 	largest  uint64    // of the placements that are loaded on demand
 	shared   uint64    // all of them together
 	replicas int       // placements of any deployment
+	steady   int       // of them those that are always loaded and take memory
+	coming   uint64    // of memory that is on its way back
+	owed     uint64    // of that, to a replica that waits for it
 }
 
 // A condition says what a replica's place is worth.
@@ -52,11 +68,14 @@ const (
 // A replica is a placement with what is observed of it.
 type replica struct {
 	*wire.Placement
+	site   *site              // nil: its node is not in the state
 	dev    *device            // nil: not reported
 	others []*device          // the others that it spreads over; nil: not reported
 	load   *wire.InstanceLoad // nil: not reported
 	cond   condition
 	reason string // of moved and lost
+	cause  Cause  // the same, for metrics
+	action int    // of what this plan places: its index in plan.actions
 }
 
 // ready tells whether the replica serves. One that is loaded on demand does as soon
@@ -98,7 +117,8 @@ func (r *replica) state(s wire.InstanceState) bool { return r.load != nil && r.l
 func present(i *wire.InstanceLoad) bool { return i.State != wire.InstanceState_INSTANCE_STATE_GONE }
 
 func survey(w Wanted, o Observed) *plan {
-	p := &plan{w: w, o: o, nodes: map[string]*wire.Node{}, models: map[string]*wire.Model{}, versions: map[string]uint64{}, byDevice: map[spec.DeviceID]*device{}}
+	p := &plan{w: w, o: o, nodes: map[string]*wire.Node{}, models: map[string]*wire.Model{}, byName: map[string]*wire.Deployment{}, byDevice: map[spec.DeviceID]*device{},
+		sites: map[string]*site{}, byDeployment: map[string][]*replica{}, heirs: map[string]*replica{}, lacking: map[string][]bool{}}
 	for _, n := range w.Nodes {
 		p.nodes[n.Id] = n
 	}
@@ -106,17 +126,33 @@ func survey(w Wanted, o Observed) *plan {
 		p.models[m.Name] = m
 	}
 	for _, d := range w.Deployments {
-		p.versions[d.Name] = d.Version
+		p.byName[d.Name] = d
 	}
+	p.sited()
+	p.estrange()
 	p.learn()
 	for _, d := range o.Devices {
 		p.addDevice(d)
 	}
 	slices.SortFunc(p.devices, func(a, b *device) int { return cmp.Compare(a.id, b.id) })
+	for i, d := range p.devices {
+		d.at = i
+		for _, id := range d.load.Links {
+			if other := p.byDevice[spec.DeviceID(id)]; other != nil {
+				d.links = append(d.links, other)
+			}
+		}
+	}
 	for _, pl := range w.Placements {
 		p.addReplica(pl)
 	}
 	slices.SortFunc(p.replicas, byEpoch)
+	for _, r := range p.replicas {
+		p.byDeployment[r.Deployment] = append(p.byDeployment[r.Deployment], r)
+		if r.Replaces != "" {
+			p.heirs[r.Replaces] = r
+		}
+	}
 	return p
 }
 
@@ -125,9 +161,10 @@ func (p *plan) addDevice(d Device) {
 	if n == nil || d.Load == nil || p.byDevice[spec.DeviceID(d.Load.Device)] != nil {
 		return
 	}
-	dev := &device{id: spec.DeviceID(d.Load.Device), node: d.Node, region: n.Region, zone: n.Zone, load: d.Load, at: d.At,
+	dev := &device{id: spec.DeviceID(d.Load.Device), node: d.Node, site: p.sites[n.Id], load: d.Load, seen: d.At,
 		alive: p.o.Alive[d.Node], free: d.Load.MemoryFree}
 	dev.usable = dev.alive && member(n) && n.State != wire.NodeState_NODE_STATE_DRAINING && healthy(d.Load) && !d.Load.Draining
+	dev.settled = dev.usable && p.w.SettleAfter > 0 && expired(p.o.Usable, dev.id, p.o.Now, p.w.SettleAfter)
 	p.devices = append(p.devices, dev)
 	p.byDevice[dev.id] = dev
 }
@@ -140,7 +177,7 @@ func member(n *wire.Node) bool {
 func healthy(d *wire.DeviceLoad) bool { return d.Health == "" || d.Health == "ok" }
 
 func (p *plan) addReplica(pl *wire.Placement) {
-	r := &replica{Placement: pl, dev: p.deviceOf(pl, pl.Device)}
+	r := &replica{Placement: pl, site: p.sites[pl.Node], dev: p.deviceOf(pl, pl.Device)}
 	for _, id := range pl.Devices {
 		r.others = append(r.others, p.deviceOf(pl, id))
 	}
@@ -153,10 +190,10 @@ func (p *plan) addReplica(pl *wire.Placement) {
 	}
 	for _, d := range r.all() {
 		if d != nil {
-			d.account(r, p.versions[pl.Deployment] == pl.Version)
+			d.account(r, p.byName[pl.Deployment].GetVersion() == pl.Version)
 		}
 	}
-	r.cond, r.reason = p.judge(r)
+	r.cond, r.cause, r.reason = p.judge(r)
 	p.replicas = append(p.replicas, r)
 }
 
@@ -172,6 +209,9 @@ func (p *plan) deviceOf(pl *wire.Placement, id string) *device {
 // current says that it is to stay.
 func (d *device) account(r *replica, current bool) {
 	d.replicas++
+	if !r.OnDemand && r.MemoryBytes > 0 {
+		d.steady++
+	}
 	switch {
 	case r.OnDemand:
 		if r.load != nil {
@@ -191,23 +231,24 @@ func (d *device) share(bytes uint64) {
 }
 
 // judge says what the replica's place is worth, whatever its deployment.
-func (p *plan) judge(r *replica) (condition, string) {
+func (p *plan) judge(r *replica) (condition, Cause, string) {
 	n := p.nodes[r.Node]
 	switch id := spec.DeviceID(r.Device); {
 	case !member(n):
-		return lost, "its node was removed"
+		return lost, NodeLost, "its node was removed"
 	case r.ill() != nil:
 		if expired(p.o.Down, id, p.o.Now, p.w.DeadGrace) {
-			return lost, p.trouble(r)
+			cause, reason := p.trouble(r)
+			return lost, cause, reason
 		}
-		return kept, ""
+		return kept, 0, ""
 	case n.State == wire.NodeState_NODE_STATE_DRAINING || r.drains():
 		if expired(p.o.Draining, id, p.o.Now, p.w.DrainGrace) {
-			return moved, "its device is draining"
+			return moved, Drained, "its device is draining"
 		}
-		return kept, ""
+		return kept, 0, ""
 	}
-	return sound, ""
+	return sound, 0, ""
 }
 
 // ill is the first of the replica's devices that cannot serve, absent one that is
@@ -230,14 +271,14 @@ func (r *replica) drains() bool {
 	return slices.ContainsFunc(r.all(), func(d *device) bool { return d.load.Draining })
 }
 
-func (p *plan) trouble(r *replica) string {
+func (p *plan) trouble(r *replica) (Cause, string) {
 	switch ill := r.ill(); {
 	case !p.o.Alive[spec.NodeID(r.Node)]:
-		return "its node is dead"
+		return NodeLost, "its node is dead"
 	case ill == absent:
-		return "its device is missing"
+		return DeviceFailed, "its device is missing"
 	default:
-		return "its device is unhealthy: " + ill.load.Health
+		return DeviceFailed, "its device is unhealthy: " + ill.load.Health
 	}
 }
 
@@ -261,4 +302,19 @@ func Troubled(w Wanted, o Observed) (down, draining map[spec.DeviceID]bool) {
 		}
 	}
 	return down, draining
+}
+
+// Usable tells which devices can take replicas, for whoever remembers since when.
+func Usable(w Wanted, o Observed) map[spec.DeviceID]bool {
+	out := map[spec.DeviceID]bool{}
+	nodes := map[spec.NodeID]*wire.Node{}
+	for _, n := range w.Nodes {
+		nodes[spec.NodeID(n.Id)] = n
+	}
+	for _, d := range o.Devices {
+		if n := nodes[d.Node]; o.Alive[d.Node] && member(n) && n.State != wire.NodeState_NODE_STATE_DRAINING && healthy(d.Load) && !d.Load.GetDraining() {
+			out[spec.DeviceID(d.Load.GetDevice())] = true
+		}
+	}
+	return out
 }

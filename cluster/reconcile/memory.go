@@ -13,12 +13,13 @@ import (
 type memory struct {
 	down     map[spec.DeviceID]time.Time
 	draining map[spec.DeviceID]time.Time
+	usable   map[spec.DeviceID]time.Time
 	failures map[placement.FailureKey]placement.Failure
 	counted  map[spec.InstanceID]uint64 // epochs of failed instances that are in failures
 }
 
 func newMemory() *memory {
-	return &memory{down: map[spec.DeviceID]time.Time{}, draining: map[spec.DeviceID]time.Time{},
+	return &memory{down: map[spec.DeviceID]time.Time{}, draining: map[spec.DeviceID]time.Time{}, usable: map[spec.DeviceID]time.Time{},
 		failures: map[placement.FailureKey]placement.Failure{}, counted: map[spec.InstanceID]uint64{}}
 }
 
@@ -33,7 +34,8 @@ func (m *memory) recall(w placement.Wanted, o *placement.Observed, refused map[s
 	down, draining := placement.Troubled(w, *o)
 	since(m.down, down, o.Now)
 	since(m.draining, draining, o.Now)
-	o.Down, o.Draining = merged(m.down, o.Down), merged(m.draining, o.Draining)
+	since(m.usable, placement.Usable(w, *o), o.Now)
+	o.Down, o.Draining, o.Usable = merged(m.down, o.Down), merged(m.draining, o.Draining), merged(m.usable, o.Usable)
 	o.Refused = refused
 	m.countFailures(w, o)
 	o.Failures = maps.Clone(m.failures)

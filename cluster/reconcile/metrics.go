@@ -1,9 +1,14 @@
 package reconcile
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lotabots/lotabots/cluster/placement"
+)
 
 type metrics struct {
 	actions  *prometheus.CounterVec
+	moves    *prometheus.CounterVec
 	unplaced prometheus.Gauge
 	seconds  prometheus.Histogram
 }
@@ -12,13 +17,18 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_reconcile_actions_total",
 			Help: "Placement actions of this leader, by kind and result."}, []string{"action", "result"}),
+		moves: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_placement_moves_total",
+			Help: "Replicas that this leader gave a place, by why they needed one."}, []string{"cause"}),
 		unplaced: prometheus.NewGauge(prometheus.GaugeOpts{Name: "lotabots_reconcile_unplaced_replicas",
 			Help: "Reasons for which replicas lacked a place at this leader's last look."}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "lotabots_reconcile_round_seconds",
 			Help: "Time that one look took, with the writes that it led to.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8)}),
 	}
+	for _, cause := range placement.Causes[1:] {
+		m.moves.WithLabelValues(cause)
+	}
 	if r != nil {
-		r.MustRegister(m.actions, m.unplaced, m.seconds)
+		r.MustRegister(m.actions, m.moves, m.unplaced, m.seconds)
 	}
 	return m
 }

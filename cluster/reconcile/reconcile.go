@@ -33,6 +33,7 @@ type Config struct {
 	Interval   time.Duration // 0: 1 s
 	DeadGrace  time.Duration // 0: 30 s
 	DrainGrace time.Duration // 0: 2 min
+	Settle     time.Duration // see placement.Wanted.SettleAfter; 0: nothing that runs well is moved
 	Clock      func() time.Time
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
@@ -52,8 +53,8 @@ type Reconciler struct {
 
 	mu struct {
 		sync.Mutex
-		dead, drain time.Duration // the graces, which may change
-		unplaced    []placement.Action
+		graces   Graces
+		unplaced []placement.Action
 	}
 }
 
@@ -75,23 +76,26 @@ func New(c Config) *Reconciler {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Reconciler{cfg: c, metrics: newMetrics(c.Registerer), wake: make(chan struct{}, 1)}
-	r.SetGraces(c.DeadGrace, c.DrainGrace)
+	r.SetGraces(Graces{Dead: c.DeadGrace, Drain: c.DrainGrace, Settle: c.Settle})
 	return r
 }
 
-// SetGraces changes Config.DeadGrace and Config.DrainGrace, also for nodes that
+// Graces are the times of Config that may change.
+type Graces struct{ Dead, Drain, Settle time.Duration }
+
+// SetGraces changes Config.DeadGrace, DrainGrace and Settle, also for nodes that
 // are dead or drain already.
-func (r *Reconciler) SetGraces(dead, drain time.Duration) {
+func (r *Reconciler) SetGraces(g Graces) {
 	r.mu.Lock()
-	r.mu.dead, r.mu.drain = dead, drain
+	r.mu.graces = g
 	r.mu.Unlock()
 	r.Wake()
 }
 
-func (r *Reconciler) graces() (dead, drain time.Duration) {
+func (r *Reconciler) graces() Graces {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.mu.dead, r.mu.drain
+	return r.mu.graces
 }
 
 // Wake has the loop look now rather than at its next turn.

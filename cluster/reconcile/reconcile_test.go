@@ -102,7 +102,7 @@ func TestGracesMayChange(t *testing.T) {
 		if p := w.Placements(); len(p) != 1 || p[0].Node != on {
 			t.Fatalf("moved before its grace was over: %v", p)
 		}
-		r.SetGraces(time.Minute, time.Minute)
+		r.SetGraces(Graces{Dead: time.Minute, Drain: time.Minute})
 		time.Sleep(5 * time.Second)
 		if p := w.Placements(); len(p) != 1 || p[0].Node == on {
 			t.Fatalf("not moved by the new grace: %v", p)

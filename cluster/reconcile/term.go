@@ -41,11 +41,11 @@ func (t *term) turn(ctx context.Context) {
 	// afterwards still has, or has no more.
 	o := t.cfg.Observed()
 	o.Now = t.cfg.Clock()
-	dead, drain := t.graces()
+	g := t.graces()
 	w := placement.Wanted{
 		Deployments: t.cfg.State.Deployments(), Placements: t.cfg.State.Placements(),
 		Nodes: t.cfg.State.Nodes(), Models: t.cfg.State.Models(),
-		DeadGrace: dead, DrainGrace: drain,
+		DeadGrace: g.Dead, DrainGrace: g.Drain, SettleAfter: g.Settle,
 	}
 	t.memory.recall(w, &o, t.pace.refused())
 	t.pace.forget(w, o)
@@ -93,7 +93,7 @@ func (t *term) write(ctx context.Context, a placement.Action) bool {
 		a.Instance = instanceID(a.Deployment)
 		c.Body = &wire.Command_PutPlacement{PutPlacement: &wire.PutPlacement{Placement: &wire.Placement{
 			Instance: string(a.Instance), Deployment: a.Deployment, Version: a.Version,
-			Node: string(a.Node), Device: string(a.Device), Devices: names(a.Others), OnDemand: a.OnDemand, MemoryBytes: a.Memory}}}
+			Node: string(a.Node), Device: string(a.Device), Devices: names(a.Others), OnDemand: a.OnDemand, MemoryBytes: a.Memory, Replaces: string(a.Replaces)}}}
 	} else {
 		c.Body = &wire.Command_RemovePlacement{RemovePlacement: &wire.RemovePlacement{Instance: string(a.Instance), Reason: a.Reason}}
 	}
@@ -190,5 +190,8 @@ func (t *term) done(ctx context.Context, a placement.Action, err error) {
 		return
 	}
 	t.metrics.actions.WithLabelValues(a.Kind.String(), "done").Inc()
+	if a.Kind == placement.Place {
+		t.metrics.moves.WithLabelValues(a.Cause.String()).Inc()
+	}
 	t.cfg.Log.Info("placement action", attrs...)
 }

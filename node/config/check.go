@@ -233,6 +233,9 @@ func checkNumbers(c Config, bad func(key, reason string)) {
 	if c.API.DrainNotice < 0 || c.API.DrainNotice > maxLinger {
 		bad("api.drain-notice", "want 0s to 24h")
 	}
+	if c.Placement.SettleTime < 0 || c.Placement.SettleTime > maxLinger {
+		bad("placement.settle-time", "want 0s to 24h")
+	}
 	if c.Engines.Linger < 0 || c.Engines.Linger > maxLinger {
 		bad("engines.linger", "want 0s to 24h")
 	}

@@ -90,6 +90,7 @@ type Engines struct {
 type Placement struct {
 	DeadGrace  time.Duration `koanf:"dead-grace" reload:"yes" help:"how long a dead node keeps its placements" example:"30s"`
 	DrainGrace time.Duration `koanf:"drain-grace" reload:"yes" help:"how long a draining node keeps its placements" example:"10m"`
+	SettleTime time.Duration `koanf:"settle-time" reload:"yes" help:"how long a node must have been well before instances that run well elsewhere are moved to it, to even out; 0s: none are" example:"10m"`
 }
 
 // Log says what is logged.
@@ -125,7 +126,7 @@ func Default() Config {
 		API:       API{Listen: "127.0.0.1:8080", MaxBody: 32 << 20, MinRate: 4 << 10, QueueTimeout: 10 * time.Second, LoadTimeout: 5 * time.Minute, FirstToken: 60 * time.Second, NextToken: 30 * time.Second, Usage: "durable", ShutdownIn: 30 * time.Second},
 		Devices:   Devices{Kind: "auto"},
 		Engines:   Engines{Linger: 2 * time.Minute},
-		Placement: Placement{DeadGrace: 30 * time.Second, DrainGrace: 10 * time.Minute},
+		Placement: Placement{DeadGrace: 30 * time.Second, DrainGrace: 10 * time.Minute, SettleTime: 10 * time.Minute},
 		Backup:    Backup{Every: 24 * time.Hour, Keep: 14},
 		Log:       Log{Level: "info", Format: "json"},
 		Telemetry: Telemetry{Sample: 1},

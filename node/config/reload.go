@@ -21,6 +21,7 @@ type Reloadable struct {
 	ShutdownIn   time.Duration
 	DeadGrace    time.Duration
 	DrainGrace   time.Duration
+	SettleTime   time.Duration
 	ExternalURL  []string
 	Sample       float64
 	ChaosAllow   bool // read from the file by those who inject faults
@@ -30,7 +31,7 @@ type Reloadable struct {
 func (c Config) Reloadable() Reloadable {
 	r := Reloadable{
 		QueueTimeout: c.API.QueueTimeout, LoadTimeout: c.API.LoadTimeout, FirstToken: c.API.FirstToken, NextToken: c.API.NextToken, ShutdownIn: c.API.ShutdownIn,
-		DeadGrace: c.Placement.DeadGrace, DrainGrace: c.Placement.DrainGrace,
+		DeadGrace: c.Placement.DeadGrace, DrainGrace: c.Placement.DrainGrace, SettleTime: c.Placement.SettleTime,
 		ExternalURL: slices.Clone(c.Engines.ExternalURL), Sample: c.Telemetry.Sample, ChaosAllow: c.Chaos.Allow,
 	}
 	_ = r.LogLevel.UnmarshalText([]byte(c.Log.Level)) // checked with the configuration
