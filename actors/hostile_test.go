@@ -48,7 +48,7 @@ func (h *hostile) send(messages ...*remote.RemoteMessage) codes.Code {
 	}
 	breach := one(actor.NewPID("x", "y"), &actor.Watch{})
 	breach.Envelopes[0].SerializerId = 99
-	for _, m := range append(messages, batch(breach)) {
+	for _, m := range append(messages, packed(breach)) {
 		if err := s.Send(m); err != nil {
 			break // Recv tells why
 		}
@@ -75,7 +75,7 @@ func one(to *actor.PID, m proto.Message) *remote.MessageBatch {
 		Envelopes: []*remote.MessageEnvelope{{MessageData: raw}}}
 }
 
-func batch(b *remote.MessageBatch) *remote.RemoteMessage {
+func packed(b *remote.MessageBatch) *remote.RemoteMessage {
 	return &remote.RemoteMessage{MessageType: &remote.RemoteMessage_MessageBatch{MessageBatch: b}}
 }
 
@@ -100,29 +100,29 @@ func TestHostileMember(t *testing.T) {
 		send *remote.RemoteMessage
 		want codes.Code
 	}{
-		{"Stop", batch(one(target(), &actor.Stop{})), codes.PermissionDenied},
-		{"PoisonPill", batch(one(target(), &actor.PoisonPill{})), codes.PermissionDenied},
-		{"a Raft command", batch(one(target(), &wire.Command{})), codes.PermissionDenied},
-		{"a spawn", batch(one(actor.NewPID(victim.cfg.Address, "activator"), &remote.ActorPidRequest{Kind: "x"})), codes.PermissionDenied},
-		{"an unknown type", batch(bent(func(b *remote.MessageBatch) { b.TypeNames[0] = "no.Such" })), codes.PermissionDenied},
-		{"a target out of range", batch(bent(func(b *remote.MessageBatch) { b.Envelopes[0].Target = 9 })), codes.PermissionDenied},
-		{"a negative target", batch(bent(func(b *remote.MessageBatch) { b.Envelopes[0].Target = -1 })), codes.PermissionDenied},
-		{"a type out of range", batch(bent(func(b *remote.MessageBatch) { b.Envelopes[0].TypeId = 1 })), codes.PermissionDenied},
-		{"a sender out of range", batch(bent(func(b *remote.MessageBatch) { b.Envelopes[0].Sender = 1 })), codes.PermissionDenied},
-		{"a negative sender", batch(bent(func(b *remote.MessageBatch) { b.Envelopes[0].Sender = -5 })), codes.PermissionDenied},
-		{"another serializer", batch(bent(func(b *remote.MessageBatch) { b.Envelopes[0].SerializerId = 1 })), codes.PermissionDenied},
-		{"no serializer", batch(bent(func(b *remote.MessageBatch) { b.Envelopes[0].SerializerId = 77 })), codes.PermissionDenied},
-		{"a damaged envelope", batch(bent(func(b *remote.MessageBatch) { b.Envelopes[0].MessageData = []byte{0xff} })), codes.PermissionDenied},
-		{"a huge envelope", batch(bent(func(b *remote.MessageBatch) { b.Envelopes[0].MessageData = make([]byte, 3*envelope.MaxPayload) })), codes.PermissionDenied},
+		{"Stop", packed(one(target(), &actor.Stop{})), codes.PermissionDenied},
+		{"PoisonPill", packed(one(target(), &actor.PoisonPill{})), codes.PermissionDenied},
+		{"a Raft command", packed(one(target(), &wire.Command{})), codes.PermissionDenied},
+		{"a spawn", packed(one(actor.NewPID(victim.cfg.Address, "activator"), &remote.ActorPidRequest{Kind: "x"})), codes.PermissionDenied},
+		{"an unknown type", packed(bent(func(b *remote.MessageBatch) { b.TypeNames[0] = "no.Such" })), codes.PermissionDenied},
+		{"a target out of range", packed(bent(func(b *remote.MessageBatch) { b.Envelopes[0].Target = 9 })), codes.PermissionDenied},
+		{"a negative target", packed(bent(func(b *remote.MessageBatch) { b.Envelopes[0].Target = -1 })), codes.PermissionDenied},
+		{"a type out of range", packed(bent(func(b *remote.MessageBatch) { b.Envelopes[0].TypeId = 1 })), codes.PermissionDenied},
+		{"a sender out of range", packed(bent(func(b *remote.MessageBatch) { b.Envelopes[0].Sender = 1 })), codes.PermissionDenied},
+		{"a negative sender", packed(bent(func(b *remote.MessageBatch) { b.Envelopes[0].Sender = -5 })), codes.PermissionDenied},
+		{"another serializer", packed(bent(func(b *remote.MessageBatch) { b.Envelopes[0].SerializerId = 1 })), codes.PermissionDenied},
+		{"no serializer", packed(bent(func(b *remote.MessageBatch) { b.Envelopes[0].SerializerId = 77 })), codes.PermissionDenied},
+		{"a damaged envelope", packed(bent(func(b *remote.MessageBatch) { b.Envelopes[0].MessageData = []byte{0xff} })), codes.PermissionDenied},
+		{"a huge envelope", packed(bent(func(b *remote.MessageBatch) { b.Envelopes[0].MessageData = make([]byte, 3*envelope.MaxPayload) })), codes.PermissionDenied},
 		{"an empty message", &remote.RemoteMessage{}, codes.PermissionDenied},
 		{"an empty connection", &remote.RemoteMessage{MessageType: &remote.RemoteMessage_ConnectRequest{ConnectRequest: &remote.ConnectRequest{}}}, codes.PermissionDenied},
-		{"a command in a voter's name", batch(one(target(), load)), codes.OK},
-		{"a message to a guardian", batch(one(actor.NewPID(victim.cfg.Address, "guardian$1"), load)), codes.OK},
-		{"a watch by nobody", batch(one(target(), &actor.Watch{})), codes.OK},
-		{"a watch by another's process", batch(one(target(), &actor.Watch{Watcher: actor.NewPID("127.0.0.1:2", "x")})), codes.OK},
-		{"the end of another's process", batch(one(target(), &actor.Terminated{Who: actor.NewPID(victim.cfg.Address, string(deviceOf(victim, 0))+"/$1")})), codes.OK},
-		{"the end of nobody", batch(one(target(), &actor.Terminated{})), codes.OK},
-		{"its own watch", batch(one(target(), &actor.Watch{Watcher: actor.NewPID("127.0.0.1:1", "x")})), codes.OK},
+		{"a command in a voter's name", packed(one(target(), load)), codes.OK},
+		{"a message to a guardian", packed(one(actor.NewPID(victim.cfg.Address, "guardian$1"), load)), codes.OK},
+		{"a watch by nobody", packed(one(target(), &actor.Watch{})), codes.OK},
+		{"a watch by another's process", packed(one(target(), &actor.Watch{Watcher: actor.NewPID("127.0.0.1:2", "x")})), codes.OK},
+		{"the end of another's process", packed(one(target(), &actor.Terminated{Who: actor.NewPID(victim.cfg.Address, string(deviceOf(victim, 0))+"/$1")})), codes.OK},
+		{"the end of nobody", packed(one(target(), &actor.Terminated{})), codes.OK},
+		{"its own watch", packed(one(target(), &actor.Watch{Watcher: actor.NewPID("127.0.0.1:1", "x")})), codes.OK},
 	}
 	for _, c := range cases {
 		if got := h.send(hello(), c.send); got != c.want {
@@ -188,7 +188,7 @@ func TestNoRelay(t *testing.T) {
 	// What every member may send; the relaying node would vouch for it.
 	describe, _ := envelope.Pack(&wire.Describe{}, "voter", time.Time{}, nil)
 	before := gathered(t, worker, "lotabots_actor_commands_total")
-	h.send(hello(), batch(one(actor.NewPID(worker.cfg.Address, string(deviceOf(worker, 0))), describe)))
+	h.send(hello(), packed(one(actor.NewPID(worker.cfg.Address, string(deviceOf(worker, 0))), describe)))
 	// What was relayed would arrive before this, on the same connection.
 	ack, err = voter.Command(within(t, 10*time.Second), "worker", deviceOf(worker, 0), &wire.Describe{})
 	mustCode(t, ack, err, "")
@@ -224,7 +224,7 @@ func TestStrangersGetNothing(t *testing.T) {
 // or reach what it should not.
 func FuzzInspect(f *testing.F) {
 	e, _ := envelope.Pack(&wire.LoadModel{Instance: "i"}, "n", time.Time{}, nil)
-	for _, m := range []*remote.RemoteMessage{hello(), batch(one(actor.NewPID("a", "gpu/1"), e)), batch(one(actor.NewPID("a", "gpu/1"), &actor.Watch{Watcher: actor.NewPID("peer:1", "x")}))} {
+	for _, m := range []*remote.RemoteMessage{hello(), packed(one(actor.NewPID("a", "gpu/1"), e)), packed(one(actor.NewPID("a", "gpu/1"), &actor.Watch{Watcher: actor.NewPID("peer:1", "x")}))} {
 		raw, _ := proto.Marshal(m)
 		f.Add(raw)
 	}

@@ -57,6 +57,7 @@ func (s *System) Shutdown(ctx context.Context) error {
 	}
 	began := time.Now()
 	s.streams.close()
+	s.batches.Close()
 	s.cancel()
 	s.tasks.Wait()
 	s.calls.close()

@@ -5,6 +5,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lotabots/lotabots/actors/batch"
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -21,7 +22,7 @@ type stage func(next opening) opening
 
 // stages are those before the engine, the first one first: what is known already is
 // answered before what is left is put together.
-func (s *System) stages() []stage { return nil }
+func (s *System) stages() []stage { return []stage{s.batching} }
 
 // through is the way of a call through all stages to its engine.
 func (s *System) through(o opener) opening {
@@ -50,6 +51,7 @@ func (o opener) engine(ctx context.Context, target spec.Target, call *spec.Call,
 type served struct {
 	*wire.LoadModel
 	engine engine.Engine
+	limits batch.Limits
 }
 
 // serves takes in that the instance has an engine, or has none any more: nil. It is
@@ -57,9 +59,10 @@ type served struct {
 func (s *System) serves(id spec.InstanceID, load *wire.LoadModel, e engine.Engine) {
 	if e == nil {
 		s.served.Delete(id)
+		s.batches.Forget(id)
 		return
 	}
-	s.served.Store(id, &served{load, e})
+	s.served.Store(id, &served{load, e, batchLimits(load.GetEngine(), load.GetOptions(), e)})
 }
 
 // servedAt is the instance, nil: it has no engine.

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/lotabots/lotabots/actors/batch"
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/gpu"
@@ -40,8 +41,9 @@ type System struct {
 	found   map[spec.DeviceID][]*wire.LoadModel // whose engines run already; until their device's actor has asked
 	guests  map[spec.DeviceID][]gpu.Guest       // as found, of instances that spread over the device
 
-	open    opening       // of calls that this node may serve
-	served  sync.Map      // spec.InstanceID to *served
+	open    opening  // of calls that this node may serve
+	served  sync.Map // spec.InstanceID to *served
+	batches *batch.Batcher
 	leases  atomic.Uint64 // the last one made
 	streams streams
 	closing atomic.Bool
@@ -138,7 +140,7 @@ func (s *System) spawn() error {
 	for _, d := range s.devices {
 		c := gpu.Config{
 			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Abilities: s.presets.Abilities, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
-			Seq: new(atomic.Uint64), Grant: s.cfg.Granted, Serves: s.serves, Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Quarantines: quarantines, Log: s.cfg.Log,
+			Seq: new(atomic.Uint64), Grant: s.granter(d.ID), Serves: s.serves, Sharing: s.sharing, Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Quarantines: quarantines, Log: s.cfg.Log,
 		}
 		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {
 			return fmt.Errorf("starting the actor of device %s: %w", d.ID, err)

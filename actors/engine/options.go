@@ -21,7 +21,7 @@ type kind func(text string) string
 type table map[string]kind
 
 var optionsOf = map[string]table{
-	Embedded: {
+	Embedded: vectors(table{
 		"threads":       whole(1, 1024),
 		"embeddings":    among("auto", "on", "off"),
 		"pooling":       among("mean", "cls", "last", "rank"),
@@ -29,19 +29,19 @@ var optionsOf = map[string]table{
 		"cache-ram":     whole(1, 1<<20),
 		sharePrefixes:   among("on", "off"),
 		MaxAdapters:     whole(1, 64),
-	},
-	LlamaServer: {
+	}),
+	LlamaServer: vectors(table{
 		"threads":    whole(1, 1024),
 		"gpu-layers": whole(0, 10_000),
 		"embeddings": among("on", "off"),
 		"pooling":    among("none", "mean", "cls", "last", "rank"),
-	},
-	Ollama: {
+	}),
+	Ollama: vectors(table{
 		"threads":    whole(1, 1024),
 		"gpu-layers": whole(0, 10_000),
 		"template":   text(16 << 10),
-	},
-	VLLM: {
+	}),
+	VLLM: vectors(table{
 		"weights":          entry,
 		"task":             among("generate", "embed", "rerank"),
 		"dtype":            among("auto", "float16", "bfloat16", "float32"),
@@ -54,8 +54,8 @@ var optionsOf = map[string]table{
 		"lora":             among("on", "off"),
 		MaxAdapters:        whole(1, 64),
 		"sleep":            among("on", "off"),
-	},
-	SGLang: {
+	}),
+	SGLang: vectors(table{
 		"weights":          entry,
 		"task":             among("generate", "embed", "rerank"),
 		"dtype":            among("auto", "float16", "bfloat16", "float32"),
@@ -68,17 +68,34 @@ var optionsOf = map[string]table{
 		"lora":             among("on", "off"),
 		MaxAdapters:        whole(1, 64),
 		"sleep":            among("on", "off"),
-	},
+	}),
 	Triton: {
 		"weights": entry,
 	},
-	External: {
+	External: vectors(table{
 		"url":       text(2 << 10), // checkURL checks it
 		"model":     text(256),
 		"health":    path,
 		"metrics":   among(custom.Loads...),
 		streamUsage: among("on", "off"),
-	},
+	}),
+}
+
+// Options of all presets that make vectors: how requests for them are put together.
+const (
+	Batching    = "batching"
+	BatchInputs = "batch-inputs" // of one call
+	BatchTokens = "batch-tokens" // of one call
+	BatchCalls  = "batch-calls"  // at a time
+	BatchWindow = "batch-window" // microseconds
+)
+
+// vectors adds them to what the preset knows beside.
+func vectors(t table) table {
+	t[Batching] = among("on", "off")
+	t[BatchInputs], t[BatchTokens], t[BatchCalls] = whole(1, 2048), whole(1, 1<<20), whole(1, 64)
+	t[BatchWindow] = whole(0, 1_000_000)
+	return t
 }
 
 // read checks what was given.

@@ -43,6 +43,9 @@ type Config struct {
 	// Serves is told that an instance has an engine now, and by nil that it has none any
 	// more. It must not block. Nil: nobody asks.
 	Serves func(id spec.InstanceID, load *wire.LoadModel, e engine.Engine)
+	// Sharing tells how many requests for the instance go to its engine together now, and
+	// how many such it takes at a time; 0: none go together. Nil: that of every instance.
+	Sharing func(id spec.InstanceID) (now, most int)
 	// Publish takes a digest, and owns it then. It must not block.
 	Publish func(*wire.DeviceLoad)
 	// Found are placements whose engines the node's process before has left running. Each is told once.
@@ -441,6 +444,7 @@ func (a *Actor) publish() {
 	a.serve()
 	d := a.table.snapshot(a.cfg.Now())
 	d.Seq = a.cfg.Seq.Add(1)
+	a.shared(d)
 	a.table.told()
 	a.cfg.Metrics.show(d, a.table.hosted(), len(a.table.leases), a.table.predicted())
 	a.cfg.Metrics.showAdapters(d.Device, a.table.sorted())

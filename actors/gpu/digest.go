@@ -126,6 +126,7 @@ func (t *table) fits() bool {
 		i.MemoryReserved, i.MemoryMeasured, i.Reason = 1<<42, 1<<42, strings.Repeat("x", shortReason)
 		i.IdleSeconds, i.ServedSeconds, i.Demand, i.LoadSeconds = 1<<24, 1<<24, 1, 1
 		i.Phase, i.Progress = phaseMemory, 100
+		i.Shares, i.Sharing = 1<<14, 1<<14
 	}
 	return fitting(Parts(d))
 }

@@ -3,6 +3,7 @@ package gpu
 import (
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
 )
 
 // serve tells which instances have engines, before the digest that says so does.
@@ -26,3 +27,15 @@ func (a *Actor) serve() {
 
 // serving are the engines that Config.Serves was told of.
 type serving map[spec.InstanceID]engine.Engine
+
+// shared tells in the digest what goes to the engines together.
+func (a *Actor) shared(d *wire.DeviceLoad) {
+	if a.cfg.Sharing == nil {
+		return
+	}
+	for _, i := range d.Instances {
+		if now, most := a.cfg.Sharing(spec.InstanceID(i.Instance)); most > 0 && i.State == wire.InstanceState_INSTANCE_STATE_READY {
+			i.Sharing, i.Shares = uint32(now), uint32(most)
+		}
+	}
+}

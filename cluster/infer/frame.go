@@ -90,7 +90,7 @@ func callToWire(t spec.Target, c *spec.Call) *wire.Call {
 	if !c.Deadline.IsZero() {
 		w.DeadlineMs = c.Deadline.UnixMilli()
 	}
-	w.Lease = c.Lease
+	w.Lease, w.Alone = c.Lease, c.Alone
 	if c.Waits.Seq != 0 {
 		w.Waits = reservationToWire(t, &c.Waits)
 	}
@@ -107,7 +107,7 @@ func callFromWire(w *wire.Call) (spec.Target, spec.Call) {
 	if w.DeadlineMs != 0 {
 		c.Deadline = time.UnixMilli(w.DeadlineMs)
 	}
-	c.Lease = w.Lease
+	c.Lease, c.Alone = w.Lease, w.Alone
 	if w.Waits != nil {
 		_, c.Waits = reservationFromWire(w.Waits)
 	}

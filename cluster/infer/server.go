@@ -213,6 +213,7 @@ func (s *server) serve(ctx context.Context, w http.ResponseWriter, target spec.T
 	if headed, ok := stream.(spec.Headed); ok && headed.HeadLength() > 0 {
 		h.Set(spec.HeadLengthHeader, strconv.Itoa(headed.HeadLength()))
 	}
+	setHeld(h, stream)
 	h.Set("Trailer", hdrEnd+", "+hdrLoad+", "+hdrCause)
 	if l, ok := stream.Load(); ok {
 		h.Set(hdrLoad, loadText(l))

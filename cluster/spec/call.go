@@ -29,6 +29,7 @@ type Call struct {
 	HeadLength   int         // bytes of the JSON with which a binary body begins, as KServe has it; 0: it is not in two parts
 	Lease        uint64      // place that the actor has kept for it; 0: none
 	Waits        Reservation // what else waits at the gateway; Seq 0: not told
+	Alone        bool        // an engine broke off over it: it is not put together with others
 }
 
 // A Target is where one attempt goes.
@@ -83,6 +84,10 @@ type Stream interface {
 type Headed interface {
 	HeadLength() int // bytes of the JSON with which the answer begins; 0: it is not in two parts
 }
+
+// Timed is what a Stream has whose engine's time was shared with other requests, or that
+// took none: Held is how long a slot was held for it; false: for as long as it was open.
+type Timed interface{ Held() (time.Duration, bool) }
 
 // HeadLengthHeader is where KServe's protocol has the length of such a head.
 const HeadLengthHeader = "Inference-Header-Content-Length"

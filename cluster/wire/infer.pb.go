@@ -47,6 +47,7 @@ type Call struct {
 	CachedTokens  uint32                 `protobuf:"varint,23,opt,name=cached_tokens,json=cachedTokens,proto3" json:"cached_tokens,omitempty"` // of prompt_tokens, that the gateway expects the engine to have read already
 	Lease         uint64                 `protobuf:"varint,30,opt,name=lease,proto3" json:"lease,omitempty"`                                   // place that the actor has kept for it
 	Waits         *Reservation           `protobuf:"bytes,31,opt,name=waits,proto3" json:"waits,omitempty"`                                    // what else waits at the gateway
+	Alone         bool                   `protobuf:"varint,33,opt,name=alone,proto3" json:"alone,omitempty"`                                   // an engine broke off over it: it is not put together with others
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -233,6 +234,13 @@ func (x *Call) GetWaits() *Reservation {
 		return x.Waits
 	}
 	return nil
+}
+
+func (x *Call) GetAlone() bool {
+	if x != nil {
+		return x.Alone
+	}
+	return false
 }
 
 // Reservation is what a gateway leaves with the actor of an instance: see spec.Reservation.
@@ -1094,7 +1102,7 @@ var File_cluster_wire_infer_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\x85\x05\n" +
+	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\x9b\x05\n" +
 	"\x04Call\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -1123,7 +1131,8 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"headLength\x12#\n" +
 	"\rcached_tokens\x18\x17 \x01(\rR\fcachedTokens\x12\x14\n" +
 	"\x05lease\x18\x1e \x01(\x04R\x05lease\x123\n" +
-	"\x05waits\x18\x1f \x01(\v2\x1d.lotabots.wire.v1.ReservationR\x05waits\"\xe4\x01\n" +
+	"\x05waits\x18\x1f \x01(\v2\x1d.lotabots.wire.v1.ReservationR\x05waits\x12\x14\n" +
+	"\x05alone\x18! \x01(\bR\x05alone\"\xe4\x01\n" +
 	"\vReservation\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x10\n" +

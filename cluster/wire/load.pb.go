@@ -729,6 +729,9 @@ type InstanceLoad struct {
 	Cannot        uint32   `protobuf:"varint,23,opt,name=cannot,proto3" json:"cannot,omitempty"`
 	Grants        bool     `protobuf:"varint,30,opt,name=grants,proto3" json:"grants,omitempty"` // its actor takes reservations
 	Paced         bool     `protobuf:"varint,31,opt,name=paced,proto3" json:"paced,omitempty"`   // it takes no more in than backlog_seconds allows
+	// Requests that go to the engine together, many to a slot. An older node puts none together.
+	Shares        uint32 `protobuf:"varint,32,opt,name=shares,proto3" json:"shares,omitempty"`   // that it takes in at a time; 0: none
+	Sharing       uint32 `protobuf:"varint,33,opt,name=sharing,proto3" json:"sharing,omitempty"` // that it has
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -959,6 +962,20 @@ func (x *InstanceLoad) GetPaced() bool {
 	return false
 }
 
+func (x *InstanceLoad) GetShares() uint32 {
+	if x != nil {
+		return x.Shares
+	}
+	return 0
+}
+
+func (x *InstanceLoad) GetSharing() uint32 {
+	if x != nil {
+		return x.Sharing
+	}
+	return 0
+}
+
 var File_cluster_wire_load_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_load_proto_rawDesc = "" +
@@ -1019,7 +1036,7 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x05share\x18\v \x01(\rR\x05share\x12\x14\n" +
 	"\x05links\x18\f \x03(\tR\x05links\x12\x12\n" +
 	"\x04part\x18\r \x01(\rR\x04part\x12\x14\n" +
-	"\x05parts\x18\x0e \x01(\rR\x05parts\"\xc2\x06\n" +
+	"\x05parts\x18\x0e \x01(\rR\x05parts\"\xf4\x06\n" +
 	"\fInstanceLoad\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -1053,7 +1070,9 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x03can\x18\x16 \x01(\rR\x03can\x12\x16\n" +
 	"\x06cannot\x18\x17 \x01(\rR\x06cannot\x12\x16\n" +
 	"\x06grants\x18\x1e \x01(\bR\x06grants\x12\x14\n" +
-	"\x05paced\x18\x1f \x01(\bR\x05paced*\xee\x01\n" +
+	"\x05paced\x18\x1f \x01(\bR\x05paced\x12\x16\n" +
+	"\x06shares\x18  \x01(\rR\x06shares\x12\x18\n" +
+	"\asharing\x18! \x01(\rR\asharing*\xee\x01\n" +
 	"\rInstanceState\x12\x1e\n" +
 	"\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16INSTANCE_STATE_LOADING\x10\x01\x12\x18\n" +
