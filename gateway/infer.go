@@ -163,6 +163,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	x.Query = balance.Query{
 		Deployment: d.GetName(), Version: d.GetVersion(), Regions: regions,
 		Region: r.g.cfg.Region, PromptTokens: check.PromptTokens, Expected: d.placed > 0,
+		Shared: x.endpoint == openai.Embeddings,
 	}
 	if d.adapter != "" {
 		x.Query.Adapter = spec.AdapterMark(d.adapter)

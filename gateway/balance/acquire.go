@@ -26,6 +26,7 @@ type Grant struct {
 	reading time.Duration // that its prompt was thought to take
 	adapter uint32        // of the query
 	began   time.Time
+	shared  bool // it takes no slot for itself
 	probe   bool // what becomes of it decides whether others may follow
 }
 
@@ -88,7 +89,7 @@ type entry struct {
 
 // firstLocked takes a place for q, if there is one and nobody waits.
 func (t *Table) firstLocked(p *pool, q *Query) (e entry) {
-	if p.queue.Len() == 0 {
+	if p.queue.Len() == 0 || q.Shared && p.shared == 0 { // others wait for slots
 		e.grant, e.standing = t.tryLocked(p, q)
 	} else {
 		t.expectLocked(p, q, t.cfg.Now())
@@ -223,8 +224,13 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 // grantLocked gives q a place on in.
 func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
 	t.reasonsLocked(q, in, now)
-	in.own++
-	in.since++
+	shared := in.shared(q)
+	if shared {
+		in.sharing.mine++
+	} else {
+		in.own++
+		in.since++
+	}
 	in.busy = now
 	if in.read.Before(now) {
 		in.read = now
@@ -233,7 +239,7 @@ func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
 	reading := time.Duration(unread / in.prefill() * float64(time.Second))
 	in.read = in.read.Add(reading)
 	return Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, Cached: q.PromptTokens - int(unread),
-		Held: int(q.expects.Told(&in.held)), guessed: !in.held.Tells(), table: t, query: q, in: in, reading: reading, adapter: q.Adapter, began: now, probe: in.breaker.sent()}
+		Held: int(q.expects.Told(&in.held)), guessed: !in.held.Tells(), table: t, query: q, in: in, reading: reading, adapter: q.Adapter, began: now, shared: shared, probe: in.breaker.sent()}
 }
 
 // serveAllLocked grants places to those who wait, in the order of service.
@@ -279,11 +285,11 @@ func (t *Table) grantAllLocked(p *pool) {
 		if t.giveLocked(p, w) {
 			continue
 		}
-		if w.q.plain() {
+		if w.q.plain() && p.shared == 0 {
 			return
 		}
 		for _, it := range t.orderLocked(p, p.queue.Len())[1:] {
-			if w := it.Value; !t.giveLocked(p, w) && w.q.plain() {
+			if w := it.Value; !t.giveLocked(p, w) && w.q.plain() && p.shared == 0 {
 				return
 			}
 		}

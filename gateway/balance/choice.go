@@ -77,7 +77,7 @@ func (c *choice) weigh(in *Instance, q *Query, now time.Time, random func() uint
 		}
 	}
 	score := in.score(q, now)
-	next := choice{in: in, place: place, steps: math.Floor(score / step), crowded: float64(in.load()) / float64(max(in.Slots, 1)),
+	next := choice{in: in, place: place, steps: math.Floor(score / step), crowded: in.crowd(q),
 		score: score, ties: 1, odd: c.odd, odds: c.odds}
 	switch {
 	case c.in == nil || next.less(c):

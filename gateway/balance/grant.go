@@ -47,12 +47,16 @@ func (g *Grant) Rejected(r *spec.Rejection) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	defer t.backLocked(g) // last: whoever waits must not be sent there in turn
-	if r.Load != nil && g.in.learnAnswer(*r.Load, t.cfg.Now()) {
+	if r.Load != nil && g.in.learnAnswer(*r.Load, t.cfg.Now()) && !g.shared {
 		g.in.since++ // that load is without this request, which backLocked takes off
 	}
 	switch r.Reason {
 	case spec.RejectBusy:
 		g.query.refused++
+		if g.shared {
+			g.in.sharing.full()
+			return
+		}
 		if g.in.grants && r.Load != nil { // which says it: what is waited for is a grant
 			return
 		}
@@ -125,8 +129,12 @@ func (t *Table) backLocked(g *Grant) {
 	if left := g.reading - t.cfg.Now().Sub(g.began); left > 0 && !g.in.heard.After(g.began) {
 		g.in.read = g.in.read.Add(-left) // it was not read, or sooner
 	}
-	g.in.own--
-	g.in.since--
+	if g.shared {
+		g.in.sharing.mine--
+	} else {
+		g.in.own--
+		g.in.since--
+	}
 	if p := t.mu.pools[g.in.Deployment]; p != nil && p.queue.Len() > 0 {
 		t.serveLocked(p)
 	}

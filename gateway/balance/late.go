@@ -97,10 +97,10 @@ func (p *pool) suited(front []*fair.Item[*waiter], in *Instance, now time.Time) 
 	return best
 }
 
-// serves tells whether the request may be sent to the instance, room apart; same is that
-// there is one version of its deployment alone.
+// serves tells whether a place at the instance is for the request; same is that there is
+// one version of its deployment alone.
 func (p *pool) serves(in *Instance, q *Query, same bool, now time.Time) bool {
-	if !in.ready(q, now) || excluded(in, q) || in.brings(q, now) {
+	if !in.ready(q, now) || excluded(in, q) || in.brings(q, now) || in.shared(q) {
 		return false
 	}
 	if same {

@@ -42,6 +42,7 @@ type Instance struct {
 	started time.Time // when its engine was seen to begin to serve
 	heard   time.Time
 	standing
+	sharing  sharing
 	seq      uint64
 	run      uint64 // number of the engine's that serves, as far as digests tell; no two of a table's are the same
 	draining bool   // its device is
@@ -92,6 +93,7 @@ type Query struct {
 	Prompt       *prefix.Prompt    // its beginnings; nil: they are not named
 	Session      uint64            // that it belongs to, by Session; 0: none
 	Why          *Reasons          // nil: nobody asks
+	Shared       bool              // it may go to its engine together with others
 
 	expects prefix.Expectation
 	came    time.Time // when it began to wait, the first time
@@ -234,12 +236,19 @@ func (in *Instance) coming(q *Query) bool {
 	return !in.gone && in.State != wire.InstanceState_INSTANCE_STATE_FAILED && allowedRegion(in.node.Region, q.Regions)
 }
 
-// room tells whether one more request finds a slot, and is read soon. An instance not
+// room tells whether one more request finds a slot, and is read soon, or has it in
+// common with others. An instance not
 // heard of for long counts as full, and one that tells no slots as having one. Where
 // this gateway has a reservation it is granted places, and takes none, unless it hears
 // of none.
 func (in *Instance) room(q *Query, now time.Time, stale time.Duration) bool {
-	if now.Sub(in.heard) > stale || in.load() >= max(in.Slots, 1) {
+	if now.Sub(in.heard) > stale {
+		return false
+	}
+	if in.shared(q) {
+		return in.crowd(q) < 1
+	}
+	if in.load() >= max(in.Slots, 1) {
 		return false
 	}
 	if !in.grants {

@@ -48,12 +48,15 @@ func (t *Table) queueLocked(p *pool, q *Query, s Standing, serve func(Grant, err
 		p.queue.Charge(q.Tenant, q.Priority, -q.charged)
 		q.charged = 0
 	}
-	w := &waiter{q: q, serve: serve, picky: !q.plain(), nudge: make(chan struct{}, 1)}
+	w := &waiter{q: q, serve: serve, picky: !q.plain() || q.Shared, nudge: make(chan struct{}, 1)}
 	w.item = fair.Item[*waiter]{Tenant: q.Tenant, Priority: q.Priority, Enqueued: q.came, Deadline: q.Deadline, Cost: q.cost(), Value: w}
 	p.queue.Push(&w.item, now)
 	t.mu.waiting++
 	if w.picky {
 		p.picky++
+	}
+	if q.Shared {
+		p.shared++
 	}
 	if p.queue.Len() <= t.cfg.QueueLength {
 		return w, nil
@@ -89,6 +92,9 @@ func (t *Table) leftLocked(p *pool, w *waiter) {
 	t.mu.waiting--
 	if w.picky {
 		p.picky--
+	}
+	if w.q.Shared {
+		p.shared--
 	}
 }
 

@@ -54,12 +54,13 @@ type heard struct{ boot, seq uint64 }
 
 // A pool is the instances of one deployment and the requests that wait for them.
 type pool struct {
-	list  []*Instance
-	queue fair.Queue[*waiter]
-	hold  float64 // seconds that a request holds its slot, smoothed
-	trust trust   // in guesses of what its instances hold
-	picky int     // of those who wait, how many may go to fewer instances than others
-	turn  int     // of the instances, with whom reservations are left first
+	list   []*Instance
+	queue  fair.Queue[*waiter]
+	hold   float64 // seconds that a request holds its slot, smoothed
+	trust  trust   // in guesses of what its instances hold
+	picky  int     // of those who wait, how many may go to fewer instances than others
+	shared int     // of those who wait, how many may go together with others
+	turn   int     // of the instances, with whom reservations are left first
 }
 
 // NewTable returns an empty table.
@@ -205,6 +206,7 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 		in.able = spec.Abilities{Can: spec.Ability(il.GetCan()), Cannot: spec.Ability(il.GetCannot())}
 		in.context, in.reserved, in.spare = int(il.GetContext()), il.GetMemoryReserved(), spare
 		in.shunned, in.grants = false, il.GetGrants()
+		in.sharing.shares, in.sharing.told = int(il.GetShares()), int(il.GetSharing())
 	}
 	for iid, in := range t.mu.instances {
 		if in.Device != id {

@@ -147,7 +147,7 @@ func (x *Exchange) outcome(err error) Outcome {
 		out.Err = asPublic(err)
 	}
 	if x.stream != nil {
-		out.Held += time.Since(x.opened)
+		out.Held += x.holding()
 	}
 	out.Resumes = x.resumes
 	if out.Usage, out.HasUsage = openai.UsageOf(x.tail); out.HasUsage {
@@ -166,7 +166,7 @@ func (x *Exchange) drop() {
 		if l, ok := x.stream.Load(); ok {
 			x.grant.Learn(l)
 		}
-		x.out.Held += time.Since(x.opened)
+		x.out.Held += x.holding()
 		x.stream = nil
 	}
 	if x.extra != nil {
@@ -179,6 +179,17 @@ func (x *Exchange) drop() {
 		x.cancel = nil
 	}
 	x.grant.Release()
+}
+
+// holding is for how long the present attempt has held a slot: what its node told, where
+// it shared one.
+func (x *Exchange) holding() time.Duration {
+	if t, ok := x.stream.(spec.Timed); ok {
+		if d, told := t.Held(); told {
+			return d
+		}
+	}
+	return time.Since(x.opened)
 }
 
 // serve makes attempts until one has something for the client: the whole answer,
@@ -222,6 +233,7 @@ func (x *Exchange) place() error {
 // open opens the attempt's stream.
 func (x *Exchange) open() error {
 	x.out.Attempts++
+	x.Call.Alone = x.brokeOff > 0
 	x.Call.Attempt, x.Call.Version, x.Call.CachedTokens = x.out.Attempts, x.grant.Version, x.grant.Cached
 	limit := x.r.cfg.Whole
 	if x.Call.Stream {

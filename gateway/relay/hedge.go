@@ -179,6 +179,9 @@ func (r *Relay) ask(ctx context.Context, target spec.Target, call spec.Call, bod
 	}
 	_ = s.Close()
 	h.load, h.told = s.Load()
+	if t, ok := s.(spec.Timed); ok {
+		h.took, h.timed = t.Held()
+	}
 	return h, nil
 }
 
@@ -190,6 +193,8 @@ type held struct {
 	kind   string
 	load   spec.Load
 	told   bool
+	took   time.Duration // for which a slot was held
+	timed  bool          // its node told it
 	room   Room
 	taken  int // of room
 	once   sync.Once
@@ -238,6 +243,9 @@ func (h *held) ContentType() string { return h.kind }
 
 // Load is what came with the answer.
 func (h *held) Load() (spec.Load, bool) { return h.load, h.told }
+
+// Held implements spec.Timed.
+func (h *held) Held() (time.Duration, bool) { return h.took, h.timed }
 
 // Close gives back what the answer holds; nothing is open.
 func (h *held) Close() error {
