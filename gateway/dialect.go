@@ -8,6 +8,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/anthropic"
+	"github.com/lotabots/lotabots/gateway/native"
 	"github.com/lotabots/lotabots/gateway/openai"
 	"github.com/lotabots/lotabots/gateway/relay"
 	"github.com/lotabots/lotabots/gateway/responses"
@@ -17,6 +18,7 @@ import (
 // completions, and their answers its own.
 type dialect struct {
 	endpoint openai.Endpoint
+	native   *mother // nil: no engine speaks it
 	// translate returns the body for the engine, and what makes the answer the client's.
 	translate func(body []byte) ([]byte, relay.Shape, error)
 	// param is the client's name for a field of chat completions, and renamed an error
@@ -26,9 +28,31 @@ type dialect struct {
 }
 
 var (
-	ofMessages  = &dialect{endpoint: openai.Messages, translate: messages, param: anthropic.Param, renamed: anthropic.Renamed}
-	ofResponses = &dialect{endpoint: openai.Responses, translate: response, param: responses.Param, renamed: responses.Renamed}
+	ofMessages = &dialect{endpoint: openai.Messages, translate: messages, param: anthropic.Param, renamed: anthropic.Renamed,
+		native: &mother{spec.AbleMessages, "/v1/messages", native.Messages}}
+	ofResponses = &dialect{endpoint: openai.Responses, translate: response, param: responses.Param, renamed: responses.Renamed,
+		native: &mother{spec.AbleResponses, "/v1/responses", native.Responses}}
 )
+
+// A mother is the API that a dialect's clients speak, at engines that speak it too.
+type mother struct {
+	able spec.Ability
+	path string
+	api  native.API
+}
+
+// natively is the request for engines that speak the client's API, whose body is the client's.
+func (x *inferring) natively(body []byte) *relay.Native {
+	if x.dialect == nil || x.dialect.native == nil {
+		return nil
+	}
+	m := x.dialect.native
+	var follow func(int)
+	if s, ok := x.Shape.(interface{ Behind(events int) }); ok {
+		follow = s.Behind
+	}
+	return &relay.Native{Able: m.able, Path: m.path, Body: body, Shape: native.New(m.api, x.Shape, follow)}
+}
 
 func messages(body []byte) ([]byte, relay.Shape, error) {
 	q, e := anthropic.Translate(body)
@@ -60,16 +84,43 @@ func flawed(e *spec.Error, problems []openai.Problem) error {
 // spare is how many tokens of a template are reckoned with.
 const spare = 64
 
+// speak translates the body where the client speaks otherwise than engines do.
+func (x *inferring) speak(body []byte) (_ []byte, err error) {
+	if x.dialect == nil {
+		return body, nil
+	}
+	written := body
+	if body, x.Shape, err = x.dialect.translate(written); err != nil {
+		return nil, err
+	}
+	x.spoken, x.Native = true, x.natively(written)
+	return body, nil
+}
+
+// fit is fitting for messages.
+func (x *inferring) fit(r *request, d *deployment, check *openai.Request, body []byte) ([]byte, error) {
+	if x.endpoint != openai.Messages {
+		return body, nil
+	}
+	_, context := r.g.table.Abilities(d.GetName())
+	fit, changed, err := fitting(body, check.MaxTokens, context)
+	if changed {
+		x.Native = nil // which asks for more
+	}
+	return fit, err
+}
+
 // fitting lowers max_tokens to what the context holds beside the prompt. Messages have to
 // give one, so that clients give more than they mean, and some engines refuse that. A
 // prompt is reckoned at three bytes a token, which is more than most have; where that
 // leaves nothing the engine has its say.
-func fitting(body []byte, most, context int) ([]byte, error) {
+func fitting(body []byte, most, context int) (fit []byte, changed bool, err error) {
 	room := context - len(body)/3 - spare
 	if context == 0 || room < 1 || most <= room {
-		return body, nil
+		return body, false, nil
 	}
-	return openai.WithField(body, "max_tokens", strconv.AppendInt(nil, int64(room), 10))
+	fit, err = openai.WithField(body, "max_tokens", strconv.AppendInt(nil, int64(room), 10))
+	return fit, true, err
 }
 
 // freshID tells an answer from others.

@@ -118,11 +118,8 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 			return err
 		}
 	}
-	if x.dialect != nil {
-		if body, x.Shape, err = x.dialect.translate(body); err != nil {
-			return err
-		}
-		x.spoken = true
+	if body, err = x.speak(body); err != nil {
+		return err
 	}
 	if err := x.examine(r, check, body); err != nil {
 		return err
@@ -139,11 +136,8 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 		return err
 	}
 	d, body = x.divert(r, check, d, body)
-	if x.endpoint == openai.Messages {
-		_, context := r.g.table.Abilities(d.GetName())
-		if body, err = fitting(body, check.MaxTokens, context); err != nil {
-			return err
-		}
+	if body, err = x.fit(r, d, check, body); err != nil {
+		return err
 	}
 	x.Body, x.Conn, x.Topology = body, r.ctx.Conn(), r.who.May(access.TopologyRead, access.In(r.who.Tenant))
 	regions, err := r.regions(d)

@@ -108,6 +108,6 @@ func (x *inferring) divert(r *request, check *openai.Request, d *deployment, bod
 	if err != nil {
 		return d, body
 	}
-	x.Instead = to.model()
+	x.Instead, x.Native = to.model(), nil // which names the other
 	return to, changed
 }

@@ -38,6 +38,7 @@ func (x *inferring) turn(r *request, check *openai.Request, d *deployment, body 
 		if body, err = openai.WithField(body, "priority", strconv.AppendInt(nil, -int64(may.most), 10)); err != nil {
 			return nil, err
 		}
+		x.Native = nil // in which it still stands
 	}
 	return body, x.until(r)
 }

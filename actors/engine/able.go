@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -50,6 +51,11 @@ const streamUsage = "stream-usage"
 // abilities is what a preset of every node's can. Endpoints that its program does not have, in any version
 // that is known, it cannot.
 func abilities(preset string, o map[string]string) (a spec.Abilities) {
+	defer func() {
+		if o[nativeAPIs] == "on" && a.Cannot&spec.AbleChat == 0 {
+			a.Can |= native
+		}
+	}()
 	switch preset {
 	case Embedded:
 		a.Can = writes | shaped | spec.AbleTools | spec.AbleContinue | spec.AbleAdapters | spec.AbleCount | spec.AbleUsage | spec.AbleTokens
@@ -122,11 +128,14 @@ func (l *local) Version() string {
 	return ""
 }
 
+// writing are the paths at which a text is asked for.
+var writing = []string{"/v1/chat/completions", "/v1/completions", messagesPath, responsesPath}
+
 // salted puts CacheSalt into the body, over the client's own, for programs that look for it there.
 func (l *local) salted(path string, header http.Header, body []byte) ([]byte, error) {
 	_, takes := l.driver.(interface{ saltsBody() })
 	salt := header.Get(CacheSalt)
-	if !takes || salt == "" || path != "/v1/chat/completions" && path != "/v1/completions" {
+	if !takes || salt == "" || !slices.Contains(writing, path) {
 		return body, nil
 	}
 	return withText(body, "cache_salt", salt)

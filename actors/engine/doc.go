@@ -17,9 +17,9 @@
 //	ollama        threads, gpu-layers, template (Ollama's, where it does not recognise the model's own)
 //	llama-server  threads, gpu-layers, embeddings (on, off), pooling (none, mean, cls, last, rank)
 //	vllm, sglang  weights (of the node's own), task (generate, embed, rerank), dtype, quantization, kv-cache-dtype,
-//	              prefix-caching (on, off), share-prefixes (on, off), tool-parser, reasoning-parser, lora (on, off), max-loras, sleep (on, off)
+//	              prefix-caching (on, off), share-prefixes (on, off), tool-parser, reasoning-parser, lora (on, off), max-loras, sleep (on, off), native (on, off)
 //	triton        weights
-//	external      url, model (its name there), health (path; default /v1/models), metrics (llama-server, sglang, tgi, vllm)
+//	external      url, model (its name there), health (path; default /v1/models), metrics (llama-server, sglang, tgi, vllm), native (on, off)
 //
 // Beside them stand the presets that the node's file describes (package custom).
 //

@@ -46,6 +46,10 @@ func pythonMain(program string) {
 	say("GET /health", "")
 	say("GET /v1/models", `{"object":"list","data":[{"id":"lota","object":"model","owned_by":"vllm","root":"/m","max_model_len":4096}]}`)
 	say("GET /version", `{"version":"0.11.2"}`)
+	say("GET /openapi.json", `{"paths":{"/v1/messages":{"post":{"requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/Message"}}}}}},
+		"/v1/responses":{"post":{"requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/Response"}}}}}}},
+		"components":{"schemas":{"Message":{"properties":{"max_tokens":{}}},"Response":{"properties":{"cache_salt":{"type":"string"}}}}}}`)
+	say("POST /v1/responses", `{"object":"response"}`)
 	say("GET /get_server_info", `{"model_path":"/m","version":"0.5.4","max_total_num_tokens":60000}`)
 	say("POST /v1/chat/completions", `{"object":"chat.completion"}`)
 	for _, path := range []string{"/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/load_lora_adapter", "/unload_lora_adapter", "/sleep", "/wake_up",

@@ -54,6 +54,7 @@ var optionsOf = map[string]table{
 		"lora":             among("on", "off"),
 		MaxAdapters:        whole(1, 64),
 		"sleep":            among("on", "off"),
+		nativeAPIs:         among("on", "off"),
 	}),
 	SGLang: vectors(table{
 		"weights":          entry,
@@ -68,6 +69,7 @@ var optionsOf = map[string]table{
 		"lora":             among("on", "off"),
 		MaxAdapters:        whole(1, 64),
 		"sleep":            among("on", "off"),
+		nativeAPIs:         among("on", "off"),
 	}),
 	Triton: {
 		"weights": entry,
@@ -78,6 +80,7 @@ var optionsOf = map[string]table{
 		"health":    path,
 		"metrics":   among(custom.Loads...),
 		streamUsage: among("on", "off"),
+		nativeAPIs:  among("on", "off"),
 	}),
 }
 

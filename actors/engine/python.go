@@ -93,7 +93,7 @@ func (p *python) settle(ctx context.Context, w *web, _ *room) (facts, error) {
 	if err := w.call(ctx, http.MethodGet, "/v1/models", nil, &models); err != nil {
 		return facts{}, fmt.Errorf("it does not tell its model: %w", err)
 	}
-	f := facts{slots: p.spec.Slots, context: p.spec.Context}
+	f := facts{slots: p.spec.Slots, context: p.spec.Context, able: p.nativeAble(ctx, w)}
 	if len(models.Data) > 0 && models.Data[0].MaxModelLen > 0 {
 		f.context = models.Data[0].MaxModelLen
 	}

@@ -25,9 +25,11 @@ const (
 	AbleContinue
 	AbleSleep
 	AbleAdapters
-	AbleCount  // tells how many tokens a conversation has
-	AbleUsage  // tells the usage of streams, where asked for by include_usage
-	AbleTokens // tells token ids, and goes on behind them: continuation as the embedded engine has it
+	AbleCount     // tells how many tokens a conversation has
+	AbleUsage     // tells the usage of streams, where asked for by include_usage
+	AbleTokens    // tells token ids, and goes on behind them: continuation as the embedded engine has it
+	AbleMessages  // speaks Anthropic's Messages, and is to be asked in them
+	AbleResponses // speaks OpenAI's Responses, likewise
 	abilityEnd
 )
 
@@ -35,7 +37,7 @@ const (
 const AbleServe = AbleChat | AbleComplete | AbleEmbed | AbleRerank | AbleTranscribe | AbleSpeak | AbleDraw | AbleKServe
 
 var abilityNames = [...]string{"chat", "completions", "embeddings", "rerank", "transcription", "speech", "image-generation", "kserve",
-	"tools", "images", "audio", "json-schema", "logprobs", "continuation", "sleep", "lora", "token-count", "stream-usage", "token-continuation"}
+	"tools", "images", "audio", "json-schema", "logprobs", "continuation", "sleep", "lora", "token-count", "stream-usage", "token-continuation", "messages", "responses"}
 
 // Names lists the set, in the order of the constants. What this build does not know is
 // left out.

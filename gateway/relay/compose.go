@@ -34,6 +34,9 @@ func (x *Exchange) follows() bool {
 // with what the gateway asks for itself where the instance knows it, or, once
 // something of an answer has been passed on, the continuation of that.
 func (x *Exchange) compose() ([]byte, error) {
+	if x.native {
+		return x.Native.Body, nil
+	}
 	if !x.follows() {
 		return x.Body, nil
 	}

@@ -11,6 +11,9 @@
 // that breaks off is resumed (resume.go): by token ids, or by its text. It is whole once
 // each of its choices has told why it ended, and not before, whatever else ends it.
 //
+// A request may have a second form (native.go), for instances that speak the client's API
+// themselves. One that says that it does not is remembered, and gets the first.
+//
 // An answer that nobody here can read, such as sound, passes as it comes (raw.go): one
 // that breaks off ends with the connection.
 //

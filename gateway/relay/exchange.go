@@ -30,6 +30,7 @@ type Exchange struct {
 	Instead  string        // the deployment that serves in place of what the client asked for; empty: none does
 	Trace    bool          // the client asks how it is served
 	Shape    Shape         // nil: the answer as it came
+	Native   *Native       // the request for engines that speak the client's API themselves; nil: none is asked in it
 	Hedge    bool          // a second instance may be asked where the first is late
 	Done     func(Outcome) // called once, when everything has ended
 	// Settle is called at most once, just before the last bytes of an answer go out:
@@ -70,6 +71,8 @@ type Exchange struct {
 
 	settled bool
 
+	usual    string // path at engines that get the request as Body
+	native   bool   // the present one gets it as Native
 	asking   asking // of the present attempt
 	wanted   bool   // the client asked for the usage itself
 	script   transcript
@@ -105,7 +108,7 @@ func (r *Relay) begin(x *Exchange) {
 	if x.Trace && x.Topology {
 		x.Query.Why = new(balance.Reasons)
 	}
-	x.fell = x.Instead
+	x.fell, x.usual = x.Instead, x.Call.Path
 	x.r, x.began, x.excluded = r, time.Now(), len(x.Query.Exclude)
 	r.budgets.request(x.Call.Deployment)
 	r.watcher.add(&x.watch, x.Conn, x.Call.Deadline)
@@ -150,6 +153,12 @@ func (x *Exchange) outcome(err error) Outcome {
 		out.Held += x.holding()
 	}
 	out.Resumes = x.resumes
+	if x.native {
+		if out.Usage, out.HasUsage = x.Native.Shape.Usage(); !out.HasUsage {
+			out.Usage.Prompt, out.Estimated = max(out.Usage.Prompt, x.Call.PromptTokens), out.Usage.Completion > 0
+		}
+		return out
+	}
 	if out.Usage, out.HasUsage = openai.UsageOf(x.tail); out.HasUsage {
 		out.Usage.Prompt -= min(x.shift, out.Usage.Prompt)
 		out.Usage.Completion += x.shift
@@ -203,6 +212,10 @@ func (x *Exchange) serve() error {
 		if err == nil {
 			err = x.receive()
 		}
+		if err == nil && x.unserved() {
+			x.drop()
+			continue
+		}
 		if err == nil {
 			x.grant.Answered()
 			return nil
@@ -232,6 +245,7 @@ func (x *Exchange) place() error {
 
 // open opens the attempt's stream.
 func (x *Exchange) open() error {
+	x.choose()
 	x.out.Attempts++
 	x.Call.Alone = x.brokeOff > 0
 	x.Call.Attempt, x.Call.Version, x.Call.CachedTokens = x.out.Attempts, x.grant.Version, x.grant.Cached
@@ -306,7 +320,7 @@ func (x *Exchange) receive() error {
 // checkEnd looks at a stream that ended before its first whole event. One that
 // says nothing at all is worth another attempt.
 func (x *Exchange) checkEnd() error {
-	switch done, failed := openai.Done(x.buf); {
+	switch done, failed := x.done(x.buf); {
 	case done && x.follows() && !x.script.finished(1):
 		return errUnfinished
 	case done, failed:

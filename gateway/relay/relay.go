@@ -42,6 +42,7 @@ type Relay struct {
 	metrics *metrics
 	budgets *budgets
 	speeds  speeds
+	lacking lacks
 	legs    sync.WaitGroup // that ask instances for whole answers
 	old     atomic.Int64   // streams to clients of HTTP/1.0
 }

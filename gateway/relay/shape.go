@@ -28,45 +28,45 @@ type Shape interface {
 
 // whole is the engine's answer, of a status that is no error's, as the client is to see it.
 func (x *Exchange) whole() ([]byte, string, error) {
-	if x.Shape == nil {
+	if x.shape() == nil {
 		if x.Object && !isJSON(x.contentType) {
 			return x.buf, jsonType, nil
 		}
 		return x.buf, x.contentType, nil
 	}
-	answer, err := x.Shape.Whole(nil, x.buf)
+	answer, err := x.shape().Whole(nil, x.buf)
 	if err != nil {
 		return nil, "", unfit(err)
 	}
-	return answer, x.Shape.ContentType(false), nil
+	return answer, x.shape().ContentType(false), nil
 }
 
 // streamType is the content type of a streamed answer.
 func (x *Exchange) streamType() string {
-	if x.Shape == nil {
+	if x.shape() == nil {
 		return eventStream
 	}
-	return x.Shape.ContentType(true)
+	return x.shape().ContentType(true)
 }
 
 // failed is the last event of a stream that failed.
 func (x *Exchange) failed(dst []byte, e *spec.Error) []byte {
-	if x.Shape == nil {
+	if x.shape() == nil {
 		return openai.AppendErrorEvent(dst, e, x.Call.RequestID)
 	}
-	return x.Shape.Failed(dst, e, x.Call.RequestID)
+	return x.shape().Failed(dst, e, x.Call.RequestID)
 }
 
 func (x *Exchange) ping() []byte {
-	if x.Shape == nil {
+	if x.shape() == nil {
 		return ping
 	}
-	return x.Shape.Ping(nil)
+	return x.shape().Ping(nil)
 }
 
 // shaped is what the client is to see of whole events. It is valid until the next call.
 func (b *body) shaped(events []byte) ([]byte, error) {
-	s := b.x.Shape
+	s := b.x.shape()
 	failed := b.ended && b.fault != nil // the engine's last word is that it failed
 	if s == nil && !failed || len(events) == 0 {
 		return events, nil

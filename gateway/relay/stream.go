@@ -248,9 +248,9 @@ func (b *body) events() ([]byte, error) {
 	switch {
 	case n > 0:
 		b.torn = false
-	case x.Shape != nil && len(x.buf) > x.r.cfg.MaxAnswer:
+	case x.shape() != nil && len(x.buf) > x.r.cfg.MaxAnswer:
 		return b.fail(errTooLong)
-	case x.Shape == nil && len(x.buf) > maxEvent:
+	case x.shape() == nil && len(x.buf) > maxEvent:
 		n, b.torn, b.intact = len(x.buf), true, false
 	}
 	b.held = n
@@ -267,12 +267,12 @@ func (b *body) events() ([]byte, error) {
 // of the engine's is kept back while another instance may do better, unless it is final.
 // What follows the event that ends the stream is left out.
 func (b *body) pass(events []byte, final bool) ([]byte, error) {
-	n, done, failed := openai.Ending(events)
+	n, done, failed := b.x.ending(events)
 	events = events[:n]
 	var said *spec.Error
 	if failed {
 		last := openai.LastEvent(events)
-		said = openai.StreamError(events[last:])
+		said = b.x.said(events[last:])
 		if !final && said.Code.Lookup().Status >= http.StatusInternalServerError && (b.mayResume() == "" || b.x.late()) {
 			b.lastly = append([]byte(nil), events[last:]...)
 			events, said = events[:last], nil
@@ -354,7 +354,7 @@ func (b *body) finish() ([]byte, error) {
 	if b.ended {
 		return nil, nil
 	}
-	if done, failed := openai.Done(x.buf); done || failed { // and left out the empty line
+	if done, failed := x.done(x.buf); done || failed { // and left out the empty line
 		x.buf, b.intact = append(x.buf, "\n\n"...), !b.torn
 		piece, err := b.pass(x.buf, false)
 		b.over = b.over && b.lastly == nil && b.broke == nil

@@ -22,3 +22,6 @@ func Param(field string) string { return chat.Param(names, field) }
 
 // Renamed is e with the client's names for fields.
 func Renamed(e *spec.Error) *spec.Error { return chat.Renamed(names, e) }
+
+// Behind has Failed tell of a failure behind so many events of an engine's own.
+func (s *Shape) Behind(events int) { s.stream.sequence = max(s.stream.sequence, events) }
