@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -130,7 +131,12 @@ func decodeForm(body []byte, v any) (*form, error) {
 		return nil, spec.Errorf(spec.CodeInvalidJSON, "The body goes on after its JSON object.")
 	}
 	f := &form{}
-	s := reflect.ValueOf(v).Elem()
+	f.set("", fields, reflect.ValueOf(v).Elem())
+	return f, nil
+}
+
+// set sets the fields of s; at is the path of s and its point, empty at the top.
+func (f *form) set(at string, fields map[string]json.RawMessage, s reflect.Value) {
 	known := map[string]reflect.Value{}
 	for _, field := range reflect.VisibleFields(s.Type()) {
 		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" { // an embedded struct has none, its fields have
@@ -140,14 +146,39 @@ func decodeForm(body []byte, v any) (*form, error) {
 	for _, name := range sortedKeys(fields) {
 		field, ok := known[name]
 		if !ok {
-			f.add(clip(name, 64), "is not known")
+			f.add(at+clip(name, 64), "is not known")
 			continue
 		}
-		if err := json.Unmarshal(fields[name], field.Addr().Interface()); err != nil {
-			f.add(name, "must be "+describe(field.Type()))
+		f.setOne(at+name, fields[name], field)
+	}
+}
+
+// setOne sets one field. Those of a scale, and of its schedules, are looked at one by one.
+func (f *form) setOne(at string, raw json.RawMessage, field reflect.Value) {
+	inner, parts := map[string]json.RawMessage{}, []json.RawMessage{}
+	switch null := string(raw) == "null"; {
+	case !null && field.Type() == reflect.TypeFor[*spec.Scale]() && json.Unmarshal(raw, &inner) == nil:
+		field.Set(reflect.New(field.Type().Elem()))
+		f.set(at+".", inner, field.Elem())
+	case !null && field.Type() == reflect.TypeFor[[]spec.ScaleSchedule]() && json.Unmarshal(raw, &parts) == nil:
+		if len(parts) > spec.MaxSchedules {
+			f.add(at, "must have at most 32 entries")
+			return
+		}
+		field.Set(reflect.MakeSlice(field.Type(), len(parts), len(parts)))
+		for i, part := range parts {
+			path, inner := at+"["+strconv.Itoa(i)+"]", map[string]json.RawMessage{}
+			if json.Unmarshal(part, &inner) != nil {
+				f.add(path, "must be an object")
+				continue
+			}
+			f.set(path+".", inner, field.Index(i))
+		}
+	default:
+		if err := json.Unmarshal(raw, field.Addr().Interface()); err != nil {
+			f.add(at, "must be "+describe(field.Type()))
 		}
 	}
-	return f, nil
 }
 
 func notObject(err error) error {
@@ -167,6 +198,10 @@ func describe(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Pointer:
 		return describe(t.Elem())
+	case reflect.Struct:
+		return "an object"
+	case reflect.Float64:
+		return "a number"
 	case reflect.String:
 		return "a string"
 	case reflect.Bool:
@@ -176,6 +211,9 @@ func describe(t reflect.Type) string {
 	case reflect.Int64:
 		return "a whole number"
 	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Struct {
+			return "an array of objects"
+		}
 		return "an array of strings"
 	default:
 		return "an object of strings"

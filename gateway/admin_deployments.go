@@ -37,6 +37,7 @@ type deploymentView struct {
 	rescueView
 	limitsForm
 	priceForm
+	scaleForm
 	CreatedMS int64 `json:"created_ms"`
 	ChangedMS int64 `json:"changed_ms"`
 }
@@ -44,7 +45,7 @@ type deploymentView struct {
 func viewDeployment(d *wire.Deployment) deploymentView {
 	v := deploymentView{Name: d.GetName(), Tenant: d.GetTenant(), Version: d.GetVersion(), Model: d.GetModel(), Engine: d.GetEngine(),
 		Options: d.GetOptions(), Replicas: d.GetReplicas(), MinPerRegion: d.GetMinPerRegion(), Regions: some(d.GetRegions()),
-		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), rescueView: viewRescue(d), limitsForm: limitsOf(d.GetLimits()), priceForm: priceOf(d.GetPrice()), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
+		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), rescueView: viewRescue(d), limitsForm: limitsOf(d.GetLimits()), priceForm: priceOf(d.GetPrice()), scaleForm: scaleOf(d.GetScale()), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
 	if v.Options == nil {
 		v.Options = map[string]string{}
 	}
@@ -86,6 +87,7 @@ type deploymentForm struct {
 	rescueForm
 	limitsForm
 	priceForm
+	scaleForm
 }
 
 const (
@@ -113,6 +115,7 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 	d.rescueForm.check(f, name)
 	d.limitsForm.check(f)
 	d.priceForm.check(f)
+	d.scaleForm.check(f, d.Residency == onDemand, d.Engine)
 	for i, region := range d.Regions {
 		at := "regions[" + strconv.Itoa(i) + "]"
 		f.check(region != "" && len(region) <= 64, at, "must have 1 to 64 bytes")
@@ -141,7 +144,7 @@ func (d *deploymentForm) deployment(name string) *wire.Deployment {
 	}
 	d.residencyForm.put(out)
 	d.rescueForm.put(out)
-	out.Limits, out.Price = d.limits(), d.price()
+	out.Limits, out.Price, out.Scale = d.limits(), d.price(), d.scale()
 	return out
 }
 

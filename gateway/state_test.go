@@ -141,7 +141,8 @@ func (s *state) Status(context.Context) (*gateway.Status, error) {
 	return &gateway.Status{Cluster: "c", Self: "n1", Leader: "n1", Nodes: []gateway.NodeStatus{
 		{ID: "n2", State: "active"}, {ID: "n1", State: "active", Alive: true}, {ID: "n3", State: "active"}},
 		Instances: []gateway.InstanceStatus{{ID: "i", State: "ready"}},
-		Lacking:   []gateway.LackStatus{{Deployment: "d", Version: 1, Reason: "no room"}}}, nil
+		Lacking:   []gateway.LackStatus{{Deployment: "d", Version: 1, Reason: "no room"}},
+		Scaling:   []gateway.ScaleStatus{{Deployment: "d", Min: 1, Max: 2, Wanted: 2, Reason: "queue", Because: "3 requests wait"}}}, nil
 }
 func (s *state) Drain(context.Context, spec.NodeID) error  { return nil }
 func (s *state) Resume(context.Context, spec.NodeID) error { return nil }

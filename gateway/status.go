@@ -17,6 +17,18 @@ type Status struct {
 	Devices    []DeviceStatus   `json:"devices"`
 	Instances  []InstanceStatus `json:"instances"`
 	Lacking    []LackStatus     `json:"lacking"`
+	Scaling    []ScaleStatus    `json:"scaling"`
+}
+
+// ScaleStatus is how many copies the leader wants of a deployment that has a scale.
+type ScaleStatus struct {
+	Deployment string `json:"deployment"`
+	Min        int    `json:"min"` // that holds now
+	Max        int    `json:"max"`
+	Wanted     int    `json:"wanted"`
+	Ready      int    `json:"ready"`
+	Reason     string `json:"reason"`
+	Because    string `json:"because"` // for people
 }
 
 // LackStatus is why a deployment has fewer replicas than it wants, as the leader

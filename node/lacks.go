@@ -37,22 +37,50 @@ func (n *Node) serveLacking(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(n.lacking()) // an answer that is cut off does not decode
 }
 
-// askLacking is lacking of the leader. Without its answer there are no reasons to
-// show: the rest of a status is worth having all the same.
-func (n *Node) askLacking(ctx context.Context, leader spec.NodeID) []gateway.LackStatus {
-	if leader == n.id || leader == "" {
-		return n.lacking()
+// scaling is what the leader wants of deployments that are scaled; empty on others.
+func (n *Node) scaling() []gateway.ScaleStatus {
+	out := []gateway.ScaleStatus{}
+	if n.loop == nil {
+		return out
 	}
-	out := []gateway.LackStatus{}
+	for _, s := range n.loop.Scales() {
+		out = append(out, gateway.ScaleStatus{Deployment: s.Deployment, Min: s.Min, Max: s.Max, Wanted: s.Wanted, Ready: s.Ready,
+			Reason: string(s.Reason), Because: s.Text})
+	}
+	return out
+}
+
+func (n *Node) serveScaling(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(n.scaling())
+}
+
+// askLacking is lacking of the leader, and askScaling its scaling.
+func (n *Node) askLacking(ctx context.Context, leader spec.NodeID) []gateway.LackStatus {
+	return askLeader(ctx, n, leader, "/lacking", n.lacking)
+}
+
+func (n *Node) askScaling(ctx context.Context, leader spec.NodeID) []gateway.ScaleStatus {
+	return askLeader(ctx, n, leader, "/scaling", n.scaling)
+}
+
+// askLeader asks for what the leader alone knows. Without its answer, or where it is of a
+// build that does not know the question, there is nothing to show: the rest of a status is
+// worth having all the same.
+func askLeader[T any](ctx context.Context, n *Node, leader spec.NodeID, path string, own func() []T) []T {
+	if leader == n.id || leader == "" {
+		return own()
+	}
+	out := []T{}
 	ctx, cancel := context.WithTimeout(ctx, lacksLimit)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+string(leader)+"/lacking", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+string(leader)+path, nil)
 	if err != nil {
 		return out
 	}
 	answer, err := n.port.Client("state").Do(r)
 	if err != nil {
-		n.log.Info("the leader did not say why replicas are missing", "leader", leader, "error", err)
+		n.log.Info("the leader did not tell what it alone knows", "leader", leader, "question", path, "error", err)
 		return out
 	}
 	defer answer.Body.Close()
@@ -60,7 +88,7 @@ func (n *Node) askLacking(ctx context.Context, leader spec.NodeID) []gateway.Lac
 		return out
 	}
 	if err := json.NewDecoder(io.LimitReader(answer.Body, lacksBytes)).Decode(&out); err != nil {
-		return []gateway.LackStatus{}
+		return []T{}
 	}
 	return out
 }

@@ -56,6 +56,7 @@ type Node struct {
 	grace       time.Time       // that requests under way have until; of Shutdown
 	abandon     context.CancelFunc
 	observed    *observed
+	demands     *demands
 	notes       *notes
 	joints      *joints
 	revocations *revocations
@@ -118,7 +119,7 @@ func (n *Node) onStop(name string, fn func(context.Context) error) {
 func Start(ctx context.Context, c config.Config, version string, logs io.Writer, options ...Option) (*Node, error) {
 	n := &Node{
 		config: c, id: spec.NodeID(c.Node.ID), version: version, boot: uint64(time.Now().UnixMilli()),
-		layout: layout{c.Node.Data}, metrics: prometheus.NewRegistry(), observed: newObserved(time.Now), notes: newNotes(spec.NodeID(c.Node.ID)), joints: newJoints(), revocations: newRevocations(),
+		layout: layout{c.Node.Data}, metrics: prometheus.NewRegistry(), observed: newObserved(time.Now), demands: newDemands(), notes: newNotes(spec.NodeID(c.Node.ID)), joints: newJoints(), revocations: newRevocations(),
 	}
 	n.live.turn.Lock() // a reload waits until every part is there
 	defer n.live.turn.Unlock()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors/memory"
 	"github.com/lotabots/lotabots/cluster/placement"
+	"github.com/lotabots/lotabots/cluster/scale"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
@@ -22,6 +23,10 @@ func (o operations) Plan(_ context.Context, d *wire.Deployment, m *wire.Model) (
 	w := placement.Wanted{Deployments: n.state.Deployments(), Placements: n.state.Placements(), Nodes: n.state.Nodes(), Models: n.state.Models(),
 		DeadGrace: n.config.Placement.DeadGrace, DrainGrace: n.config.Placement.DrainGrace}
 	d.Version = versionOf(w.Deployments, d)
+	for i, x := range w.Deployments {
+		w.Deployments[i] = n.asScaled(x, w.Placements)
+	}
+	d = n.asScaled(d, w.Placements)
 	e := placement.Explain(w, seen, d, m)
 	out := &gateway.Plan{Name: d.GetName(), Devices: []gateway.PlanDevice{}, Actions: []gateway.PlanAction{},
 		Estimate: gateway.PlanEstimate{Bytes: e.Estimate.Bytes(), Context: e.Estimate.Context, Slots: e.Estimate.Slots, Parts: []gateway.PlanPart{}}}
@@ -44,6 +49,22 @@ func (o operations) Plan(_ context.Context, d *wire.Deployment, m *wire.Model) (
 		out.Actions = append(out.Actions, view)
 	}
 	return out, nil
+}
+
+// asScaled is d with as many replicas as the leader would go on with where d is scaled.
+func (n *Node) asScaled(d *wire.Deployment, placements []*wire.Placement) *wire.Deployment {
+	if d.GetScale() == nil {
+		return d
+	}
+	placed := 0
+	for _, p := range placements {
+		if p.GetDeployment() == d.GetName() {
+			placed++
+		}
+	}
+	d = proto.CloneOf(d)
+	d.Replicas = uint32(max(scale.Began(d, placed, time.Now()), 1))
+	return d
 }
 
 func planDevice(v placement.Verdict) gateway.PlanDevice {

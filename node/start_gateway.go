@@ -60,6 +60,7 @@ func (n *Node) startGateway(context.Context) error {
 		defer cancel()
 		return errors.Join(err, n.gateway.Shutdown(closing))
 	}
+	n.background("demand", n.tellDemands)
 	n.background("api listener", func(context.Context) {
 		if err := n.gateway.Serve(listener); err != nil {
 			n.log.Error("the API has ended", "error", err)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/placement"
 	"github.com/lotabots/lotabots/cluster/reconcile"
+	"github.com/lotabots/lotabots/cluster/scale"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/storage/state"
 )
@@ -18,6 +20,7 @@ func (n *Node) startReconciler(context.Context) error {
 	}
 	n.loop = reconcile.New(reconcile.Config{
 		State: n.state, Observed: n.observation, Propose: n.raft.Propose, Command: n.actors.Command, Barrier: n.raft.Barrier,
+		Demand:    func() map[string]scale.Demand { return n.demands.sum(time.Now()) },
 		DeadGrace: n.config.Placement.DeadGrace, DrainGrace: n.config.Placement.DrainGrace, Settle: n.config.Placement.SettleTime, Log: n.log, Registerer: n.metrics,
 	})
 	cancel := n.state.Subscribe(func(c state.Change) {

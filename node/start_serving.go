@@ -126,6 +126,7 @@ func (n *Node) serveCluster(context.Context) error {
 		mux.Handle("GET /read-index", n.raft.Handler())
 		mux.Handle("GET /leader", n.raft.Handler())
 		mux.HandleFunc("GET /lacking", n.serveLacking)
+		mux.HandleFunc("GET /scaling", n.serveScaling)
 	}
 	n.startSessions(mux)
 	n.port.Handle("join", n.withEpoch(signer.Handler()))
@@ -172,6 +173,7 @@ func routes(m gossip.Member) bool {
 func (n *Node) take(d *wire.LoadDigest) {
 	d = n.joints.whole(d)
 	n.observed.observe(d)
+	n.demands.heard(d, time.Now())
 	n.notes.heard(spec.NodeID(d.GetNode()), d.GetNote())
 	if g := n.routing.Load(); g != nil {
 		g.Table().Observe(d, time.Now())
@@ -195,6 +197,7 @@ func (n *Node) onMember(e gossip.Event) {
 		return
 	}
 	n.observed.forget(e.Member.ID)
+	n.demands.forget(e.Member.ID)
 	n.notes.forget(e.Member.ID)
 	n.joints.forget(e.Member.ID)
 	n.port.Drop(e.Member.ID)

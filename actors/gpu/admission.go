@@ -115,6 +115,7 @@ func (t *table) release(m *Release, now time.Time) (in *inst, stop bool) {
 		a.used, a.served = now, true
 	}
 	in.unread -= l.prompt
+	in.rate.note(m.PromptTokens+m.CompletionTokens, now)
 	held := now.Sub(l.began).Seconds()
 	if in.holdTime == 0 {
 		in.holdTime = held

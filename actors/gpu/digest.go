@@ -52,7 +52,7 @@ func (t *table) digest(in *inst, now time.Time) *wire.InstanceLoad {
 		DecodeTps: float32(in.decode), Context: in.context, LoadSeconds: float32(in.loadSeconds),
 		Devices: in.load.GetDevices(), Adapters: in.marks(), Phase: in.phase,
 		Grants: t.grants, Paced: f.PrefillTPS > 0,
-		Can: uint32(in.able.Can), Cannot: uint32(in.able.Cannot),
+		Can: uint32(in.able.Can), Cannot: uint32(in.able.Cannot), TokensPerSecond: float32(in.rate.at(now)),
 	}
 	if in.holds() {
 		d.MemoryReserved, d.MemoryMeasured = in.load.GetMemoryBytes(), in.measured
@@ -124,7 +124,7 @@ func (t *table) fits() bool {
 		i.Running, i.Queued, i.Slots, i.Context = 1<<14, 1<<14, 1<<14, 1<<21
 		i.KvUse, i.BacklogSeconds, i.PrefillTps, i.DecodeTps = 1, 1, 1, 1
 		i.MemoryReserved, i.MemoryMeasured, i.Reason = 1<<42, 1<<42, strings.Repeat("x", shortReason)
-		i.IdleSeconds, i.ServedSeconds, i.Demand, i.LoadSeconds = 1<<24, 1<<24, 1, 1
+		i.IdleSeconds, i.ServedSeconds, i.Demand, i.LoadSeconds, i.TokensPerSecond = 1<<24, 1<<24, 1, 1, 1
 		i.Phase, i.Progress = phaseMemory, 100
 		i.Shares, i.Sharing = 1<<14, 1<<14
 	}

@@ -75,6 +75,7 @@ type inst struct {
 	engines   int     // that it has had
 	prefill   speed   // tokens/s
 	decode    speed   // tokens/s of one stream
+	rate      rate    // of tokens, of prompts and answers
 	holdTime  float64 // seconds that a lease is held, smoothed
 }
 

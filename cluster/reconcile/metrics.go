@@ -11,6 +11,8 @@ type metrics struct {
 	moves    *prometheus.CounterVec
 	unplaced prometheus.Gauge
 	seconds  prometheus.Histogram
+	wanted   *prometheus.GaugeVec
+	changes  *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -23,12 +25,17 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Reasons for which replicas lacked a place at this leader's last look."}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "lotabots_reconcile_round_seconds",
 			Help: "Time that one look took, with the writes that it led to.", Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8)}),
+		wanted: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lotabots_scale_wanted_replicas",
+			Help: "Replicas that this leader wants of deployments that are scaled."}, []string{"deployment"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_scale_changes_total",
+			Help: "Times that this leader has wanted another number of replicas, by deployment, direction (up, down) and reason."},
+			[]string{"deployment", "direction", "reason"}),
 	}
 	for _, cause := range placement.Causes[1:] {
 		m.moves.WithLabelValues(cause)
 	}
 	if r != nil {
-		r.MustRegister(m.actions, m.moves, m.unplaced, m.seconds)
+		r.MustRegister(m.actions, m.moves, m.unplaced, m.seconds, m.wanted, m.changes)
 	}
 	return m
 }

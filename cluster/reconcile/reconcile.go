@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/lotabots/lotabots/cluster/placement"
+	"github.com/lotabots/lotabots/cluster/scale"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -29,6 +30,9 @@ type Config struct {
 	Propose  func(ctx context.Context, c *wire.Command) (*wire.Result, error)
 	Command  func(ctx context.Context, node spec.NodeID, device spec.DeviceID, m proto.Message) (*wire.Ack, error)
 	Barrier  func(ctx context.Context) error // returns when State has all that was agreed; nil: not needed
+
+	// Demand is what gateways tell of requests, by deployment; nil: nobody tells.
+	Demand func() map[string]scale.Demand
 
 	Interval   time.Duration // 0: 1 s
 	DeadGrace  time.Duration // 0: 30 s
@@ -55,6 +59,7 @@ type Reconciler struct {
 		sync.Mutex
 		graces   Graces
 		unplaced []placement.Action
+		scales   []scale.State
 	}
 }
 
@@ -118,6 +123,8 @@ func (r *Reconciler) Run(ctx context.Context) {
 	t := newTerm(r)
 	defer t.commands.Wait()
 	defer r.tell(nil)
+	defer r.tellScales(nil)
+	defer r.metrics.wanted.Reset()
 	if !r.barrier(ctx) {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/lotabots/lotabots/cluster/placement"
+	"github.com/lotabots/lotabots/cluster/scale"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -24,14 +25,18 @@ type term struct {
 	slots    chan struct{}
 	commands sync.WaitGroup
 	said     map[lack]bool
-	unsure   bool // a write may have been agreed and not be in the state yet
+	scaler   *scale.Controller
+	wanted   map[string]int  // by deployment that is scaled
+	squeezed map[string]bool // deployments whose replicas lacked a place at the last look
+	unsure   bool            // a write may have been agreed and not be in the state yet
 }
 
 // A lack is why replicas of a deployment have no place.
 type lack struct{ deployment, reason string }
 
 func newTerm(r *Reconciler) *term {
-	return &term{Reconciler: r, memory: newMemory(), pace: newPace(), slots: make(chan struct{}, atOnce), said: map[lack]bool{}}
+	return &term{Reconciler: r, memory: newMemory(), pace: newPace(), slots: make(chan struct{}, atOnce), said: map[lack]bool{},
+		scaler: scale.NewController(), wanted: map[string]int{}}
 }
 
 // turn looks once and does what is to be done.
@@ -47,6 +52,7 @@ func (t *term) turn(ctx context.Context) {
 		Nodes: t.cfg.State.Nodes(), Models: t.cfg.State.Models(),
 		DeadGrace: g.Dead, DrainGrace: g.Drain, SettleAfter: g.Settle,
 	}
+	w.Deployments = t.scaled(w, o)
 	t.memory.recall(w, &o, t.pace.refused())
 	t.pace.forget(w, o)
 	var unplaced []placement.Action
@@ -70,11 +76,13 @@ func (t *term) turn(ctx context.Context) {
 	}
 }
 
-// say logs a reason for lacking replicas when it is new.
+// say logs a reason for lacking replicas when it is new, and notes who lacks some.
 func (t *term) say(unplaced []placement.Action) {
 	now := map[lack]bool{}
+	t.squeezed = map[string]bool{}
 	for _, a := range unplaced {
 		l := lack{a.Deployment, a.Reason}
+		t.squeezed[a.Deployment] = true
 		if !now[l] && !t.said[l] {
 			t.cfg.Log.Warn("a replica has no place", "deployment", a.Deployment, "version", a.Version, "reason", a.Reason)
 		}

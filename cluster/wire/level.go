@@ -52,7 +52,8 @@ func fourthLevel(c *Command) bool {
 // fifthLevel tells fields that level 5 brought into older bodies.
 func fifthLevel(c *Command) bool {
 	d := c.GetPutDeployment().GetDeployment()
-	return d.GetLimits() != nil || d.GetPrice() != nil || d.GetPlacing() != nil || c.GetPutTenant().GetTenant().GetLimits() != nil ||
-		c.GetPutKey().GetKey().GetLimits() != nil || c.GetChangeKey().GetKey().GetLimits() != nil || len(c.GetPutModel().GetModel().GetParts()) > 0 ||
+	return d.GetLimits() != nil || d.GetPrice() != nil || d.GetPlacing() != nil || d.GetScale() != nil ||
+		c.GetPutTenant().GetTenant().GetLimits() != nil || len(c.GetPutModel().GetModel().GetParts()) > 0 ||
+		c.GetPutKey().GetKey().GetLimits() != nil || c.GetChangeKey().GetKey().GetLimits() != nil ||
 		slices.ContainsFunc(c.GetPutUsage().GetRows(), func(r *UsageRow) bool { return r.GetVersion() != 0 })
 }

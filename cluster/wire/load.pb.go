@@ -95,6 +95,7 @@ type LoadDigest struct {
 	Devices       []*DeviceLoad          `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
 	Note          uint64                 `protobuf:"fixed64,4,opt,name=note,proto3" json:"note,omitempty"`       // hash of the node's NodeNote; 0: it has none
 	Prefixes      []*PrefixNews          `protobuf:"bytes,5,rep,name=prefixes,proto3" json:"prefixes,omitempty"` // of a digest of their own, which has no devices
+	Demands       []*Demand              `protobuf:"bytes,6,rep,name=demands,proto3" json:"demands,omitempty"`   // of a gateway, in digests of their own, to voters
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -164,6 +165,107 @@ func (x *LoadDigest) GetPrefixes() []*PrefixNews {
 	return nil
 }
 
+func (x *LoadDigest) GetDemands() []*Demand {
+	if x != nil {
+		return x.Demands
+	}
+	return nil
+}
+
+// Demand is what a gateway has seen of one deployment's requests of late. Every one that it tells stands
+// for all that it has told of the deployment before.
+type Demand struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Deployment    string                 `protobuf:"bytes,1,opt,name=deployment,proto3" json:"deployment,omitempty"`
+	Waiting       uint32                 `protobuf:"varint,2,opt,name=waiting,proto3" json:"waiting,omitempty"`                   // in its queue now
+	OldestMs      uint32                 `protobuf:"varint,3,opt,name=oldest_ms,json=oldestMs,proto3" json:"oldest_ms,omitempty"` // since the oldest of them came
+	WindowMs      uint32                 `protobuf:"varint,4,opt,name=window_ms,json=windowMs,proto3" json:"window_ms,omitempty"` // that what follows is of
+	Arrived       uint32                 `protobuf:"varint,5,opt,name=arrived,proto3" json:"arrived,omitempty"`                   // requests
+	Refused       uint32                 `protobuf:"varint,6,opt,name=refused,proto3" json:"refused,omitempty"`                   // for want of room
+	Waits         []uint32               `protobuf:"varint,7,rep,packed,name=waits,proto3" json:"waits,omitempty"`                // requests that were given places, by spec.WaitBounds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Demand) Reset() {
+	*x = Demand{}
+	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Demand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Demand) ProtoMessage() {}
+
+func (x *Demand) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Demand.ProtoReflect.Descriptor instead.
+func (*Demand) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Demand) GetDeployment() string {
+	if x != nil {
+		return x.Deployment
+	}
+	return ""
+}
+
+func (x *Demand) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Demand) GetOldestMs() uint32 {
+	if x != nil {
+		return x.OldestMs
+	}
+	return 0
+}
+
+func (x *Demand) GetWindowMs() uint32 {
+	if x != nil {
+		return x.WindowMs
+	}
+	return 0
+}
+
+func (x *Demand) GetArrived() uint32 {
+	if x != nil {
+		return x.Arrived
+	}
+	return 0
+}
+
+func (x *Demand) GetRefused() uint32 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Demand) GetWaits() []uint32 {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
+}
+
 // PrefixNews is what an instance's engine has come to hold, still holds, or holds no more of the beginnings
 // of prompts, by their salted names. All that it holds is told again from time to time: none is believed for long.
 type PrefixNews struct {
@@ -179,7 +281,7 @@ type PrefixNews struct {
 
 func (x *PrefixNews) Reset() {
 	*x = PrefixNews{}
-	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	mi := &file_cluster_wire_load_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -191,7 +293,7 @@ func (x *PrefixNews) String() string {
 func (*PrefixNews) ProtoMessage() {}
 
 func (x *PrefixNews) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[1]
+	mi := &file_cluster_wire_load_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -204,7 +306,7 @@ func (x *PrefixNews) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrefixNews.ProtoReflect.Descriptor instead.
 func (*PrefixNews) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{1}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PrefixNews) GetInstance() string {
@@ -255,7 +357,7 @@ type NodeNote struct {
 
 func (x *NodeNote) Reset() {
 	*x = NodeNote{}
-	mi := &file_cluster_wire_load_proto_msgTypes[2]
+	mi := &file_cluster_wire_load_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -267,7 +369,7 @@ func (x *NodeNote) String() string {
 func (*NodeNote) ProtoMessage() {}
 
 func (x *NodeNote) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[2]
+	mi := &file_cluster_wire_load_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -280,7 +382,7 @@ func (x *NodeNote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeNote.ProtoReflect.Descriptor instead.
 func (*NodeNote) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{2}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *NodeNote) GetNode() string {
@@ -326,7 +428,7 @@ type Preset struct {
 
 func (x *Preset) Reset() {
 	*x = Preset{}
-	mi := &file_cluster_wire_load_proto_msgTypes[3]
+	mi := &file_cluster_wire_load_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +440,7 @@ func (x *Preset) String() string {
 func (*Preset) ProtoMessage() {}
 
 func (x *Preset) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[3]
+	mi := &file_cluster_wire_load_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +453,7 @@ func (x *Preset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preset.ProtoReflect.Descriptor instead.
 func (*Preset) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{3}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Preset) GetName() string {
@@ -413,7 +515,7 @@ type PresetOption struct {
 
 func (x *PresetOption) Reset() {
 	*x = PresetOption{}
-	mi := &file_cluster_wire_load_proto_msgTypes[4]
+	mi := &file_cluster_wire_load_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +527,7 @@ func (x *PresetOption) String() string {
 func (*PresetOption) ProtoMessage() {}
 
 func (x *PresetOption) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[4]
+	mi := &file_cluster_wire_load_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +540,7 @@ func (x *PresetOption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresetOption.ProtoReflect.Descriptor instead.
 func (*PresetOption) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{4}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PresetOption) GetName() string {
@@ -471,7 +573,7 @@ type LearntMemory struct {
 
 func (x *LearntMemory) Reset() {
 	*x = LearntMemory{}
-	mi := &file_cluster_wire_load_proto_msgTypes[5]
+	mi := &file_cluster_wire_load_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -483,7 +585,7 @@ func (x *LearntMemory) String() string {
 func (*LearntMemory) ProtoMessage() {}
 
 func (x *LearntMemory) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[5]
+	mi := &file_cluster_wire_load_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -496,7 +598,7 @@ func (x *LearntMemory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LearntMemory.ProtoReflect.Descriptor instead.
 func (*LearntMemory) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{5}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LearntMemory) GetModel() string {
@@ -572,7 +674,7 @@ type DeviceLoad struct {
 
 func (x *DeviceLoad) Reset() {
 	*x = DeviceLoad{}
-	mi := &file_cluster_wire_load_proto_msgTypes[6]
+	mi := &file_cluster_wire_load_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +686,7 @@ func (x *DeviceLoad) String() string {
 func (*DeviceLoad) ProtoMessage() {}
 
 func (x *DeviceLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[6]
+	mi := &file_cluster_wire_load_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +699,7 @@ func (x *DeviceLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceLoad.ProtoReflect.Descriptor instead.
 func (*DeviceLoad) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{6}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DeviceLoad) GetDevice() string {
@@ -730,15 +832,16 @@ type InstanceLoad struct {
 	Grants        bool     `protobuf:"varint,30,opt,name=grants,proto3" json:"grants,omitempty"` // its actor takes reservations
 	Paced         bool     `protobuf:"varint,31,opt,name=paced,proto3" json:"paced,omitempty"`   // it takes no more in than backlog_seconds allows
 	// Requests that go to the engine together, many to a slot. An older node puts none together.
-	Shares        uint32 `protobuf:"varint,32,opt,name=shares,proto3" json:"shares,omitempty"`   // that it takes in at a time; 0: none
-	Sharing       uint32 `protobuf:"varint,33,opt,name=sharing,proto3" json:"sharing,omitempty"` // that it has
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Shares          uint32  `protobuf:"varint,32,opt,name=shares,proto3" json:"shares,omitempty"`                                             // that it takes in at a time; 0: none
+	Sharing         uint32  `protobuf:"varint,33,opt,name=sharing,proto3" json:"sharing,omitempty"`                                           // that it has
+	TokensPerSecond float32 `protobuf:"fixed32,34,opt,name=tokens_per_second,json=tokensPerSecond,proto3" json:"tokens_per_second,omitempty"` // of prompts and answers, smoothed
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *InstanceLoad) Reset() {
 	*x = InstanceLoad{}
-	mi := &file_cluster_wire_load_proto_msgTypes[7]
+	mi := &file_cluster_wire_load_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +853,7 @@ func (x *InstanceLoad) String() string {
 func (*InstanceLoad) ProtoMessage() {}
 
 func (x *InstanceLoad) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_load_proto_msgTypes[7]
+	mi := &file_cluster_wire_load_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +866,7 @@ func (x *InstanceLoad) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceLoad.ProtoReflect.Descriptor instead.
 func (*InstanceLoad) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_load_proto_rawDescGZIP(), []int{7}
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *InstanceLoad) GetInstance() string {
@@ -976,18 +1079,36 @@ func (x *InstanceLoad) GetSharing() uint32 {
 	return 0
 }
 
+func (x *InstanceLoad) GetTokensPerSecond() float32 {
+	if x != nil {
+		return x.TokensPerSecond
+	}
+	return 0
+}
+
 var File_cluster_wire_load_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_load_proto_rawDesc = "" +
 	"\n" +
-	"\x17cluster/wire/load.proto\x12\x10lotabots.wire.v1\"\xba\x01\n" +
+	"\x17cluster/wire/load.proto\x12\x10lotabots.wire.v1\"\xee\x01\n" +
 	"\n" +
 	"LoadDigest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\x04R\x04boot\x126\n" +
 	"\adevices\x18\x03 \x03(\v2\x1c.lotabots.wire.v1.DeviceLoadR\adevices\x12\x12\n" +
 	"\x04note\x18\x04 \x01(\x06R\x04note\x128\n" +
-	"\bprefixes\x18\x05 \x03(\v2\x1c.lotabots.wire.v1.PrefixNewsR\bprefixes\"\x86\x01\n" +
+	"\bprefixes\x18\x05 \x03(\v2\x1c.lotabots.wire.v1.PrefixNewsR\bprefixes\x122\n" +
+	"\ademands\x18\x06 \x03(\v2\x18.lotabots.wire.v1.DemandR\ademands\"\xc6\x01\n" +
+	"\x06Demand\x12\x1e\n" +
+	"\n" +
+	"deployment\x18\x01 \x01(\tR\n" +
+	"deployment\x12\x18\n" +
+	"\awaiting\x18\x02 \x01(\rR\awaiting\x12\x1b\n" +
+	"\toldest_ms\x18\x03 \x01(\rR\boldestMs\x12\x1b\n" +
+	"\twindow_ms\x18\x04 \x01(\rR\bwindowMs\x12\x18\n" +
+	"\aarrived\x18\x05 \x01(\rR\aarrived\x12\x18\n" +
+	"\arefused\x18\x06 \x01(\rR\arefused\x12\x14\n" +
+	"\x05waits\x18\a \x03(\rR\x05waits\"\x86\x01\n" +
 	"\n" +
 	"PrefixNews\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x14\n" +
@@ -1036,7 +1157,7 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x05share\x18\v \x01(\rR\x05share\x12\x14\n" +
 	"\x05links\x18\f \x03(\tR\x05links\x12\x12\n" +
 	"\x04part\x18\r \x01(\rR\x04part\x12\x14\n" +
-	"\x05parts\x18\x0e \x01(\rR\x05parts\"\xf4\x06\n" +
+	"\x05parts\x18\x0e \x01(\rR\x05parts\"\xa0\a\n" +
 	"\fInstanceLoad\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -1072,7 +1193,8 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x06grants\x18\x1e \x01(\bR\x06grants\x12\x14\n" +
 	"\x05paced\x18\x1f \x01(\bR\x05paced\x12\x16\n" +
 	"\x06shares\x18  \x01(\rR\x06shares\x12\x18\n" +
-	"\asharing\x18! \x01(\rR\asharing*\xee\x01\n" +
+	"\asharing\x18! \x01(\rR\asharing\x12*\n" +
+	"\x11tokens_per_second\x18\" \x01(\x02R\x0ftokensPerSecond*\xee\x01\n" +
 	"\rInstanceState\x12\x1e\n" +
 	"\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16INSTANCE_STATE_LOADING\x10\x01\x12\x18\n" +
@@ -1096,31 +1218,33 @@ func file_cluster_wire_load_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_load_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_load_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_cluster_wire_load_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_cluster_wire_load_proto_goTypes = []any{
 	(InstanceState)(0),   // 0: lotabots.wire.v1.InstanceState
 	(*LoadDigest)(nil),   // 1: lotabots.wire.v1.LoadDigest
-	(*PrefixNews)(nil),   // 2: lotabots.wire.v1.PrefixNews
-	(*NodeNote)(nil),     // 3: lotabots.wire.v1.NodeNote
-	(*Preset)(nil),       // 4: lotabots.wire.v1.Preset
-	(*PresetOption)(nil), // 5: lotabots.wire.v1.PresetOption
-	(*LearntMemory)(nil), // 6: lotabots.wire.v1.LearntMemory
-	(*DeviceLoad)(nil),   // 7: lotabots.wire.v1.DeviceLoad
-	(*InstanceLoad)(nil), // 8: lotabots.wire.v1.InstanceLoad
+	(*Demand)(nil),       // 2: lotabots.wire.v1.Demand
+	(*PrefixNews)(nil),   // 3: lotabots.wire.v1.PrefixNews
+	(*NodeNote)(nil),     // 4: lotabots.wire.v1.NodeNote
+	(*Preset)(nil),       // 5: lotabots.wire.v1.Preset
+	(*PresetOption)(nil), // 6: lotabots.wire.v1.PresetOption
+	(*LearntMemory)(nil), // 7: lotabots.wire.v1.LearntMemory
+	(*DeviceLoad)(nil),   // 8: lotabots.wire.v1.DeviceLoad
+	(*InstanceLoad)(nil), // 9: lotabots.wire.v1.InstanceLoad
 }
 var file_cluster_wire_load_proto_depIdxs = []int32{
-	7, // 0: lotabots.wire.v1.LoadDigest.devices:type_name -> lotabots.wire.v1.DeviceLoad
-	2, // 1: lotabots.wire.v1.LoadDigest.prefixes:type_name -> lotabots.wire.v1.PrefixNews
-	4, // 2: lotabots.wire.v1.NodeNote.presets:type_name -> lotabots.wire.v1.Preset
-	6, // 3: lotabots.wire.v1.NodeNote.learnt:type_name -> lotabots.wire.v1.LearntMemory
-	5, // 4: lotabots.wire.v1.Preset.options:type_name -> lotabots.wire.v1.PresetOption
-	8, // 5: lotabots.wire.v1.DeviceLoad.instances:type_name -> lotabots.wire.v1.InstanceLoad
-	0, // 6: lotabots.wire.v1.InstanceLoad.state:type_name -> lotabots.wire.v1.InstanceState
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	8, // 0: lotabots.wire.v1.LoadDigest.devices:type_name -> lotabots.wire.v1.DeviceLoad
+	3, // 1: lotabots.wire.v1.LoadDigest.prefixes:type_name -> lotabots.wire.v1.PrefixNews
+	2, // 2: lotabots.wire.v1.LoadDigest.demands:type_name -> lotabots.wire.v1.Demand
+	5, // 3: lotabots.wire.v1.NodeNote.presets:type_name -> lotabots.wire.v1.Preset
+	7, // 4: lotabots.wire.v1.NodeNote.learnt:type_name -> lotabots.wire.v1.LearntMemory
+	6, // 5: lotabots.wire.v1.Preset.options:type_name -> lotabots.wire.v1.PresetOption
+	9, // 6: lotabots.wire.v1.DeviceLoad.instances:type_name -> lotabots.wire.v1.InstanceLoad
+	0, // 7: lotabots.wire.v1.InstanceLoad.state:type_name -> lotabots.wire.v1.InstanceState
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_load_proto_init() }
@@ -1134,7 +1258,7 @@ func file_cluster_wire_load_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_load_proto_rawDesc), len(file_cluster_wire_load_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

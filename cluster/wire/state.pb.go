@@ -3914,6 +3914,7 @@ type Deployment struct {
 	Limits        *Limits                `protobuf:"bytes,22,opt,name=limits,proto3" json:"limits,omitempty"`                   // of all who use it together
 	Price         *Price                 `protobuf:"bytes,23,opt,name=price,proto3" json:"price,omitempty"`                     // absent: costs nothing
 	Placing       *Placing               `protobuf:"bytes,24,opt,name=placing,proto3" json:"placing,omitempty"`                 // absent: spread over regions, zones and nodes
+	Scale         *Scale                 `protobuf:"bytes,25,opt,name=scale,proto3" json:"scale,omitempty"`                     // absent: replicas is what runs; else where it begins
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4102,6 +4103,13 @@ func (x *Deployment) GetPlacing() *Placing {
 	return nil
 }
 
+func (x *Deployment) GetScale() *Scale {
+	if x != nil {
+		return x.Scale
+	}
+	return nil
+}
+
 // Placing says where instances go, beside what memory and regions allow.
 type Placing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4171,6 +4179,200 @@ func (x *Placing) GetPreferNodes() []string {
 	return nil
 }
 
+// Scale says between which bounds the leader chooses how many replicas run, and by what.
+type Scale struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Min             uint32                 `protobuf:"varint,1,opt,name=min,proto3" json:"min,omitempty"` // 0 with on-demand residency alone
+	Max             uint32                 `protobuf:"varint,2,opt,name=max,proto3" json:"max,omitempty"`
+	QueueWaitMs     uint32                 `protobuf:"varint,3,opt,name=queue_wait_ms,json=queueWaitMs,proto3" json:"queue_wait_ms,omitempty"`              // that nine of ten requests wait at most; 0: the default
+	SlotUse         float64                `protobuf:"fixed64,4,opt,name=slot_use,json=slotUse,proto3" json:"slot_use,omitempty"`                           // share of the slots that are taken, 0 to 1; 0: the default
+	TokensPerSecond float64                `protobuf:"fixed64,5,opt,name=tokens_per_second,json=tokensPerSecond,proto3" json:"tokens_per_second,omitempty"` // of one replica, prompts and answers; 0: not gone by
+	UpWindowMs      int64                  `protobuf:"varint,6,opt,name=up_window_ms,json=upWindowMs,proto3" json:"up_window_ms,omitempty"`                 // for so long more must be wanted before there are more; a queue waits for none
+	DownWindowMs    int64                  `protobuf:"varint,7,opt,name=down_window_ms,json=downWindowMs,proto3" json:"down_window_ms,omitempty"`           // for so long fewer; 0: the default
+	MaxStep         uint32                 `protobuf:"varint,8,opt,name=max_step,json=maxStep,proto3" json:"max_step,omitempty"`                            // at a time; 0: as many as are wanted, and down by one
+	Schedules       []*ScaleSchedule       `protobuf:"bytes,9,rep,name=schedules,proto3" json:"schedules,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Scale) Reset() {
+	*x = Scale{}
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Scale) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Scale) ProtoMessage() {}
+
+func (x *Scale) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Scale.ProtoReflect.Descriptor instead.
+func (*Scale) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *Scale) GetMin() uint32 {
+	if x != nil {
+		return x.Min
+	}
+	return 0
+}
+
+func (x *Scale) GetMax() uint32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Scale) GetQueueWaitMs() uint32 {
+	if x != nil {
+		return x.QueueWaitMs
+	}
+	return 0
+}
+
+func (x *Scale) GetSlotUse() float64 {
+	if x != nil {
+		return x.SlotUse
+	}
+	return 0
+}
+
+func (x *Scale) GetTokensPerSecond() float64 {
+	if x != nil {
+		return x.TokensPerSecond
+	}
+	return 0
+}
+
+func (x *Scale) GetUpWindowMs() int64 {
+	if x != nil {
+		return x.UpWindowMs
+	}
+	return 0
+}
+
+func (x *Scale) GetDownWindowMs() int64 {
+	if x != nil {
+		return x.DownWindowMs
+	}
+	return 0
+}
+
+func (x *Scale) GetMaxStep() uint32 {
+	if x != nil {
+		return x.MaxStep
+	}
+	return 0
+}
+
+func (x *Scale) GetSchedules() []*ScaleSchedule {
+	if x != nil {
+		return x.Schedules
+	}
+	return nil
+}
+
+// ScaleSchedule has other bounds for a part of each of its days.
+type ScaleSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Days          []uint32               `protobuf:"varint,1,rep,packed,name=days,proto3" json:"days,omitempty"` // 0: Sunday; none: every day
+	From          uint32                 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`        // minute of the day
+	To            uint32                 `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`            // minute of the day, up to 1440; not after from: on the next day
+	Timezone      string                 `protobuf:"bytes,4,opt,name=timezone,proto3" json:"timezone,omitempty"` // IANA's name; empty: UTC
+	Min           uint32                 `protobuf:"varint,5,opt,name=min,proto3" json:"min,omitempty"`          // as above
+	Max           uint32                 `protobuf:"varint,6,opt,name=max,proto3" json:"max,omitempty"`          // 0: as without
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScaleSchedule) Reset() {
+	*x = ScaleSchedule{}
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScaleSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScaleSchedule) ProtoMessage() {}
+
+func (x *ScaleSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScaleSchedule.ProtoReflect.Descriptor instead.
+func (*ScaleSchedule) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ScaleSchedule) GetDays() []uint32 {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+func (x *ScaleSchedule) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *ScaleSchedule) GetTo() uint32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *ScaleSchedule) GetTimezone() string {
+	if x != nil {
+		return x.Timezone
+	}
+	return ""
+}
+
+func (x *ScaleSchedule) GetMin() uint32 {
+	if x != nil {
+		return x.Min
+	}
+	return 0
+}
+
+func (x *ScaleSchedule) GetMax() uint32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
 // Residency says when an instance is in memory. One that is always loaded has its
 // memory for itself; the others share a device and are loaded when they are asked for.
 type Residency struct {
@@ -4184,7 +4386,7 @@ type Residency struct {
 
 func (x *Residency) Reset() {
 	*x = Residency{}
-	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4196,7 +4398,7 @@ func (x *Residency) String() string {
 func (*Residency) ProtoMessage() {}
 
 func (x *Residency) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4209,7 +4411,7 @@ func (x *Residency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Residency.ProtoReflect.Descriptor instead.
 func (*Residency) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{50}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Residency) GetOnDemand() bool {
@@ -4244,7 +4446,7 @@ type Adapter struct {
 
 func (x *Adapter) Reset() {
 	*x = Adapter{}
-	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	mi := &file_cluster_wire_state_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4256,7 +4458,7 @@ func (x *Adapter) String() string {
 func (*Adapter) ProtoMessage() {}
 
 func (x *Adapter) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	mi := &file_cluster_wire_state_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4269,7 +4471,7 @@ func (x *Adapter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adapter.ProtoReflect.Descriptor instead.
 func (*Adapter) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{51}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Adapter) GetName() string {
@@ -4304,7 +4506,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_cluster_wire_state_proto_msgTypes[52]
+	mi := &file_cluster_wire_state_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4316,7 +4518,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[52]
+	mi := &file_cluster_wire_state_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4329,7 +4531,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{52}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Placement) GetInstance() string {
@@ -4420,7 +4622,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_cluster_wire_state_proto_msgTypes[53]
+	mi := &file_cluster_wire_state_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4432,7 +4634,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[53]
+	mi := &file_cluster_wire_state_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4445,7 +4647,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{53}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Model) GetName() string {
@@ -4530,7 +4732,7 @@ type ModelPart struct {
 
 func (x *ModelPart) Reset() {
 	*x = ModelPart{}
-	mi := &file_cluster_wire_state_proto_msgTypes[54]
+	mi := &file_cluster_wire_state_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4542,7 +4744,7 @@ func (x *ModelPart) String() string {
 func (*ModelPart) ProtoMessage() {}
 
 func (x *ModelPart) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[54]
+	mi := &file_cluster_wire_state_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4555,7 +4757,7 @@ func (x *ModelPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelPart.ProtoReflect.Descriptor instead.
 func (*ModelPart) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{54}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ModelPart) GetPath() string {
@@ -4604,7 +4806,7 @@ type ModelShape struct {
 
 func (x *ModelShape) Reset() {
 	*x = ModelShape{}
-	mi := &file_cluster_wire_state_proto_msgTypes[55]
+	mi := &file_cluster_wire_state_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4616,7 +4818,7 @@ func (x *ModelShape) String() string {
 func (*ModelShape) ProtoMessage() {}
 
 func (x *ModelShape) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[55]
+	mi := &file_cluster_wire_state_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4629,7 +4831,7 @@ func (x *ModelShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelShape.ProtoReflect.Descriptor instead.
 func (*ModelShape) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{55}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ModelShape) GetArchitecture() string {
@@ -4759,7 +4961,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_cluster_wire_state_proto_msgTypes[56]
+	mi := &file_cluster_wire_state_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4771,7 +4973,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[56]
+	mi := &file_cluster_wire_state_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4784,7 +4986,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{56}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *JoinToken) GetId() string {
@@ -4852,7 +5054,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_cluster_wire_state_proto_msgTypes[57]
+	mi := &file_cluster_wire_state_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4864,7 +5066,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[57]
+	mi := &file_cluster_wire_state_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4877,7 +5079,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{57}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Secret) GetName() string {
@@ -4934,7 +5136,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_cluster_wire_state_proto_msgTypes[58]
+	mi := &file_cluster_wire_state_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4946,7 +5148,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[58]
+	mi := &file_cluster_wire_state_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4959,7 +5161,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{58}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *WrappedKey) GetNode() string {
@@ -5002,7 +5204,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_cluster_wire_state_proto_msgTypes[59]
+	mi := &file_cluster_wire_state_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5014,7 +5216,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[59]
+	mi := &file_cluster_wire_state_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5027,7 +5229,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{59}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -5383,7 +5585,7 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x05count\x18\r \x01(\rR\x05count\x12\x18\n" +
 	"\arequest\x18\x0e \x01(\tR\arequest\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\fR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xc3\x06\n" +
+	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xf2\x06\n" +
 	"\n" +
 	"Deployment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -5410,7 +5612,8 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\bno_hedge\x18\x13 \x01(\bR\anoHedge\x120\n" +
 	"\x06limits\x18\x16 \x01(\v2\x18.lotabots.wire.v1.LimitsR\x06limits\x12-\n" +
 	"\x05price\x18\x17 \x01(\v2\x17.lotabots.wire.v1.PriceR\x05price\x123\n" +
-	"\aplacing\x18\x18 \x01(\v2\x19.lotabots.wire.v1.PlacingR\aplacing\x1a:\n" +
+	"\aplacing\x18\x18 \x01(\v2\x19.lotabots.wire.v1.PlacingR\aplacing\x12-\n" +
+	"\x05scale\x18\x19 \x01(\v2\x17.lotabots.wire.v1.ScaleR\x05scale\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"u\n" +
@@ -5419,7 +5622,25 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\n" +
 	"apart_from\x18\x02 \x03(\tR\tapartFrom\x12\x14\n" +
 	"\x05nodes\x18\x03 \x03(\tR\x05nodes\x12!\n" +
-	"\fprefer_nodes\x18\x04 \x03(\tR\vpreferNodes\"t\n" +
+	"\fprefer_nodes\x18\x04 \x03(\tR\vpreferNodes\"\xb8\x02\n" +
+	"\x05Scale\x12\x10\n" +
+	"\x03min\x18\x01 \x01(\rR\x03min\x12\x10\n" +
+	"\x03max\x18\x02 \x01(\rR\x03max\x12\"\n" +
+	"\rqueue_wait_ms\x18\x03 \x01(\rR\vqueueWaitMs\x12\x19\n" +
+	"\bslot_use\x18\x04 \x01(\x01R\aslotUse\x12*\n" +
+	"\x11tokens_per_second\x18\x05 \x01(\x01R\x0ftokensPerSecond\x12 \n" +
+	"\fup_window_ms\x18\x06 \x01(\x03R\n" +
+	"upWindowMs\x12$\n" +
+	"\x0edown_window_ms\x18\a \x01(\x03R\fdownWindowMs\x12\x19\n" +
+	"\bmax_step\x18\b \x01(\rR\amaxStep\x12=\n" +
+	"\tschedules\x18\t \x03(\v2\x1f.lotabots.wire.v1.ScaleScheduleR\tschedules\"\x87\x01\n" +
+	"\rScaleSchedule\x12\x12\n" +
+	"\x04days\x18\x01 \x03(\rR\x04days\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\rR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\rR\x02to\x12\x1a\n" +
+	"\btimezone\x18\x04 \x01(\tR\btimezone\x12\x10\n" +
+	"\x03min\x18\x05 \x01(\rR\x03min\x12\x10\n" +
+	"\x03max\x18\x06 \x01(\rR\x03max\"t\n" +
 	"\tResidency\x12\x1b\n" +
 	"\ton_demand\x18\x01 \x01(\bR\bonDemand\x12\"\n" +
 	"\rkeep_alive_ms\x18\x02 \x01(\x03R\vkeepAliveMs\x12&\n" +
@@ -5538,7 +5759,7 @@ func file_cluster_wire_state_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_cluster_wire_state_proto_goTypes = []any{
 	(NodeState)(0),           // 0: lotabots.wire.v1.NodeState
 	(*Command)(nil),          // 1: lotabots.wire.v1.Command
@@ -5591,18 +5812,20 @@ var file_cluster_wire_state_proto_goTypes = []any{
 	(*AuditEntry)(nil),       // 48: lotabots.wire.v1.AuditEntry
 	(*Deployment)(nil),       // 49: lotabots.wire.v1.Deployment
 	(*Placing)(nil),          // 50: lotabots.wire.v1.Placing
-	(*Residency)(nil),        // 51: lotabots.wire.v1.Residency
-	(*Adapter)(nil),          // 52: lotabots.wire.v1.Adapter
-	(*Placement)(nil),        // 53: lotabots.wire.v1.Placement
-	(*Model)(nil),            // 54: lotabots.wire.v1.Model
-	(*ModelPart)(nil),        // 55: lotabots.wire.v1.ModelPart
-	(*ModelShape)(nil),       // 56: lotabots.wire.v1.ModelShape
-	(*JoinToken)(nil),        // 57: lotabots.wire.v1.JoinToken
-	(*Secret)(nil),           // 58: lotabots.wire.v1.Secret
-	(*WrappedKey)(nil),       // 59: lotabots.wire.v1.WrappedKey
-	(*Entry)(nil),            // 60: lotabots.wire.v1.Entry
-	nil,                      // 61: lotabots.wire.v1.Deployment.OptionsEntry
-	(*UsageRow)(nil),         // 62: lotabots.wire.v1.UsageRow
+	(*Scale)(nil),            // 51: lotabots.wire.v1.Scale
+	(*ScaleSchedule)(nil),    // 52: lotabots.wire.v1.ScaleSchedule
+	(*Residency)(nil),        // 53: lotabots.wire.v1.Residency
+	(*Adapter)(nil),          // 54: lotabots.wire.v1.Adapter
+	(*Placement)(nil),        // 55: lotabots.wire.v1.Placement
+	(*Model)(nil),            // 56: lotabots.wire.v1.Model
+	(*ModelPart)(nil),        // 57: lotabots.wire.v1.ModelPart
+	(*ModelShape)(nil),       // 58: lotabots.wire.v1.ModelShape
+	(*JoinToken)(nil),        // 59: lotabots.wire.v1.JoinToken
+	(*Secret)(nil),           // 60: lotabots.wire.v1.Secret
+	(*WrappedKey)(nil),       // 61: lotabots.wire.v1.WrappedKey
+	(*Entry)(nil),            // 62: lotabots.wire.v1.Entry
+	nil,                      // 63: lotabots.wire.v1.Deployment.OptionsEntry
+	(*UsageRow)(nil),         // 64: lotabots.wire.v1.UsageRow
 }
 var file_cluster_wire_state_proto_depIdxs = []int32{
 	2,  // 0: lotabots.wire.v1.Command.put_node:type_name -> lotabots.wire.v1.PutNode
@@ -5643,36 +5866,38 @@ var file_cluster_wire_state_proto_depIdxs = []int32{
 	39, // 35: lotabots.wire.v1.PutTenant.tenant:type_name -> lotabots.wire.v1.Tenant
 	42, // 36: lotabots.wire.v1.PutKey.key:type_name -> lotabots.wire.v1.APIKey
 	49, // 37: lotabots.wire.v1.PutDeployment.deployment:type_name -> lotabots.wire.v1.Deployment
-	53, // 38: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
-	54, // 39: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
-	57, // 40: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
-	58, // 41: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
+	55, // 38: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
+	56, // 39: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
+	59, // 40: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
+	60, // 41: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
 	43, // 42: lotabots.wire.v1.PutUser.user:type_name -> lotabots.wire.v1.User
 	44, // 43: lotabots.wire.v1.PutRole.role:type_name -> lotabots.wire.v1.AccessRole
 	46, // 44: lotabots.wire.v1.PutBinding.binding:type_name -> lotabots.wire.v1.Binding
 	47, // 45: lotabots.wire.v1.PutSession.session:type_name -> lotabots.wire.v1.Session
 	42, // 46: lotabots.wire.v1.ChangeKey.key:type_name -> lotabots.wire.v1.APIKey
 	31, // 47: lotabots.wire.v1.TouchKeys.uses:type_name -> lotabots.wire.v1.KeyUse
-	62, // 48: lotabots.wire.v1.PutUsage.rows:type_name -> lotabots.wire.v1.UsageRow
+	64, // 48: lotabots.wire.v1.PutUsage.rows:type_name -> lotabots.wire.v1.UsageRow
 	36, // 49: lotabots.wire.v1.PutBudgets.rows:type_name -> lotabots.wire.v1.BudgetSpent
 	0,  // 50: lotabots.wire.v1.Node.state:type_name -> lotabots.wire.v1.NodeState
 	40, // 51: lotabots.wire.v1.Tenant.limits:type_name -> lotabots.wire.v1.Limits
 	40, // 52: lotabots.wire.v1.APIKey.limits:type_name -> lotabots.wire.v1.Limits
 	45, // 53: lotabots.wire.v1.AccessRole.permissions:type_name -> lotabots.wire.v1.Permission
-	61, // 54: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
-	51, // 55: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
-	52, // 56: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
+	63, // 54: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
+	53, // 55: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
+	54, // 56: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
 	40, // 57: lotabots.wire.v1.Deployment.limits:type_name -> lotabots.wire.v1.Limits
 	41, // 58: lotabots.wire.v1.Deployment.price:type_name -> lotabots.wire.v1.Price
 	50, // 59: lotabots.wire.v1.Deployment.placing:type_name -> lotabots.wire.v1.Placing
-	56, // 60: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
-	55, // 61: lotabots.wire.v1.Model.parts:type_name -> lotabots.wire.v1.ModelPart
-	59, // 62: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	51, // 60: lotabots.wire.v1.Deployment.scale:type_name -> lotabots.wire.v1.Scale
+	52, // 61: lotabots.wire.v1.Scale.schedules:type_name -> lotabots.wire.v1.ScaleSchedule
+	58, // 62: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
+	57, // 63: lotabots.wire.v1.Model.parts:type_name -> lotabots.wire.v1.ModelPart
+	61, // 64: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
+	65, // [65:65] is the sub-list for method output_type
+	65, // [65:65] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_state_proto_init() }
@@ -5723,7 +5948,7 @@ func file_cluster_wire_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_state_proto_rawDesc), len(file_cluster_wire_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   61,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

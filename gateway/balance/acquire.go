@@ -89,6 +89,7 @@ type entry struct {
 
 // firstLocked takes a place for q, if there is one and nobody waits.
 func (t *Table) firstLocked(p *pool, q *Query) (e entry) {
+	p.counts(q, t.cfg.Now())
 	if p.queue.Len() == 0 || q.Shared && p.shared == 0 { // others wait for slots
 		e.grant, e.standing = t.tryLocked(p, q)
 	} else {
@@ -224,6 +225,7 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 // grantLocked gives q a place on in.
 func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
 	t.reasonsLocked(q, in, now)
+	t.mu.pools[in.Deployment].countsPlace(q, in, now)
 	shared := in.shared(q)
 	if shared {
 		in.sharing.mine++

@@ -97,6 +97,7 @@ type Query struct {
 
 	expects prefix.Expectation
 	came    time.Time // when it began to wait, the first time
+	stage   stage     // of being counted
 	charged float64   // that its tenant is counted to have had for it, where it has waited
 	refused int       // times that an instance that was thought to have room had none
 }

@@ -124,6 +124,7 @@ func (t *Table) forgetLocked() { clear(t.mu.order) }
 // shedLocked is the refusal of a request for which there is no room, and counts it.
 func (t *Table) shedLocked(p *pool, q *Query, why cause) *Refusal {
 	t.mu.shed[why][q.Priority.Band()]++
+	p.demand.at(t.cfg.Now()).refused++
 	r := &Refusal{RetryAfter: p.retryAfter(q, t.cfg.Now())}
 	switch why {
 	case causeDeadline:

@@ -39,6 +39,7 @@ type Table struct {
 		members   map[spec.NodeID]*member
 		instances map[spec.InstanceID]*Instance
 		pools     map[string]*pool
+		demands   map[string]*demand // by deployment, of those that were asked for of late
 		devices   map[spec.DeviceID]heard
 		waiting   int
 		shed      [causes][fair.Bands]uint64
@@ -55,6 +56,7 @@ type heard struct{ boot, seq uint64 }
 // A pool is the instances of one deployment and the requests that wait for them.
 type pool struct {
 	list   []*Instance
+	demand *demand
 	queue  fair.Queue[*waiter]
 	hold   float64 // seconds that a request holds its slot, smoothed
 	trust  trust   // in guesses of what its instances hold
@@ -92,6 +94,7 @@ func NewTable(cfg Config) *Table {
 	t.mu.members = make(map[spec.NodeID]*member)
 	t.mu.instances = make(map[spec.InstanceID]*Instance)
 	t.mu.pools = make(map[string]*pool)
+	t.mu.demands = make(map[string]*demand)
 	t.mu.devices = make(map[spec.DeviceID]heard)
 	t.mu.prefixes = prefix.NewIndex(prefixBytes)
 	t.mu.told = uint64(max(cfg.Now().UnixMicro(), 0))
@@ -112,7 +115,7 @@ func (t *Table) stale() time.Duration { return 3 * t.cfg.DigestInterval }
 func (t *Table) poolLocked(deployment string) *pool {
 	p := t.mu.pools[deployment]
 	if p == nil {
-		p = &pool{}
+		p = &pool{demand: t.demandLocked(deployment)}
 		t.mu.pools[deployment] = p
 	}
 	return p

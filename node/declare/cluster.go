@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/node/config"
 )
 
@@ -131,7 +133,7 @@ func Write(ctx context.Context, api API, p Plan, made func(Change)) error {
 			if p.Force && c.Kind == "deployment" {
 				path += "?force=true"
 			}
-			err = api.Do(ctx, "PUT", path, c.want.Fields, nil)
+			err = api.Do(ctx, "PUT", path, told(c.want), nil)
 		}
 		if err != nil {
 			return fmt.Errorf("%d of %d changes are made; %s %s %s was not: %w", i, len(p.Changes), c.Action, c.Kind, c.Name, err)
@@ -139,4 +141,15 @@ func Write(ctx context.Context, api API, p Plan, made func(Change)) error {
 		made(c)
 	}
 	return nil
+}
+
+// told is what is written of a document: a scale that is not there is not spoken of to
+// nodes of older builds, which do not know the word.
+func told(d Document) map[string]any {
+	if s, is := d.Fields["scale"].(*spec.Scale); !is || s != nil {
+		return d.Fields
+	}
+	out := maps.Clone(d.Fields)
+	delete(out, "scale")
+	return out
 }

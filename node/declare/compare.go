@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // What a Change does.
@@ -122,6 +124,8 @@ func shown(v any) string {
 			parts = append(parts, k+": "+strconv.Quote(v[k]))
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
+	case *spec.Scale:
+		return shownScale(v)
 	}
 	return fmt.Sprint(v)
 }

@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 		{"deployment", "chat", unlimited(map[string]any{"price_input": "", "price_cached_input": "", "price_output": "", "tenant": "", "model": "tiny", "engine": "embedded", "options": map[string]string{"batch": "512", "flash": "on"},
 			"replicas": uint64(2), "min_per_region": uint64(0), "regions": []string{"north", "south"}, "context": uint64(0), "slots": uint64(0), "memory_bytes": uint64(1 << 50),
 			"residency": "always", "keep_alive_seconds": int64(0), "min_resident_seconds": int64(0), "gpus": uint64(1), "adapters": map[string]string{},
-			"fallbacks": []string{}, "hedge": "auto"})},
+			"fallbacks": []string{}, "hedge": "auto", "scale": noScale})},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -203,9 +203,63 @@ func anyDocument(kind Kind) *rapid.Generator[Document] {
 			d.Fields["hedge"] = rapid.SampledFrom([]string{"auto", "off"}).Draw(t, "hedge")
 			d.Fields["fallbacks"] = slices.DeleteFunc(d.Fields["fallbacks"].([]string), func(s string) bool { return s == d.Name })
 			d.Fields["gpus"] = rapid.Uint64Range(1, maxGPUs).Draw(t, "gpus")
+			if d.Fields["engine"] == "embedded" && rapid.Bool().Draw(t, "scaled") {
+				d.Fields["scale"] = anyScale(t)
+			}
 		}
 		return d
 	})
+}
+
+// anyScale is one that may be.
+func anyScale(t *rapid.T) *spec.Scale {
+	s := &spec.Scale{Max: rapid.Uint32Range(2, 10_000).Draw(t, "most"), Schedules: []spec.ScaleSchedule{}}
+	s.Min = rapid.Uint32Range(1, s.Max).Draw(t, "least")
+	s.SlotUse = rapid.SampledFrom([]float64{0, 0.05, 0.7, 1}).Draw(t, "slot use")
+	s.TokensPerSecond = rapid.Float64Range(0, 1e9).Draw(t, "tokens")
+	s.QueueWaitMS, s.MaxStep = rapid.Uint32Range(0, 600_000).Draw(t, "wait"), rapid.Uint32Range(0, 10_000).Draw(t, "step")
+	s.UpWindow, s.DownWindow = rapid.Int64Range(0, 86_400).Draw(t, "up"), rapid.Int64Range(0, 86_400).Draw(t, "down")
+	for range rapid.IntRange(0, 2).Draw(t, "schedules") {
+		minute := rapid.IntRange(0, 24*60-1)
+		s.Schedules = append(s.Schedules, spec.ScaleSchedule{Days: rapid.SliceOfNDistinct(rapid.SampledFrom(spec.ScaleDays), 0, 7, rapid.ID).Draw(t, "days"),
+			From: spec.FormatMinute(minute.Draw(t, "from")), To: spec.FormatMinute(minute.Draw(t, "to")),
+			Timezone: rapid.SampledFrom([]string{"", "UTC", "Europe/Berlin"}).Draw(t, "zone"), Min: rapid.Uint32Range(1, s.Max).Draw(t, "schedule's least")})
+	}
+	return s
+}
+
+func TestEveryProblemOfAScaleIsListed(t *testing.T) {
+	_, err := Parse([]byte(`kind: deployment
+name: chat
+model: tiny
+scale:
+  min: two
+  maximum: 4
+  slot_use: "0.5"
+  schedules:
+    - {from: 08:00, to: 9, day: mon}
+    - 5
+---
+kind: deployment
+name: other
+model: tiny
+scale: {max: 0, schedules: [{from: "25:00", to: "09:00", min: 1}]}
+---
+kind: deployment
+name: third
+model: tiny
+scale: 5
+`))
+	for _, want := range []string{
+		"line 5: deployment chat: scale.min must be a whole number of 0 or more", `line 6: deployment chat: scale.maximum is not known`,
+		"line 7: deployment chat: scale.slot_use must be a number", `line 9: deployment chat: scale.schedules[0].day is not known; did you mean "days"?`,
+		"line 10: deployment chat: scale.schedules[1] must be a mapping", "scale.max must be from 1", "scale.min must be 1 at least",
+		"scale.schedules[0].from must be a time of the day", "line 20: deployment third: scale must be a mapping",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing from:\n%v", want, err)
+		}
+	}
 }
 
 func anyDocuments(t *rapid.T, label string) []Document {
@@ -283,7 +337,7 @@ func TestTheExampleHasEveryField(t *testing.T) {
 			t.Errorf("there is no %s", k.Name)
 		}
 		for _, f := range k.Fields {
-			if !strings.Contains(string(raw), "\n"+f.Name+": ") {
+			if !strings.Contains(string(raw), "\n"+f.Name+":") {
 				t.Errorf("%s of %s is missing", f.Name, k.Name)
 			}
 		}

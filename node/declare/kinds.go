@@ -15,7 +15,7 @@ import (
 type Document struct {
 	Kind   string
 	Name   string
-	Fields map[string]any // every field of the kind but its name: string, uint64, int64, []string or map[string]string
+	Fields map[string]any // every field of the kind but its name: string, uint64, int64, []string, map[string]string or *spec.Scale
 }
 
 // Title names the document for people.
@@ -76,6 +76,7 @@ func Kinds() []Kind {
 			{Name: "adapters", Default: map[string]string{}, Help: "LoRA adapters: the name that clients use, and the imported model"},
 			{Name: "fallbacks", Default: []string{}, Help: "deployments that serve where no instance of this one can, in this order"},
 			{Name: "hedge", Default: "auto", Help: "whether late embeddings are asked for at a second instance: auto, or off"},
+			{Name: "scale", Default: noScale, Help: "bounds and targets by which the cluster chooses how many copies run; none: replicas"},
 		}, append(limitFields(), priceFields()...)...)},
 	}
 }
@@ -213,6 +214,7 @@ func checkDeployment(d Document, bad func(field, reason string)) {
 	checkRescue(d, bad)
 	checkLimits(d, bad)
 	checkPrice(d, bad)
+	checkScale(d, bad)
 	regions := d.Fields["regions"].([]string)
 	for i, region := range regions {
 		switch {
@@ -240,6 +242,8 @@ func settled(v any) any {
 		if v == nil {
 			return map[string]string{}
 		}
+	case *spec.Scale:
+		return settle(v)
 	}
 	return v
 }

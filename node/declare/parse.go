@@ -10,6 +10,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/node/config"
 )
 
@@ -130,7 +131,11 @@ func (p *parser) document(n *yaml.Node) {
 			bad(key, clip(key.Value), "is not known", config.Nearest(key.Value, kind.names()))
 			continue
 		}
-		if v, reason := read(f, value); reason != "" {
+		if _, scale := f.Default.(*spec.Scale); scale {
+			if v, ok := readScale(value, bad); ok {
+				d.Fields[f.Name] = v
+			}
+		} else if v, reason := read(f, value); reason != "" {
 			bad(value, f.Name, reason, "")
 		} else {
 			d.Fields[f.Name] = v

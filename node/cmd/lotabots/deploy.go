@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/lotabots/lotabots/actors/engine/custom"
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/node/client"
 )
 
@@ -37,6 +38,7 @@ type deploymentRow struct {
 	PerMinute    uint32            `json:"requests_per_minute,omitempty"`
 	limitRow
 	priceRow
+	Scale *spec.Scale `json:"scale,omitempty"`
 }
 
 // A wish is a deployment as flags describe it.
@@ -45,6 +47,7 @@ type wish struct {
 	memory      int64 // MiB
 	onDemand    bool
 	keep, least time.Duration
+	scale       scaleWish
 }
 
 // flags adds those of all fields but the model.
@@ -67,6 +70,7 @@ func (w *wish) flags(f *pflag.FlagSet) {
 	f.Uint32Var(&w.row.PerMinute, "rpm", 0, "requests per minute of all who use it together; 0: no limit")
 	w.row.limitRow.flags(f)
 	w.row.priceRow.flags(f)
+	w.scale.flags(f)
 	f.Var(pairs(w.row.Adapters), "adapter", "LoRA adapter over the model, NAME=IMPORTED-MODEL; may be repeated; clients use NAME")
 }
 
@@ -89,7 +93,9 @@ func (w *wish) check(c *cobra.Command) error {
 	case w.row.GPUs < 1 || w.row.GPUs > 64:
 		what = "--gpus must be from 1 to 64"
 	default:
-		return nil
+		var err error
+		w.row.Scale, err = w.scale.row(c)
+		return err
 	}
 	return misused(c, what)
 }
@@ -168,7 +174,7 @@ func deploymentsListCommand(flags *client.Flags) *cobra.Command {
 		return show(c, *format, all, func(w io.Writer) {
 			row(w, "NAME", "VERSION", "MODEL", "ENGINE", "REPLICAS", "RESIDENCY", "REGIONS")
 			for _, d := range all {
-				row(w, d.Name, d.Version, d.Model, d.Engine, d.Replicas, d.Residency, strings.Join(d.Regions, ","))
+				row(w, d.Name, d.Version, d.Model, d.Engine, copies(d.Replicas, d.Scale), d.Residency, strings.Join(d.Regions, ","))
 			}
 		})
 	}

@@ -45,6 +45,7 @@ func statusTable(w io.Writer, s gateway.Status) {
 		row(w, i.ID, fmt.Sprintf("%s v%d", i.Deployment, i.Version), i.Node, i.Region, stateWord(i),
 			fmt.Sprintf("%d of %d", i.Running, i.Slots), i.Queued, fmt.Sprintf("%.0f", i.DecodeTPS), i.Reason)
 	}
+	scaleRows(w, s.Scaling)
 	if len(s.Lacking) > 0 {
 		row(w)
 		row(w, "NOT PLACED", "REASON")
