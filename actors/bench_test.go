@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -35,7 +36,7 @@ func benchDevice(b *testing.B) (opener, *actor.PID) {
 	s := &System{cfg: Config{Node: "a", Log: log}, metrics: newMetrics(nil)}
 	s.system = newActorSystem(log)
 	ready := make(chan struct{}, 1)
-	c := gpu.Config{Node: "a", Device: devices.Device{ID: "gpu/1"}, Engines: idle{}, Path: noFile, Seq: new(atomic.Uint64), Log: log, Metrics: gpu.NewMetrics(nil),
+	c := gpu.Config{Node: "a", Device: devices.Device{ID: "gpu/1"}, Engines: idle{}, Path: noFile, Seq: new(atomic.Uint64), Log: log, Metrics: gpu.NewMetrics(nil), Lanes: &s.lanes,
 		Publish: func(d *wire.DeviceLoad) {
 			if len(d.Instances) == 1 && d.Instances[0].State == isReady {
 				select {
@@ -52,19 +53,36 @@ func benchDevice(b *testing.B) (opener, *actor.PID) {
 		b.Fatal(err)
 	}
 	<-ready
+	for s.lanes.Of("i") == nil { // it opens once the digest has been told
+		time.Sleep(time.Millisecond)
+	}
 	b.Cleanup(func() { _ = stopActor(context.Background(), s.system, pid) })
 	return opener{s}, pid
 }
 
 func admitOnce(b *testing.B, o opener, pid *actor.PID, c *spec.Call) {
-	p, err := o.admit(context.Background(), pid, spec.Target{Instance: "i"}, c)
+	p, err := o.admit(context.Background(), pid, spec.Target{Device: "gpu/1", Instance: "i"}, c)
 	if err != nil {
 		b.Error(err)
+		return
+	}
+	if _, ok := p.lane.Release(&gpu.Release{Lease: p.lease}); ok {
 		return
 	}
 	reply := make(chan spec.Load, 1)
 	o.s.system.Root.Send(pid, &gpu.Release{Lease: p.lease, Reply: reply})
 	<-reply
+}
+
+// BenchmarkAdmitByMessage is BenchmarkAdmit where the actor is asked each time.
+func BenchmarkAdmitByMessage(b *testing.B) {
+	o, pid := benchDevice(b)
+	o.s.lanes = gpu.Lanes{}
+	c := call("/x", false)
+	b.ReportAllocs()
+	for b.Loop() {
+		admitOnce(b, o, pid, &c)
+	}
 }
 
 // BenchmarkAdmit is one admission and its release, each waited for.

@@ -58,6 +58,7 @@ type place struct {
 	gpu.Admission
 	lease  gpu.Lease
 	device *actor.PID
+	lane   *gpu.Lane // nil: the instance has none
 }
 
 // An admission is what one call waits for its actor's answer with. It is used again
@@ -73,16 +74,23 @@ var admissions = sync.Pool{New: func() any {
 	return &admission{make(chan gpu.Admission, 1), limit}
 }}
 
-// admit asks the device's actor. A place that is not waited for is given back.
+// admit takes a place by the instance's lane, or asks the device's actor. A place that is not waited for is given back.
 func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target, call *spec.Call) (place, error) {
-	w := admissions.Get().(*admission)
 	lease, waits := gpu.Lease(o.s.leases.Add(1)), call.Waits
 	waits.Gateway, waits.Instance = call.Gateway, target.Instance
-	o.s.system.Root.Send(device, &gpu.Admit{
+	m := gpu.Admit{
 		Lease: lease, Instance: target.Instance, Deployment: call.Deployment, Version: call.Version,
 		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Adapter: call.Adapter,
-		Kept: call.Lease, Waits: waits, Reply: w.reply,
-	})
+		Kept: call.Lease, Waits: waits,
+	}
+	lane := o.s.lanes.Of(target.Instance)
+	if a, ok := lane.Admit(target.Device, &m); ok {
+		return place{a, lease, device, lane}, nil
+	}
+	w := admissions.Get().(*admission)
+	sent := m // lest every call be allocated
+	sent.Reply = w.reply
+	o.s.system.Root.Send(device, &sent)
 	w.limit.Reset(admitTimeout)
 	select {
 	case a := <-w.reply:
@@ -91,7 +99,7 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 		if a.Rejected != nil {
 			return place{}, a.Rejected
 		}
-		return place{a, lease, device}, nil
+		return place{a, lease, device, o.s.lanes.Of(target.Instance)}, nil
 	case <-ctx.Done():
 		o.s.system.Root.Send(device, &gpu.Release{Lease: lease})
 		return place{}, ctx.Err()

@@ -64,17 +64,18 @@ func TestStreamsAndLearns(t *testing.T) {
 	if _, err := io.ReadAll(late); err != nil {
 		t.Fatal(err)
 	}
-	if l, _ := late.Load(); l.DecodeTPS != 0 {
-		t.Errorf("from an answer that was read late, %v tokens/s were learnt", l.DecodeTPS)
+	await(t, "the late answer is told of", func() bool { return gathered(t, n, "lotabots_actor_tokens_total") == 50 })
+	if l := n.load("i"); l.GetDecodeTps() != 0 {
+		t.Errorf("from an answer that was read late, %v tokens/s were learnt", l.GetDecodeTps())
 	}
 	s := mustOpen(t, n, target, call("/stream", true))
 	raw, err := io.ReadAll(s)
 	if err != nil || strings.Count(string(raw), "data: ") != 22 || !strings.HasSuffix(string(raw), "data: [DONE]\n\n") {
 		t.Fatalf("stream %s, %v", raw, err)
 	}
-	l, _ := s.Load()
-	if l.DecodeTPS < 100 || l.DecodeTPS > 1000 || l.PrefillTPS <= 0 {
-		t.Errorf("an engine of a token a millisecond was measured at %v tokens/s, prefill %v", l.DecodeTPS, l.PrefillTPS)
+	await(t, "the engine's speed is told", func() bool { return n.load("i").GetDecodeTps() > 0 })
+	if l := n.load("i"); l.DecodeTps < 100 || l.DecodeTps > 1000 || l.PrefillTps <= 0 {
+		t.Errorf("an engine of a token a millisecond was measured at %v tokens/s, prefill %v", l.DecodeTps, l.PrefillTps)
 	}
 	if got := gathered(t, n, "lotabots_actor_tokens_total"); got != 100 {
 		t.Errorf("%v tokens counted, want 30 and 20 of each", got)

@@ -130,7 +130,9 @@ func (x *stream) Read(p []byte) (int, error) {
 		if x.first.IsZero() {
 			x.first = now
 			x.s.metrics.firstByte.Observe(now.Sub(x.began).Seconds())
-			x.s.system.Root.Send(x.place.device, &gpu.FirstByte{Lease: x.place.lease, Streamed: x.stream})
+			if m := (gpu.FirstByte{Lease: x.place.lease, Streamed: x.stream}); !x.place.lane.FirstByte(&m) {
+				x.s.system.Root.Send(x.place.device, &gpu.FirstByte{Lease: m.Lease, Streamed: m.Streamed})
+			}
 		}
 		x.tally.add(p[:n])
 	}
@@ -190,9 +192,9 @@ func (x *stream) finish(result string, err error) {
 		}
 		x.s.streams.remove(x)
 		x.used()
-		r := &gpu.Release{Lease: x.place.lease}
+		r := gpu.Release{Lease: x.place.lease}
 		if result == resultOK {
-			x.learn(r)
+			x.learn(&r)
 		}
 		x.release(r)
 		x.s.metrics.ended[result].Inc()
@@ -234,10 +236,16 @@ func (x *stream) learn(r *gpu.Release) {
 }
 
 // release tells the device's actor.
-func (x *stream) release(r *gpu.Release) {
-	left := make(chan spec.Load, 1)
-	r.Reply = left
-	x.s.system.Root.Send(x.place.device, r)
+func (x *stream) release(r gpu.Release) {
+	if load, ok := x.place.lane.Release(&r); ok {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.mu.load = load
+		return
+	}
+	left, m := make(chan spec.Load, 1), r
+	m.Reply = left
+	x.s.system.Root.Send(x.place.device, &m)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.mu.left = left

@@ -44,6 +44,7 @@ type System struct {
 	open    opening  // of calls that this node may serve
 	served  sync.Map // spec.InstanceID to *served
 	batches *batch.Batcher
+	lanes   gpu.Lanes
 	leases  atomic.Uint64 // the last one made
 	streams streams
 	closing atomic.Bool
@@ -140,7 +141,7 @@ func (s *System) spawn() error {
 	for _, d := range s.devices {
 		c := gpu.Config{
 			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Abilities: s.presets.Abilities, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
-			Seq: new(atomic.Uint64), Grant: s.granter(d.ID), Serves: s.serves, Sharing: s.sharing, Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Quarantines: quarantines, Log: s.cfg.Log,
+			Seq: new(atomic.Uint64), Grant: s.granter(d.ID), Serves: s.serves, Sharing: s.sharing, Lanes: &s.lanes, Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Quarantines: quarantines, Log: s.cfg.Log,
 		}
 		if s.pids[d.ID], err = named(string(d.ID), func() actor.Actor { return gpu.New(c) }); err != nil {
 			return fmt.Errorf("starting the actor of device %s: %w", d.ID, err)

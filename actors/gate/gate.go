@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"math"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -53,6 +54,27 @@ func (g *Gate) Room(f *Facts, prompt int, now time.Time) bool {
 		return false
 	}
 	return g.Backlog(f, now) < (spec.GateBacklog + leaseTrips*g.trip(now)).Seconds()
+}
+
+// Headroom is what may be taken in one after the other, at least, while nothing else happens: so
+// many requests, each with a prompt of longest tokens at most, as long as fewer than tokens came
+// with those before. It is none where a place is promised or waited for.
+func (g *Gate) Headroom(f *Facts, now time.Time) (requests, tokens, longest int) {
+	if len(g.leases) > 0 || g.first(now) != nil {
+		return 0, 0, 0
+	}
+	requests, tokens, longest = f.Slots-f.Running, math.MaxInt32, math.MaxInt32
+	if f.KVTokens > 0 {
+		longest = int(math.Ceil((spec.GateKV-f.KVUse)*float64(f.KVTokens))) - 1
+	}
+	if f.PrefillTPS > 0 {
+		left := (spec.GateBacklog + leaseTrips*g.trip(now)).Seconds() - g.Backlog(f, now)
+		tokens = int(max(0, min(left*f.PrefillTPS, math.MaxInt32)))
+	}
+	if tokens <= 0 || longest < 0 {
+		return 0, 0, 0
+	}
+	return max(requests, 0), tokens, longest
 }
 
 // Backlog is the seconds that the prompts taken in and those of granted leases will

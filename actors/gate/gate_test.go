@@ -293,3 +293,23 @@ func BenchmarkGrant(b *testing.B) {
 		g.Bind(l.Gateway, l.ID, now)
 	}
 }
+
+// TestHeadroomIsRoom: what it promises has room, one after the other.
+func TestHeadroomIsRoom(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g, now := Gate{}, epoch
+		f := Facts{Slots: rapid.IntRange(0, 8).Draw(t, "slots"), Running: rapid.IntRange(0, 8).Draw(t, "running"), Unread: rapid.IntRange(0, 2000).Draw(t, "unread"),
+			PrefillTPS: rapid.SampledFrom([]float64{0, 50, 1000}).Draw(t, "tps"), KVUse: rapid.Float64Range(0, 1).Draw(t, "kv"), KVTokens: rapid.SampledFrom([]int{0, 1000}).Draw(t, "kv tokens")}
+		g.Take(&f, f.Unread, now)
+		requests, tokens, longest := g.Headroom(&f, now)
+		for n := 0; n < requests && tokens > 0; n++ {
+			prompt := rapid.IntRange(0, min(longest, 1500)).Draw(t, "prompt")
+			if !g.Room(&f, prompt, now) {
+				t.Fatalf("no room for number %d of %d, with %d tokens left", n, requests, tokens)
+			}
+			g.Take(&f, prompt, now)
+			f.Running, f.Unread, tokens = f.Running+1, f.Unread+prompt, tokens-prompt
+			now = now.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "ms")) * time.Millisecond)
+		}
+	})
+}

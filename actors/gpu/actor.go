@@ -46,6 +46,8 @@ type Config struct {
 	// Sharing tells how many requests for the instance go to its engine together now, and
 	// how many such it takes at a time; 0: none go together. Nil: that of every instance.
 	Sharing func(id spec.InstanceID) (now, most int)
+	// Lanes are where requests come in and go out without a message; nil: each is one.
+	Lanes *Lanes
 	// Publish takes a digest, and owns it then. It must not block.
 	Publish func(*wire.DeviceLoad)
 	// Found are placements whose engines the node's process before has left running. Each is told once.
@@ -73,11 +75,12 @@ type Actor struct {
 	pids     map[*inst]*actor.PID
 	spreads  map[spec.InstanceID]*inst // for which other devices have been asked for memory
 	serving  serving
-	pumping  *time.Timer // nil: nothing is to be granted, or to expire, as far as the time goes
-	pumps    time.Time   // when pumping ends
-	flushing *time.Timer // nil: nothing has changed since the last digest
-	born     int64       // Unix ms: tells this actor's runs from its predecessors'
-	closing  bool        // nothing is started any more: the actor's own end waits for its children's
+	lanes    map[*inst]struct{} // instances that have one
+	pumping  *time.Timer        // nil: nothing is to be granted, or to expire, as far as the time goes
+	pumps    time.Time          // when pumping ends
+	flushing *time.Timer        // nil: nothing has changed since the last digest
+	born     int64              // Unix ms: tells this actor's runs from its predecessors'
+	closing  bool               // nothing is started any more: the actor's own end waits for its children's
 }
 
 // New returns the actor of c.Device, which holds nothing yet.
@@ -90,15 +93,17 @@ func New(c Config) *Actor {
 	t.abilities, t.grants = c.Abilities, c.Grant != nil
 	was := c.Quarantines.of(c.Device.ID)
 	t.fault, t.accepted = was.Fault, was.Accepted
-	return &Actor{cfg: c, born: c.Now().UnixMilli(), table: t, children: map[string]*inst{}, pids: map[*inst]*actor.PID{}, spreads: map[spec.InstanceID]*inst{}, serving: serving{}}
+	return &Actor{cfg: c, born: c.Now().UnixMilli(), table: t, children: map[string]*inst{}, pids: map[*inst]*actor.PID{}, spreads: map[spec.InstanceID]*inst{}, serving: serving{}, lanes: map[*inst]struct{}{}}
 }
 
 // Receive is the actor's one entry.
 func (a *Actor) Receive(c actor.Context) {
+	a.takeOver(c)
 	a.receive(c)
 	if len(a.spreads) > 0 && !a.closing {
 		a.mind(c)
 	}
+	a.letPass(c)
 }
 
 func (a *Actor) receive(c actor.Context) {
@@ -160,6 +165,7 @@ func (a *Actor) receive(c actor.Context) {
 		a.publish()
 	case *actor.Stopping, *actor.Restarting:
 		a.closing, a.table.draining = true, true
+		a.closeLanes()
 		a.leaveOthers(c)
 		if a.flushing != nil {
 			a.flushing.Stop()
@@ -192,7 +198,7 @@ func (a *Actor) admit(c actor.Context, m *Admit) {
 		}
 		return
 	}
-	a.cfg.Metrics.admissions.WithLabelValues(string(a.cfg.Device.ID), "admitted").Inc()
+	a.cfg.Metrics.admitted(a.cfg.Device.ID, 1)
 	a.changed(c)
 }
 

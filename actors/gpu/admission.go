@@ -41,19 +41,23 @@ func (t *table) admit(m *Admit, now time.Time) (engine.Engine, *inst, *spec.Reje
 		}
 		return nil, in, r
 	}
-	in.used(now)
-	in.demand.Note(now)
-	in.leases++
-	prompt := max(m.PromptTokens, 0)
-	f := t.facts(in)
-	in.unread += prompt
-	in.gate.Take(&f, prompt, now)
 	if a != nil {
 		a.leases++
 		a.used = now
 	}
-	t.leases[m.Lease] = &lease{inst: in, adapter: a, prompt: prompt, ahead: in.unread, began: now}
+	t.take(in, a, m.Lease, max(m.PromptTokens, 0), now)
 	return in.engine, in, nil
+}
+
+// take has a request hold a place.
+func (t *table) take(in *inst, a *adapter, l Lease, prompt int, now time.Time) {
+	in.used(now)
+	in.demand.Note(now)
+	in.leases++
+	f := t.facts(in)
+	in.unread += prompt
+	in.gate.Take(&f, prompt, now)
+	t.leases[l] = &lease{inst: in, adapter: a, prompt: prompt, ahead: in.unread, began: now}
 }
 
 // refuse says why the request may not be served there; "": it may.

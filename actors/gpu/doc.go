@@ -3,7 +3,8 @@
 // instances it holds, what memory they have reserved, who holds a lease.
 //
 // package actors spawns it under the device's id, brings it commands as
-// envelopes, admissions and releases as plain messages, and takes its digests.
+// envelopes, admissions and releases as plain messages where they do not pass by a
+// lane (lane.go), and takes its digests.
 // Decisions are methods of table, which does nothing else; the actor carries them
 // out: it spawns and stops instance actors (package instance), its children.
 //

@@ -3,6 +3,7 @@ package gpu
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -52,6 +53,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		r.MustRegister(m.admissions, m.grants, m.commands, m.crashes, m.evictions, m.leases, m.instances, m.memoryTotal, m.memoryFree, m.utilisation, m.healthy)
 	}
 	return m
+}
+
+// admitted counts requests that were let in.
+func (m *Metrics) admitted(device spec.DeviceID, n int) {
+	if n > 0 {
+		m.admissions.WithLabelValues(string(device), "admitted").Add(float64(n))
+	}
 }
 
 // show sets the gauges to what the digest tells, and to the memory that is held for

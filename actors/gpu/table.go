@@ -62,6 +62,7 @@ type inst struct {
 
 	predicted uint64 // bytes that it was placed with; load says what is reserved
 
+	lane   *Lane // nil: it has had no engine yet, or every request comes as a message
 	leases int
 	unread int       // prompt tokens of leases whose first byte has not come
 	gate   gate.Gate // of the places besides
