@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-eviction check-gpu e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-eviction bench-planner check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -100,6 +100,9 @@ bench-feed: ## how long after its acknowledgement a write is applied by 1,000 fo
 
 bench-eviction: ## what loading models in turn costs on 8 simulated GPUs, next to who knows the future and to least recently used
 	@go test -count=1 -v -run TestEvictionTrace ./actors/gpu -eviction-hours 4
+
+bench-planner: ## how long a plan takes for 1,000 GPUs and 200 deployments: from nothing, at rest, after the death of a node and of a region
+	@go test -count=1 -v -run TestPlannerFigures ./cluster/placement -planner-rounds 100
 
 check-gpu: build ## what LotaBots sees of this machine's NVIDIA GPUs, held against nvidia-smi (ends well where there are none)
 	@go run ./node/bench/gpu

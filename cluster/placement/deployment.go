@@ -236,6 +236,8 @@ func (r *roll) put(devices []*device, cause Cause, reason string) *replica {
 	for _, d := range devices {
 		d.account(x, true)
 	}
+	first.site.look()
+	r.p.bar(r.d.Name, first.site, 1)
 	r.good = append(r.good, x)
 	r.search.among.add(x, 1)
 	r.p.byDeployment[r.d.Name] = append(r.p.byDeployment[r.d.Name], x)
@@ -385,10 +387,12 @@ func (r *roll) yield(serving []*replica) {
 		}
 		for _, d := range x.all() {
 			d.free += x.MemoryBytes
+			d.site.look()
 		}
 		devices, _ := r.p.choose(&r.search)
 		for _, d := range x.all() {
 			d.free -= x.MemoryBytes
+			d.site.look()
 		}
 		if devices != nil {
 			r.p.retire(x, x.reason+", and has no room beside it", true)

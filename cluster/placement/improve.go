@@ -50,8 +50,8 @@ type bounds struct {
 
 func (r *roll) least() (b bounds) {
 	first := true
-	for _, d := range r.p.devices {
-		if !d.settled || !r.search.permits(d.site) {
+	for d := range r.search.all() {
+		if !d.settled {
 			continue
 		}
 		s := r.search.standing(d)

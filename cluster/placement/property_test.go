@@ -23,6 +23,7 @@ func drawCluster(t *rapid.T) *sim {
 		}
 		id := fmt.Sprintf("n%d", n)
 		s.node(id, rapid.SampledFrom(regionNames).Draw(t, "region"), devices...)
+		s.w.Nodes[n].Zone = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "zone")
 		switch rapid.IntRange(0, 5).Draw(t, "tells") {
 		case 0:
 			s.tells(id, note("embedded", "external"))
@@ -32,6 +33,7 @@ func drawCluster(t *rapid.T) *sim {
 			s.tells(id, nil)
 		}
 	}
+	s.w.SettleAfter = time.Duration(rapid.IntRange(0, 2).Draw(t, "settle")) * time.Minute
 	for i := range rapid.IntRange(1, 4).Draw(t, "deployments") {
 		drawWish(t, s.deploy(fmt.Sprintf("m%d", i), 0, 0))
 	}
@@ -44,6 +46,7 @@ func drawWish(t *rapid.T, d *wire.Deployment) {
 	d.MemoryBytes = uint64(rapid.IntRange(1, 12).Draw(t, "memory")) * gib
 	d.Regions = rapid.SliceOfDistinct(rapid.SampledFrom(regionNames), func(r string) string { return r }).Draw(t, "regions")
 	d.Engine = rapid.SampledFrom([]string{"embedded", "external"}).Draw(t, "engine")
+	d.Placing = drawPlacing(t)
 	d.Residency, d.Gpus = nil, 0
 	switch rapid.IntRange(0, 5).Draw(t, "residency and spread") {
 	case 0, 1:
@@ -53,10 +56,23 @@ func drawWish(t *rapid.T, d *wire.Deployment) {
 	}
 }
 
+func drawPlacing(t *rapid.T) *wire.Placing {
+	if rapid.IntRange(0, 2).Draw(t, "rules") > 0 {
+		return nil
+	}
+	names := func(what, letter string, most int) (out []string) {
+		for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, most), 0, 2, rapid.ID[int]).Draw(t, what) {
+			out = append(out, fmt.Sprint(letter, i))
+		}
+		return out
+	}
+	return &wire.Placing{Pack: rapid.Bool().Draw(t, "pack"), ApartFrom: names("apart", "m", 3), Nodes: names("only", "n", 5), PreferNodes: names("rather", "n", 5)}
+}
+
 // disturb changes something, as time does.
 func disturb(t *rapid.T, s *sim) {
 	node := rapid.SampledFrom(s.w.Nodes).Draw(t, "node")
-	switch rapid.SampledFrom([]string{"kill", "revive", "drain", "resume", "remove", "version", "wish", "undeploy", "time", "fail", "ask", "ask"}).Draw(t, "event") {
+	switch rapid.SampledFrom([]string{"kill", "revive", "drain", "resume", "remove", "version", "wish", "undeploy", "time", "fail", "ask", "ask", "scale", "rules"}).Draw(t, "event") {
 	case "kill":
 		s.o.Alive[spec.NodeID(node.Id)] = false
 	case "revive": // a new process: its instances are gone
@@ -82,6 +98,15 @@ func disturb(t *rapid.T, s *sim) {
 		if d := drawDeployment(t, s); d != nil {
 			d.Version++
 			drawWish(t, d)
+		}
+	case "scale":
+		if d := drawDeployment(t, s); d != nil {
+			n := rapid.Uint32Range(0, 5).Draw(t, "scaled to")
+			s.w.Replicas[d.Name], s.w.Floors[d.Name] = n, rapid.Uint32Range(0, n).Draw(t, "floor")
+		}
+	case "rules":
+		if d := drawDeployment(t, s); d != nil {
+			d.Placing = drawPlacing(t)
 		}
 	case "undeploy":
 		if len(s.w.Deployments) > 0 {
@@ -128,6 +153,15 @@ func remember(s *sim) {
 	down, draining := Troubled(s.w, s.o)
 	keep(s.o.Down, down, s.o.Now)
 	keep(s.o.Draining, draining, s.o.Now)
+	keep(s.o.Usable, Usable(s.w, s.o), s.o.Now)
+}
+
+// wanted is how many replicas the deployment is to have.
+func (s *sim) wanted(d *wire.Deployment) int {
+	if n, ok := s.w.Replicas[d.Name]; ok {
+		return int(n)
+	}
+	return int(d.Replicas)
 }
 
 func keep(since map[spec.DeviceID]time.Time, now map[spec.DeviceID]bool, at time.Time) {
@@ -205,6 +239,8 @@ func checkPlace(t *rapid.T, s *sim, d *wire.Deployment, a Action, id spec.Device
 	}
 	free := min(dev.MemoryFree+l.held, dev.MemoryTotal)
 	switch {
+	case len(d.GetPlacing().GetNodes()) > 0 && !slices.Contains(d.Placing.Nodes, n.Id):
+		t.Fatalf("%+v: on none of the nodes %v", a, d.Placing.Nodes)
 	case !allowed(d, n.Region):
 		t.Fatalf("%+v: outside the allowed regions %v", a, d.Regions)
 	case !s.o.Alive[a.Node] || n.State != wire.NodeState_NODE_STATE_ACTIVE || dev.Draining || dev.Health != "ok":
@@ -246,7 +282,7 @@ func serving(t *rapid.T, s *sim, actions []Action) {
 				}
 			}
 		}
-		if had > 0 && left == 0 && d.Replicas > 0 {
+		if had > 0 && left == 0 && s.wanted(d) > 0 {
 			t.Fatalf("the last ready instance of %s is unloaded: %+v", d.Name, actions)
 		}
 	}
@@ -314,8 +350,8 @@ func complete(t *rapid.T, s *sim) {
 		excused[a.Deployment] = true
 	}
 	for _, d := range s.w.Deployments {
-		if n := s.ready(d.Name); n < int(d.Replicas) && !excused[d.Name] {
-			t.Fatalf("at rest, %s has %d ready instances of %d, and nothing says why", d.Name, n, d.Replicas)
+		if n := s.ready(d.Name); n < s.wanted(d) && !excused[d.Name] {
+			t.Fatalf("at rest, %s has %d ready instances of %d, and nothing says why", d.Name, n, s.wanted(d))
 		}
 	}
 }

@@ -9,11 +9,11 @@ import (
 // Bounds of the search for room. It is exact in small clusters, and in large ones
 // looks at the most promising devices alone.
 const (
-	roomMoves  = 3       // replicas that run and are moved, or ended, for one that lacks a place
-	roomDepth  = 5       // of those and of the ones that this plan places
-	roomBreath = 8       // devices that are tried at each step
-	roomVisits = 150_000 // of devices, in one call of Plan
-	roomAtOnce = 6       // moves under way in the whole cluster
+	roomMoves  = 3      // replicas that run and are moved, or ended, for one that lacks a place
+	roomDepth  = 5      // of those and of the ones that this plan places
+	roomBreath = 8      // devices that are tried at each step
+	roomVisits = 60_000 // of devices, in one call of Plan
+	roomAtOnce = 6      // moves under way in the whole cluster
 )
 
 // A packer looks for moves that make room, on paper.
@@ -157,9 +157,9 @@ func (pk *packer) take(s *search, set []*device, n int64) {
 func (pk *packer) options(s *search) (out [][]*device) {
 	by := map[kindAt][]*device{}
 	var sites []kindAt
-	for _, d := range pk.p.devices {
+	for d := range s.all() {
 		pk.left--
-		if r := pk.p.refuse(s, d); r != fine && r != tooFull || s.failures[d.id].Until.After(pk.p.o.Now) {
+		if r := pk.p.declines(s, d); r != fine && r != tooFull || s.failures[d.id].Until.After(pk.p.o.Now) {
 			continue
 		}
 		k := kindAt{d.at, ""}
@@ -194,7 +194,7 @@ func (pk *packer) settle(most, depth int) bool {
 	}
 	for _, x := range pk.victims(full) {
 		t := transfer{x: x, owner: pk.rolls[x.Deployment]}
-		cost := b2i(!t.fresh())
+		cost := b2i(x.load != nil)
 		if cost > most {
 			continue
 		}
@@ -237,10 +237,14 @@ func (p *plan) tooFull(room, base []int64) *device {
 	return nil
 }
 
-// spares tells whether the deployment is at rest and has as many as it must without x.
+// spares tells whether the deployment has as many as it must without x. One that is
+// loaded ends only where all serve; one that is not is missed by nobody.
 func (r *roll) spares(x *replica) bool {
 	region := x.site.node.Region
-	return x.Instance != "" && len(r.good) > r.floor && len(r.good) <= r.want && r.ready(r.good) == len(r.good) && !(allowedMin(r, region) && r.in(region) <= int(r.d.MinPerRegion))
+	if x.Instance == "" || len(r.good) <= r.floor || len(r.good) > r.want || allowedMin(r, region) && r.in(region) <= int(r.d.MinPerRegion) {
+		return false
+	}
+	return x.load == nil || r.ready(r.good) == len(r.good)
 }
 
 func (pk *packer) endsAlready(r *roll) bool {
@@ -273,12 +277,15 @@ func (pk *packer) movable(x *replica) bool {
 	if r == pk.for_ || !slices.Contains(r.good, x) {
 		return false
 	}
-	return x.Instance == "" && x.Replaces == "" || x.ready() && x.cond == sound && len(r.old) == 0 && r.leaving == 0 && len(r.failed) == 0
+	return x.Instance == "" && x.Replaces == "" || pk.ends && x.load == nil && r.spares(x) || x.ready() && x.cond == sound && len(r.old) == 0 && r.leaving == 0 && len(r.failed) == 0
 }
 
 // targets are the devices that could take the replica: those with room first, as its
 // deployment would choose among them; then those that would have to part with another.
 func (pk *packer) targets(t transfer) []*device {
+	if !t.fresh() && t.x.load == nil {
+		return nil // it may end, and is not worth a move
+	}
 	s := t.owner.search
 	if region := t.x.site.node.Region; t.owner.d.MinPerRegion > 0 && t.owner.in(region) <= int(t.owner.d.MinPerRegion) {
 		s.region = region
@@ -286,9 +293,9 @@ func (pk *packer) targets(t transfer) []*device {
 	s.among.add(t.x, -1)
 	defer s.among.add(t.x, 1)
 	var roomy, tight []ranked
-	for _, d := range pk.p.devices {
+	for d := range s.all() {
 		pk.left--
-		if r := pk.p.refuse(&s, d); d == t.x.dev || r != fine && r != tooFull || s.failures[d.id].Until.After(pk.p.o.Now) {
+		if r := pk.p.declines(&s, d); d == t.x.dev || r != fine && r != tooFull || s.failures[d.id].Until.After(pk.p.o.Now) {
 			continue
 		}
 		k := ranked{d, s.rank(d)}
@@ -406,6 +413,7 @@ func (pk *packer) carryOut(r *roll, s *search, set []*device, l *gap) bool {
 func (d *device) hold(bytes uint64) {
 	d.owed += bytes - min(d.free, bytes)
 	d.free -= min(d.free, bytes)
+	d.site.look()
 }
 
 // give takes back what a replica of this plan was promised.
@@ -413,17 +421,21 @@ func (d *device) give(x *replica) {
 	d.replicas--
 	d.steady--
 	d.free += x.MemoryBytes
+	d.site.look()
 }
 
 // shift places a replica of this plan elsewhere; its device has been given back what it was promised.
 func (r *roll) shift(x *replica, to *device) {
 	r.search.among.add(x, -1)
+	r.p.bar(r.d.Name, x.site, -1)
+	r.p.bar(r.d.Name, to.site, 1)
 	need, source := r.search.memory.needs(to.load)
 	x.dev, x.site = to, to.site
 	x.Placement.Node, x.Placement.Device, x.MemoryBytes = string(to.node), string(to.id), need
 	a := &r.p.actions[x.action]
 	a.Node, a.Device, a.Memory, a.Source = to.node, to.id, need, source
 	to.account(x, true)
+	to.site.look()
 	r.search.among.add(x, 1)
 }
 

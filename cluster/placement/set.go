@@ -14,25 +14,21 @@ type ranked struct {
 // fastest, then those that one alone would be placed on. The first of them is the
 // one by which the instance is known.
 func (p *plan) chooseSet(s *search) ([]*device, refusal) {
-	by := make([][]ranked, len(p.siteList))
-	enough := make(map[kindAt]int)
-	var why refusal
-	for _, dev := range p.devices {
-		enough[kindAt{dev.site.at, dev.load.Kind}]++
-		r := p.refuse(s, dev)
-		if r != fine {
-			why = max(why, r)
-			continue
-		}
-		k := s.rank(dev)
-		if s.parted && k.here > 0 {
-			continue
-		}
-		by[dev.site.at] = append(by[dev.site.at], ranked{dev, k})
-	}
+	why := s.shut
 	var best []ranked
 	bestLinks := -1
-	for _, among := range by {
+	for _, at := range s.open {
+		var among []ranked
+		for _, dev := range at.usable {
+			r := p.declines(s, dev)
+			if r != fine {
+				why = max(why, r)
+				continue
+			}
+			if k := s.rank(dev); !s.parted || k.here == 0 {
+				among = append(among, ranked{dev, k})
+			}
+		}
 		if len(among) < s.devices() {
 			continue
 		}
@@ -54,7 +50,7 @@ func (p *plan) chooseSet(s *search) ([]*device, refusal) {
 			out[i] = r.device
 		}
 		return out, fine
-	case !suffices(enough, s.devices()):
+	case !p.suffices(s.devices()):
 		return nil, tooFew
 	}
 	return nil, max(why, noDevice)
@@ -71,9 +67,12 @@ type kindAt struct {
 	kind string
 }
 
-func suffices(have map[kindAt]int, n int) bool {
-	for _, k := range have {
-		if k >= n {
+// suffices tells whether any node has n devices of a kind.
+func (p *plan) suffices(n int) bool {
+	have := map[kindAt]int{}
+	for _, d := range p.devices {
+		k := kindAt{d.site.at, d.load.Kind}
+		if have[k]++; have[k] >= n {
 			return true
 		}
 	}

@@ -22,9 +22,9 @@ const gib = 1 << 30
 
 func newSim() *sim {
 	return &sim{
-		w: Wanted{DeadGrace: 30 * time.Second, DrainGrace: 2 * time.Minute},
+		w: Wanted{DeadGrace: 30 * time.Second, DrainGrace: 2 * time.Minute, Replicas: map[string]uint32{}, Floors: map[string]uint32{}},
 		o: Observed{Now: time.Unix(1000, 0), Alive: map[spec.NodeID]bool{}, Down: map[spec.DeviceID]time.Time{},
-			Draining: map[spec.DeviceID]time.Time{}, Failures: map[FailureKey]Failure{}, Refused: map[spec.InstanceID]string{}},
+			Draining: map[spec.DeviceID]time.Time{}, Usable: map[spec.DeviceID]time.Time{}, Failures: map[FailureKey]Failure{}, Refused: map[spec.InstanceID]string{}},
 	}
 }
 

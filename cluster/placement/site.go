@@ -13,6 +13,32 @@ type site struct {
 	node             *wire.Node
 	at, zone, region int
 	models           map[string]bool // digests of models that it is known to have
+	usable           []*device       // by id
+	peak             uint64          // the most that one of them has to spare
+}
+
+// look finds the peak anew.
+func (s *site) look() {
+	s.peak = 0
+	for _, d := range s.usable {
+		s.peak = max(s.peak, d.spare())
+	}
+}
+
+// gather gives the sites their devices.
+func (p *plan) gather() {
+	for _, d := range p.devices {
+		if !d.usable {
+			continue
+		}
+		if len(d.site.usable) == 0 {
+			p.bySite = append(p.bySite, d.site)
+		}
+		d.site.usable = append(d.site.usable, d)
+	}
+	for _, s := range p.bySite {
+		s.look()
+	}
 }
 
 // sited numbers the nodes, their zones and their regions.
@@ -86,30 +112,20 @@ func (t *tally) add(r *replica, n int32) {
 	}
 }
 
-// apart marks the sites where the deployment may not be for others that run there:
-// those that it names, and those that name it. Nil: there are none. Its own name is
-// no matter of others.
-func (p *plan) apart(d *wire.Deployment) (out []bool) {
-	for _, other := range p.strangers[d.Name] {
-		for _, r := range p.byDeployment[other] {
-			if r.site == nil || r.cond == lost {
-				continue
-			}
-			if out == nil {
-				out = make([]bool, len(p.siteList))
-			}
-			out[r.site.at] = true
-		}
+// bar notes that a deployment has n more replicas on the site, for those that are to be apart from it.
+func (p *plan) bar(deployment string, at *site, n int32) {
+	for _, other := range p.strangers[deployment] {
+		p.barred[other][at.at] += n
 	}
-	return out
 }
 
 // estrange gathers who is to be apart from whom.
 func (p *plan) estrange() {
-	p.strangers = map[string][]string{}
+	p.strangers, p.barred = map[string][]string{}, map[string][]int32{}
 	add := func(a, b string) {
 		if a != b && !slices.Contains(p.strangers[a], b) {
 			p.strangers[a] = append(p.strangers[a], b)
+			p.barred[a] = make([]int32, len(p.siteList))
 		}
 	}
 	for _, d := range p.w.Deployments {

@@ -24,9 +24,11 @@ type plan struct {
 
 	sites          map[string]*site
 	siteList       []*site
+	bySite         []*site               // those with usable devices, by the first of them
 	zones, regions int                   // how many there are
 	byDeployment   map[string][]*replica // by epoch; also what this plan places
 	strangers      map[string][]string   // deployments that are to be apart
+	barred         map[string][]int32    // by deployment and site: replicas that it is to be apart from
 	heirs          map[string]*replica   // by the instance that they replace
 	lacking        map[string][]bool     // by engine: the sites without it
 	rolls          []*roll               // by name
@@ -147,8 +149,12 @@ func survey(w Wanted, o Observed) *plan {
 		p.addReplica(pl)
 	}
 	slices.SortFunc(p.replicas, byEpoch)
+	p.gather()
 	for _, r := range p.replicas {
 		p.byDeployment[r.Deployment] = append(p.byDeployment[r.Deployment], r)
+		if r.site != nil && r.cond != lost {
+			p.bar(r.Deployment, r.site, 1)
+		}
 		if r.Replaces != "" {
 			p.heirs[r.Replaces] = r
 		}
