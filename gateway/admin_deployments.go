@@ -35,6 +35,7 @@ type deploymentView struct {
 	MemoryBytes  uint64            `json:"memory_bytes"`
 	residencyView
 	rescueView
+	placingView
 	limitsForm
 	priceForm
 	scaleForm
@@ -45,7 +46,7 @@ type deploymentView struct {
 func viewDeployment(d *wire.Deployment) deploymentView {
 	v := deploymentView{Name: d.GetName(), Tenant: d.GetTenant(), Version: d.GetVersion(), Model: d.GetModel(), Engine: d.GetEngine(),
 		Options: d.GetOptions(), Replicas: d.GetReplicas(), MinPerRegion: d.GetMinPerRegion(), Regions: some(d.GetRegions()),
-		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), rescueView: viewRescue(d), limitsForm: limitsOf(d.GetLimits()), priceForm: priceOf(d.GetPrice()), scaleForm: scaleOf(d.GetScale()), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
+		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), rescueView: viewRescue(d), placingView: viewPlacing(d), limitsForm: limitsOf(d.GetLimits()), priceForm: priceOf(d.GetPrice()), scaleForm: scaleOf(d.GetScale()), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
 	if v.Options == nil {
 		v.Options = map[string]string{}
 	}
@@ -85,6 +86,7 @@ type deploymentForm struct {
 	MemoryBytes  uint64            `json:"memory_bytes"`
 	residencyForm
 	rescueForm
+	placingForm
 	limitsForm
 	priceForm
 	scaleForm
@@ -113,6 +115,7 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 	d.checkEngine(f, g)
 	d.residencyForm.check(f, name, d.Engine, g)
 	d.rescueForm.check(f, name)
+	d.placingForm.check(f)
 	d.limitsForm.check(f)
 	d.priceForm.check(f)
 	d.scaleForm.check(f, d.Residency == onDemand, d.Engine)
@@ -144,6 +147,7 @@ func (d *deploymentForm) deployment(name string) *wire.Deployment {
 	}
 	d.residencyForm.put(out)
 	d.rescueForm.put(out)
+	d.placingForm.put(out)
 	out.Limits, out.Price, out.Scale = d.limits(), d.price(), d.scale()
 	return out
 }

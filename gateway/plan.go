@@ -51,6 +51,7 @@ type PlanDevice struct {
 	WouldEvict []PlanLeft `json:"would_evict"`
 	FactsMS    int64      `json:"facts_ms"` // Unix; 0: nobody has to go
 	Waits      string     `json:"waits"`    // why nobody could go yet; empty: those named could at once
+	Standing   string     `json:"standing"` // what speaks for it and against it beside memory
 }
 
 // PlanLeft is an instance that may have to leave memory for a copy.
@@ -66,6 +67,7 @@ type PlanLeft struct {
 type PlanAction struct {
 	Action   string   `json:"action"` // place, load, unload, remove; unplaced: none, reason says why
 	Instance string   `json:"instance"`
+	Replaces string   `json:"replaces"` // of place: the instance that moves there
 	Node     string   `json:"node"`
 	Devices  []string `json:"devices"`
 	Bytes    uint64   `json:"memory_bytes"` // on each device

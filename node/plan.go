@@ -39,7 +39,7 @@ func (o operations) Plan(_ context.Context, d *wire.Deployment, m *wire.Model) (
 		out.Devices = append(out.Devices, view)
 	}
 	for _, a := range e.Actions {
-		view := gateway.PlanAction{Action: a.Kind.String(), Instance: string(a.Instance), Node: string(a.Node), Devices: []string{}, Bytes: a.Memory, Reason: a.Reason}
+		view := gateway.PlanAction{Action: a.Kind.String(), Instance: string(a.Instance), Replaces: string(a.Replaces), Node: string(a.Node), Devices: []string{}, Bytes: a.Memory, Reason: a.Reason}
 		if a.Device != "" {
 			view.Devices = append(view.Devices, string(a.Device))
 		}
@@ -69,7 +69,7 @@ func (n *Node) asScaled(d *wire.Deployment, placements []*wire.Placement) *wire.
 
 func planDevice(v placement.Verdict) gateway.PlanDevice {
 	out := gateway.PlanDevice{Node: string(v.Node), Device: string(v.Device), Region: v.Region, Kind: v.Kind, Name: v.Name, Copies: v.Replicas, Refusal: v.Refusal,
-		Needs: v.Needs, Source: memorySource(v.Source), Learnt: v.Learnt.Bytes, Loads: v.Learnt.Loads, Total: v.Total, Free: v.Free, Short: v.Short, Lacking: v.Evicts.Bytes, WouldEvict: []gateway.PlanLeft{}}
+		Needs: v.Needs, Source: memorySource(v.Source), Learnt: v.Learnt.Bytes, Loads: v.Learnt.Loads, Total: v.Total, Free: v.Free, Short: v.Short, Lacking: v.Evicts.Bytes, WouldEvict: []gateway.PlanLeft{}, Standing: v.Standing}
 	if v.Evicts.Bytes > 0 {
 		out.FactsMS = v.Evicts.At.UnixMilli()
 	}

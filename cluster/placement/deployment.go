@@ -246,7 +246,7 @@ func (r *roll) put(devices []*device, cause Cause, reason string) *replica {
 }
 
 // move has x serve until a replica on those devices does.
-func (r *roll) move(x *replica, devices []*device, cause Cause, reason string) {
+func (r *roll) move(x *replica, devices []*device, cause Cause, reason string) *Action {
 	r.good = slices.DeleteFunc(r.good, func(y *replica) bool { return y == x })
 	r.search.among.add(x, -1)
 	x.cause, x.reason = cause, "it moves to device "+string(devices[0].id)
@@ -255,7 +255,9 @@ func (r *roll) move(x *replica, devices []*device, cause Cause, reason string) {
 	r.p.moving++
 	y := r.put(devices, cause, reason)
 	y.Replaces = x.Instance
-	r.p.actions[y.action].Replaces = spec.InstanceID(x.Instance)
+	a := &r.p.actions[y.action]
+	a.Replaces = spec.InstanceID(x.Instance)
+	return a
 }
 
 func (r *roll) unplaced(reason string) {

@@ -16,7 +16,7 @@ import (
 type Explanation struct {
 	Estimate Estimate
 	Verdicts []Verdict // those that would take a replica first, the next one first among them
-	Actions  []Action  // that Plan would return for the deployment now
+	Actions  []Action  // that Plan would return now for the deployment, and for others that make room for it
 }
 
 // A Verdict is what one device says to one more replica.
@@ -36,6 +36,7 @@ type Verdict struct {
 	Free     uint64            // bytes beside what is always loaded there, and beside what is kept free
 	Short    uint64            // bytes that it lacks; 0 with a Refusal: it is not for want of memory
 	Evicts   Evicts
+	Standing string // what speaks for the device and against it beside memory, in words; empty: nothing, or it refuses
 }
 
 // Evicts is what has to leave the device's memory before a replica is loaded there.
@@ -61,11 +62,11 @@ func Explain(w Wanted, o Observed, d *wire.Deployment, m *wire.Model) Explanatio
 	e := Explanation{Estimate: Estimated(d, m, p.adaptersOf(d)...)}
 	replicas := map[spec.DeviceID]int{}
 	for _, a := range Plan(w, o) {
-		if a.Deployment != d.Name {
+		if a.Deployment != d.Name && a.For != d.Name {
 			continue
 		}
 		e.Actions = append(e.Actions, a)
-		if a.Kind == Place {
+		if a.Kind == Place && a.Deployment == d.Name {
 			for _, id := range append([]spec.DeviceID{a.Device}, a.Others...) {
 				replicas[id]++
 			}
@@ -145,7 +146,7 @@ func (p *plan) verdict(s *search, dev *device) Verdict {
 	v.Learnt, _ = s.memory.on(dev.load)
 	switch p.refuse(s, dev) {
 	case fine:
-		v.Evicts = p.evicts(s, dev)
+		v.Evicts, v.Standing = p.evicts(s, dev), s.words(dev)
 	case tooFull:
 		v.Short = v.Needs - v.Free
 		v.Refusal = fmt.Sprintf("%d MiB short: it has %d MiB free beside a head-room of %d MiB", ceilMiB(v.Short), v.Free>>20, (dev.load.MemoryTotal/headroom)>>20)
@@ -154,6 +155,8 @@ func (p *plan) verdict(s *search, dev *device) Verdict {
 		}
 	case noEngine:
 		v.Refusal = "its node cannot run the engine " + s.d.Engine + ": " + p.o.lacks(dev.node, s.d.Engine)
+	case beside:
+		v.Refusal = "it is to be apart from " + p.neighbour(s, dev) + ", which is on its node"
 	case failedThere:
 		v.Refusal = "it failed there, and is tried again after a while"
 		if i := failed(dev.load, s.d); i != nil && i.Reason != "" {
@@ -182,7 +185,35 @@ func (p *plan) unusable(s *search, dev *device) string {
 	case !allowed(s.d, dev.site.node.Region):
 		return fmt.Sprintf("its region %q is not allowed; allowed are %s", dev.site.node.Region, strings.Join(s.d.Regions, ", "))
 	}
-	return "it may not take it"
+	return "its node is not among those that the deployment names"
+}
+
+// neighbour is a deployment on the device's node from which the searched one is to be apart.
+func (p *plan) neighbour(s *search, dev *device) string {
+	for _, name := range p.strangers[s.d.Name] {
+		if slices.ContainsFunc(p.byDeployment[name], func(r *replica) bool { return r.site == dev.site && r.cond != lost }) {
+			return name
+		}
+	}
+	return "its own kind"
+}
+
+// words tell what a replica's rank on the device is made of, beside memory.
+func (s *search) words(dev *device) string {
+	var out []string
+	say := func(is bool, format string, args ...any) {
+		if is {
+			out = append(out, fmt.Sprintf(format, args...))
+		}
+	}
+	k := s.rank(dev)
+	say(k.beside > 0, "%d of its copies are on the device", k.beside)
+	say(s.prefer != nil && k.outside == 0, "its node is preferred")
+	say(k.node > 0, "%d are on the node", k.node)
+	say(k.region > k.node && dev.site.node.Region != "", "%d are in the region", k.region)
+	say(k.failures > 0, "it failed there before: %d", k.failures)
+	say(s.digest != "" && dev.site.models[s.digest], "the node has the model's file")
+	return strings.Join(out, "; ")
 }
 
 // evicts is what the device's memory lacks at this moment, though it has been

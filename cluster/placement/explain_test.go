@@ -112,3 +112,32 @@ func TestExplainAgreesWithPlan(t *testing.T) {
 		}
 	})
 }
+
+// TestExplainTellsOfRulesAndRoom: what is apart, preferred, there already; and who moves for it.
+func TestExplainTellsOfRulesAndRoom(t *testing.T) {
+	s := three()
+	s.deploy("other", 1, gib).Placing = &wire.Placing{Nodes: []string{"n1"}}
+	d := s.deploy("m", 1, gib)
+	d.Placing = &wire.Placing{ApartFrom: []string{"other"}, Nodes: []string{"n1", "n2"}, PreferNodes: []string{"n2"}}
+	s.run(t, nil)
+	e := Explain(s.w, s.o, d, nil)
+	for device, text := range map[string]string{"gpu/n1-0": "apart from other, which is on its node", "gpu/n3-0": "not among those that the deployment names"} {
+		if got := verdictOf(t, e, device).Refusal; !strings.Contains(got, text) {
+			t.Errorf("%s says %q", device, got)
+		}
+	}
+	if v := verdictOf(t, e, "gpu/n2-0"); v.Refusal != "" || v.Standing != "1 of its copies are on the device; its node is preferred; 1 are on the node" {
+		t.Errorf("%+v", v)
+	}
+
+	s = newSim()
+	s.node("n1", "eu", 16*gib)
+	s.node("n2", "eu", 16*gib)
+	s.deploy("a", 1, 6*gib)
+	s.deploy("b", 1, 5*gib)
+	s.run(t, nil)
+	e = Explain(s.w, s.o, &wire.Deployment{Name: "m", Version: 1, Engine: "embedded", Replicas: 1, MemoryBytes: 12 * gib}, nil)
+	if len(e.Actions) != 2 || e.Actions[0].Replaces == "" || e.Actions[0].For != "m" || !strings.Contains(e.Actions[1].Reason, "room is made for it") {
+		t.Errorf("%+v", e.Actions)
+	}
+}

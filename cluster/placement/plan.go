@@ -120,6 +120,7 @@ type Action struct {
 	Drain      bool              // Unload: requests under way may finish
 	Replaces   spec.InstanceID   // Place: whose place it takes, which serves until this one does
 	Cause      Cause             // Place: why
+	For        string            // the deployment that it makes room for; empty: none
 	Reason     string
 }
 

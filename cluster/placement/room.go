@@ -93,14 +93,14 @@ func (pk *packer) carryOut(r *roll, s *search, set []*device, l *gap) bool {
 		switch {
 		case t.to == nil:
 			running++
-			t.owner.end(t.x, "it makes room for "+r.d.Name+", which has fewer replicas than it must")
+			t.owner.end(t.x, r.d.Name)
 		case t.fresh():
 			t.owner.shift(t.x, t.to)
 			pk.on[t.to.at] = append(pk.on[t.to.at], t.x)
 		default:
 			running++
 			if t.to.fits(uint64(t.need()), false) && pk.p.moving < roomAtOnce {
-				t.owner.move(t.x, []*device{t.to}, Displaced, "it makes room for "+r.d.Name)
+				t.owner.move(t.x, []*device{t.to}, Displaced, "it makes room for "+r.d.Name).For = r.d.Name
 				moving++
 			}
 		}
@@ -159,11 +159,15 @@ func (r *roll) shift(x *replica, to *device) {
 	r.search.among.add(x, 1)
 }
 
-// end has a replica that runs leave for good.
-func (r *roll) end(x *replica, reason string) {
+// end has a replica leave for good, to make room for another deployment.
+func (r *roll) end(x *replica, other string) {
 	r.good = slices.DeleteFunc(r.good, func(y *replica) bool { return y == x })
 	r.search.among.add(x, -1)
 	x.coming()
 	r.leaving++
-	r.p.retire(x, reason, true)
+	before := len(r.p.actions)
+	r.p.retire(x, "it makes room for "+other+", which has fewer replicas than it must", true)
+	for i := range r.p.actions[before:] {
+		r.p.actions[before+i].For = other
+	}
 }

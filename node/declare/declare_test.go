@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 		{"deployment", "chat", unlimited(map[string]any{"price_input": "", "price_cached_input": "", "price_output": "", "tenant": "", "model": "tiny", "engine": "embedded", "options": map[string]string{"batch": "512", "flash": "on"},
 			"replicas": uint64(2), "min_per_region": uint64(0), "regions": []string{"north", "south"}, "context": uint64(0), "slots": uint64(0), "memory_bytes": uint64(1 << 50),
 			"residency": "always", "keep_alive_seconds": int64(0), "min_resident_seconds": int64(0), "gpus": uint64(1), "adapters": map[string]string{},
-			"fallbacks": []string{}, "hedge": "auto", "scale": noScale})},
+			"fallbacks": []string{}, "hedge": "auto", "placing": "spread", "apart_from": []string{}, "nodes": []string{}, "prefer_nodes": []string{}, "scale": noScale})},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -201,6 +201,7 @@ func anyDocument(kind Kind) *rapid.Generator[Document] {
 			d.Fields["tenant"] = names.Draw(t, "tenant")
 			d.Fields["residency"] = rapid.SampledFrom([]string{"always", "on-demand"}).Draw(t, "residency")
 			d.Fields["hedge"] = rapid.SampledFrom([]string{"auto", "off"}).Draw(t, "hedge")
+			d.Fields["placing"] = rapid.SampledFrom([]string{"spread", "pack"}).Draw(t, "placing")
 			d.Fields["fallbacks"] = slices.DeleteFunc(d.Fields["fallbacks"].([]string), func(s string) bool { return s == d.Name })
 			d.Fields["gpus"] = rapid.Uint64Range(1, maxGPUs).Draw(t, "gpus")
 			if d.Fields["engine"] == "embedded" && rapid.Bool().Draw(t, "scaled") {

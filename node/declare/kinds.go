@@ -43,6 +43,7 @@ const (
 	maxReplicas  = 10_000
 	maxGPUs      = 64
 	maxFallbacks = 4
+	maxPlacing   = 64
 	maxUint32    = 1<<32 - 1
 	maxMemory    = 1 << 50 // bytes
 	maxSeconds   = 365 * 24 * 3600
@@ -77,6 +78,10 @@ func Kinds() []Kind {
 			{Name: "fallbacks", Default: []string{}, Help: "deployments that serve where no instance of this one can, in this order"},
 			{Name: "hedge", Default: "auto", Help: "whether late embeddings are asked for at a second instance: auto, or off"},
 			{Name: "scale", Default: noScale, Help: "bounds and targets by which the cluster chooses how many copies run; none: replicas"},
+			{Name: "placing", Default: "spread", Help: "spread over regions, zones and nodes; or pack: devices are filled up"},
+			{Name: "apart_from", Default: []string{}, Help: "deployments with which it shares no node; its own name: one copy a node"},
+			{Name: "nodes", Default: []string{}, Help: "the only ones that copies may be on; empty: any"},
+			{Name: "prefer_nodes", Default: []string{}, Help: "that are filled before others"},
 		}, append(limitFields(), priceFields()...)...)},
 	}
 }
@@ -184,6 +189,23 @@ func checkRescue(d Document, bad func(field, reason string)) {
 	}
 }
 
+func checkPlacing(d Document, bad func(field, reason string)) {
+	if p := text(d, "placing"); p != "spread" && p != "pack" {
+		bad("placing", "must be spread or pack")
+	}
+	for _, field := range []string{"apart_from", "nodes", "prefer_nodes"} {
+		names := d.Fields[field].([]string)
+		if len(names) > maxPlacing {
+			bad(field, "must have at most 64 entries")
+		}
+		for i, name := range names {
+			if slices.Contains(names[:i], name) {
+				bad(fmt.Sprintf("%s[%d]", field, i), "is given twice")
+			}
+		}
+	}
+}
+
 func checkDeployment(d Document, bad func(field, reason string)) {
 	if len(text(d, "tenant")) > maxTenant {
 		bad("tenant", "must have at most 100 bytes")
@@ -212,6 +234,7 @@ func checkDeployment(d Document, bad func(field, reason string)) {
 		bad("min_resident_seconds", "must be from 0 to a year")
 	}
 	checkRescue(d, bad)
+	checkPlacing(d, bad)
 	checkLimits(d, bad)
 	checkPrice(d, bad)
 	checkScale(d, bad)

@@ -35,6 +35,10 @@ type deploymentRow struct {
 	Adapters     map[string]string `json:"adapters,omitempty"`
 	Fallbacks    []string          `json:"fallbacks,omitempty"`
 	Hedge        string            `json:"hedge,omitempty"`
+	Placing      string            `json:"placing,omitempty"`
+	ApartFrom    []string          `json:"apart_from,omitempty"`
+	Nodes        []string          `json:"nodes,omitempty"`
+	PreferNodes  []string          `json:"prefer_nodes,omitempty"`
 	PerMinute    uint32            `json:"requests_per_minute,omitempty"`
 	limitRow
 	priceRow
@@ -67,6 +71,10 @@ func (w *wish) flags(f *pflag.FlagSet) {
 	f.Uint32Var(&w.row.GPUs, "gpus", 1, "devices of one node that a copy spreads over")
 	f.StringSliceVar(&w.row.Fallbacks, "fallback", nil, "deployment that serves where no instance of this one can; repeat for more, in order")
 	f.StringVar(&w.row.Hedge, "hedge", "", "whether late embeddings are asked for at a second instance: auto (the default) or off")
+	f.StringVar(&w.row.Placing, "placing", "", "spread copies over regions, zones and nodes (the default), or pack: fill devices up")
+	f.StringSliceVar(&w.row.ApartFrom, "apart-from", nil, "deployment with which it shares no node; repeat for more. Its own name: one copy a node")
+	f.StringSliceVar(&w.row.Nodes, "nodes", nil, "the only nodes that copies may be on; empty: any")
+	f.StringSliceVar(&w.row.PreferNodes, "prefer-nodes", nil, "nodes that are filled before others")
 	f.Uint32Var(&w.row.PerMinute, "rpm", 0, "requests per minute of all who use it together; 0: no limit")
 	w.row.limitRow.flags(f)
 	w.row.priceRow.flags(f)

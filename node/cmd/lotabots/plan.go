@@ -50,6 +50,7 @@ type planDevice struct {
 	Evict   []planLeft `json:"would_evict"`
 	FactsMS int64      `json:"facts_ms"`
 	Waits   string     `json:"waits"`
+	Stands  string     `json:"standing"`
 	Needs   uint64     `json:"needs_bytes"`
 	Source  string     `json:"memory_source"`
 	Learnt  uint64     `json:"learnt_bytes"`
@@ -67,6 +68,7 @@ type planLeft struct {
 type planAction struct {
 	Action   string   `json:"action"`
 	Instance string   `json:"instance"`
+	Replaces string   `json:"replaces"`
 	Node     string   `json:"node"`
 	Devices  []string `json:"devices"`
 	Bytes    uint64   `json:"memory_bytes"`
@@ -195,10 +197,12 @@ func (p planRow) show(w io.Writer) {
 		row(w, d.Device, d.Node, d.Region, d.needs(), size(d.Free), d.verdict())
 	}
 	for _, a := range p.Actions {
-		switch a.Action {
-		case "unplaced":
+		switch {
+		case a.Action == "unplaced":
 			fmt.Fprintf(w, "no place: %s\n", a.Reason)
-		case "unload":
+		case a.Replaces != "":
+			fmt.Fprintf(w, "moves %s to %s: %s\n", a.Replaces, strings.Join(a.Devices, ", "), a.Reason)
+		case a.Action == "unload":
 			fmt.Fprintf(w, "unloads %s on %s: %s\n", a.Instance, strings.Join(a.Devices, ", "), a.Reason)
 		}
 	}
@@ -214,6 +218,9 @@ func (d planDevice) verdict() string {
 		text = fmt.Sprintf("gets %d", d.Copies)
 	default:
 		text = "would take one"
+	}
+	if d.Stands != "" {
+		text += "; " + d.Stands
 	}
 	if d.Lacking > 0 {
 		gone := make([]string, len(d.Evict))
