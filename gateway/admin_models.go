@@ -71,7 +71,16 @@ func importModel(r *request) error {
 	if in.want > in.limit {
 		return r.tooLarge64(in.limit)
 	}
-	m, err := r.g.cfg.Models.Import(r.asked(), name, in)
+	take := r.g.cfg.Models.Import
+	switch form := string(r.ctx.QueryArgs().Peek("form")); form {
+	case "", "file":
+	case "folder":
+		take = r.g.cfg.Models.ImportFolder
+	default:
+		hangUp(r.ctx)
+		return &spec.Error{Code: spec.CodeInvalidRequest, Param: "form", Message: "form must be file, or folder for a tar of a directory."}
+	}
+	m, err := take(r.asked(), name, in)
 	switch {
 	case errors.Is(in.fault, errTooLarge):
 		return r.tooLarge64(in.limit)

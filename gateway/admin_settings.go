@@ -48,6 +48,7 @@ var known = map[string]struct {
 	spec.SettingSessionTTL:     {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
 	"sessions/rotate-every":    {isDuration(time.Hour, 365*24*time.Hour), "must be a duration from 1h to 8760h"},
 	spec.SettingRaftVoters:     {isVoters, spec.RaftVotersRule},
+	spec.SettingModelCopies:    {isCopies, spec.ModelCopiesRule},
 	"audit/keep-days":          {isDays, "must be a number of days from 0, for all, to 36500"},
 	spec.SettingUsageMinutes:   {isKept, spec.UsageKeptRule},
 	spec.SettingUsageHours:     {isKept, spec.UsageKeptRule},
@@ -60,6 +61,11 @@ var known = map[string]struct {
 
 func isKept(s string) bool {
 	_, ok := spec.UsageKept(spec.SettingUsageDays, s)
+	return ok
+}
+
+func isCopies(s string) bool {
+	_, ok := spec.ModelCopies(s)
 	return ok
 }
 

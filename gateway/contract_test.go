@@ -101,6 +101,13 @@ var samples = []sample{
 	{"DELETE", "/admin/v1/nodes/n1", "", 200, false},
 	{"POST", "/admin/v1/leadership/transfer", "", 200, false},
 	{"PUT", "/admin/v1/models/g", "GGUF and more", 200, false},
+	{"PUT", "/admin/v1/models/dir?form=folder", "a tar", 200, false}, {"PUT", "/admin/v1/models/dir?form=heap", "a tar", 400, true},
+	{"GET", "/admin/v1/models/g", "", 200, false}, {"HEAD", "/admin/v1/models/g", "", 200, false}, {"GET", "/admin/v1/models/none", "", 404, false},
+	{"GET", "/admin/v1/models/dir", "", 200, false},
+	{"POST", "/admin/v1/models/g/verify", "", 200, false},
+	{"POST", "/admin/v1/models/h/pull", `{"url":"https://h/a.gguf","digest":"sha256:00"}`, 200, false}, {"POST", "/admin/v1/models/h/pull", `{"url":""}`, 400, true},
+	{"DELETE", "/admin/v1/models/h/pull", "", 200, false},
+	{"GET", "/admin/v1/storage", "", 200, false}, {"HEAD", "/admin/v1/storage", "", 200, false}, {"POST", "/admin/v1/storage/collect", "", 200, false},
 	{"GET", "/admin/v1/models", "", 200, false}, {"HEAD", "/admin/v1/models", "", 200, false},
 	{"PUT", "/admin/v1/deployments/d", `{"engine":"embedded","model":"g","replicas":2,"regions":["north"],"options":{"a":"b"}}`, 200, false},
 	{"PUT", "/admin/v1/deployments/d", `{"engine":"embedded","model":"none","replicas":-1,"what":1}`, 400, true},
@@ -189,7 +196,7 @@ var samples = []sample{
 // kindOf is the content type of the bodies that a path takes.
 func kindOf(path string) string {
 	switch {
-	case strings.HasPrefix(path, "/admin/v1/models/"):
+	case strings.HasPrefix(path, "/admin/v1/models/") && !strings.HasSuffix(path, "/pull"):
 		return "application/octet-stream"
 	case strings.HasPrefix(path, "/v1/audio/trans"):
 		return soundType

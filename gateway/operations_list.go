@@ -95,6 +95,12 @@ func modelOperations() []Operation {
 	return []Operation{
 		{Method: get, Path: at + "/models", ID: "adminListModels", Verb: access.ModelsRead, from: fromState, query: ofPages, serve: listModels},
 		{Method: put, Path: at + "/models/{name}", ID: "importModel", Verb: access.ModelsWrite, on: theModel, from: fromState, serve: importModel},
+		{Method: get, Path: at + "/models/{name}", ID: "showModelFile", Verb: access.ModelsRead, on: theModel, from: fromState, serve: showModelFile},
+		{Method: post, Path: at + "/models/{name}/verify", ID: "verifyModel", Verb: access.ModelsWrite, on: theModel, from: fromState, serve: verifyModel},
+		{Method: post, Path: at + "/models/{name}/pull", ID: "pullModel", Verb: access.ModelsWrite, on: theModel, from: fromState, serve: pullModel},
+		{Method: remove, Path: at + "/models/{name}/pull", ID: "cancelPull", Verb: access.ModelsWrite, on: theModel, from: fromState, serve: cancelPull},
+		{Method: get, Path: at + "/storage", ID: "showStorage", Verb: access.NodesRead, on: whole, from: fromState, serve: showStorage},
+		{Method: post, Path: at + "/storage/collect", ID: "collectStorage", Verb: access.ModelsWrite, on: whole, from: fromState, serve: collectStorage},
 		{Method: remove, Path: at + "/models/{name}", ID: "removeModel", Verb: access.ModelsWrite, on: theModel, from: fromState, serve: removeModel},
 		{Method: get, Path: at + "/deployments", ID: "listDeployments", Verb: access.DeploymentsRead, from: fromState, query: ofPages + " tenant", serve: listDeployments},
 		{Method: put, Path: at + "/deployments/{name}", ID: "putDeployment", Verb: access.DeploymentsWrite, from: fromState, serve: putDeployment},

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"io"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -70,12 +69,6 @@ type Ref struct {
 // A Quota leases shares of limits from their owners.
 type Quota interface {
 	Lease(ctx context.Context, r *wire.QuotaRequest) (*wire.QuotaGrant, error)
-}
-
-// Models takes in model files.
-type Models interface {
-	// Import stores what r gives as the model of that name and makes it known to the cluster.
-	Import(ctx context.Context, name string, r io.Reader) (*wire.Model, error)
 }
 
 // Tokens makes join tokens.

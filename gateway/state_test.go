@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"strings"
 	"sync"
@@ -131,6 +132,34 @@ func (s *state) Import(_ context.Context, name string, r io.Reader) (*wire.Model
 	s.models[name] = m
 	return m, nil
 }
+
+func (s *state) ImportFolder(ctx context.Context, name string, r io.Reader) (*wire.Model, error) {
+	m, err := s.Import(ctx, name, r)
+	if err == nil {
+		m.Format, m.Parts = "safetensors", []*wire.ModelPart{{Path: "a.safetensors", Size: m.Size, Digest: m.Digest}}
+	}
+	return m, err
+}
+func (s *state) Homes(string) []string { return []string{"n1", "n2"} }
+func (s *state) Storage(context.Context) []gateway.NodeStorage {
+	n := gateway.NodeStorage{Node: "n1", Models: []gateway.ModelCopy{}, Coming: []gateway.ModelTransfer{}, Checks: []gateway.ModelCheck{}, Removable: []gateway.Removable{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.models {
+		digest := hex.EncodeToString(m.GetDigest())
+		n.Models = append(n.Models, gateway.ModelCopy{Digest: digest, Kind: "whole", Bytes: int64(m.GetSize())})
+		n.Coming = append(n.Coming, gateway.ModelTransfer{Node: "n2", Model: m.GetName(), Digest: digest, From: "nodes", Total: int64(m.GetSize())})
+	}
+	return []gateway.NodeStorage{n}
+}
+func (s *state) Collect(ctx context.Context) []gateway.NodeStorage { return s.Storage(ctx) }
+func (s *state) Verify(_ context.Context, name string) ([]gateway.ModelCheck, error) {
+	return []gateway.ModelCheck{{Node: "n1", Model: name, Running: true, Damaged: []gateway.ModelFault{{Chunk: 1, File: "f"}}}}, nil
+}
+func (s *state) Pull(_ context.Context, name, url, _ string) (gateway.ModelTransfer, error) {
+	return gateway.ModelTransfer{Node: "n1", Model: name, From: url}, nil
+}
+func (s *state) CancelPull(context.Context, string) error { return nil }
 
 func (s *state) Create(_ context.Context, role spec.Role, ttl time.Duration, uses int) (string, *wire.JoinToken, error) {
 	return "ltj_x", &wire.JoinToken{Id: "tok", Role: string(role), UsesLeft: uint32(uses), ExpiresMs: time.Now().Add(ttl).UnixMilli()}, nil

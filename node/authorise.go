@@ -19,10 +19,12 @@ func peerOf(r *http.Request) (spec.NodeID, bool) {
 	return p.ID, ok
 }
 
+var errNotGateway = errors.New("its certificate is not a gateway's")
+
 // mayInfer holds the data plane to gateways.
 func mayInfer(r *http.Request) error {
 	if p, ok := transport.PeerOf(r); !ok || !slices.Contains(p.Roles, spec.RoleGateway) {
-		return errors.New("its certificate is not a gateway's")
+		return errNotGateway
 	}
 	return nil
 }

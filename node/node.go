@@ -28,6 +28,7 @@ import (
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/gateway/certificate"
 	"github.com/lotabots/lotabots/node/config"
+	"github.com/lotabots/lotabots/node/models"
 	"github.com/lotabots/lotabots/node/quotas"
 	"github.com/lotabots/lotabots/storage"
 	"github.com/lotabots/lotabots/storage/blobs"
@@ -83,6 +84,8 @@ type Node struct {
 	lines     *infer.Lines // of other nodes' gateways with this node's actors
 	models    *blob.Fetcher
 	transfers *blob.Metrics
+	shelf     *models.Keeper
+	seen      lastSeen
 	pace      blob.Pace // of fetches
 	census    *census
 	quotas    *quotas.Keeper

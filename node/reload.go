@@ -111,6 +111,7 @@ func (n *Node) takeOver(r config.Reloadable) {
 	if g := n.routing.Load(); g != nil {
 		g.SetPatience(gateway.Patience{Queue: r.QueueTimeout, Load: r.LoadTimeout, FirstByte: r.FirstToken, Between: r.NextToken})
 	}
+	n.pace.Set(int64(r.FetchRate))
 	if k := n.certificate.Load(); k != nil {
 		_ = k.Reload() // it has been logged, and the one before stays in force
 	}

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/certificate"
-	"github.com/lotabots/lotabots/storage/modelfile"
 	"github.com/lotabots/lotabots/storage/state"
 )
 
@@ -32,7 +30,7 @@ func (n *Node) startGateway(context.Context) error {
 	c := gateway.Config{
 		Self: n.id, Region: n.config.Node.Region, Version: n.version,
 		Proposer: n.proposer, State: read, Subscribe: read.subscribe, Opener: n, Quota: n,
-		Models: n, Tokens: tokens{n}, Cluster: operations{n}, Engines: new(engine.Presets).Names(), CheckEngine: checkEngine, HasEngine: n.hasEngine, UnknownOptions: n.unknownOptions,
+		Models: modelFiles{n}, Tokens: tokens{n}, Cluster: operations{n}, Engines: new(engine.Presets).Names(), CheckEngine: checkEngine, HasEngine: n.hasEngine, UnknownOptions: n.unknownOptions,
 		Applied: n.awaitApplied, Gateways: n.sharers, Ready: n.ready.check, Disk: n.db.Health,
 		Barrier: n, Backups: backups{n}, Sound: n.hashes.sound, Hash: n.state.Hash,
 		Usage: ledger, RegionOf: n.regionOf,
@@ -108,25 +106,6 @@ func (n *Node) gateways() int {
 		}
 	}
 	return max(1, count)
-}
-
-// Import stores a model's file on this node and makes it known: other nodes
-// fetch it from here when they are to load it.
-func (n *Node) Import(ctx context.Context, name string, r io.Reader) (*wire.Model, error) {
-	m, err := n.blobs.Import(name, r)
-	if err != nil {
-		return nil, err
-	}
-	if path, ok := n.blobs.Path(m.Digest); ok {
-		if m.Shape, err = modelfile.Read(path); err != nil {
-			n.log.Warn("an imported model's memory cannot be estimated from its file", "model", name, "error", err)
-		}
-	}
-	m.ImportedMs, m.ImportedOn = time.Now().UnixMilli(), string(n.id)
-	if err := n.write(ctx, &wire.Command{Body: &wire.Command_PutModel{PutModel: &wire.PutModel{Model: m}}}); err != nil {
-		return nil, err
-	}
-	return m, nil
 }
 
 // tokens makes join tokens for the gateway's admin API.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/lotabots/lotabots/actors"
 	"github.com/lotabots/lotabots/actors/quota"
-	"github.com/lotabots/lotabots/cluster/blob"
 	"github.com/lotabots/lotabots/cluster/feed"
 	"github.com/lotabots/lotabots/cluster/gossip"
 	"github.com/lotabots/lotabots/cluster/infer"
@@ -35,8 +34,7 @@ func (n *Node) startActors(context.Context) error {
 	n.onStop("talk with actors", n.talk.Shutdown)
 	n.census = &census{nodes: n.state.Nodes, needs: n.state.Needs}
 	n.quotas = n.newKeeper()
-	n.transfers = blob.NewMetrics(n.metrics)
-	n.models = blob.NewFetcher(n.port, n.blobs, n.holders, blob.Options{Log: n.log, Pace: &n.pace, Metrics: n.transfers})
+	n.startModels()
 	if !n.has(spec.RoleWorker) && !n.has(spec.RoleVoter) {
 		return nil
 	}
@@ -131,7 +129,7 @@ func (n *Node) serveCluster(context.Context) error {
 	n.startSessions(mux)
 	n.port.Handle("join", n.withEpoch(signer.Handler()))
 	n.port.Handle("state", inTime(mux))
-	n.port.Handle("blob", blob.Handler(n.blobs, n.state.Model, n.transfers))
+	n.port.Handle("blob", n.serveBlobs())
 	if n.actors != nil {
 		n.port.Handle("infer", infer.Handler(n.actors.Opener(), infer.Config{
 			Reserve: n.actors.Reserve, Lines: n.lines, Quota: n.quotas.Grant, Peer: peerOf, May: mayInfer, Log: n.log, Registerer: n.metrics,

@@ -233,3 +233,30 @@ func (f *Fetcher) get(ctx context.Context, node spec.NodeID, m *wire.Model, i in
 	}
 	return buf, err
 }
+
+// A Flight is a fetch under way.
+type Flight struct {
+	Model  *wire.Model
+	Here   int64 // bytes of it that are here, of which
+	Before int64 // were here when it began
+	Began  time.Time
+}
+
+// Flights tells of the fetches under way.
+func (f *Fetcher) Flights() []Flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]Flight, 0, len(f.flying))
+	for _, fl := range f.flying {
+		out = append(out, Flight{fl.model, fl.here.Load(), fl.before.Load(), fl.began})
+	}
+	return out
+}
+
+// Failed tells why the last fetch of a model ended without it; nil: it did not, or
+// there was none.
+func (f *Fetcher) Failed(digest []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed[string(digest)]
+}

@@ -13,7 +13,7 @@ var Settings = []string{
 	"admin/writes-per-minute", SettingAuditKeep, "keys/per-owner", SettingEndpointLimits,
 	SettingOIDCIssuer, SettingOIDCClientID, SettingOIDCGroups, SettingOIDCScopes, SettingOIDCTenant,
 	SettingRaftVoters, SettingAccessTTL, SettingSessionTTL, SettingRotateEvery,
-	SettingUsageMinutes, SettingUsageHours, SettingUsageDays, SettingUsageRecords,
+	SettingUsageMinutes, SettingUsageHours, SettingUsageDays, SettingUsageRecords, SettingModelCopies,
 }
 
 // SettingPriority begins the settings that say which priority requests have: of a key,
@@ -59,6 +59,26 @@ func NoSetting(name string) string {
 // SettingEndpointLimits names the setting that bounds what is asked at paths of the
 // API by all together: an object of paths, or patterns of paths, and their limits.
 const SettingEndpointLimits = "limits/endpoints"
+
+// SettingModelCopies names the setting that says on how many nodes each model's files
+// are kept, at least, as far as there are so many.
+const SettingModelCopies = "models/copies"
+
+// DefaultModelCopies is what holds without the setting: the death of a node loses nothing.
+const DefaultModelCopies = 2
+
+// ModelCopiesRule says what the setting may be.
+const ModelCopiesRule = "must be 1 to 100: on how many nodes each model is kept"
+
+// ModelCopies reads a value of SettingModelCopies. What is no such value counts as
+// the default.
+func ModelCopies(value string) (copies int, ok bool) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > 100 {
+		return DefaultModelCopies, false
+	}
+	return n, true
+}
 
 // SettingRaftVoters names the setting that says how many servers may vote at most.
 const SettingRaftVoters = "raft/voters"

@@ -14,6 +14,7 @@ var gives = map[Verb]string{
 	ModelsList:       "t     t     t        t         t      t",
 	ModelsRead:       "t     t     t        t         t      t",
 	ModelsWrite:      "c     c     c        -         -      -",
+	ModelsPull:       "c     c     c        -         -      -",
 	DeploymentsRead:  "t     t     t        t         t      t",
 	DeploymentsWrite: "t     t     t        -         -      -",
 	NodesRead:        "c     c     c        -         c      c",

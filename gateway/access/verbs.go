@@ -9,6 +9,7 @@ const (
 	ModelsList       Verb = "models.list"
 	ModelsRead       Verb = "models.read"
 	ModelsWrite      Verb = "models.write"
+	ModelsPull       Verb = "models.pull"
 	DeploymentsRead  Verb = "deployments.read"
 	DeploymentsWrite Verb = "deployments.write"
 	EnginesExternal  Verb = "engines.external"
@@ -54,7 +55,8 @@ var Verbs = []Info{
 	{Infer, "send requests to a model; models.list comes with it", false, true},
 	{ModelsList, "see a model in /v1/models", false, true},
 	{ModelsRead, "see imported model files", false, true},
-	{ModelsWrite, "import and remove model files", true, false},
+	{ModelsWrite, "import, check and remove model files", true, false},
+	{ModelsPull, "have nodes download model files from URLs; models.write is needed too", true, false},
 	{DeploymentsRead, "see deployments and where they are placed", false, true},
 	{DeploymentsWrite, "create, change and remove deployments", false, false},
 	{EnginesExternal, "deploy engines that run elsewhere, whose URL nodes then call", true, false},

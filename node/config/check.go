@@ -146,6 +146,16 @@ func checkAddresses(c Config, bad func(key, reason string)) {
 			bad("engines.external-urls", fmt.Sprintf("%q is no http or https URL", external))
 		}
 	}
+	for _, from := range c.Models.PullURLs {
+		if !webURL(from) {
+			bad("models.pull-urls", fmt.Sprintf("%q is no http or https URL", from))
+		}
+	}
+	for _, r := range c.Models.PullRanges {
+		if _, err := netip.ParsePrefix(r); err != nil {
+			bad("models.pull-ranges", fmt.Sprintf("%q is no address range: %v", r, err))
+		}
+	}
 	for _, r := range c.Engines.ExternalRange {
 		if _, err := netip.ParsePrefix(r); err != nil {
 			bad("engines.external-ranges", fmt.Sprintf("%q is no address range: %v", r, err))
@@ -229,6 +239,17 @@ func checkNumbers(c Config, bad func(key, reason string)) {
 		if d.value <= 0 {
 			bad(d.key, "want a duration above zero")
 		}
+	}
+	for key, n := range map[string]int{"models.fetch-rate": c.Models.FetchRate, "models.disk": c.Models.Disk, "models.verify-rate": c.Models.VerifyRate} {
+		if n < 0 {
+			bad(key, "want 0 or more bytes")
+		}
+	}
+	if c.Models.Grace <= 0 {
+		bad("models.gc-grace", "want a duration above zero")
+	}
+	if c.Models.ScrubEvery < 0 {
+		bad("models.scrub-every", "want 0s or more")
 	}
 	if c.API.DrainNotice < 0 || c.API.DrainNotice > maxLinger {
 		bad("api.drain-notice", "want 0s to 24h")

@@ -14,6 +14,7 @@ type Config struct {
 	API       API       `koanf:"api"`
 	Devices   Devices   `koanf:"devices"`
 	Engines   Engines   `koanf:"engines"`
+	Models    Models    `koanf:"models"`
 	Placement Placement `koanf:"placement"`
 	Log       Log       `koanf:"log"`
 	Telemetry Telemetry `koanf:"telemetry"`
@@ -86,6 +87,17 @@ type Engines struct {
 	ExternalURL   []string        `koanf:"external-urls" reload:"yes" help:"URL prefixes that external engines may have; empty: none. An instance that runs keeps its own" example:"[http://10.0.0.9:8000/]"`
 }
 
+// Models says how this node keeps model files.
+type Models struct {
+	FetchRate  int           `koanf:"fetch-rate" reload:"yes" help:"bytes a second at which models come from other nodes and URLs, all together; 0: as fast as they can" example:"125000000"`
+	Disk       int           `koanf:"disk" reload:"yes" help:"bytes that model files may take here: beyond, copies go that are not wanted here and that others have, least recently used first; 0: no limit" example:"500000000000"`
+	Grace      time.Duration `koanf:"gc-grace" reload:"yes" help:"how long files stay that the cluster has removed, that came in part, or that were found damaged" example:"1h"`
+	ScrubEvery time.Duration `koanf:"scrub-every" reload:"yes" help:"how often each model's files are read and held against their digests, one model at a time; 0s: never but when they are loaded" example:"168h"`
+	VerifyRate int           `koanf:"verify-rate" reload:"yes" help:"bytes a second that such a check reads at most; 0: as fast as it can" example:"200000000"`
+	PullURLs   []string      `koanf:"pull-urls" reload:"yes" help:"URL prefixes that models may be pulled from; empty: none" example:"[https://models.example.com/gguf/]"`
+	PullRanges []string      `koanf:"pull-ranges" reload:"yes" help:"address ranges beside the public ones in which hosts that pull-urls names, and those they redirect to, may be; an address in pull-urls is allowed as it is" example:"[10.20.0.0/16]"`
+}
+
 // Placement says how patient the leader is, when this node is the leader.
 type Placement struct {
 	DeadGrace  time.Duration `koanf:"dead-grace" reload:"yes" help:"how long a dead node keeps its placements" example:"30s"`
@@ -126,6 +138,7 @@ func Default() Config {
 		API:       API{Listen: "127.0.0.1:8080", MaxBody: 32 << 20, MinRate: 4 << 10, QueueTimeout: 10 * time.Second, LoadTimeout: 5 * time.Minute, FirstToken: 60 * time.Second, NextToken: 30 * time.Second, Usage: "durable", ShutdownIn: 30 * time.Second},
 		Devices:   Devices{Kind: "auto"},
 		Engines:   Engines{Linger: 2 * time.Minute},
+		Models:    Models{Grace: time.Hour},
 		Placement: Placement{DeadGrace: 30 * time.Second, DrainGrace: 10 * time.Minute, SettleTime: 10 * time.Minute},
 		Backup:    Backup{Every: 24 * time.Hour, Keep: 14},
 		Log:       Log{Level: "info", Format: "json"},

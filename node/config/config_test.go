@@ -86,7 +86,7 @@ func TestWriteThenLoadIsTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Empty lists are written as [] and read as empty, not nil.
-	c.Engines.ExternalRange = []string{}
+	c.Engines.ExternalRange, c.Models.PullURLs, c.Models.PullRanges = []string{}, []string{}, []string{}
 	c.Engines.ExternalURL, c.Backup.Recipient, c.API.Proxies, c.API.Origins = []string{}, []string{}, []string{}, []string{}
 	if !reflect.DeepEqual(got, c) {
 		t.Errorf("wrote %+v\nread  %+v", c, got)

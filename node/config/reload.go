@@ -23,6 +23,13 @@ type Reloadable struct {
 	DrainGrace   time.Duration
 	SettleTime   time.Duration
 	ExternalURL  []string
+	FetchRate    int
+	ModelsDisk   int
+	ModelsGrace  time.Duration
+	ScrubEvery   time.Duration
+	VerifyRate   int
+	PullURLs     []string
+	PullRanges   []string
 	Sample       float64
 	ChaosAllow   bool // read from the file by those who inject faults
 }
@@ -34,6 +41,8 @@ func (c Config) Reloadable() Reloadable {
 		DeadGrace: c.Placement.DeadGrace, DrainGrace: c.Placement.DrainGrace, SettleTime: c.Placement.SettleTime,
 		ExternalURL: slices.Clone(c.Engines.ExternalURL), Sample: c.Telemetry.Sample, ChaosAllow: c.Chaos.Allow,
 	}
+	r.FetchRate, r.ModelsDisk, r.ModelsGrace, r.ScrubEvery, r.VerifyRate = c.Models.FetchRate, c.Models.Disk, c.Models.Grace, c.Models.ScrubEvery, c.Models.VerifyRate
+	r.PullURLs, r.PullRanges = slices.Clone(c.Models.PullURLs), slices.Clone(c.Models.PullRanges)
 	_ = r.LogLevel.UnmarshalText([]byte(c.Log.Level)) // checked with the configuration
 	return r
 }

@@ -27,6 +27,8 @@ func others(t *testing.T, f Field) [3]string {
 		"engines.presets": {`[{name: one-engine, command: [p, '{port}']}]`, `[{name: two-engine, command: [p, "{socket}"], env: {A: b}}]`,
 			`[{"name":"three-engine","command":["p","{port}"],"options":{"a":{"type":"int","max":2,"flag":"-a"}}}]`},
 		"api.public-url":          {"http://a", "http://b", "https://c"},
+		"models.pull-ranges":      {"[10.0.0.0/8]", "[10.1.0.0/16, ::1/128]", "[fd00::/8]"},
+		"models.pull-urls":        {"[http://a/]", "[https://b/x, http://c:1]", "[https://d]"},
 		"engines.external-ranges": {"[10.0.0.0/8]", "[10.1.0.0/16, ::1/128]", "[fd00::/8]"},
 		"api.trusted-proxies":     {"[10.0.0.0/8]", "[10.1.0.0/16, ::1/128]", "[fd00::/8]"},
 		"api.cors-origins":        {"[http://a]", "[https://b, http://c:8080]", "[http://d]"},

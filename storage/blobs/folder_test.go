@@ -49,8 +49,8 @@ func folder() map[string]string {
 		"model-00002-of-00002.safetensors": string(weights[5<<20:]), "tokenizer.json": "{}", "empty.txt": "", "1_Pooling/config.json": "{}"}
 }
 
-// digestOf is what `sha256sum FILE... | sha256sum` prints, with the files in order.
-func digestOf(files map[string]string) string {
+// printedDigest is what `sha256sum FILE... | sha256sum` prints, with the files in order.
+func printedDigest(files map[string]string) string {
 	list := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		fmt.Fprintf(list, "%x  %s\n", sha256.Sum256([]byte(files[name])), name)
@@ -64,7 +64,7 @@ func TestAFolderIsImportedAndFetched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Format != "safetensors" || hex.EncodeToString(m.Digest) != digestOf(files) || len(m.Parts) != len(files) {
+	if m.Format != "safetensors" || hex.EncodeToString(m.Digest) != printedDigest(files) || len(m.Parts) != len(files) {
 		t.Errorf("record %s %x", m.Format, m.Digest)
 	}
 	shuffled, err := to.ImportFolder("y", bytes.NewReader(archive(t, prefixed(files, "some-model/"), "some-model/tokenizer.json",

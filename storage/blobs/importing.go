@@ -41,7 +41,7 @@ func (s *Store) Import(name string, r io.Reader) (*wire.Model, error) {
 	return m, nil
 }
 
-// take streams r into f, a chunk in memory at a time.
+// take streams r into f, if there is one, a chunk in memory at a time.
 func (s *Store) take(f *os.File, r io.Reader) (*wire.Model, error) {
 	m := &wire.Model{Format: "gguf", ChunkSize: ChunkSize}
 	sum, buf := sha256.New(), make([]byte, ChunkSize)
@@ -62,8 +62,10 @@ func (s *Store) take(f *os.File, r io.Reader) (*wire.Model, error) {
 		if n == 0 {
 			break
 		}
-		if _, err := f.Write(buf[:n]); err != nil {
-			return nil, s.diskError(err)
+		if f != nil {
+			if _, err := f.Write(buf[:n]); err != nil {
+				return nil, s.diskError(err)
+			}
 		}
 		sum.Write(buf[:n])
 		chunk := sha256.Sum256(buf[:n])
