@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,44 +64,10 @@ func (s *shape) String() string {
 }
 
 func modelsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "models", Short: "Import and list model files"}
+	c := &cobra.Command{Use: "models", Short: "Import, pull, show, verify and remove model files"}
 	flags := where(c)
-	c.AddCommand(modelsImportCommand(flags), modelsListCommand(flags))
-	return c
-}
-
-func modelsImportCommand(flags *client.Flags) *cobra.Command {
-	name := ""
-	c := &cobra.Command{
-		Use:   "import FILE",
-		Short: "Bring a GGUF file, or a tar of a PEFT adapter, into the cluster; any node can load it afterwards",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			api, err := client.Find(*flags)
-			if err != nil {
-				return err
-			}
-			file, err := os.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer file.Close()
-			if name == "" {
-				base := filepath.Base(args[0])
-				name = strings.ToLower(strings.TrimSuffix(base, filepath.Ext(base)))
-			}
-			var m modelRow
-			if err := api.Do(c.Context(), "PUT", "/admin/v1/models/"+name, io.Reader(file), &m); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.OutOrStdout(), "model %s: %s, sha256 %s\n", m.Name, size(m.Size), m.Digest)
-			if m.Shape != nil {
-				fmt.Fprintf(c.OutOrStdout(), "  %s\n", m.Shape)
-			}
-			return nil
-		},
-	}
-	c.Flags().StringVar(&name, "name", "", "name of the model; default: the file's")
+	c.AddCommand(modelsImportCommand(flags), modelsPullCommand(flags), modelsListCommand(flags), modelsShowCommand(flags), modelsVerifyCommand(flags),
+		modelsRemoveCommand(flags), modelsCollectCommand(flags))
 	return c
 }
 
@@ -119,12 +83,46 @@ func modelsListCommand(flags *client.Flags) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		copies, told := map[string]int{}, false
+		if nodes, err := storageOf(c.Context(), api, "GET", ""); err == nil { // who may not see the nodes is shown the rest
+			told = true
+			for _, n := range nodes {
+				for _, m := range n.Models {
+					if m.Kind == "whole" {
+						copies[m.Digest]++
+					}
+				}
+			}
+		}
 		return show(c, *format, models, func(w io.Writer) {
-			row(w, "NAME", "FORMAT", "SIZE", "IMPORTED ON", "SHA256")
+			row(w, "NAME", "FORMAT", "SIZE", "COPIES", "IMPORTED ON", "SHA256")
 			for _, m := range models {
-				row(w, m.Name, m.Format, size(m.Size), m.ImportedOn, m.Digest)
+				n := "-"
+				if told {
+					n = fmt.Sprint(copies[m.Digest])
+				}
+				row(w, m.Name, m.Format, size(m.Size), n, m.ImportedOn, m.Digest)
 			}
 		})
 	}
 	return c
+}
+
+func modelsRemoveCommand(flags *client.Flags) *cobra.Command {
+	return &cobra.Command{
+		Use: "rm NAME...", Short: "Forget models; their files go from every node after models.gc-grace", Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			api, err := client.Find(*flags)
+			if err != nil {
+				return err
+			}
+			for _, name := range args {
+				if err := api.Do(c.Context(), "DELETE", "/admin/v1/models/"+segment(name), nil, nil); err != nil {
+					return err
+				}
+				fmt.Fprintf(c.OutOrStdout(), "model %s is removed\n", name)
+			}
+			return nil
+		},
+	}
 }
