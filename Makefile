@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-eviction bench-planner check-gpu e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-batching bench-eviction bench-planner check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -94,6 +94,9 @@ bench-auth: ## what it takes to check one of 1,000,000 API keys, a token, a perm
 
 bench-engine: helper ## tokens per second of the embedded engine next to llama-server (go run ./node/bench/engine -install builds it)
 	@go run ./node/bench/engine
+
+bench-batching: build libraries ## requests for embeddings that go to the embedded engine together, next to each alone, in turn (1 minute)
+	@go run ./node/bench/batching -binary bin/lotabots
 
 bench-feed: ## how long after its acknowledgement a write is applied by 1,000 followers (14 GB of memory)
 	@go run ./node/bench/feed

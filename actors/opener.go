@@ -16,6 +16,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lotabots/lotabots/actors/batch"
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/gpu"
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -182,6 +183,9 @@ func headerOf(call *spec.Call, traced string) http.Header {
 	}
 	if call.Adapter != "" {
 		h.Set(engine.Adapter, call.Adapter)
+	}
+	if call.Gateway == batch.Gateway {
+		h.Set(engine.TokenCounts, "1")
 	}
 	if call.Stream {
 		h.Set("Accept", "text/event-stream")

@@ -202,4 +202,3 @@ func mustServe(t *testing.T, i int, a asked, text string) {
 		t.Errorf("request %d: %+v", i, a)
 	}
 }
-

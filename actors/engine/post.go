@@ -19,6 +19,10 @@ const Method = "X-Lotabots-Method"
 // through. Engines that know cache_salt get it as that; those elsewhere get none.
 const CacheSalt = "X-Lotabots-Cache-Salt"
 
+// TokenCounts is the header by which a node wants to be told the tokens of each input of a
+// request for vectors, which engines of its own do.
+const TokenCounts = "X-Lotabots-Token-Counts"
+
 // sharePrefixes is the option by which a deployment lets its tenants use what was
 // kept of each other's prompts: who has asked the like before shows by how soon the
 // answer begins.
@@ -80,6 +84,9 @@ func (w *web) fields(header http.Header, set func(name, value string)) {
 	}
 	if v := header[Adapter]; w.adapted && len(v) > 0 && v[0] != "" {
 		set(Adapter, v[0])
+	}
+	if len(header[TokenCounts]) > 0 && w.adapted {
+		set(TokenCounts, "1")
 	}
 	if v := header[CacheSalt]; w.salted && len(v) > 0 && v[0] != "" {
 		set(CacheSalt, v[0])

@@ -185,11 +185,11 @@ func (e *Engine) sign(stop <-chan struct{}) {
 }
 
 // embedTokens are those of an embedding's inputs, each of which must fit.
-func (e *Engine) embedTokens(ctx context.Context, inputs []openai.Input, capacity int) (texts [][]llama.Token, total int, err error) {
+func (e *Engine) embedTokens(ctx context.Context, inputs []openai.Input, capacity int) (texts [][]llama.Token, err error) {
 	bytes := 0
 	for _, in := range inputs {
 		if err := fits(e.model, "an input", in.Text, capacity); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		bytes += len(in.Text)
 	}
@@ -211,11 +211,10 @@ func (e *Engine) embedTokens(ctx context.Context, inputs []openai.Input, capacit
 			} else if n == 0 {
 				return &spec.Error{Code: spec.CodeInvalidRequest, Param: "input", Message: "an input has no tokens"}
 			}
-			total += len(texts[i])
 		}
 		return nil
 	})
-	return texts, total, err
+	return texts, err
 }
 
 // pairTokens are those of a query with each document.

@@ -1,7 +1,6 @@
 package llamacpp
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"math"
@@ -18,7 +17,9 @@ const (
 	// embedBatch bounds the tokens of one step, where the context is not longer anyway.
 	embedBatch = 2048
 	// embedSequences bounds the texts of one step.
-	embedSequences = 16
+	embedSequences = 64
+	// leastStep is what a step has room for at least, where there are several texts.
+	leastStep = 128
 )
 
 // poolings are the names of what --pooling takes; the model's own is used unless told otherwise.
@@ -34,6 +35,7 @@ type embedder struct {
 	memory   llama.Memory
 	batch    llama.Batch
 	capacity int   // tokens of a batch, and of a text
+	together int   // tokens of a step of several texts
 	ranks    bool  // the vectors are scores
 	length   int32 // of a vector
 	submit   chan *embedJob
@@ -42,18 +44,9 @@ type embedder struct {
 	asked    atomic.Int32 // requests that wait or run
 	// steps counts signs of life: each step, and within one whenever llama.cpp has computed on for signEvery.
 	steps   *atomic.Uint64
-	serving atomic.Pointer[embedJob]
-	signed  time.Time // the last sign; the thread that computes alone touches it
+	serving atomic.Pointer[[]*embedJob] // whose texts are in the step
+	signed  time.Time                   // the last sign; the thread that computes alone touches it
 	log     *slog.Logger
-}
-
-// An embedJob is one request's texts. The loop writes vectors and err, then closes ready.
-type embedJob struct {
-	ctx     context.Context
-	texts   [][]llama.Token
-	vectors [][]float32
-	err     error
-	ready   chan struct{}
 }
 
 func newEmbedder(quit context.Context, m *model, contextSize int, threads int32, pooling string, steps *atomic.Uint64, log *slog.Logger) (*embedder, error) {
@@ -83,7 +76,7 @@ func newEmbedder(quit context.Context, m *model, contextSize int, threads int32,
 	}
 	e := &embedder{
 		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity, ranks: ranks, length: length,
-		submit: make(chan *embedJob), quit: quit, done: make(chan struct{}), steps: steps, log: log,
+		together: min(max(leastStep, int(m.length)), capacity), submit: make(chan *embedJob), quit: quit, done: make(chan struct{}), steps: steps, log: log,
 	}
 	llama.SetAbortCallback(ctx, e.within)
 	return e, nil
@@ -99,8 +92,8 @@ func (e *embedder) within() bool {
 		e.signed = now
 		e.steps.Add(1)
 	}
-	j := e.serving.Load()
-	return j != nil && (j.ctx.Err() != nil || e.quit.Err() != nil)
+	jobs := e.serving.Load()
+	return jobs != nil && (e.quit.Err() != nil || allGone(*jobs))
 }
 
 // embedAttention is flash attention for long texts, on a CPU too: a text is read in one step, and without it
@@ -118,41 +111,13 @@ func (e *embedder) run() {
 		_ = llama.BatchFree(e.batch)
 		_ = llama.Free(e.ctx)
 	}()
-	for {
-		select {
-		case j := <-e.submit:
-			e.serving.Store(j)
-			j.err = e.serve(j)
-			e.serving.Store(nil)
-			close(j.ready)
-		case <-e.quit.Done():
-			return
-		}
+	var jobs []*embedJob
+	for e.gather(&jobs) {
+		jobs = e.advance(jobs)
 	}
-}
-
-// serve packs as many texts into a step as fit.
-func (e *embedder) serve(j *embedJob) error {
-	for first := 0; first < len(j.texts); {
-		if j.ctx.Err() != nil {
-			return j.ctx.Err()
-		}
-		if e.quit.Err() != nil {
-			return spec.Errorf(spec.CodeDraining, "the engine is stopping")
-		}
-		n, tokens := 0, 0
-		for n < embedSequences && first+n < len(j.texts) && tokens+len(j.texts[first+n]) <= e.capacity {
-			tokens += len(j.texts[first+n])
-			n++
-		}
-		vectors, err := e.step(j.texts[first : first+n])
-		if err != nil {
-			return err
-		}
-		j.vectors = append(j.vectors, vectors...)
-		first += n
+	for _, j := range jobs {
+		j.end(errStopping)
 	}
-	return nil
 }
 
 func (e *embedder) step(texts [][]llama.Token) ([][]float32, error) {
@@ -171,8 +136,8 @@ func (e *embedder) step(texts [][]llama.Token) ([][]float32, error) {
 	}
 	code, err := llama.Decode(e.ctx, e.batch)
 	e.steps.Add(1)
-	if j := e.serving.Load(); j != nil && code != 0 && (j.ctx.Err() != nil || e.quit.Err() != nil) {
-		return nil, cmp.Or(j.ctx.Err(), error(spec.Errorf(spec.CodeDraining, "the engine is stopping")))
+	if code != 0 && e.within() {
+		return nil, errStopping // or all have gone, and nobody reads it
 	}
 	if err != nil || code != 0 {
 		e.log.Error("llama.cpp failed to embed", "code", code, "tokens", e.batch.NTokens, "error", err)
@@ -203,24 +168,4 @@ func normalised(v []float32) []float32 {
 		out[i] = float32(float64(x) * scale)
 	}
 	return out
-}
-
-// embed gives one vector per text.
-func (e *embedder) embed(ctx context.Context, texts [][]llama.Token) ([][]float32, error) {
-	e.asked.Add(1)
-	defer e.asked.Add(-1)
-	j := &embedJob{ctx: ctx, texts: texts, ready: make(chan struct{})}
-	select {
-	case e.submit <- j:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-e.done:
-		return nil, spec.Errorf(spec.CodeDraining, "the engine is stopping")
-	}
-	select {
-	case <-j.ready:
-		return j.vectors, j.err
-	case <-ctx.Done(): // the loop sees it at its next step
-		return nil, ctx.Err()
-	}
 }

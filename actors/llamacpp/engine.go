@@ -122,9 +122,9 @@ func (e *Engine) embedder() (*embedder, error) {
 
 // Load is how busy the engine is.
 func (e *Engine) Load() Load {
-	if e.gen == nil { // then the embedder is there from the start; it serves one request at a time
-		asked := int(e.emb.asked.Load())
-		return Load{Slots: 1, Running: min(asked, 1), Queued: max(asked-1, 0), Totals: Totals{Steps: e.embSteps.Load()}}
+	if e.gen == nil { // then the embedder is there from the start; it computes for several requests together
+		asked, slots := int(e.emb.asked.Load()), max(e.config.Slots, 1)
+		return Load{Slots: slots, Running: min(asked, slots), Queued: max(asked-slots, 0), Totals: Totals{Steps: e.embSteps.Load()}}
 	}
 	l := *e.gen.load.Load()
 	l.Totals.Steps += e.embSteps.Load()
@@ -235,21 +235,25 @@ func (e *Engine) chooser(r *openai.Generation, may *caller, i int) (*chooser, er
 	return newChooser(p, r.Grammar, may, e.model)
 }
 
-// embed gives a vector per input, and how many tokens were read.
-func (e *Engine) embed(ctx context.Context, r *openai.Embedding) ([][]float32, int, error) {
+// embed gives a vector per input, and how many tokens were read of each.
+func (e *Engine) embed(ctx context.Context, r *openai.Embedding) ([][]float32, []int, error) {
 	emb, err := e.embedder()
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if emb.ranks {
-		return nil, 0, &spec.Error{Code: spec.CodeUnsupported, Message: "the model ranks texts; it makes no embeddings", Hint: "Use /v1/rerank, or an embedding model"}
+		return nil, nil, &spec.Error{Code: spec.CodeUnsupported, Message: "the model ranks texts; it makes no embeddings", Hint: "Use /v1/rerank, or an embedding model"}
 	}
-	texts, total, err := e.embedTokens(ctx, r.Inputs, emb.capacity)
+	texts, err := e.embedTokens(ctx, r.Inputs, emb.capacity)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
+	}
+	counts := make([]int, len(texts))
+	for i, text := range texts {
+		counts[i] = len(text)
 	}
 	vectors, err := emb.embed(ctx, texts)
-	return vectors, total, err
+	return vectors, counts, err
 }
 
 func tooLong(what string, has, holds int) error {

@@ -142,11 +142,11 @@ func (s *Server) embeddings(w http.ResponseWriter, r *http.Request, e *Engine) e
 	if err != nil {
 		return err
 	}
-	vectors, tokens, err := e.embed(r.Context(), request)
+	vectors, counts, err := e.embed(r.Context(), request)
 	if err != nil {
 		return err
 	}
-	answer, err := openai.EmbeddingAnswer(orName(request.Model, e), vectors, request.Base64, tokens)
+	answer, err := openai.EmbeddingAnswer(orName(request.Model, e), vectors, request.Base64, counts, r.Header.Get(tokenCounts) != "")
 	if err == nil {
 		writeBytes(w, http.StatusOK, answer)
 	}
@@ -188,8 +188,12 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// requestID is the header that says which request of a client this is.
-const requestID = "X-Request-Id"
+// requestID is the header that says which request of a client this is, tokenCounts the
+// one by which a node wants the tokens of each input: it puts requests of several together.
+const (
+	requestID   = "X-Request-Id"
+	tokenCounts = "X-Lotabots-Token-Counts"
+)
 
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	status, body := openai.Error(err, r.Header.Get(requestID))

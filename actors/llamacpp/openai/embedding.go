@@ -102,8 +102,9 @@ func asTokens(raw json.RawMessage) ([]int32, bool) {
 	return out, true
 }
 
-// EmbeddingAnswer is the body of an answer to an embedding request.
-func EmbeddingAnswer(model string, vectors [][]float32, asBase64 bool, tokens int) ([]byte, error) {
+// EmbeddingAnswer is the body of an answer to an embedding request. counts are the tokens
+// of each input, which usage has as input_tokens where each is to be told.
+func EmbeddingAnswer(model string, vectors [][]float32, asBase64 bool, counts []int, each bool) ([]byte, error) {
 	type row struct {
 		Object    string `json:"object"`
 		Index     int    `json:"index"`
@@ -116,10 +117,15 @@ func EmbeddingAnswer(model string, vectors [][]float32, asBase64 bool, tokens in
 			rows[i].Embedding = base64.StdEncoding.EncodeToString(littleEndian(v))
 		}
 	}
-	return json.Marshal(map[string]any{
-		"object": "list", "model": model, "data": rows,
-		"usage": map[string]int{"prompt_tokens": tokens, "total_tokens": tokens},
-	})
+	tokens := 0
+	for _, n := range counts {
+		tokens += n
+	}
+	usage := map[string]any{"prompt_tokens": tokens, "total_tokens": tokens}
+	if each {
+		usage["input_tokens"] = counts
+	}
+	return json.Marshal(map[string]any{"object": "list", "model": model, "data": rows, "usage": usage})
 }
 
 func littleEndian(v []float32) []byte {
