@@ -44,8 +44,10 @@ func Decide(s *wire.Scale, h *History, now time.Time) Decision {
 	if len(h.Samples) > 0 {
 		d.follow(s, h, now)
 	}
-	switch bound := min(max(d.Wanted, least), most); {
-	case bound == d.Wanted:
+	bound := min(max(d.Wanted, least), most)
+	held := bound == h.Wanted && !d.Look.At.IsZero() && (bound == least && d.Look.Up < least || bound == most && d.Look.Up > most)
+	switch {
+	case bound == d.Wanted && !held:
 	case scheduled:
 		d.Wanted, d.Reason, d.Text = bound, BySchedule, fmt.Sprintf("a schedule has it between %d and %d%s", least, most, d.needs())
 	default:

@@ -240,7 +240,7 @@ func TestProperties(t *testing.T) {
 			if changed != (got.Wanted != wanted) || got.Reason == "" || got.Text == "" {
 				t.Fatalf("from %d: %+v, changed %v", wanted, got, changed)
 			}
-			forced := got.Reason == ByRoom || got.Reason == ByBounds || got.Reason == BySchedule
+			forced := sample.Squeezed || wanted > got.Max
 			if got.Wanted < wanted && !forced && now.Sub(sinceNeeded) < downWindow(s) {
 				t.Fatalf("from %d to %+v, though more were needed %v ago", wanted, got, now.Sub(sinceNeeded))
 			}
