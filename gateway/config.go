@@ -42,6 +42,7 @@ type Config struct {
 	// UnknownOptions lists those of the options, in order, that the preset has on no living node, where all
 	// that have it tell their options; nil: nobody knows.
 	UnknownOptions func(preset string, options map[string]string) []string
+	Records        UsageRecords               // nil: this gateway reads none
 	Usage          UsageSink                  // nil: counted in metrics only
 	RegionOf       func(n spec.NodeID) string // nil: Region, whoever serves
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/gateway/api"
 )
 
@@ -190,6 +191,8 @@ var samples = []sample{
 	{"GET", "/admin/v1/audit?order=wild", "", 400, true},
 	{"GET", "/admin/v1/usage?from=0&step=hour&group_by=key,outcome", "", 200, false}, {"HEAD", "/admin/v1/usage", "", 200, false},
 	{"GET", "/admin/v1/usage?step=week", "", 400, true},
+	{"GET", "/admin/v1/usage/records?key=a&limit=2", "", 200, false}, {"HEAD", "/admin/v1/usage/records", "", 200, false},
+	{"GET", "/admin/v1/usage/records?cursor=x", "", 400, false},
 	{"GET", "/admin/v1/audit/verify", "", 200, false}, {"HEAD", "/admin/v1/audit/verify", "", 200, false},
 }
 
@@ -206,7 +209,7 @@ func kindOf(path string) string {
 
 // TestContract sends real requests, and holds requests and answers to the description.
 func TestContract(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(c *gateway.Config) { c.Records = newBooks() })
 	r.node("n1", "north", 4, func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
 		req.Body = io.NopCloser(bytes.NewReader(body))

@@ -36,12 +36,12 @@ func (x *inferring) examine(r *request, check *openai.Request, body []byte) *spe
 
 func (x *inferring) examineTensors(r *request, check *openai.Request, body []byte) *spec.Error {
 	h := &r.ctx.Request.Header
-	if v := r.param("version"); v != "" && !isDigits(v) {
-		return &spec.Error{Code: spec.CodeInvalidRequest, Param: "version", Message: "The version of a model must be a number."}
-	}
 	n, err := check.CheckTensors(x.endpoint, r.param("model"), h.Peek(spec.HeadLengthHeader), body)
 	if err != nil {
 		return err
+	}
+	if v := r.param("version"); v != "" && !isDigits(v) {
+		return &spec.Error{Code: spec.CodeInvalidRequest, Param: "version", Message: "The version of a model must be a number."}
 	}
 	x.sent.headLength = n
 	if !r.ctx.IsPost() {

@@ -97,6 +97,7 @@ func (x *inferring) checked(r *request) error {
 		}
 	}()
 	check := checks.Get().(*openai.Request)
+	check.Model = check.Model[:0] // what is refused before it is read names none
 	err := x.prepare(r, check)
 	check.Release()
 	checks.Put(check)
@@ -113,19 +114,10 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 		return err
 	}
 	defer r.g.heavy.enter(len(body))()
-	if x.endpoint.Body() == openai.JSON {
-		if err := openai.Bounded(body); err != nil {
-			return err
-		}
-	}
-	if body, err = x.speak(body); err != nil {
+	written := body
+	if body, err = x.read(r, check, body); err != nil {
+		x.attribute(r, check, written)
 		return err
-	}
-	if err := x.examine(r, check, body); err != nil {
-		return err
-	}
-	if len(check.Problems) > 0 {
-		return x.faulty(r, check)
 	}
 	d, err := r.model(check.Model)
 	if err != nil {
@@ -175,12 +167,36 @@ func (x *inferring) of(r *request, d *deployment) {
 	x.Call.RequestID, x.Call.Deployment, x.Call.Version, x.Call.Adapter = r.id, d.GetName(), d.GetVersion(), d.adapter
 }
 
-// faulty refuses the request for what is wrong in it.
-func (x *inferring) faulty(r *request, check *openai.Request) error {
-	if d, err := r.model(check.Model); err == nil {
+// read checks the body, and returns it as every engine takes it.
+func (x *inferring) read(r *request, check *openai.Request, body []byte) ([]byte, error) {
+	if x.endpoint.Body() == openai.JSON {
+		if err := openai.Bounded(body); err != nil {
+			return nil, err
+		}
+	}
+	body, err := x.speak(body)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.examine(r, check, body); err != nil {
+		return nil, err
+	}
+	if len(check.Problems) > 0 {
+		return nil, &invalid{problems: append([]openai.Problem(nil), check.Problems...)}
+	}
+	return body, nil
+}
+
+// attribute says whose a request is that was refused for its body: it is written down where it
+// names a model that the key may use, as far as it can be read.
+func (x *inferring) attribute(r *request, check *openai.Request, body []byte) {
+	name := check.Model
+	if (x.dialect != nil || len(name) == 0) && x.endpoint.Body() == openai.JSON {
+		name = openai.ModelOf(body)
+	}
+	if d := r.g.catalog.find(name); d != nil && r.who.Sees(d.GetTenant()) && r.who.MayUse(d.model(), d.GetTenant()) {
 		x.of(r, d)
 	}
-	return &invalid{problems: append([]openai.Problem(nil), check.Problems...)}
 }
 
 // model finds the deployment that the client named, if the key may use it.

@@ -164,5 +164,6 @@ func auditOperations() []Operation {
 		{Method: get, Path: at, ID: "listAudit", Verb: access.AuditRead, from: fromState, query: ofPages + " tenant actor target action outcome from to order", serve: listAudit},
 		{Method: get, Path: at + "/verify", ID: "verifyAudit", Verb: access.AuditRead, on: whole, from: fromState, serve: verifyAudit},
 		{Method: get, Path: "/admin/v1/usage", ID: "showUsage", Verb: access.UsageRead, Own: access.KeysOwn, self: true, from: fromState, query: ofUsage, serve: showUsage},
+		{Method: get, Path: "/admin/v1/usage/records", ID: "listUsageRecords", Verb: access.UsageRead, Own: access.KeysOwn, self: true, from: fromState, query: ofRecords, serve: listRecords},
 	}
 }

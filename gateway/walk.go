@@ -26,8 +26,8 @@ type listing[R, T any] struct {
 	show func(R) T
 }
 
-// maxCursor bounds a cursor, in bytes: they are ids, or two of them.
-const maxCursor = 600
+// maxCursor bounds a cursor, in bytes: they are ids, or two of them, or a place of each gateway.
+const maxCursor = 4096
 
 // queried refuses parameters that the list does not take: what a misspelled one was
 // to leave out would be in the answer. An operation that takes none is no list.

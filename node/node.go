@@ -34,6 +34,7 @@ import (
 	"github.com/lotabots/lotabots/storage/blobs"
 	"github.com/lotabots/lotabots/storage/snapshot"
 	"github.com/lotabots/lotabots/storage/state"
+	"github.com/lotabots/lotabots/storage/usage"
 )
 
 // FeatureLevel is what this build can apply. It rises when a command, or a field of
@@ -96,6 +97,7 @@ type Node struct {
 
 	// What callbacks of parts that start earlier reach of those that start later.
 	routing atomic.Pointer[gateway.Gateway]
+	ledger  atomic.Pointer[usage.Ledger] // of this gateway
 	// certificate is the API's; nil: it has none.
 	certificate atomic.Pointer[certificate.Keeper]
 	workers     atomic.Pointer[actors.System]

@@ -33,7 +33,7 @@ func (n *Node) startGateway(context.Context) error {
 		Models: modelFiles{n}, Tokens: tokens{n}, Cluster: operations{n}, Engines: new(engine.Presets).Names(), CheckEngine: checkEngine, HasEngine: n.hasEngine, UnknownOptions: n.unknownOptions,
 		Applied: n.awaitApplied, Gateways: n.sharers, Ready: n.ready.check, Disk: n.db.Health,
 		Barrier: n, Backups: backups{n}, Sound: n.hashes.sound, Hash: n.state.Hash,
-		Usage: ledger, RegionOf: n.regionOf,
+		Usage: ledger, Records: records{n}, RegionOf: n.regionOf,
 		ClusterID: n.member.Cluster, Sessions: n.issuer(), Seal: n.sealed, VerifyAudit: state.VerifyAudit,
 		Origins: n.config.API.Origins, Credentials: n.config.API.Credentials,
 		Proxies: proxies(n.config.API.Proxies), PublicURL: n.config.API.PublicURL,

@@ -115,6 +115,7 @@ func (n *Node) serveCluster(context.Context) error {
 	mux.Handle("GET /feed", feed.Handler(n.state, feed.WithAge(n.stateAge)))
 	mux.HandleFunc("GET /applied", n.serveApplied)
 	mux.HandleFunc("POST /reload", n.serveReload)
+	mux.HandleFunc("POST /usage-records", n.serveRecords)
 	mux.HandleFunc("GET /hash", n.hashes.serve)
 	mux.HandleFunc("GET /note", n.serveNote)
 	mux.Handle("/join-forward", signer.Handler())

@@ -26,6 +26,7 @@ func (n *Node) openLedger() (gateway.UsageSink, error) {
 		return nil, err
 	}
 	l.Start()
+	n.ledger.Store(l)
 	n.onStop("usage ledger", l.Shutdown)
 	switch n.config.API.Usage {
 	case "off":

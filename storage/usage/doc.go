@@ -18,6 +18,9 @@
 // killed or had no answer, is counted once; and a state of an older backup is told again
 // what it lacks, as far as the records are kept.
 //
+// Reading. Find gives single records, as far as they are kept, the last written first; nothing is
+// indexed, and each call looks at a bounded number of them.
+//
 // Bounds. Records that the state has are kept for a time that is a setting, and all of
 // them in a number of bytes: beyond that the oldest go, and those among them that the
 // state has not heard of are counted as dropped, here and there.

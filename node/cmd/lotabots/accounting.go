@@ -92,6 +92,7 @@ func usageCommand() *cobra.Command {
 		}
 		return show(c, *format, told, told.table)
 	}
+	c.AddCommand(usageRecordsCommand())
 	return c
 }
 
