@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-batching bench-eviction bench-planner check-gpu e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-batching bench-eviction bench-planner bench-five check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -106,6 +106,9 @@ bench-eviction: ## what loading models in turn costs on 8 simulated GPUs, next t
 
 bench-planner: ## how long a plan takes for 1,000 GPUs and 200 deployments: from nothing, at rest, after the death of a node and of a region
 	@go test -count=1 -v -run TestPlannerFigures ./cluster/placement -planner-rounds 100
+
+bench-five: build ## five nodes die, are cut off and lose their majority while deployments change, 30 times: how soon what is wanted and what is seen meet again (6 minutes)
+	@LOTABOTS_FIVE=full go test -tags e2e -count=1 -v -timeout 30m -run TestFiveNodes ./chaos/e2e
 
 check-gpu: build ## what LotaBots sees of this machine's NVIDIA GPUs, held against nvidia-smi (ends well where there are none)
 	@go run ./node/bench/gpu
