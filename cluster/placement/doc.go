@@ -7,7 +7,12 @@
 // reconciler on the leader carries the actions out and calls again. Plan reads no
 // clock and keeps nothing between calls, so that a new leader decides as the old.
 //
-// Not done yet: replicas that run well are not moved to even out nodes or
-// regions (only two of one deployment on the same device are parted), and a
-// deployment never displaces another.
+// What runs well is moved in two cases alone: where it stands better by a whole rank
+// (improve.go), and to make room for one that has no place otherwise (room.go,
+// packer.go). A move is a placement that names the instance it replaces, so that it
+// goes on over calls and leaders; the old one serves until the new one does.
+//
+// Not done yet: instances over several devices and on demand are not moved to make
+// room. In clusters of more than some dozens of devices the search for room looks at
+// the most promising ones alone. A move is not weighed by the size of its model.
 package placement

@@ -87,6 +87,51 @@ func TestDeadNodeIsReplacedAfterItsGrace(t *testing.T) {
 	})
 }
 
+// TestWhoComesBackIsToldAndNotBefore: a node that was cut off keeps its instance until it is
+// heard of again; then it is told to let it go, of its own epoch, and its requests may end.
+func TestWhoComesBackIsToldAndNotBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "n1", "n2")
+		w.deploy("chat", 1, 1)
+		registry := prometheus.NewRegistry()
+		c := w.config()
+		c.Registerer = registry
+		w.run(c)
+		time.Sleep(5 * time.Second)
+		first := w.Placements()[0]
+		w.change(func() { w.alive[spec.NodeID(first.Node)] = false })
+		time.Sleep(time.Minute)
+		if instances, placements := w.held(); instances != 2 || placements != 1 {
+			t.Fatalf("%d instances and %d placements, want the one that is cut off beside its replacement", instances, placements)
+		}
+		sent := len(w.log())
+		w.change(func() { w.alive[spec.NodeID(first.Node)] = true })
+		time.Sleep(10 * time.Second)
+		told := w.log()[sent:]
+		if len(told) != 1 {
+			t.Fatalf("%d commands, want the one to let it go: %v", len(told), told)
+		}
+		if u, is := told[0].m.(*wire.UnloadModel); !is || u.Instance != first.Instance || u.Epoch != first.Epoch || !u.Drain {
+			t.Errorf("it was told %v, placed as %v", told[0].m, first)
+		}
+		moves := map[string]float64{}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.Metric {
+				if f.GetName() == "lotabots_placement_moves_total" && m.Counter.GetValue() > 0 {
+					moves[m.Label[0].GetValue()] = m.Counter.GetValue()
+				}
+			}
+		}
+		if len(moves) != 2 || moves["scale"] != 1 || moves["node_lost"] != 1 {
+			t.Errorf("moves: %v", moves)
+		}
+	})
+}
+
 // TestGracesMayChange also while a node is dead.
 func TestGracesMayChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
