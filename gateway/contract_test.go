@@ -10,7 +10,6 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/gateway/api"
 )
 
@@ -209,7 +208,7 @@ func kindOf(path string) string {
 
 // TestContract sends real requests, and holds requests and answers to the description.
 func TestContract(t *testing.T) {
-	r := newRig(t, func(c *gateway.Config) { c.Records = newBooks() })
+	r := newRig(t)
 	r.node("n1", "north", 4, func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
 		req.Body = io.NopCloser(bytes.NewReader(body))

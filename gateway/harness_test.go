@@ -54,7 +54,7 @@ func newRig(t testing.TB, change ...func(*gateway.Config)) *rig {
 	cfg := gateway.Config{
 		Self: "n1", Region: "north", Version: "test", Proposer: r.state, State: r.state, Subscribe: r.state.subscribe,
 		Opener: r.engines, Models: r.state, Tokens: r.state, Cluster: r.state, Backups: &fakeBackups{}, Barrier: r.state, Hash: r.state.hash,
-		ClusterID: "c", Sessions: r.doors, VerifyAudit: verifyAudit,
+		ClusterID: "c", Sessions: r.doors, VerifyAudit: verifyAudit, Records: newBooks(),
 		Seal: func(name string, plain []byte) (*wire.Secret, error) {
 			return &wire.Secret{Name: name, Ciphertext: bytes.Repeat([]byte("*"), len(plain))}, nil
 		},

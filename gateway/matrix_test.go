@@ -129,6 +129,7 @@ var asks = map[string]struct{ path, body string }{
 	"listAudit":            {"/admin/v1/audit?tenant=t1", ""},
 	"verifyAudit":          {"/admin/v1/audit/verify", ""},
 	"showUsage":            {"/admin/v1/usage?tenant=t1", ""},
+	"listUsageRecords":     {"/admin/v1/usage/records?tenant=t1", ""},
 }
 
 // A caller is a column of the matrix.
