@@ -24,8 +24,19 @@ var (
 // A group is the records that wait for one batch.
 type group struct {
 	records []*wire.UsageRecord
-	done    chan struct{} // closed when they are on disk, or lost
-	lost    bool          // to be read after done
+	done    chan struct{} // closed when they are on disk or lost, or nobody is to wait any longer
+	ended   sync.Once     // has done closed
+	fate    error         // to be read after done; nil: they are on disk
+	limit   *time.Timer   // of those who wait; nil: nobody does
+}
+
+// end tells those who wait what has become of the group, once.
+func (g *group) end(fate error) (told bool) {
+	g.ended.Do(func() {
+		g.fate, told = fate, true
+		close(g.done)
+	})
+	return told
 }
 
 // most is how many records one batch has.
@@ -34,15 +45,29 @@ const most = 4096
 // After a batch of many records the next waits for others, so that what is busy syncs
 // seldom; a request that comes alone never waits.
 const (
-	manyRecords = 4
-	gather      = time.Millisecond
+	someRecords = 4
+	gatherSome  = time.Millisecond
+	manyRecords = 16
+	gatherMany  = 3 * time.Millisecond
 )
+
+// gathers is how long the batch after one of n records waits: as many will come again, and
+// each sync is a cost to the machine, however few it is for.
+func gathers(n int) time.Duration {
+	switch {
+	case n >= manyRecords:
+		return gatherMany
+	case n >= someRecords:
+		return gatherSome
+	}
+	return 0
+}
 
 // Settle writes down that a request has ended and returns when that is on disk, or
 // after a short while with an error that wraps ErrLate or ErrLost. It keeps r.
 func (l *Ledger) Settle(r *wire.UsageRecord) error {
 	began := time.Now()
-	g, stands := l.put(r)
+	g, stands := l.put(r, true)
 	switch {
 	case g == nil:
 		l.metrics.lost.Inc()
@@ -51,37 +76,30 @@ func (l *Ledger) Settle(r *wire.UsageRecord) error {
 		l.metrics.late.Inc()
 		return ErrLate
 	}
-	limit := limits.Get().(*time.Timer)
-	limit.Reset(l.cfg.Wait)
-	defer limits.Put(limit)
-	defer limit.Stop()
-	select {
-	case <-g.done:
-	case <-limit.C:
-		l.mu.Lock()
-		l.mu.stands = true
-		l.mu.Unlock()
+	<-g.done
+	switch g.fate {
+	case nil:
+		l.metrics.settled.Inc()
+		l.metrics.settle.Observe(time.Since(began).Seconds())
+	case ErrLate:
 		l.metrics.late.Inc()
-		return ErrLate
 	}
-	if g.lost {
-		return ErrLost
-	}
-	l.metrics.settled.Inc()
-	l.metrics.settle.Observe(time.Since(began).Seconds())
-	return nil
+	return g.fate
 }
 
-// limits are the timers of those who wait.
-var limits = sync.Pool{New: func() any {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return t
-}}
+// overdue lets those go who have waited for the group long enough; it is written all the same.
+func (l *Ledger) overdue(g *group) {
+	if !g.end(ErrLate) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.stands = true
+}
 
 // Note is Settle for what nobody waits for.
 func (l *Ledger) Note(r *wire.UsageRecord) {
-	if g, _ := l.put(r); g == nil {
+	if g, _ := l.put(r, false); g == nil {
 		l.metrics.lost.Inc()
 		return
 	}
@@ -89,7 +107,7 @@ func (l *Ledger) Note(r *wire.UsageRecord) {
 }
 
 // put queues a record; nil: there is no room. stands tells that nobody should wait.
-func (l *Ledger) put(r *wire.UsageRecord) (g *group, stands bool) {
+func (l *Ledger) put(r *wire.UsageRecord, waits bool) (g *group, stands bool) {
 	plain(r)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,6 +122,9 @@ func (l *Ledger) put(r *wire.UsageRecord) (g *group, stands bool) {
 		return nil, false
 	}
 	g.records = append(g.records, r)
+	if waits && g.limit == nil && !l.mu.stands {
+		g.limit = time.AfterFunc(l.cfg.Wait, func() { l.overdue(g) })
+	}
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -155,9 +176,9 @@ func (l *Ledger) write() {
 }
 
 func (l *Ledger) writeQueued() {
-	for many := false; ; {
-		if many { // as will come again: each sync is a cost to the machine, however few it is for
-			time.Sleep(gather)
+	for n := 0; ; {
+		if pause := gathers(n); pause > 0 {
+			time.Sleep(pause)
 		}
 		l.mu.Lock()
 		g := l.mu.queue
@@ -166,14 +187,18 @@ func (l *Ledger) writeQueued() {
 		if g == nil {
 			return
 		}
-		many = len(g.records) >= manyRecords
-		for rest := g.records; len(rest) > 0 && !g.lost; rest = rest[min(len(rest), most):] {
+		n = len(g.records)
+		var fate error
+		for rest := g.records; len(rest) > 0 && fate == nil; rest = rest[min(len(rest), most):] {
 			if !l.commit(rest[:min(len(rest), most)]) {
-				g.lost = true
+				fate = ErrLost
 				l.metrics.lost.Add(float64(len(rest)))
 			}
 		}
-		close(g.done)
+		g.end(fate)
+		if g.limit != nil {
+			g.limit.Stop()
+		}
 	}
 }
 
