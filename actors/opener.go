@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -171,10 +172,13 @@ func neverSent(err error) bool {
 }
 
 func headerOf(call *spec.Call, traced string) http.Header {
-	h := http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {call.RequestID}, engine.CacheSalt: {spec.CacheSalt(call.Tenant)}}
-	if call.ContentType != "" {
-		h.Set("Content-Type", call.ContentType)
+	kind := call.ContentType
+	if kind == "" {
+		kind = "application/json"
 	}
+	values := []string{kind, call.RequestID, saltOf(call.Tenant), "text/event-stream"} // one for all, as each has one
+	h := make(http.Header, 8)
+	h["Content-Type"], h["X-Request-Id"], h[engine.CacheSalt] = values[0:1:1], values[1:2:2], values[2:3:3]
 	if call.Method != "" {
 		h.Set(engine.Method, call.Method)
 	}
@@ -188,10 +192,23 @@ func headerOf(call *spec.Call, traced string) http.Header {
 		h.Set(engine.TokenCounts, "1")
 	}
 	if call.Stream {
-		h.Set("Accept", "text/event-stream")
+		h["Accept"] = values[3:4:4]
 	}
 	if traced != "" {
 		h.Set(traceParent, traced)
 	}
 	return h
+}
+
+// salted is the salt that was asked for last: most nodes serve few tenants at a time.
+var salted atomic.Pointer[[2]string]
+
+// saltOf is the tenant's spec.CacheSalt.
+func saltOf(tenant string) string {
+	if s := salted.Load(); s != nil && s[0] == tenant {
+		return s[1]
+	}
+	s := &[2]string{tenant, spec.CacheSalt(tenant)}
+	salted.Store(s)
+	return s[1]
 }

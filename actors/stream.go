@@ -88,7 +88,11 @@ func (x *stream) ContentType() string { return x.resp.Header.Get("Content-Type")
 
 // HeadLength implements spec.Headed.
 func (x *stream) HeadLength() int {
-	n, _ := strconv.Atoi(x.resp.Header.Get(spec.HeadLengthHeader))
+	text := x.resp.Header.Get(spec.HeadLengthHeader)
+	if text == "" { // nearly always, and an error is made at a cost
+		return 0
+	}
+	n, _ := strconv.Atoi(text)
 	return max(n, 0)
 }
 

@@ -62,8 +62,14 @@ func unreadable(ctx *fasthttp.RequestCtx) *spec.Error {
 		Message: "Accept-Encoding excludes every coding that answers come in here: none at all, " + coding.Known + "."}
 }
 
+// jsonContent is what nearly every answer is.
+const jsonContent = "application/json"
+
 // compressible tells whether a content type is one of texts.
 func compressible(contentType []byte) bool {
+	if string(contentType) == jsonContent {
+		return true
+	}
 	kind, _, _ := bytes.Cut(contentType, []byte(";"))
 	kind = bytes.ToLower(bytes.TrimSpace(kind))
 	return bytes.HasPrefix(kind, []byte("text/")) && string(kind) != "text/event-stream" ||

@@ -102,7 +102,11 @@ func (x *inferring) until(r *request) error {
 	}
 	// What OpenAI's and Anthropic's clients wait for the beginning of an answer.
 	for _, name := range [...]string{"X-Stainless-Timeout", "X-Stainless-Read-Timeout"} {
-		if s, err := strconv.ParseFloat(string(h.Peek(name)), 64); err == nil && s > 0 && s < 1e6 {
+		text := h.Peek(name)
+		if len(text) == 0 { // nearly always, and an error is made at a cost
+			continue
+		}
+		if s, err := strconv.ParseFloat(string(text), 64); err == nil && s > 0 && s < 1e6 {
 			x.Query.Deadline = x.began.Add(time.Duration(s * float64(time.Second)))
 			break
 		}

@@ -79,8 +79,16 @@ type byNode struct {
 	took  *prometheus.HistogramVec
 	mu    struct {
 		sync.Mutex
-		known map[string]bool
+		known map[string]*nodeCounts
 	}
+}
+
+// nodeCounts are one node's counters, found once: looking them up by their labels takes
+// longer than counting.
+type nodeCounts struct {
+	label string
+	took  prometheus.Observer
+	well  map[string]prometheus.Counter // requests that ended well, by endpoint; guarded by byNode.mu
 }
 
 const mostNodes = 200
@@ -93,34 +101,45 @@ func newByNode() *byNode {
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lotabots_gateway_worker_duration_seconds",
 			Help: "Time from a request's arrival to the end of its answer, by the node that served it.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 60, 300}}, []string{"node"}),
 	}
-	b.mu.known = map[string]bool{}
+	b.mu.known = map[string]*nodeCounts{}
 	return b
 }
 
-// label is the node's name as a label, of which there are a bounded number.
-func (b *byNode) label(node string) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.mu.known[node] {
-		if len(b.mu.known) >= mostNodes {
-			return "other"
-		}
-		b.mu.known[node] = true
+// of are the node's counters, of which there are a bounded number; mu is held.
+func (b *byNode) of(node string) *nodeCounts {
+	if n := b.mu.known[node]; n != nil {
+		return n
 	}
-	return node
+	if len(b.mu.known) >= mostNodes && node != otherNodes {
+		return b.of(otherNodes)
+	}
+	n := &nodeCounts{label: node, took: b.took.WithLabelValues(node), well: map[string]prometheus.Counter{}}
+	b.mu.known[node] = n
+	return n
 }
+
+// otherNodes is the label of those that come after mostNodes.
+const otherNodes = "other"
 
 // count takes note of a request; nobody served it where node is empty.
 func (b *byNode) count(node, endpoint, code string, seconds float64) {
 	if node == "" {
 		return
 	}
-	if code == "" {
-		code = "ok"
+	b.mu.Lock()
+	n := b.of(node)
+	well := n.well[endpoint]
+	if code == "" && well == nil {
+		well = b.ended.WithLabelValues(n.label, endpoint, "ok")
+		n.well[endpoint] = well
 	}
-	node = b.label(node)
-	b.ended.WithLabelValues(node, endpoint, code).Inc()
-	b.took.WithLabelValues(node).Observe(seconds)
+	b.mu.Unlock()
+	if code == "" {
+		well.Inc()
+	} else {
+		b.ended.WithLabelValues(n.label, endpoint, code).Inc()
+	}
+	n.took.Observe(seconds)
 }
 
 // limiterState shows what the limiter holds.

@@ -97,15 +97,7 @@ func (n *Node) self() gossip.Member {
 
 // gateways counts the living gateways, this one included.
 func (n *Node) gateways() int {
-	count := 0
-	for _, m := range n.gossip.Members() {
-		for _, r := range m.Roles {
-			if r == spec.RoleGateway {
-				count++
-			}
-		}
-	}
-	return max(1, count)
+	return max(1, n.gossip.Count(spec.RoleGateway))
 }
 
 // tokens makes join tokens for the gateway's admin API.

@@ -21,8 +21,11 @@ func kserves(path string) bool { return strings.HasPrefix(path, kserveModels) }
 // isJSON tells whether the body is one object; so it is where nothing is said.
 func isJSON(header http.Header) bool {
 	told := header.Get("Content-Type")
+	if told == "" || told == "application/json" {
+		return true
+	}
 	kind, _, err := mime.ParseMediaType(told)
-	return told == "" || err == nil && kind == "application/json"
+	return err == nil && kind == "application/json"
 }
 
 // addressed has a request that is not one JSON object ask for the model by that name: in the path, as KServe

@@ -79,8 +79,8 @@ func plainPath(path string) bool {
 	if !strings.HasPrefix(path, "/") {
 		return false
 	}
-	for i, segment := range strings.Split(strings.TrimSuffix(path[1:], "/"), "/") {
-		if strings.Trim(segment, ".") == "" && !(i == 0 && segment == "" && len(path) <= 1) {
+	for segment := range strings.SplitSeq(strings.TrimSuffix(path[1:], "/"), "/") {
+		if strings.Trim(segment, ".") == "" && len(path) > 1 {
 			return false
 		}
 		if !plainBytes(segment, "-._~:@!$&'()*+,=") {

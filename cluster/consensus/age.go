@@ -22,15 +22,23 @@ const (
 // frozen, is as old as that.
 func (c *Consensus) Age() time.Duration {
 	now := time.Now()
-	if at := c.ledAt(now); !at.IsZero() {
+	last, at := c.current.Load(), c.ledAt(now)
+	if !at.IsZero() && (last == nil || at.Sub(*last) > raiseAfter) {
 		c.raise(at)
+		last = c.current.Load()
 	}
-	last := c.current.Load()
-	if last == nil {
+	switch {
+	case last == nil:
 		return Unknown
+	case at.After(*last):
+		return max(now.Sub(at), 0)
 	}
 	return max(now.Sub(*last), 0)
 }
+
+// raiseAfter is what a leader may know and not have noted: who asks for the age with each
+// request is not to have it noted with each.
+const raiseAfter = 10 * time.Millisecond
 
 // Confirm takes note that this node's copy had everything that was answered before
 // at, as another way of following the state has found out.

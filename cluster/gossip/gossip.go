@@ -103,6 +103,9 @@ func (g *Gossip) changed(e Event) {
 // suspected is alive until the suspicion has held.
 func (g *Gossip) Members() []Member { return g.table.members() }
 
+// Count is how many members have the role.
+func (g *Gossip) Count(role spec.Role) int { return g.table.count(role) }
+
 // Alive tells whether the member is alive; this node is.
 func (g *Gossip) Alive(id spec.NodeID) bool {
 	_, ok := g.table.member(id)

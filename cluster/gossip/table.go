@@ -45,6 +45,18 @@ func (t *table) members() []Member {
 	return out
 }
 
+// count is for who asks with every request.
+func (t *table) count(role spec.Role) (n int) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, m := range t.mu.members {
+		if slices.Contains(m.Roles, role) {
+			n++
+		}
+	}
+	return n
+}
+
 func (t *table) member(id spec.NodeID) (Member, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

@@ -69,6 +69,10 @@ type Exchange struct {
 	tail   []byte // the last bytes of the answer
 	closed bool
 
+	usage    openai.Usage // that tail tells, where counted
+	hasUsage bool
+	counted  bool
+
 	settled bool
 
 	usual    string // path at engines that get the request as Body
@@ -159,7 +163,11 @@ func (x *Exchange) outcome(err error) Outcome {
 		}
 		return out
 	}
-	if out.Usage, out.HasUsage = openai.UsageOf(x.tail); out.HasUsage {
+	if !x.counted { // at the end it is asked for twice
+		x.usage, x.hasUsage = openai.UsageOf(x.tail)
+		x.counted = true
+	}
+	if out.Usage, out.HasUsage = x.usage, x.hasUsage; out.HasUsage {
 		out.Usage.Prompt -= min(x.shift, out.Usage.Prompt)
 		out.Usage.Completion += x.shift
 	} else if n := x.script.completion(); n > 0 {
@@ -291,7 +299,7 @@ func (x *Exchange) streaming() bool {
 
 // receive reads the first events of a stream, or the whole of another answer.
 func (x *Exchange) receive() error {
-	x.buf, x.tail = x.buf[:0], x.tail[:0]
+	x.buf, x.tail, x.counted = x.buf[:0], x.tail[:0], false
 	streaming := x.streaming() && !x.Raw
 	for {
 		err := x.fill()
@@ -365,6 +373,7 @@ func (x *Exchange) letGo() {
 }
 
 func (x *Exchange) keepTail(b []byte) {
+	x.counted = false
 	if len(b) >= openai.TailSize {
 		x.tail = append(x.tail[:0], b[len(b)-openai.TailSize:]...)
 		return

@@ -26,14 +26,21 @@ type kept struct {
 // A conn is a connection of a Caller's.
 type conn struct {
 	net.Conn
-	raw   syscall.RawConn // nil: it has none
-	since time.Time       // when it began to wait
+	raw   syscall.RawConn  // nil: it has none
+	since time.Time        // when it began to wait
+	look  func(fd uintptr) // sets still; made once, as each request looks
+	peek  [1]byte
+	still bool // nothing has come
 }
 
 func newConn(c net.Conn) *conn {
 	k := &conn{Conn: c}
 	if s, ok := c.(syscall.Conn); ok {
 		k.raw, _ = s.SyscallConn()
+	}
+	k.look = func(fd uintptr) {
+		_, _, err := syscall.Recvfrom(int(fd), k.peek[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		k.still = err == syscall.EAGAIN
 	}
 	return k
 }
@@ -43,13 +50,9 @@ func (k *conn) quiet() bool {
 	if k.raw == nil {
 		return true
 	}
-	quiet := false
-	err := k.raw.Control(func(fd uintptr) {
-		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = err == syscall.EAGAIN
-	})
-	return quiet && err == nil
+	k.still = false
+	err := k.raw.Control(k.look)
+	return k.still && err == nil
 }
 
 // take returns the one that has waited shortest; nil: there is none.
