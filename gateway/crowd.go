@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"net"
 	"slices"
 	"sync"
@@ -133,6 +134,27 @@ func (c *crowd) refuse(one *conn) {
 func crowded() []byte {
 	return refusal(fasthttp.StatusServiceUnavailable, &spec.Error{Code: spec.CodeBusy, Message: "Requests are under way on all connections that this gateway may have.",
 		Hint: "Retry after Retry-After, on connections that are kept."})
+}
+
+// gone waits until no connection is there, and closes those without a request: one that was
+// served on after a stream as the server shut down is not known to that.
+func (c *crowd) gone(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for c.size() > 0 {
+		c.mu.Lock()
+		idle := c.idlestLocked(len(c.mu.open))
+		c.mu.Unlock()
+		for _, one := range idle {
+			_ = one.TCPConn.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // below is the connection to a client as the crowd knows it; nil: it is another kind.

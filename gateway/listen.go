@@ -3,6 +3,7 @@ package gateway
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -94,16 +95,28 @@ type conn struct {
 	crowd  *crowd
 	idle   atomic.Int64 // Unix ms since when no whole request is there; 0: one is
 
-	fresh      bool // nothing has come yet; the reading goroutine's
+	fresh      bool      // nothing has come yet; the reading goroutine's, as is what follows
+	again      bool      // it is not new, but is served once more
+	dry        bool      // nothing is to be read
+	apart      *detached // what is to be run once the server has let go of it
 	head, wait time.Duration
+
+	letGo atomic.Bool // the next Close is the server's, which lets go of it
 }
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.dry {
+		return 0, errDry
+	}
 	n, err := c.TCPConn.Read(p)
-	if c.fresh && n > 0 {
+	switch {
+	case !c.fresh:
+	case n > 0:
 		c.fresh = false
 		_ = c.TCPConn.SetReadDeadline(time.Now().Add(c.head))
+	case err != nil && c.again:
+		err = io.EOF // it is closed without a word: nobody has asked for anything
 	}
 	return n, err
 }
@@ -147,6 +160,9 @@ func (c *conn) discard() {
 
 // Close closes the connection; it takes at most lingerTime.
 func (c *conn) Close() error {
+	if c.letGo.Swap(false) {
+		return nil
+	}
 	if c.crowd != nil {
 		defer c.crowd.leave(c)
 	}

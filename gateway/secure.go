@@ -30,6 +30,14 @@ func (s *secure) Handshake() error {
 	return err
 }
 
+// Close implements net.Conn.
+func (s *secure) Close() error {
+	if s.one.letGo.Swap(false) {
+		return nil
+	}
+	return s.Conn.Close()
+}
+
 // looksPlain tells whether the first bytes of a connection begin an HTTP request: a method
 // in capitals, and what may follow it.
 func looksPlain(first [5]byte) bool {

@@ -83,7 +83,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.relay = relay.New(relay.Config{
 		Opener: cfg.Opener, Table: g.table, Tracer: g.tracer, Registerer: cfg.Registerer, Log: cfg.Log,
 		FirstByte: cfg.FirstByte, Between: cfg.Between, Whole: cfg.Whole,
-		MinRate:    max(1, cfg.MinRate/4),
+		MinRate: max(1, cfg.MinRate/4), Detach: g.detach,
 		WriteStall: cfg.WriteStall, PingAfter: cfg.PingAfter, Tries: cfg.Tries,
 	})
 	g.router = g.routes()
@@ -126,7 +126,7 @@ func (g *Gateway) newServer() *fasthttp.Server {
 		ExpectHandler:                g.expected,
 		Name:                         "lotabots",
 		Concurrency:                  g.crowd.most + mostRefusing, // never met: the crowd is full before
-		ConnState:                    connState,
+		ConnState:                    g.connState,
 		ReadBufferSize:               headSize,
 		ReadTimeout:                  g.cfg.ReadTimeout,
 		WriteTimeout:                 g.cfg.WriteTimeout,
@@ -138,13 +138,6 @@ func (g *Gateway) newServer() *fasthttp.Server {
 		NoDefaultDate:                true,
 		TCPKeepalive:                 true,
 		Logger:                       quiet{g.cfg.Log},
-	}
-}
-
-// connState notes that a connection waits for its next request.
-func connState(c net.Conn, s fasthttp.ConnState) {
-	if s == fasthttp.StateIdle {
-		busy(c, false)
 	}
 }
 
@@ -179,11 +172,14 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	if err == nil {
 		err = g.relay.Drained(ctx)
 	}
+	if err == nil {
+		err = g.crowd.gone(ctx)
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		g.abandon()
 		g.relay.Abort()
 		last, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		err = errors.Join(err, g.server.ShutdownWithContext(last), g.relay.Drained(last))
+		err = errors.Join(err, g.server.ShutdownWithContext(last), g.relay.Drained(last), g.crowd.gone(last))
 		cancel()
 	}
 	g.once.Do(func() {

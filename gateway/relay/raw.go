@@ -42,15 +42,11 @@ func (r *Relay) serveRaw(ctx *fasthttp.RequestCtx, x *Exchange) error {
 		ctx.Response.Header.Set("Cache-Control", "no-cache")
 		ctx.Response.Header.Set("X-Accel-Buffering", "no")
 	}
-	if old {
-		r.passOn(ctx, b)
-		return nil
-	}
-	ctx.Response.SetBodyStream(b, -1)
+	r.passOn(ctx, b)
 	return nil
 }
 
-// A rawBody is such an answer as fasthttp reads it. One that breaks ends with an error
+// A rawBody is such an answer as it passes on. One that breaks ends with an error
 // event where the client reads events, and else with the connection: without the last
 // chunk nobody takes it for whole.
 type rawBody struct {
@@ -59,19 +55,19 @@ type rawBody struct {
 	over  bool  // nothing follows
 	fault error // how it ended
 	pace  pace  // of the client
-	gave  int   // by the last Read
+	gave  int   // by the last piece
 	then  time.Time
 }
 
 func (b *rawBody) events() bool { return strings.HasPrefix(b.x.contentType, eventStream) }
 
-// Read implements io.Reader.
-func (b *rawBody) Read(p []byte) (int, error) {
+// piece is what passes on next, of at most so many bytes; it is valid until the following call.
+func (b *rawBody) piece(most int) ([]byte, error) {
 	x := b.x
 	b.taken()
 	for b.at == len(x.buf) {
 		if b.over {
-			return 0, io.EOF
+			return nil, io.EOF
 		}
 		x.buf, b.at = x.buf[:0], 0
 		switch err := x.fill(); {
@@ -79,23 +75,29 @@ func (b *rawBody) Read(p []byte) (int, error) {
 			b.over = true
 			if err := x.settle(nil); err != nil {
 				if err := b.fail(err); err != nil {
-					return 0, err
+					return nil, err
 				}
 			}
 		case err != nil:
 			x.last = err
 			if err := b.fail(x.explain(err)); err != nil {
-				return 0, err
+				return nil, err
 			}
 		}
 	}
-	n := copy(p[:min(len(p), maxWrite)], x.buf[b.at:])
+	p := x.buf[b.at:min(len(x.buf), b.at+most)]
 	if !b.over {
-		x.keepTail(x.buf[b.at : b.at+n])
+		x.keepTail(p)
 	}
-	b.at += n
-	b.given(n)
-	return n, nil
+	b.at += len(p)
+	b.given(len(p))
+	return p, nil
+}
+
+// Read implements io.Reader.
+func (b *rawBody) Read(p []byte) (int, error) {
+	next, err := b.piece(len(p))
+	return copy(p, next), err
 }
 
 // given arms the deadline for what is written now.
@@ -117,8 +119,22 @@ func (b *rawBody) taken() {
 	}
 }
 
-// WriteTo gives what Read gives, to a client of HTTP/1.0.
-func (b *rawBody) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{b}) }
+// WriteTo implements io.WriterTo.
+func (b *rawBody) WriteTo(w io.Writer) (total int64, err error) {
+	for {
+		next, err := b.piece(maxWrite)
+		if err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			return total, err
+		}
+		n, err := w.Write(next)
+		if total += int64(n); err != nil {
+			return total, err
+		}
+	}
+}
 
 // fail leaves an error event in x.buf, or returns what ends the connection.
 func (b *rawBody) fail(err error) error {
@@ -154,7 +170,7 @@ func (b *rawBody) collect(ctx *fasthttp.RequestCtx) error {
 	return err
 }
 
-// Close ends the exchange: fasthttp calls it when the answer has been written or cannot be.
+// Close ends the exchange: it is called when the answer has been written or cannot be.
 func (b *rawBody) Close() error {
 	if !b.over && b.fault == nil || errors.Is(b.x.r.watcher.finalCause(&b.x.watch), errClientGone) {
 		b.fault = ErrGone

@@ -2,11 +2,13 @@ package relay
 
 import (
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -25,7 +27,11 @@ type Config struct {
 	MinRate    int           // 1 KB: bytes a second; who takes a stream more slowly than its engine gives it, and than this, is gone after WriteStall or some times of it
 	PingAfter  time.Duration // 5 s: a stream without a byte for so long gets comments, as often
 	MaxAnswer  int           // 64 MiB: of an answer that is not streamed
-	Tracer     trace.Tracer  // nil: no spans
+	// Detach has pass run with the request's connection once the server has let go of it, and
+	// served on where it returns true. With nil, where the connection is lost before. false: it
+	// cannot. nil: such a connection is of no use after.
+	Detach     func(ctx *fasthttp.RequestCtx, pass func(net.Conn) (keep bool)) bool
+	Tracer     trace.Tracer // nil: no spans
 	Registerer prometheus.Registerer
 	Log        *slog.Logger
 }
@@ -44,7 +50,7 @@ type Relay struct {
 	speeds  speeds
 	lacking lacks
 	legs    sync.WaitGroup // that ask instances for whole answers
-	old     atomic.Int64   // streams to clients of HTTP/1.0
+	apart   atomic.Int64   // streams on connections that the server has let go of
 }
 
 // New returns a Relay that is not started.

@@ -122,11 +122,7 @@ func startStream(ctx *fasthttp.RequestCtx, b *body) {
 	ctx.Response.Header.SetContentType(b.x.streamType())
 	ctx.Response.Header.Set("Cache-Control", "no-cache")
 	ctx.Response.Header.Set("X-Accel-Buffering", "no")
-	if !ctx.Request.Header.IsHTTP11() {
-		b.x.r.passOn(ctx, b)
-		return
-	}
-	ctx.Response.SetBodyStream(b, -1)
+	b.x.r.passOn(ctx, b)
 }
 
 // recovered turns a panic into an error and logs where it came from.

@@ -10,7 +10,7 @@ import (
 	"github.com/lotabots/lotabots/gateway/openai"
 )
 
-// A body is a streamed answer as fasthttp writes it: in the connection's own
+// A body is a streamed answer as passOn writes it: in the connection's own
 // goroutine, straight from the engine's stream, so that a slow reader slows the
 // engine down and nothing piles up in between. Only the way to the first events
 // has a goroutine of its own, so that comments can be sent meanwhile.
@@ -33,7 +33,6 @@ type body struct {
 	held    int           // bytes at the beginning of x.buf that were passed on
 	pace    pace          // of the client
 	fault   error         // how the stream ended, for the outcome
-	rest    []byte        // of Read
 	shape   []byte        // what Exchange.Shape made of events
 	edit    []byte        // what edited made of events
 	chunk   openai.Chunk  // of the event that edited looks at
@@ -60,9 +59,6 @@ func (b *body) produce() {
 	}
 	b.err = b.x.run()
 }
-
-// SupportsBodyWriteTo lets fasthttp call WriteTo, which gives the same bytes as Read.
-func (b *body) SupportsBodyWriteTo() bool { return true }
 
 // WriteTo passes the answer on until its end, or until the client is gone.
 func (b *body) WriteTo(w io.Writer) (total int64, err error) {
@@ -92,20 +88,6 @@ func (b *body) WriteTo(w io.Writer) (total int64, err error) {
 			piece = piece[n:]
 		}
 	}
-}
-
-// Read gives what WriteTo would write, which the server prefers.
-func (b *body) Read(p []byte) (int, error) {
-	if len(b.rest) == 0 {
-		piece, err := b.next()
-		if err != nil {
-			return 0, err
-		}
-		b.rest = piece
-	}
-	n := copy(p, b.rest)
-	b.rest = b.rest[n:]
-	return n, nil
 }
 
 // arm moves the write deadline on, now and then.
@@ -387,8 +369,8 @@ func (b *body) fail(err error) ([]byte, error) {
 	return b.x.failed(lead, asPublic(err)), nil
 }
 
-// Close ends the exchange: fasthttp calls it when the answer has been written
-// or cannot be.
+// Close ends the exchange: it is called when the answer has been written, or cannot
+// be.
 func (b *body) Close() error {
 	select {
 	case <-b.ready:
