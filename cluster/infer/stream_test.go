@@ -20,7 +20,7 @@ import (
 
 func TestTheCallAndTheAnswerArriveAsTheyWereMade(t *testing.T) {
 	sent := spec.Call{RequestID: "r-1", Tenant: "t", Key: "k", Deployment: "d", Version: 7, Regions: []string{"eu", "us"}, Attempt: 2,
-		Path: "/v1/chat/completions", Gateway: "a", TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", PromptTokens: 99, CachedTokens: 66, Stream: true, Method: "PUT", ContentType: "application/octet-stream", HeadLength: 5}
+		Path: "/v1/chat/completions", Gateway: "a", TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", PromptTokens: 99, CachedTokens: 66, Stream: true, Method: "PUT", ContentType: "application/octet-stream", HeadLength: 5, Alone: true}
 	target := spec.Target{Node: "b", Device: "gpu/1", Instance: "i1"}
 	load := spec.Load{Instance: "i1", Ready: true, Slots: 4, Running: 3, Queued: 2, KVUse: 0.5, BacklogSeconds: 1.5, PrefillTPS: 100, DecodeTPS: 20, Seq: 9}
 	r := newRig(t, opener(func(_ context.Context, to spec.Target, call spec.Call, body []byte) (spec.Stream, error) {
@@ -39,6 +39,9 @@ func TestTheCallAndTheAnswerArriveAsTheyWereMade(t *testing.T) {
 	all, err := io.ReadAll(s)
 	if err != nil || string(all) != "data: x\n\n" || s.Status() != 418 || s.ContentType() != "text/event-stream" {
 		t.Errorf("got %q, %v, %d, %s", all, err, s.Status(), s.ContentType())
+	}
+	if held, told := s.(spec.Timed).Held(); told {
+		t.Errorf("nobody told that the slot was held for %v", held)
 	}
 	if headed, ok := s.(spec.Headed); !ok || headed.HeadLength() != 7 {
 		t.Error("the length of the answer's head was lost")

@@ -1,0 +1,31 @@
+package infer
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// shared is an answer whose slot was shared.
+type shared struct {
+	*answer
+	held time.Duration
+}
+
+func (s *shared) Held() (time.Duration, bool) { return s.held, true }
+
+// TestHeldTravels: for how long a slot was held is told to gateways elsewhere, none at all included.
+func TestHeldTravels(t *testing.T) {
+	for _, want := range []time.Duration{0, 3 * time.Millisecond} {
+		g := newRig(t, opener(func(context.Context, spec.Target, spec.Call, []byte) (spec.Stream, error) {
+			return &shared{whole(strings.NewReader("x")), want}, nil
+		}), Config{})
+		s := g.must(t.Context(), "{}")
+		if held, told := s.(spec.Timed).Held(); !told || held != want {
+			t.Errorf("%v, %t, want %v", held, told, want)
+		}
+	}
+}
