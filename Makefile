@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-batching bench-eviction bench-planner bench-five check-gpu e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-scaling bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-batching bench-eviction bench-planner bench-five check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -67,6 +67,9 @@ bench-overload: build ## thrice what can be served, and one tenant ten times as 
 
 bench-routing: ## time to first token under the production routing code on virtual time, next to one queue that knows all and to other ways (2 minutes)
 	@go run ./node/bench/routing
+
+bench-scaling: ## replicas by the production code on virtual time, next to a plain threshold rule, who knows the future and fixed numbers (20 s)
+	@go run ./node/bench/scaling
 
 bench-limits: ## how exact limits are over nine gateways, in steady state and when a limit's owner is killed (1 minute)
 	@go run ./node/bench/limits
