@@ -29,6 +29,7 @@ type five struct {
 	*cluster
 	links  *links.Set
 	engine string // URL
+	env    []string
 	rng    *rand.Rand
 	wanted map[string]*wish // by deployment
 	named  int
@@ -77,8 +78,9 @@ func startFive(t *testing.T) *five {
 	for _, l := range set.Links() {
 		arguments = append(arguments, "--link", dev.Link{Listen: l.Listen.String(), Advertise: l.Advertise.String()}.String())
 	}
-	f.cluster = startCluster(t, []string{"LOTABOTS_ENGINES_EXTERNAL_URLS=" + f.engine, "LOTABOTS_PLACEMENT_DEAD_GRACE=2s",
-		"LOTABOTS_DEVICES_KIND=simulated", "LOTABOTS_DEVICES_SIMULATED=2", "LOTABOTS_DEVICES_MEMORY_MB=1000"}, arguments...)
+	f.env = []string{"LOTABOTS_ENGINES_EXTERNAL_URLS=" + f.engine, "LOTABOTS_PLACEMENT_DEAD_GRACE=2s",
+		"LOTABOTS_DEVICES_KIND=simulated", "LOTABOTS_DEVICES_SIMULATED=2", "LOTABOTS_DEVICES_MEMORY_MB=1000"}
+	f.cluster = startCluster(t, f.env, arguments...)
 	f.must(0, "DELETE", f.file.Deployment, nil)
 	for i, n := range []int{2, 3, 1} {
 		f.deploy(0, fmt.Sprint("m", i), n, 4)
@@ -183,7 +185,7 @@ func (f *five) apart(node int, away []int) string {
 // meet waits until all that live see what is wanted and nothing else, and notes how long that took.
 func (f *five) meet(what string, since time.Time, away []int) {
 	f.t.Helper()
-	why := ""
+	why, last := "", "" // last: what was waited for last
 	for end := since.Add(4 * convergenceGoal); ; time.Sleep(100 * time.Millisecond) {
 		why = ""
 		for n := range f.file.Nodes {
@@ -194,12 +196,13 @@ func (f *five) meet(what string, since time.Time, away []int) {
 		if why == "" {
 			break
 		}
+		last = why
 		if time.Now().After(end) {
 			f.t.Fatalf("%s: wanted and seen have not met after %v: %s", what, time.Since(since).Round(time.Second), why)
 		}
 	}
 	took := time.Since(since)
-	f.t.Logf("%s: met after %v", what, took.Round(100*time.Millisecond))
+	f.t.Logf("%s: met after %v; last, %s", what, took.Round(100*time.Millisecond), last)
 	f.took = append(f.took, took)
 }
 
@@ -246,7 +249,9 @@ func (f *five) revive(nodes []int) {
 	var starting sync.WaitGroup
 	for _, n := range nodes {
 		starting.Go(func() {
-			if out, err := exec.Command(binary(f.t), "dev", "restart", f.file.Nodes[n].ID, "--data", f.dir).CombinedOutput(); err != nil {
+			again := exec.Command(binary(f.t), "dev", "restart", f.file.Nodes[n].ID, "--data", f.dir)
+			again.Env = append(os.Environ(), f.env...)
+			if out, err := again.CombinedOutput(); err != nil {
 				f.t.Errorf("%v: %s", err, out)
 			}
 		})
