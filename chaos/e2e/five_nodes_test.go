@@ -185,9 +185,9 @@ func (f *five) apart(node int, away []int) string {
 // meet waits until all that live see what is wanted and nothing else, and notes how long that took.
 func (f *five) meet(what string, since time.Time, away []int) {
 	f.t.Helper()
-	why, last := "", "" // last: what was waited for last
+	last := "" // what was waited for last
 	for end := since.Add(4 * convergenceGoal); ; time.Sleep(100 * time.Millisecond) {
-		why = ""
+		why := ""
 		for n := range f.file.Nodes {
 			if !slices.Contains(away, n) && why == "" {
 				why = f.apart(n, away)

@@ -11,7 +11,7 @@ const (
 	roomMoves  = 3      // replicas that run and are moved, or ended, for one that lacks a place
 	roomDepth  = 5      // of those and of the ones that this plan places
 	roomBreath = 8      // devices that are tried at each step
-	roomVisits = 60_000 // of devices, in one call of Plan
+	roomVisits = 30_000 // of devices, in one call of Plan
 	roomAtOnce = 6      // moves under way in the whole cluster
 )
 

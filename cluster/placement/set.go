@@ -17,7 +17,11 @@ func (p *plan) chooseSet(s *search) ([]*device, refusal) {
 	why := s.shut
 	var best []ranked
 	bestLinks := -1
+	pairs := s.devices() * (s.devices() - 1) / 2
 	for _, at := range s.open {
+		if bestLinks == pairs && s.hopeless(at, &best[0]) {
+			continue
+		}
 		var among []ranked
 		for _, dev := range at.usable {
 			r := p.declines(s, dev)
