@@ -3,23 +3,22 @@ package reconcile
 import (
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/lotabots/lotabots/cluster/placement"
 	"github.com/lotabots/lotabots/cluster/scale"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-// scaled is the deployments, those that are scaled with as many replicas as are wanted now.
-func (t *term) scaled(w placement.Wanted, o placement.Observed) []*wire.Deployment {
-	out := make([]*wire.Deployment, len(w.Deployments))
+// scale tells w how many replicas are wanted now of the deployments that are scaled, and
+// how many they must have.
+func (t *term) scale(w *placement.Wanted, o placement.Observed) {
+	w.Replicas, w.Floors = map[string]uint32{}, map[string]uint32{}
 	kept, samples := map[string]bool{}, map[string]*scale.Sample{}
-	for i, d := range w.Deployments {
-		if out[i] = d; d.GetScale() == nil {
+	for _, d := range w.Deployments {
+		if d.GetScale() == nil {
 			continue
 		}
 		if len(kept) == 0 {
-			samples = t.sampled(w, o)
+			samples = t.sampled(*w, o)
 		}
 		kept[d.GetName()] = true
 		s := samples[d.GetName()]
@@ -37,8 +36,7 @@ func (t *term) scaled(w placement.Wanted, o placement.Observed) []*wire.Deployme
 			t.tellChange(d, was, decision)
 		}
 		t.metrics.wanted.WithLabelValues(d.GetName()).Set(float64(decision.Wanted))
-		out[i] = proto.CloneOf(d)
-		out[i].Replicas = replicasOf(d, decision.Wanted)
+		w.Replicas[d.GetName()], w.Floors[d.GetName()] = replicasOf(d, decision.Wanted), replicasOf(d, decision.Min)
 	}
 	for name := range t.wanted {
 		if !kept[name] {
@@ -48,7 +46,6 @@ func (t *term) scaled(w placement.Wanted, o placement.Observed) []*wire.Deployme
 	}
 	t.scaler.Keep(func(name string) bool { return kept[name] })
 	t.tellScales(t.scaler.States())
-	return out
 }
 
 // replicasOf is how many places so many replicas take: one that is loaded on demand has

@@ -52,7 +52,7 @@ func (t *term) turn(ctx context.Context) {
 		Nodes: t.cfg.State.Nodes(), Models: t.cfg.State.Models(),
 		DeadGrace: g.Dead, DrainGrace: g.Drain, SettleAfter: g.Settle,
 	}
-	w.Deployments = t.scaled(w, o)
+	t.scale(&w, o)
 	t.memory.recall(w, &o, t.pace.refused())
 	t.pace.forget(w, o)
 	var unplaced []placement.Action
