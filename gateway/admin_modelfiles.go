@@ -53,7 +53,7 @@ func showModelFile(r *request) error {
 	}
 	ctx, cancel := r.operate()
 	defer cancel()
-	for _, n := range r.g.cfg.Models.Storage(ctx) {
+	for _, n := range r.g.cfg.Models.Copies(ctx) {
 		if n.Error != "" {
 			d.Silent = append(d.Silent, n.Node)
 		}

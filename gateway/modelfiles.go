@@ -15,7 +15,9 @@ type Models interface {
 	ImportFolder(ctx context.Context, name string, r io.Reader) (*wire.Model, error)
 	// Homes are the nodes that are to have the model.
 	Homes(name string) []string
-	// Storage tells what every living node has, what is on its way there, and what may go.
+	// Copies tells what every living node has, and what is on its way there.
+	Copies(ctx context.Context) []NodeStorage
+	// Storage tells that, and what may go.
 	Storage(ctx context.Context) []NodeStorage
 	// Collect removes on every living node what may go.
 	Collect(ctx context.Context) []NodeStorage

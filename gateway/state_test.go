@@ -152,6 +152,7 @@ func (s *state) Storage(context.Context) []gateway.NodeStorage {
 	}
 	return []gateway.NodeStorage{n}
 }
+func (s *state) Copies(ctx context.Context) []gateway.NodeStorage  { return s.Storage(ctx) }
 func (s *state) Collect(ctx context.Context) []gateway.NodeStorage { return s.Storage(ctx) }
 func (s *state) Verify(_ context.Context, name string) ([]gateway.ModelCheck, error) {
 	return []gateway.ModelCheck{{Node: "n1", Model: name, Running: true, Damaged: []gateway.ModelFault{{Chunk: 1, File: "f"}}}}, nil

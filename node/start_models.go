@@ -171,6 +171,7 @@ func (f modelFiles) Homes(name string) (homes []string) {
 	return homes
 }
 
+func (f modelFiles) Copies(ctx context.Context) []gateway.NodeStorage  { return f.shelf.Reports(ctx) }
 func (f modelFiles) Storage(ctx context.Context) []gateway.NodeStorage { return f.shelf.Storage(ctx) }
 func (f modelFiles) Collect(ctx context.Context) []gateway.NodeStorage {
 	return f.shelf.CollectAll(ctx)
