@@ -48,7 +48,9 @@ func (c content) write(b []byte, offset int64) error {
 		if err != nil {
 			return err
 		}
-		_, err = f.WriteAt(b[:piece.size], piece.offset)
+		if _, err = f.WriteAt(b[:piece.size], piece.offset); err == nil {
+			flush(f, piece.offset, piece.size)
+		}
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}

@@ -66,6 +66,7 @@ func (s *Store) take(f *os.File, r io.Reader) (*wire.Model, error) {
 			if _, err := f.Write(buf[:n]); err != nil {
 				return nil, s.diskError(err)
 			}
+			flush(f, int64(m.Size), int64(n))
 		}
 		sum.Write(buf[:n])
 		chunk := sha256.Sum256(buf[:n])
