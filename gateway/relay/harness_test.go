@@ -103,7 +103,7 @@ func newBench(t testing.TB, nodes string, change ...func(*Config)) *bench {
 		b.relay.Abort()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		if err := errors.Join(server.ShutdownWithContext(ctx), <-served); err != nil {
+		if err := errors.Join(server.ShutdownWithContext(ctx), <-served, b.relay.Drained(ctx)); err != nil {
 			t.Error("shutdown:", err)
 		}
 		b.relay.Stop()
