@@ -66,6 +66,7 @@ type Exchange struct {
 
 	buf    []byte // bytes that came and were not passed on yet
 	taken  int    // of Room, for buf
+	came   int    // bytes, by the last read that brought some
 	tail   []byte // the last bytes of the answer
 	closed bool
 
@@ -349,6 +350,7 @@ func (x *Exchange) fill() error {
 	n, err := x.stream.Read(x.buf[len(x.buf):cap(x.buf)])
 	x.buf = x.buf[:len(x.buf)+n]
 	if n > 0 {
+		x.came = n
 		x.r.watcher.touch(&x.watch)
 		if x.out.FirstByte == 0 {
 			x.out.FirstByte = time.Since(x.began)
@@ -364,10 +366,30 @@ func (x *Exchange) fill() error {
 // buffers are what answers are read to. One that has grown is not kept.
 var buffers = sync.Pool{New: func() any { return new([firstRead]byte) }}
 
+// quietRead is the size of buffer that waits for the next piece of a stream whose last was small.
+const quietRead = 1 << 10
+
+var quietBuffers = sync.Pool{New: func() any { return new([quietRead]byte) }}
+
+// fit has a stream wait with no larger a buffer than its last piece tells that it needs.
+func (x *Exchange) fit() {
+	switch small := x.came <= quietRead/2; {
+	case len(x.buf) > 0:
+	case small && cap(x.buf) == firstRead:
+		x.letGo()
+		x.buf = quietBuffers.Get().(*[quietRead]byte)[:0]
+	case !small && cap(x.buf) == quietRead:
+		x.letGo() // fill takes another
+	}
+}
+
 // letGo gives x.buf back, which nobody may look at any more.
 func (x *Exchange) letGo() {
-	if cap(x.buf) == firstRead {
+	switch cap(x.buf) {
+	case firstRead:
 		buffers.Put((*[firstRead]byte)(x.buf[:firstRead]))
+	case quietRead:
+		quietBuffers.Put((*[quietRead]byte)(x.buf[:quietRead]))
 	}
 	x.buf = nil
 }

@@ -171,6 +171,7 @@ func (b *body) step() ([]byte, error) {
 	}
 	x.buf = x.buf[:copy(x.buf, x.buf[b.held:])]
 	b.held = 0
+	x.fit()
 	switch err := x.fill(); {
 	case err == io.EOF, err != nil && b.ended:
 		return b.finish()
