@@ -46,7 +46,7 @@ func TestAnswersAreCompressed(t *testing.T) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			_, _ = io.WriteString(w, "data: "+long+"\n\n"+ends+"data: [DONE]\n\n")
 		case strings.Contains(string(body), `"short"`):
-			_, _ = io.WriteString(w, "{}")
+			_, _ = io.WriteString(w, `{"choices":[]}`)
 		case strings.Contains(string(body), `"sound"`):
 			w.Header().Set("Content-Type", "audio/wav")
 			_, _ = io.WriteString(w, long)
@@ -93,7 +93,7 @@ func TestCompressedBodiesAreRead(t *testing.T) {
 	r.node("n1", "north", 4, func(w http.ResponseWriter, req *http.Request) {
 		body, _ := io.ReadAll(req.Body)
 		got <- string(body)
-		_, _ = io.WriteString(w, "{}")
+		_, _ = io.WriteString(w, `{"choices":[]}`)
 	})
 	for _, name := range []string{"gzip", "br", "zstd", "identity"} {
 		body := []byte(chatBody)

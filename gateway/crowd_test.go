@@ -32,7 +32,7 @@ func TestCrowd(t *testing.T) {
 	r := newRig(t, func(c *gateway.Config) { c.Connections, c.Balance.DigestInterval = most, time.Hour })
 	r.node("n1", "north", 4*most, func(w http.ResponseWriter, _ *http.Request) {
 		<-hold
-		_, _ = io.WriteString(w, "{}")
+		_, _ = io.WriteString(w, `{"choices":[]}`)
 	})
 	var silent []net.Conn
 	for i := range 2 * most {

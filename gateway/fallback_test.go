@@ -30,7 +30,7 @@ func TestFallbacks(t *testing.T) {
 		return func(w http.ResponseWriter, req *http.Request) {
 			b, _ := io.ReadAll(req.Body)
 			asked = string(b)
-			_, _ = io.WriteString(w, `{"by":"`+by+`"}`)
+			_, _ = io.WriteString(w, `{"by":"`+by+`","choices":[]}`)
 		}
 	}
 	for name, c := range map[string]struct {
@@ -59,7 +59,7 @@ func TestFallbacks(t *testing.T) {
 		r.serves("n2", "north", "other", says("other"))
 		res, body := r.do(r.infer, "POST", "/v1/chat/completions", chatBody)
 		told := res.Header.Get(relay.HeaderDeployment)
-		if served := res.StatusCode == 200 && body == `{"by":"other"}` && told == "other"; served != c.want || (!c.want && (told != "" || res.StatusCode != 503)) {
+		if served := res.StatusCode == 200 && body == `{"by":"other","choices":[]}` && told == "other"; served != c.want || (!c.want && (told != "" || res.StatusCode != 503)) {
 			t.Errorf("%s: %d %s, told %q", name, res.StatusCode, body, told)
 		}
 		if c.want && asked != strings.Replace(chatBody, `"m"`, `"other"`, 1) {

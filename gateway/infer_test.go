@@ -49,14 +49,14 @@ func TestBodyPassesUntouched(t *testing.T) {
 		got, _ = io.ReadAll(req.Body)
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		w.WriteHeader(201)
-		_, _ = io.WriteString(w, " {\"unknown\" :1e2}\n")
+		_, _ = io.WriteString(w, " {\"unknown\" :1e2,\"choices\":[]}\n")
 	})
 	sent := " {\"x_unknown\":{\"deep\":[1.50,\"\\u00e9\"]},\n\t\"model\":\"m\" , \"messages\":[{\"content\":\"hi\",\"role\":\"user\",\"x\":null}],\"logit_bias\":{\"5\":-1}} "
 	res, body := r.do(r.infer, "POST", "/v1/chat/completions", sent, "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	if string(got) != sent {
 		t.Errorf("the engine got %q", got)
 	}
-	if res.StatusCode != 201 || body != " {\"unknown\" :1e2}\n" || res.Header.Get("Content-Type") != "application/json; charset=utf-8" {
+	if res.StatusCode != 201 || body != " {\"unknown\" :1e2,\"choices\":[]}\n" || res.Header.Get("Content-Type") != "application/json; charset=utf-8" {
 		t.Errorf("the client got %d %q, %v", res.StatusCode, body, res.Header)
 	}
 	c := r.engines.last()

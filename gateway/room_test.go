@@ -19,7 +19,7 @@ func TestRoomForBodies(t *testing.T) {
 	r := newRig(t, func(c *gateway.Config) {
 		c.MaxBody, c.Bodies, c.Balance.DigestInterval = most, most, time.Hour
 	})
-	r.node("n1", "north", 8, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	r.node("n1", "north", 8, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"choices":[]}`) })
 	large := strings.Replace(chatBody, "hi", strings.Repeat("x", most*2/3), 1)
 	asks := func(body string) int {
 		res, _ := r.do(r.infer, "POST", "/v1/chat/completions", body)

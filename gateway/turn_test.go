@@ -24,7 +24,7 @@ func held(t *testing.T, change ...func(*gateway.Config)) (r *rig, release func()
 		if mine {
 			<-let
 		}
-		_, _ = io.WriteString(w, "{}")
+		_, _ = io.WriteString(w, `{"choices":[]}`)
 	})
 	go func() { // until the test ends: an instance that is not heard of counts as full
 		for tick := time.NewTicker(time.Second); ; {
@@ -115,7 +115,7 @@ func TestTheEngineSeesNoMoreThanIsAllowed(t *testing.T) {
 	r.node("n1", "north", 4, func(w http.ResponseWriter, req *http.Request) {
 		b, _ := io.ReadAll(req.Body)
 		got = string(b)
-		_, _ = io.WriteString(w, "{}")
+		_, _ = io.WriteString(w, `{"choices":[]}`)
 	})
 	for sent, want := range map[string]string{"7": "7", "0": "0", "-3": "0"} {
 		r.do(r.infer, "POST", "/v1/chat/completions", strings.Replace(chatBody, "{", `{"priority":`+sent+`,`, 1))
@@ -158,7 +158,7 @@ func TestDeadlines(t *testing.T) {
 // TestRetryAfterIsToldToTheMillisecond, as OpenAI's clients read it.
 func TestRetryAfterIsToldToTheMillisecond(t *testing.T) {
 	r := newRig(t)
-	r.node("n1", "north", 1, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	r.node("n1", "north", 1, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"choices":[]}`) })
 	r.tell("n1", 1, 1)
 	res, body := r.do(r.infer, "POST", "/v1/chat/completions", chatBody)
 	s, err := strconv.Atoi(res.Header.Get("Retry-After"))

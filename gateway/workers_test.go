@@ -14,7 +14,7 @@ import (
 // ended where, and what the limiter holds.
 func TestWorkersAreShown(t *testing.T) {
 	r := newRig(t, func(c *gateway.Config) { c.Balance.DigestInterval = time.Hour })
-	r.node("n1", "north", 4, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	r.node("n1", "north", 4, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"choices":[]}`) })
 	limited := r.state.addKey("lim", "t1", 60_000, "infer")
 	r.tellState()
 	for range 3 {

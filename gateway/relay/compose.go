@@ -27,8 +27,11 @@ type asking struct {
 
 // follows tells whether the answer is a stream of a chat or a completion.
 func (x *Exchange) follows() bool {
-	return x.Call.Stream && (x.Call.Path == chatPath || x.Call.Path == completionPath)
+	return x.Call.Stream && x.writes()
 }
+
+// writes tells whether the engine is asked for a chat or a completion.
+func (x *Exchange) writes() bool { return x.Call.Path == chatPath || x.Call.Path == completionPath }
 
 // compose returns the body for the instance that the grant is for: the client's,
 // with what the gateway asks for itself where the instance knows it, or, once

@@ -299,7 +299,7 @@ func TestNotResumed(t *testing.T) {
 		"another's":    {ask, strings.Replace(first, `"index":0`, `"index":1`, 1), spec.AbleContinue, 0, 1, "not_text"},
 		"call":         {ask, `data: {"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}` + "\n\n", spec.AbleContinue, 0, 1, "tool_call"},
 		"thought":      {ask, `data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}` + "\n\n", spec.AbleContinue, 0, 1, "not_text"},
-		"not a chunk":  {ask, first + "data: {\"x\":1}\n\n", spec.AbleContinue, 0, 1, "not_text"},
+		"not a chunk":  {ask, first + "event: x\ndata: {\"x\":1}\n\n", spec.AbleContinue, 0, 1, "not_text"},
 		"with grammar": {`{"messages":[{}],"response_format":{"type":"json_object"}}`, first, spec.AbleContinue, 0, 1, "failed"},
 		"refused":      {ask, first, spec.AbleContinue, 400, 2, "failed"},
 		"all fail":     {ask, first, spec.AbleContinue, 500, 3, "failed"},

@@ -48,6 +48,8 @@ func (x *Exchange) checkAnswer() error {
 		return nil
 	case x.Call.Stream, x.Object && !(openai.IsAnswer(x.buf) && utf8.Valid(x.buf)):
 		return errNoAnswer
+	case x.Object && x.writes() && !openai.HasChoices(x.buf):
+		return errNoAnswer
 	}
 	return nil
 }

@@ -50,10 +50,28 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
+// TestNoChoices: a chat or a completion without them is no answer, whatever else it says.
+func TestNoChoices(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{chatPath, completionPath, "/v1/embeddings"} {
+		b := newBench(t, "a b")
+		b.prepare = func(x *Exchange) { x.Object, x.Call.Path = true, path }
+		b.plays("a", says(200, `{"id":"a","usage":{"choices":[]}}`))
+		b.plays("b", says(200, `{"id":"b","choices":[]}`))
+		want := "a b"
+		if path == "/v1/embeddings" {
+			want = "a"
+		}
+		if res, body := b.get(false); res.StatusCode != 200 || b.tried() != want {
+			t.Errorf("%s: %d %s, tried %s", path, res.StatusCode, body, b.tried())
+		}
+	}
+}
+
 // TestGarbledStreams end with an error event, without what is garbled and what follows it, however it is cut.
 func TestGarbledStreams(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"data: <html>\n\n", "data: {\"choices\":[{\"delta\":\n\n", "<h1>Bad gateway</h1>\n\n", "data: 5\n\n", piece("\xff\xfe")} {
+	for _, bad := range []string{"data: <html>\n\n", "data: {\"choices\":[{\"delta\":\n\n", "<h1>Bad gateway</h1>\n\n", "data: 5\n\n", "data: {\"x\":1}\n\n", piece("\xff\xfe")} {
 		text := piece("x") + bad + piece("y") + done
 		for cut := 0; cut < len(text); cut += 13 {
 			b := newBench(t, "a")

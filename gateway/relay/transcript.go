@@ -176,7 +176,7 @@ func (b *body) strange(event []byte) bool {
 	if done, failed := openai.Done(event); done || failed || len(bytes.TrimLeft(event, "\r\n")) == 0 || event[0] == ':' {
 		return false
 	}
-	if b.intact && !openai.Sound(event) {
+	if b.intact && !(openai.Sound(event) && openai.IsPiece(event)) {
 		b.garbled = append(b.garbled[:0], event...)
 		return true
 	}
