@@ -41,7 +41,7 @@ func (b *Batcher) run(l *lane) {
 		}
 		refused := b.serve(p, l, callers, lease)
 		p.cancel()
-		if lease = 0; refused == nil {
+		if refused == nil {
 			return
 		}
 		b.uncut(l, callers)
