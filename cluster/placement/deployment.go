@@ -133,11 +133,22 @@ func (r *roll) fill(upTo int) {
 			}
 		}
 	}
-	for len(r.good) < upTo {
+	for len(r.good)+r.pending() < upTo {
 		if !r.place("", "the deployment is short of replicas") {
 			break
 		}
 	}
+}
+
+// pending is how many replicas regions are short of for which room is yet to be looked
+// for: the rest waits for them, else there would be too many.
+func (r *roll) pending() (n int) {
+	for _, l := range r.lacks {
+		if l.region != "" && l.why == tooFull && !l.tried {
+			n += int(r.d.MinPerRegion) - r.in(l.region)
+		}
+	}
+	return n
 }
 
 // finish says what becomes of the replicas once all have places that can.

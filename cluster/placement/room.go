@@ -27,14 +27,22 @@ func (p *plan) makeRoom(rolls []*roll) {
 			if pk == nil {
 				pk = p.packer()
 			}
-			for pk.serve(r, &r.lacks[i]) && (len(r.good) < r.want || r.lacks[i].region != "" && r.in(r.lacks[i].region) < int(r.d.MinPerRegion)) {
+			for r.lacking(r.lacks[i]) && pk.serve(r, &r.lacks[i]) {
 			}
-			if r.lacks[i].why == fine {
+			if !r.lacking(r.lacks[i]) {
 				r.lacks = slices.Delete(r.lacks, i, i+1)
 				i--
 			}
 		}
 	}
+}
+
+// lacking tells whether the gap is still there.
+func (r *roll) lacking(l gap) bool {
+	if l.region != "" {
+		return r.in(l.region) < int(r.d.MinPerRegion)
+	}
+	return len(r.good) < r.want
 }
 
 // returning notes the memory of what is replaced and has its replacement placed.
@@ -111,9 +119,6 @@ func (pk *packer) carryOut(r *roll, s *search, set []*device, l *gap) bool {
 		x := r.put(set, r.due(), "the deployment is short of replicas")
 		if len(set) == 1 && !x.OnDemand {
 			pk.on[x.dev.at] = append(pk.on[x.dev.at], x)
-		}
-		if l.region == "" && len(r.good) >= r.want || l.region != "" && r.in(l.region) >= int(r.d.MinPerRegion) {
-			l.why = fine
 		}
 		return true
 	case running == 0:
