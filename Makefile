@@ -113,6 +113,9 @@ bench-planner: ## how long a plan takes for 1,000 GPUs and 200 deployments: from
 bench-five: build ## five nodes die, are cut off and lose their majority while deployments change, 30 times: how soon what is wanted and what is seen meet again (6 minutes)
 	@LOTABOTS_FIVE=full go test -tags e2e -count=1 -v -timeout 30m -run TestFiveNodes ./chaos/e2e
 
+bench-models: build ## how fast a model of 2 GB that is imported on one of three nodes is on the others, next to a plain copy over the loopback; kill -9 on the way, a flipped byte (3 minutes, 20 GB of disk)
+	@LOTABOTS_MODELS=full go test -tags e2e -count=1 -v -timeout 20m -run TestModelsTravel ./chaos/e2e
+
 check-gpu: build ## what LotaBots sees of this machine's NVIDIA GPUs, held against nvidia-smi (ends well where there are none)
 	@go run ./node/bench/gpu
 
