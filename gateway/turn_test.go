@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
@@ -15,6 +16,11 @@ import (
 
 // held is a rig whose only place is taken until release is called.
 func held(t *testing.T, change ...func(*gateway.Config)) (r *rig, release func()) {
+	return heldBy(t, func(*http.Request) {}, change...)
+}
+
+// heldBy tells saw of each request that the engine gets once the first is released.
+func heldBy(t *testing.T, saw func(*http.Request), change ...func(*gateway.Config)) (r *rig, release func()) {
 	r = newRig(t, append(change, func(c *gateway.Config) { c.Balance.QueueTimeout = 20 * time.Second })...)
 	let := make(chan struct{})
 	var first sync.Once
@@ -23,6 +29,8 @@ func held(t *testing.T, change ...func(*gateway.Config)) (r *rig, release func()
 		first.Do(func() { mine = true })
 		if mine {
 			<-let
+		} else {
+			saw(req)
 		}
 		_, _ = io.WriteString(w, `{"choices":[]}`)
 	})
@@ -48,7 +56,17 @@ func held(t *testing.T, change ...func(*gateway.Config)) (r *rig, release func()
 // TestPriorities: who asks for more than its key may has what it may; settings give more.
 func TestPriorities(t *testing.T) {
 	var vip, batch string
-	r, release := held(t, func(c *gateway.Config) {
+	var mu sync.Mutex
+	var order []string // as the engine sees them: clients may notice their answers in another
+	r, release := heldBy(t, func(req *http.Request) {
+		var body struct{ User string }
+		if err := json.NewDecoder(req.Body).Decode(&body); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		order = append(order, body.User)
+		mu.Unlock()
+	}, func(c *gateway.Config) {
 		s := c.State.(*state)
 		vip, batch = s.addKey("vip", "t1", 0, "infer"), s.addKey("bat", "t2", 0, "infer")
 	})
@@ -60,19 +78,14 @@ func TestPriorities(t *testing.T) {
 	if res, _ := r.do(r.admin, "DELETE", "/admin/v1/settings/priority/tenants/t1", ""); res.StatusCode >= 300 {
 		t.Fatal(res.Status)
 	}
-	var mu sync.Mutex
-	var order []string
 	var wg sync.WaitGroup
 	ask := func(name, key, extra string, headers ...string) {
 		was := r.g.Table().Waiting()
 		wg.Go(func() {
-			res, body := r.do(key, "POST", "/v1/chat/completions", strings.Replace(chatBody, "{", "{"+extra, 1), headers...)
+			res, body := r.do(key, "POST", "/v1/chat/completions", strings.Replace(chatBody, "{", `{"user":"`+name+`",`+extra, 1), headers...)
 			if res.StatusCode != 200 {
 				t.Error(name, res.Status, body)
 			}
-			mu.Lock()
-			order = append(order, name)
-			mu.Unlock()
 		})
 		eventually(t, name+" waits", func() bool { return r.g.Table().Waiting() == was+1 })
 	}
