@@ -203,6 +203,11 @@ func TestForms(t *testing.T) {
 			[]string{"memory_bytes", "keep_alive_seconds", "min_resident_seconds"}},
 		{"PUT", "/admin/v1/deployments/d", `{"engine":"embedded","options":{"threads":"1;id"}}`, []string{"model", "options.threads"}},
 		{"PUT", "/admin/v1/deployments/d", `{"engine":"embedded","model":"nowhere"}`, []string{"model"}},
+		{"PUT", "/admin/v1/deployments/d", `{"engine":"embedded","model":"nowhere","scale":{"min":0,"maximum":4,"slot_use":"x","schedules":[{"from":"8","to":"09:00","min":-1,"day":1},5]}}`,
+			[]string{"model", "scale.min", "scale.max", "scale.maximum", "scale.slot_use", "scale.schedules[0].from", "scale.schedules[0].min", "scale.schedules[0].day",
+				"scale.schedules[1]", "scale.schedules[1].from", "scale.schedules[1].to", "scale.schedules[1].min"}},
+		{"PUT", "/admin/v1/deployments/d", `{"engine":"external","scale":{"min":1,"max":4}}`, []string{"scale"}},
+		{"PUT", "/admin/v1/deployments/d", `{"engine":"embedded","model":"nowhere","scale":5}`, []string{"model", "scale"}},
 		{"PUT", "/admin/v1/models/.bad", `GGUF`, []string{"name"}},
 		{"POST", "/admin/v1/tokens", `{"role":"king","uses":0,"ttl_seconds":0}`, []string{"role", "uses", "ttl_seconds"}},
 	} {
