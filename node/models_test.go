@@ -1,6 +1,7 @@
 package node
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/node/client"
+	"github.com/lotabots/lotabots/node/demo"
 )
 
 // padded is a GGUF's beginning and what an engine would not load: its bytes alone travel.
@@ -183,5 +185,35 @@ func TestPull(t *testing.T) {
 			t.Fatal(err)
 		}
 		failed("may not go")
+	}
+}
+
+// TestAJoinerServesWhatItNeverHad: a directory that was imported before the node joined is
+// served there, and nothing but the cluster's own ports was reached for it.
+func TestAJoinerServesWhatItNeverHad(t *testing.T) {
+	severalNodes(t)
+	needsEngine(t)
+	n1 := found(t, "n1", "north")
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := w.WriteHeader(&tar.Header{Name: "tiny/tiny.gguf", Typeflag: tar.TypeReg, Size: int64(len(demo.Model)), Mode: 0o600}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(demo.Model); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n1.admin("PUT", "/admin/v1/models/tiny?form=folder", &b, nil)
+	n1.admin("PUT", "/admin/v1/deployments/tiny", map[string]any{"engine": "embedded", "model": "tiny", "replicas": 1, "regions": []string{"south"}}, nil)
+	n1.join("w1", "south", "worker")
+	await(t, 60*time.Second, "the instance is ready", func() bool {
+		var s gateway.Status
+		n1.admin("GET", "/admin/v1/status", nil, &s)
+		return len(s.Instances) == 1 && s.Instances[0].State == "ready" && s.Instances[0].Node == "w1"
+	})
+	if got, err := n1.chat(n1.adminKey(), "tiny", demo.Question); err != nil || got != demo.Answer {
+		t.Errorf("it says %q (%v)", got, err)
 	}
 }
