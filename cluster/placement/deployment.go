@@ -42,7 +42,7 @@ func (p *plan) roll(d *wire.Deployment) *roll {
 	}
 	r.floor = r.want
 	if n, ok := p.w.Floors[d.Name]; ok {
-		r.floor = min(int(n), r.want)
+		r.floor = min(max(int(n), 1), r.want) // the last that is wanted yields to nobody
 	}
 	r.search = p.searchOf(d, m, p.tally(nil))
 	for _, x := range p.byDeployment[d.Name] {
