@@ -177,6 +177,9 @@ func (f *form) setOne(at string, raw json.RawMessage, field reflect.Value) {
 	default:
 		if err := json.Unmarshal(raw, field.Addr().Interface()); err != nil {
 			f.add(at, "must be "+describe(field.Type()))
+			if field.Kind() == reflect.Pointer {
+				field.SetZero() // what is no object has no fields to complain of
+			}
 		}
 	}
 }
