@@ -61,6 +61,8 @@ type Config struct {
 	Faults  string // file that keeps which devices are in quarantine; empty: that ends with the process
 	Learnt  string // file that keeps what models were measured to take; empty: nothing is kept
 
+	AnswerBytes int // of kept answers, at each device; 0: none is kept
+
 	Quota      quota.Config    // of the limits that this node owns
 	Policy     instance.Policy // zero: defaults
 	Log        *slog.Logger    // nil: silent

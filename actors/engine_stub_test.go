@@ -22,6 +22,7 @@ type stub struct {
 	gone    atomic.Int64  // requests whose caller left before their end
 	release chan struct{} // lets one held request end
 	holding atomic.Int64
+	asked   atomic.Int64 // at /slow
 	sick    atomic.Bool
 }
 
@@ -39,6 +40,17 @@ func newStub(t *testing.T) *stub {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]any{"id": r.Header.Get("X-Lotabots-Request-Id"), "trace": r.Header.Get("Traceparent"),
 			"got": string(body), "accept": r.Header.Get("Accept"), "usage": map[string]int{"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}})
+	})
+	mux.HandleFunc("POST /slow", func(w http.ResponseWriter, r *http.Request) {
+		n := s.asked.Add(1)
+		select {
+		case <-s.release:
+		case <-r.Context().Done():
+			s.gone.Add(1)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"answer":%d,"choices":[{"index":0,"finish_reason":"stop"}]}`, n)
 	})
 	mux.HandleFunc("POST /stream", func(w http.ResponseWriter, _ *http.Request) { s.stream(w, 20) })
 	mux.HandleFunc("POST /hold", s.hold)

@@ -234,8 +234,9 @@ func (m *mesh) start(id string, roles []spec.Role, bend ...func(*Config)) *testN
 		Devices: Devices{Kind: "simulated", Simulated: 2, MemoryMB: 1000},
 		Engines: Engines{Shim: []string{os.Args[0]}},
 		// Stand-ins for engines hold answers back at will: none of them hangs.
-		Policy: instance.Policy{First: 5 * time.Millisecond, Probe: 50 * time.Millisecond, Hang: -1, Canary: -1},
-		RunDir: m.t.TempDir(), Log: testLog(m.t), Registerer: n.metrics,
+		Policy:      instance.Policy{First: 5 * time.Millisecond, Probe: 50 * time.Millisecond, Hang: -1, Canary: -1},
+		AnswerBytes: 1 << 20,
+		RunDir:      m.t.TempDir(), Log: testLog(m.t), Registerer: n.metrics,
 	}
 	for _, b := range bend {
 		b(&c)

@@ -58,6 +58,9 @@ func (s *System) Shutdown(ctx context.Context) error {
 	began := time.Now()
 	s.streams.close()
 	s.batches.Close()
+	for _, c := range s.answers {
+		c.Close()
+	}
 	s.cancel()
 	s.tasks.Wait()
 	s.calls.close()

@@ -22,7 +22,7 @@ type stage func(next opening) opening
 
 // stages are those before the engine, the first one first: what is known already is
 // answered before what is left is put together.
-func (s *System) stages() []stage { return []stage{s.batching} }
+func (s *System) stages() []stage { return []stage{s.recalling, s.batching} }
 
 // through is the way of a call through all stages to its engine.
 func (s *System) through(o opener) opening {

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/lotabots/lotabots/actors/answers"
 	"github.com/lotabots/lotabots/actors/batch"
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/actors/engine"
@@ -38,6 +39,7 @@ type System struct {
 	crier   *crier
 	quota   *actor.PID
 	pids    map[spec.DeviceID]*actor.PID
+	answers map[spec.DeviceID]*answers.Cache
 	found   map[spec.DeviceID][]*wire.LoadModel // whose engines run already; until their device's actor has asked
 	guests  map[spec.DeviceID][]gpu.Guest       // as found, of instances that spread over the device
 
@@ -59,7 +61,7 @@ func Start(c Config) (*System, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	s := &System{cfg: c, metrics: newMetrics(c.Registerer), tracer: newTracer(), book: newBook(), herald: newHerald(&c), pids: map[spec.DeviceID]*actor.PID{}}
+	s := &System{cfg: c, metrics: newMetrics(c.Registerer), tracer: newTracer(), book: newBook(), herald: newHerald(&c), pids: map[spec.DeviceID]*actor.PID{}, answers: map[spec.DeviceID]*answers.Cache{}}
 	s.crier = newCrier(&c, s.herald.say)
 	s.work, s.cancel = context.WithCancel(context.Background())
 	s.open = s.through(opener{s})
@@ -89,6 +91,7 @@ func Start(c Config) (*System, error) {
 	s.tasks.Go(func() { s.herald.run(s.work) })
 	s.tasks.Go(func() { s.crier.run(s.work) })
 	s.tasks.Go(func() { s.streams.watch(s.work) })
+	s.tasks.Go(func() { s.expireAnswers(s.work) })
 	if len(s.devices) > 0 {
 		s.tasks.Go(func() { device.Watch(s.work, s.deviceConfig(), s.devices, s.sampled, s.happened) })
 	}
@@ -135,10 +138,11 @@ func (s *System) spawn() error {
 	if s.quota, err = named(quota.Name, func() actor.Actor { return quota.New(s.cfg.Quota) }); err != nil {
 		return fmt.Errorf("starting the actor of limits: %w", err)
 	}
-	measured := gpu.NewMetrics(s.cfg.Registerer)
+	measured, kept := gpu.NewMetrics(s.cfg.Registerer), answers.NewMetrics(s.cfg.Registerer)
 	s.memory = s.learnt()
 	quarantines := s.quarantines()
 	for _, d := range s.devices {
+		s.answers[d.ID] = answers.New(answers.Config{Bytes: s.cfg.AnswerBytes, Metrics: kept})
 		c := gpu.Config{
 			Node: s.cfg.Node, Device: d, Devices: s.devices, Engines: s.presets, Abilities: s.presets.Abilities, Path: s.cfg.BlobPath, Policy: s.cfg.Policy,
 			Seq: new(atomic.Uint64), Grant: s.granter(d.ID), Serves: s.serves, Sharing: s.sharing, Lanes: &s.lanes, Publish: s.herald.put, Found: once(s.found[d.ID]), Guests: once(s.guests[d.ID]), Metrics: measured, Learnt: s.memory, Quarantines: quarantines, Log: s.cfg.Log,

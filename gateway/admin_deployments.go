@@ -36,6 +36,7 @@ type deploymentView struct {
 	residencyView
 	rescueView
 	placingView
+	cacheForm
 	limitsForm
 	priceForm
 	scaleForm
@@ -46,7 +47,7 @@ type deploymentView struct {
 func viewDeployment(d *wire.Deployment) deploymentView {
 	v := deploymentView{Name: d.GetName(), Tenant: d.GetTenant(), Version: d.GetVersion(), Model: d.GetModel(), Engine: d.GetEngine(),
 		Options: d.GetOptions(), Replicas: d.GetReplicas(), MinPerRegion: d.GetMinPerRegion(), Regions: some(d.GetRegions()),
-		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), rescueView: viewRescue(d), placingView: viewPlacing(d), limitsForm: limitsOf(d.GetLimits()), priceForm: priceOf(d.GetPrice()), scaleForm: scaleOf(d.GetScale()), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
+		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), rescueView: viewRescue(d), cacheForm: viewCache(d), placingView: viewPlacing(d), limitsForm: limitsOf(d.GetLimits()), priceForm: priceOf(d.GetPrice()), scaleForm: scaleOf(d.GetScale()), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
 	if v.Options == nil {
 		v.Options = map[string]string{}
 	}
@@ -87,6 +88,7 @@ type deploymentForm struct {
 	residencyForm
 	rescueForm
 	placingForm
+	cacheForm
 	limitsForm
 	priceForm
 	scaleForm
@@ -116,6 +118,7 @@ func (d *deploymentForm) check(f *form, name string, g *Gateway) {
 	d.residencyForm.check(f, name, d.Engine, g)
 	d.rescueForm.check(f, name)
 	d.placingForm.check(f)
+	d.cacheForm.check(f, d.Tenant)
 	d.limitsForm.check(f)
 	d.priceForm.check(f)
 	d.scaleForm.check(f, d.Residency == onDemand, d.Engine)
@@ -148,6 +151,7 @@ func (d *deploymentForm) deployment(name string) *wire.Deployment {
 	d.residencyForm.put(out)
 	d.rescueForm.put(out)
 	d.placingForm.put(out)
+	d.cacheForm.put(out)
 	out.Limits, out.Price, out.Scale = d.limits(), d.price(), d.scale()
 	return out
 }

@@ -158,6 +158,9 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	if x.Body, err = x.turn(r, check, d, body); err != nil {
 		return err
 	}
+	if err = x.recallable(r, d); err != nil {
+		return err
+	}
 	x.rescue(r, d, check)
 	return x.reserve(r, d, check)
 }

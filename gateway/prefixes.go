@@ -38,7 +38,7 @@ func (x *inferring) begins(r *request, check *openai.Request, d *deployment) {
 
 // prefixed accounts for what an engine held of a prompt whose beginnings were named.
 func (x *inferring) prefixed(o relay.Outcome) {
-	if x.Query.Prompt == nil || !o.HasUsage || !o.Usage.HasCached {
+	if x.Query.Prompt == nil || !o.HasUsage || !o.Usage.HasCached || o.Cache == spec.CacheHit || o.Cache == spec.CacheJoined {
 		return
 	}
 	x.g.metrics.expected.Add(float64(min(o.Expected, o.Usage.Prompt)))

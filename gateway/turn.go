@@ -158,6 +158,8 @@ func expectedTokens(e openai.Endpoint, check *openai.Request) int {
 // spent is what a request that ended so counts for its tenant; below 0: that is not known.
 func spent(o relay.Outcome) float64 {
 	switch {
+	case o.Cache == spec.CacheHit || o.Cache == spec.CacheJoined: // no engine worked for it
+		return 0
 	case o.HasUsage || o.Estimated:
 		return fair.Cost(o.Usage.Prompt, o.Usage.Cached, o.Usage.Completion)
 	case o.Err != nil || o.Status >= 400:

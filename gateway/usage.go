@@ -46,12 +46,16 @@ func (x *inferring) usage(o relay.Outcome) *wire.UsageRecord {
 		region = x.g.cfg.RegionOf(o.Node)
 	}
 	outcome, code := outcomeOf(o)
+	cache := ""
+	if o.Cache != spec.CacheMiss {
+		cache = string(o.Cache)
+	}
 	return &wire.UsageRecord{
 		Request: x.Call.RequestID, AtMs: now.UnixMilli(), Tenant: x.who.Tenant, User: x.who.User, Key: x.who.Key,
 		Deployment: x.Call.Deployment, Version: x.Call.Version, Adapter: x.Call.Adapter, Endpoint: x.at, Region: region, Node: string(o.Node),
 		Prompt: uint64(o.Usage.Prompt), Cached: uint64(o.Usage.Cached), Completion: uint64(o.Usage.Completion), Unknown: !o.HasUsage && o.Node != "",
 		GpuMs: uint64(o.Held.Milliseconds()) * x.devices, Outcome: outcome, Code: code, Attempts: uint32(o.Attempts),
-		DurationMs: uint64(now.Sub(x.began).Milliseconds()), FirstByteMs: uint64(o.FirstByte.Milliseconds()),
+		DurationMs: uint64(now.Sub(x.began).Milliseconds()), FirstByteMs: uint64(o.FirstByte.Milliseconds()), Cache: cache,
 	}
 }
 

@@ -68,7 +68,8 @@ func (n *Node) startActors(context.Context) error {
 			LlamaServer: n.config.Engines.LlamaServer, ExternalURLs: n.config.Engines.ExternalURL, Egress: n.egress(),
 			Shim: []string{self, ShimCommand}, Linger: n.config.Engines.Linger, User: user,
 		},
-		RunDir: n.layout.engines(), Faults: n.layout.faults(), Learnt: n.layout.learnt(), Log: n.log,
+		AnswerBytes: n.config.Devices.Answers,
+		RunDir:      n.layout.engines(), Faults: n.layout.faults(), Learnt: n.layout.learnt(), Log: n.log,
 		Quota: quota.Config{Now: n.clock, Spent: n.state.Budget, Changed: n.quotas.Changed}, Registerer: n.metrics,
 	})
 	if err != nil {

@@ -94,6 +94,7 @@ func callToWire(t spec.Target, c *spec.Call) *wire.Call {
 	if c.Waits.Seq != 0 {
 		w.Waits = reservationToWire(t, &c.Waits)
 	}
+	w.Cache = cacheToWire(c.Cache)
 	return w
 }
 
@@ -111,6 +112,7 @@ func callFromWire(w *wire.Call) (spec.Target, spec.Call) {
 	if w.Waits != nil {
 		_, c.Waits = reservationFromWire(w.Waits)
 	}
+	c.Cache = cacheFromWire(w.Cache)
 	return spec.Target{Device: spec.DeviceID(w.Device), Instance: spec.InstanceID(w.Instance)}, c
 }
 

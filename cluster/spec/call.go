@@ -30,6 +30,7 @@ type Call struct {
 	Lease        uint64      // place that the actor has kept for it; 0: none
 	Waits        Reservation // what else waits at the gateway; Seq 0: not told
 	Alone        bool        // an engine broke off over it: it is not put together with others
+	Cache        *CacheAsk   // nil: answers are neither kept nor looked for
 }
 
 // A Target is where one attempt goes.

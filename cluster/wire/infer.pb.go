@@ -48,6 +48,7 @@ type Call struct {
 	Lease         uint64                 `protobuf:"varint,30,opt,name=lease,proto3" json:"lease,omitempty"`                                   // place that the actor has kept for it
 	Waits         *Reservation           `protobuf:"bytes,31,opt,name=waits,proto3" json:"waits,omitempty"`                                    // what else waits at the gateway
 	Alone         bool                   `protobuf:"varint,33,opt,name=alone,proto3" json:"alone,omitempty"`                                   // an engine broke off over it: it is not put together with others
+	Cache         *CacheAsk              `protobuf:"bytes,32,opt,name=cache,proto3" json:"cache,omitempty"`                                    // absent: answers are neither kept nor looked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -243,6 +244,107 @@ func (x *Call) GetAlone() bool {
 	return false
 }
 
+func (x *Call) GetCache() *CacheAsk {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+// CacheAsk says how a call may be answered by an answer that was kept: see spec.CacheAsk.
+// A node that does not know it serves the call as any other.
+type CacheAsk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sum           []byte                 `protobuf:"bytes,1,opt,name=sum,proto3" json:"sum,omitempty"` // of the canonical request, SHA-256
+	TtlMs         int64                  `protobuf:"varint,2,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
+	MaxBytes      uint64                 `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	MaxAgeMs      int64                  `protobuf:"varint,4,opt,name=max_age_ms,json=maxAgeMs,proto3" json:"max_age_ms,omitempty"` // 0: any
+	Fresh         bool                   `protobuf:"varint,5,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	Only          bool                   `protobuf:"varint,6,opt,name=only,proto3" json:"only,omitempty"`
+	Shared        bool                   `protobuf:"varint,7,opt,name=shared,proto3" json:"shared,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CacheAsk) Reset() {
+	*x = CacheAsk{}
+	mi := &file_cluster_wire_infer_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CacheAsk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CacheAsk) ProtoMessage() {}
+
+func (x *CacheAsk) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_infer_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CacheAsk.ProtoReflect.Descriptor instead.
+func (*CacheAsk) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CacheAsk) GetSum() []byte {
+	if x != nil {
+		return x.Sum
+	}
+	return nil
+}
+
+func (x *CacheAsk) GetTtlMs() int64 {
+	if x != nil {
+		return x.TtlMs
+	}
+	return 0
+}
+
+func (x *CacheAsk) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *CacheAsk) GetMaxAgeMs() int64 {
+	if x != nil {
+		return x.MaxAgeMs
+	}
+	return 0
+}
+
+func (x *CacheAsk) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+func (x *CacheAsk) GetOnly() bool {
+	if x != nil {
+		return x.Only
+	}
+	return false
+}
+
+func (x *CacheAsk) GetShared() bool {
+	if x != nil {
+		return x.Shared
+	}
+	return false
+}
+
 // Reservation is what a gateway leaves with the actor of an instance: see spec.Reservation.
 type Reservation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -261,7 +363,7 @@ type Reservation struct {
 
 func (x *Reservation) Reset() {
 	*x = Reservation{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[1]
+	mi := &file_cluster_wire_infer_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -273,7 +375,7 @@ func (x *Reservation) String() string {
 func (*Reservation) ProtoMessage() {}
 
 func (x *Reservation) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[1]
+	mi := &file_cluster_wire_infer_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -286,7 +388,7 @@ func (x *Reservation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reservation.ProtoReflect.Descriptor instead.
 func (*Reservation) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{1}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Reservation) GetDevice() string {
@@ -365,7 +467,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[2]
+	mi := &file_cluster_wire_infer_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -377,7 +479,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[2]
+	mi := &file_cluster_wire_infer_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -390,7 +492,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{2}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Lease) GetInstance() string {
@@ -440,7 +542,7 @@ type QuotaRequest struct {
 
 func (x *QuotaRequest) Reset() {
 	*x = QuotaRequest{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[3]
+	mi := &file_cluster_wire_infer_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +554,7 @@ func (x *QuotaRequest) String() string {
 func (*QuotaRequest) ProtoMessage() {}
 
 func (x *QuotaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[3]
+	mi := &file_cluster_wire_infer_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +567,7 @@ func (x *QuotaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaRequest.ProtoReflect.Descriptor instead.
 func (*QuotaRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{3}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *QuotaRequest) GetLimit() string {
@@ -537,7 +639,7 @@ type BudgetAsk struct {
 
 func (x *BudgetAsk) Reset() {
 	*x = BudgetAsk{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[4]
+	mi := &file_cluster_wire_infer_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +651,7 @@ func (x *BudgetAsk) String() string {
 func (*BudgetAsk) ProtoMessage() {}
 
 func (x *BudgetAsk) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[4]
+	mi := &file_cluster_wire_infer_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,7 +664,7 @@ func (x *BudgetAsk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetAsk.ProtoReflect.Descriptor instead.
 func (*BudgetAsk) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{4}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BudgetAsk) GetAmount() uint64 {
@@ -613,7 +715,7 @@ type QuotaGrant struct {
 
 func (x *QuotaGrant) Reset() {
 	*x = QuotaGrant{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[5]
+	mi := &file_cluster_wire_infer_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +727,7 @@ func (x *QuotaGrant) String() string {
 func (*QuotaGrant) ProtoMessage() {}
 
 func (x *QuotaGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[5]
+	mi := &file_cluster_wire_infer_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +740,7 @@ func (x *QuotaGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaGrant.ProtoReflect.Descriptor instead.
 func (*QuotaGrant) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{5}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *QuotaGrant) GetGranted() uint32 {
@@ -688,7 +790,7 @@ type BudgetGrant struct {
 
 func (x *BudgetGrant) Reset() {
 	*x = BudgetGrant{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[6]
+	mi := &file_cluster_wire_infer_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -700,7 +802,7 @@ func (x *BudgetGrant) String() string {
 func (*BudgetGrant) ProtoMessage() {}
 
 func (x *BudgetGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[6]
+	mi := &file_cluster_wire_infer_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -713,7 +815,7 @@ func (x *BudgetGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetGrant.ProtoReflect.Descriptor instead.
 func (*BudgetGrant) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{6}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BudgetGrant) GetGranted() uint64 {
@@ -759,7 +861,7 @@ type QuotaState struct {
 
 func (x *QuotaState) Reset() {
 	*x = QuotaState{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[7]
+	mi := &file_cluster_wire_infer_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +873,7 @@ func (x *QuotaState) String() string {
 func (*QuotaState) ProtoMessage() {}
 
 func (x *QuotaState) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[7]
+	mi := &file_cluster_wire_infer_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +886,7 @@ func (x *QuotaState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaState.ProtoReflect.Descriptor instead.
 func (*QuotaState) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{7}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *QuotaState) GetLimit() string {
@@ -842,7 +944,7 @@ type JoinRequest struct {
 
 func (x *JoinRequest) Reset() {
 	*x = JoinRequest{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[8]
+	mi := &file_cluster_wire_infer_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -854,7 +956,7 @@ func (x *JoinRequest) String() string {
 func (*JoinRequest) ProtoMessage() {}
 
 func (x *JoinRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[8]
+	mi := &file_cluster_wire_infer_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -867,7 +969,7 @@ func (x *JoinRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinRequest.ProtoReflect.Descriptor instead.
 func (*JoinRequest) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{8}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *JoinRequest) GetTokenId() string {
@@ -915,7 +1017,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[9]
+	mi := &file_cluster_wire_infer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1029,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[9]
+	mi := &file_cluster_wire_infer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1042,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{9}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Member) GetId() string {
@@ -1021,7 +1123,7 @@ type JoinResponse struct {
 
 func (x *JoinResponse) Reset() {
 	*x = JoinResponse{}
-	mi := &file_cluster_wire_infer_proto_msgTypes[10]
+	mi := &file_cluster_wire_infer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1135,7 @@ func (x *JoinResponse) String() string {
 func (*JoinResponse) ProtoMessage() {}
 
 func (x *JoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_infer_proto_msgTypes[10]
+	mi := &file_cluster_wire_infer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1148,7 @@ func (x *JoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinResponse.ProtoReflect.Descriptor instead.
 func (*JoinResponse) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{10}
+	return file_cluster_wire_infer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *JoinResponse) GetCertificate() []byte {
@@ -1102,7 +1204,7 @@ var File_cluster_wire_infer_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\x9b\x05\n" +
+	"\x18cluster/wire/infer.proto\x12\x10lotabots.wire.v1\"\xcd\x05\n" +
 	"\x04Call\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -1132,7 +1234,17 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\rcached_tokens\x18\x17 \x01(\rR\fcachedTokens\x12\x14\n" +
 	"\x05lease\x18\x1e \x01(\x04R\x05lease\x123\n" +
 	"\x05waits\x18\x1f \x01(\v2\x1d.lotabots.wire.v1.ReservationR\x05waits\x12\x14\n" +
-	"\x05alone\x18! \x01(\bR\x05alone\"\xe4\x01\n" +
+	"\x05alone\x18! \x01(\bR\x05alone\x120\n" +
+	"\x05cache\x18  \x01(\v2\x1a.lotabots.wire.v1.CacheAskR\x05cache\"\xb0\x01\n" +
+	"\bCacheAsk\x12\x10\n" +
+	"\x03sum\x18\x01 \x01(\fR\x03sum\x12\x15\n" +
+	"\x06ttl_ms\x18\x02 \x01(\x03R\x05ttlMs\x12\x1b\n" +
+	"\tmax_bytes\x18\x03 \x01(\x04R\bmaxBytes\x12\x1c\n" +
+	"\n" +
+	"max_age_ms\x18\x04 \x01(\x03R\bmaxAgeMs\x12\x14\n" +
+	"\x05fresh\x18\x05 \x01(\bR\x05fresh\x12\x12\n" +
+	"\x04only\x18\x06 \x01(\bR\x04only\x12\x16\n" +
+	"\x06shared\x18\a \x01(\bR\x06shared\"\xe4\x01\n" +
 	"\vReservation\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x10\n" +
@@ -1223,32 +1335,34 @@ func file_cluster_wire_infer_proto_rawDescGZIP() []byte {
 	return file_cluster_wire_infer_proto_rawDescData
 }
 
-var file_cluster_wire_infer_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_cluster_wire_infer_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_cluster_wire_infer_proto_goTypes = []any{
 	(*Call)(nil),         // 0: lotabots.wire.v1.Call
-	(*Reservation)(nil),  // 1: lotabots.wire.v1.Reservation
-	(*Lease)(nil),        // 2: lotabots.wire.v1.Lease
-	(*QuotaRequest)(nil), // 3: lotabots.wire.v1.QuotaRequest
-	(*BudgetAsk)(nil),    // 4: lotabots.wire.v1.BudgetAsk
-	(*QuotaGrant)(nil),   // 5: lotabots.wire.v1.QuotaGrant
-	(*BudgetGrant)(nil),  // 6: lotabots.wire.v1.BudgetGrant
-	(*QuotaState)(nil),   // 7: lotabots.wire.v1.QuotaState
-	(*JoinRequest)(nil),  // 8: lotabots.wire.v1.JoinRequest
-	(*Member)(nil),       // 9: lotabots.wire.v1.Member
-	(*JoinResponse)(nil), // 10: lotabots.wire.v1.JoinResponse
+	(*CacheAsk)(nil),     // 1: lotabots.wire.v1.CacheAsk
+	(*Reservation)(nil),  // 2: lotabots.wire.v1.Reservation
+	(*Lease)(nil),        // 3: lotabots.wire.v1.Lease
+	(*QuotaRequest)(nil), // 4: lotabots.wire.v1.QuotaRequest
+	(*BudgetAsk)(nil),    // 5: lotabots.wire.v1.BudgetAsk
+	(*QuotaGrant)(nil),   // 6: lotabots.wire.v1.QuotaGrant
+	(*BudgetGrant)(nil),  // 7: lotabots.wire.v1.BudgetGrant
+	(*QuotaState)(nil),   // 8: lotabots.wire.v1.QuotaState
+	(*JoinRequest)(nil),  // 9: lotabots.wire.v1.JoinRequest
+	(*Member)(nil),       // 10: lotabots.wire.v1.Member
+	(*JoinResponse)(nil), // 11: lotabots.wire.v1.JoinResponse
 }
 var file_cluster_wire_infer_proto_depIdxs = []int32{
-	1, // 0: lotabots.wire.v1.Call.waits:type_name -> lotabots.wire.v1.Reservation
-	4, // 1: lotabots.wire.v1.QuotaRequest.budget:type_name -> lotabots.wire.v1.BudgetAsk
-	7, // 2: lotabots.wire.v1.QuotaRequest.states:type_name -> lotabots.wire.v1.QuotaState
-	6, // 3: lotabots.wire.v1.QuotaGrant.budget:type_name -> lotabots.wire.v1.BudgetGrant
-	9, // 4: lotabots.wire.v1.JoinRequest.node:type_name -> lotabots.wire.v1.Member
-	9, // 5: lotabots.wire.v1.JoinResponse.members:type_name -> lotabots.wire.v1.Member
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	2,  // 0: lotabots.wire.v1.Call.waits:type_name -> lotabots.wire.v1.Reservation
+	1,  // 1: lotabots.wire.v1.Call.cache:type_name -> lotabots.wire.v1.CacheAsk
+	5,  // 2: lotabots.wire.v1.QuotaRequest.budget:type_name -> lotabots.wire.v1.BudgetAsk
+	8,  // 3: lotabots.wire.v1.QuotaRequest.states:type_name -> lotabots.wire.v1.QuotaState
+	7,  // 4: lotabots.wire.v1.QuotaGrant.budget:type_name -> lotabots.wire.v1.BudgetGrant
+	10, // 5: lotabots.wire.v1.JoinRequest.node:type_name -> lotabots.wire.v1.Member
+	10, // 6: lotabots.wire.v1.JoinResponse.members:type_name -> lotabots.wire.v1.Member
+	7,  // [7:7] is the sub-list for method output_type
+	7,  // [7:7] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_infer_proto_init() }
@@ -1262,7 +1376,7 @@ func file_cluster_wire_infer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_infer_proto_rawDesc), len(file_cluster_wire_infer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -3915,6 +3915,7 @@ type Deployment struct {
 	Price         *Price                 `protobuf:"bytes,23,opt,name=price,proto3" json:"price,omitempty"`                     // absent: costs nothing
 	Placing       *Placing               `protobuf:"bytes,24,opt,name=placing,proto3" json:"placing,omitempty"`                 // absent: spread over regions, zones and nodes
 	Scale         *Scale                 `protobuf:"bytes,25,opt,name=scale,proto3" json:"scale,omitempty"`                     // absent: replicas is what runs; else where it begins
+	Cache         *AnswerCache           `protobuf:"bytes,26,opt,name=cache,proto3" json:"cache,omitempty"`                     // absent: answers are not kept
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4110,6 +4111,82 @@ func (x *Deployment) GetScale() *Scale {
 	return nil
 }
 
+func (x *Deployment) GetCache() *AnswerCache {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+// AnswerCache says which answers of a deployment are kept for requests that ask the same.
+type AnswerCache struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Opted         bool                   `protobuf:"varint,1,opt,name=opted,proto3" json:"opted,omitempty"`                       // only where the request asks for it; else also those that are deterministic
+	TtlMs         int64                  `protobuf:"varint,2,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`          // for which an answer is kept
+	MaxBytes      uint64                 `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"` // at each device
+	Share         bool                   `protobuf:"varint,4,opt,name=share,proto3" json:"share,omitempty"`                       // among tenants: only of a deployment that is every tenant's
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerCache) Reset() {
+	*x = AnswerCache{}
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerCache) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerCache) ProtoMessage() {}
+
+func (x *AnswerCache) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerCache.ProtoReflect.Descriptor instead.
+func (*AnswerCache) Descriptor() ([]byte, []int) {
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *AnswerCache) GetOpted() bool {
+	if x != nil {
+		return x.Opted
+	}
+	return false
+}
+
+func (x *AnswerCache) GetTtlMs() int64 {
+	if x != nil {
+		return x.TtlMs
+	}
+	return 0
+}
+
+func (x *AnswerCache) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *AnswerCache) GetShare() bool {
+	if x != nil {
+		return x.Share
+	}
+	return false
+}
+
 // Placing says where instances go, beside what memory and regions allow.
 type Placing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4123,7 +4200,7 @@ type Placing struct {
 
 func (x *Placing) Reset() {
 	*x = Placing{}
-	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4135,7 +4212,7 @@ func (x *Placing) String() string {
 func (*Placing) ProtoMessage() {}
 
 func (x *Placing) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[49]
+	mi := &file_cluster_wire_state_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4148,7 +4225,7 @@ func (x *Placing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placing.ProtoReflect.Descriptor instead.
 func (*Placing) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{49}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Placing) GetPack() bool {
@@ -4197,7 +4274,7 @@ type Scale struct {
 
 func (x *Scale) Reset() {
 	*x = Scale{}
-	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4209,7 +4286,7 @@ func (x *Scale) String() string {
 func (*Scale) ProtoMessage() {}
 
 func (x *Scale) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[50]
+	mi := &file_cluster_wire_state_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4222,7 +4299,7 @@ func (x *Scale) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scale.ProtoReflect.Descriptor instead.
 func (*Scale) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{50}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Scale) GetMin() uint32 {
@@ -4303,7 +4380,7 @@ type ScaleSchedule struct {
 
 func (x *ScaleSchedule) Reset() {
 	*x = ScaleSchedule{}
-	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4315,7 +4392,7 @@ func (x *ScaleSchedule) String() string {
 func (*ScaleSchedule) ProtoMessage() {}
 
 func (x *ScaleSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[51]
+	mi := &file_cluster_wire_state_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4328,7 +4405,7 @@ func (x *ScaleSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleSchedule.ProtoReflect.Descriptor instead.
 func (*ScaleSchedule) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{51}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ScaleSchedule) GetDays() []uint32 {
@@ -4386,7 +4463,7 @@ type Residency struct {
 
 func (x *Residency) Reset() {
 	*x = Residency{}
-	mi := &file_cluster_wire_state_proto_msgTypes[52]
+	mi := &file_cluster_wire_state_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4398,7 +4475,7 @@ func (x *Residency) String() string {
 func (*Residency) ProtoMessage() {}
 
 func (x *Residency) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[52]
+	mi := &file_cluster_wire_state_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4411,7 +4488,7 @@ func (x *Residency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Residency.ProtoReflect.Descriptor instead.
 func (*Residency) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{52}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Residency) GetOnDemand() bool {
@@ -4446,7 +4523,7 @@ type Adapter struct {
 
 func (x *Adapter) Reset() {
 	*x = Adapter{}
-	mi := &file_cluster_wire_state_proto_msgTypes[53]
+	mi := &file_cluster_wire_state_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4458,7 +4535,7 @@ func (x *Adapter) String() string {
 func (*Adapter) ProtoMessage() {}
 
 func (x *Adapter) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[53]
+	mi := &file_cluster_wire_state_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4471,7 +4548,7 @@ func (x *Adapter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adapter.ProtoReflect.Descriptor instead.
 func (*Adapter) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{53}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Adapter) GetName() string {
@@ -4506,7 +4583,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_cluster_wire_state_proto_msgTypes[54]
+	mi := &file_cluster_wire_state_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4518,7 +4595,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[54]
+	mi := &file_cluster_wire_state_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4531,7 +4608,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{54}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Placement) GetInstance() string {
@@ -4622,7 +4699,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_cluster_wire_state_proto_msgTypes[55]
+	mi := &file_cluster_wire_state_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4634,7 +4711,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[55]
+	mi := &file_cluster_wire_state_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4647,7 +4724,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{55}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Model) GetName() string {
@@ -4732,7 +4809,7 @@ type ModelPart struct {
 
 func (x *ModelPart) Reset() {
 	*x = ModelPart{}
-	mi := &file_cluster_wire_state_proto_msgTypes[56]
+	mi := &file_cluster_wire_state_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4744,7 +4821,7 @@ func (x *ModelPart) String() string {
 func (*ModelPart) ProtoMessage() {}
 
 func (x *ModelPart) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[56]
+	mi := &file_cluster_wire_state_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4757,7 +4834,7 @@ func (x *ModelPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelPart.ProtoReflect.Descriptor instead.
 func (*ModelPart) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{56}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ModelPart) GetPath() string {
@@ -4806,7 +4883,7 @@ type ModelShape struct {
 
 func (x *ModelShape) Reset() {
 	*x = ModelShape{}
-	mi := &file_cluster_wire_state_proto_msgTypes[57]
+	mi := &file_cluster_wire_state_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4818,7 +4895,7 @@ func (x *ModelShape) String() string {
 func (*ModelShape) ProtoMessage() {}
 
 func (x *ModelShape) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[57]
+	mi := &file_cluster_wire_state_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4831,7 +4908,7 @@ func (x *ModelShape) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelShape.ProtoReflect.Descriptor instead.
 func (*ModelShape) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{57}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ModelShape) GetArchitecture() string {
@@ -4961,7 +5038,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_cluster_wire_state_proto_msgTypes[58]
+	mi := &file_cluster_wire_state_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4973,7 +5050,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[58]
+	mi := &file_cluster_wire_state_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4986,7 +5063,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{58}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *JoinToken) GetId() string {
@@ -5054,7 +5131,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_cluster_wire_state_proto_msgTypes[59]
+	mi := &file_cluster_wire_state_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5066,7 +5143,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[59]
+	mi := &file_cluster_wire_state_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5079,7 +5156,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{59}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Secret) GetName() string {
@@ -5136,7 +5213,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_cluster_wire_state_proto_msgTypes[60]
+	mi := &file_cluster_wire_state_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5148,7 +5225,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[60]
+	mi := &file_cluster_wire_state_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5161,7 +5238,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{60}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *WrappedKey) GetNode() string {
@@ -5204,7 +5281,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_cluster_wire_state_proto_msgTypes[61]
+	mi := &file_cluster_wire_state_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5216,7 +5293,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_wire_state_proto_msgTypes[61]
+	mi := &file_cluster_wire_state_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5229,7 +5306,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_cluster_wire_state_proto_rawDescGZIP(), []int{61}
+	return file_cluster_wire_state_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Entry) GetIndex() uint64 {
@@ -5585,7 +5662,7 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x05count\x18\r \x01(\rR\x05count\x12\x18\n" +
 	"\arequest\x18\x0e \x01(\tR\arequest\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\fR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xf2\x06\n" +
+	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xa7\a\n" +
 	"\n" +
 	"Deployment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -5613,10 +5690,16 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x06limits\x18\x16 \x01(\v2\x18.lotabots.wire.v1.LimitsR\x06limits\x12-\n" +
 	"\x05price\x18\x17 \x01(\v2\x17.lotabots.wire.v1.PriceR\x05price\x123\n" +
 	"\aplacing\x18\x18 \x01(\v2\x19.lotabots.wire.v1.PlacingR\aplacing\x12-\n" +
-	"\x05scale\x18\x19 \x01(\v2\x17.lotabots.wire.v1.ScaleR\x05scale\x1a:\n" +
+	"\x05scale\x18\x19 \x01(\v2\x17.lotabots.wire.v1.ScaleR\x05scale\x123\n" +
+	"\x05cache\x18\x1a \x01(\v2\x1d.lotabots.wire.v1.AnswerCacheR\x05cache\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"u\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"m\n" +
+	"\vAnswerCache\x12\x14\n" +
+	"\x05opted\x18\x01 \x01(\bR\x05opted\x12\x15\n" +
+	"\x06ttl_ms\x18\x02 \x01(\x03R\x05ttlMs\x12\x1b\n" +
+	"\tmax_bytes\x18\x03 \x01(\x04R\bmaxBytes\x12\x14\n" +
+	"\x05share\x18\x04 \x01(\bR\x05share\"u\n" +
 	"\aPlacing\x12\x12\n" +
 	"\x04pack\x18\x01 \x01(\bR\x04pack\x12\x1d\n" +
 	"\n" +
@@ -5759,7 +5842,7 @@ func file_cluster_wire_state_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_wire_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_cluster_wire_state_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_cluster_wire_state_proto_goTypes = []any{
 	(NodeState)(0),           // 0: lotabots.wire.v1.NodeState
 	(*Command)(nil),          // 1: lotabots.wire.v1.Command
@@ -5811,21 +5894,22 @@ var file_cluster_wire_state_proto_goTypes = []any{
 	(*Session)(nil),          // 47: lotabots.wire.v1.Session
 	(*AuditEntry)(nil),       // 48: lotabots.wire.v1.AuditEntry
 	(*Deployment)(nil),       // 49: lotabots.wire.v1.Deployment
-	(*Placing)(nil),          // 50: lotabots.wire.v1.Placing
-	(*Scale)(nil),            // 51: lotabots.wire.v1.Scale
-	(*ScaleSchedule)(nil),    // 52: lotabots.wire.v1.ScaleSchedule
-	(*Residency)(nil),        // 53: lotabots.wire.v1.Residency
-	(*Adapter)(nil),          // 54: lotabots.wire.v1.Adapter
-	(*Placement)(nil),        // 55: lotabots.wire.v1.Placement
-	(*Model)(nil),            // 56: lotabots.wire.v1.Model
-	(*ModelPart)(nil),        // 57: lotabots.wire.v1.ModelPart
-	(*ModelShape)(nil),       // 58: lotabots.wire.v1.ModelShape
-	(*JoinToken)(nil),        // 59: lotabots.wire.v1.JoinToken
-	(*Secret)(nil),           // 60: lotabots.wire.v1.Secret
-	(*WrappedKey)(nil),       // 61: lotabots.wire.v1.WrappedKey
-	(*Entry)(nil),            // 62: lotabots.wire.v1.Entry
-	nil,                      // 63: lotabots.wire.v1.Deployment.OptionsEntry
-	(*UsageRow)(nil),         // 64: lotabots.wire.v1.UsageRow
+	(*AnswerCache)(nil),      // 50: lotabots.wire.v1.AnswerCache
+	(*Placing)(nil),          // 51: lotabots.wire.v1.Placing
+	(*Scale)(nil),            // 52: lotabots.wire.v1.Scale
+	(*ScaleSchedule)(nil),    // 53: lotabots.wire.v1.ScaleSchedule
+	(*Residency)(nil),        // 54: lotabots.wire.v1.Residency
+	(*Adapter)(nil),          // 55: lotabots.wire.v1.Adapter
+	(*Placement)(nil),        // 56: lotabots.wire.v1.Placement
+	(*Model)(nil),            // 57: lotabots.wire.v1.Model
+	(*ModelPart)(nil),        // 58: lotabots.wire.v1.ModelPart
+	(*ModelShape)(nil),       // 59: lotabots.wire.v1.ModelShape
+	(*JoinToken)(nil),        // 60: lotabots.wire.v1.JoinToken
+	(*Secret)(nil),           // 61: lotabots.wire.v1.Secret
+	(*WrappedKey)(nil),       // 62: lotabots.wire.v1.WrappedKey
+	(*Entry)(nil),            // 63: lotabots.wire.v1.Entry
+	nil,                      // 64: lotabots.wire.v1.Deployment.OptionsEntry
+	(*UsageRow)(nil),         // 65: lotabots.wire.v1.UsageRow
 }
 var file_cluster_wire_state_proto_depIdxs = []int32{
 	2,  // 0: lotabots.wire.v1.Command.put_node:type_name -> lotabots.wire.v1.PutNode
@@ -5866,38 +5950,39 @@ var file_cluster_wire_state_proto_depIdxs = []int32{
 	39, // 35: lotabots.wire.v1.PutTenant.tenant:type_name -> lotabots.wire.v1.Tenant
 	42, // 36: lotabots.wire.v1.PutKey.key:type_name -> lotabots.wire.v1.APIKey
 	49, // 37: lotabots.wire.v1.PutDeployment.deployment:type_name -> lotabots.wire.v1.Deployment
-	55, // 38: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
-	56, // 39: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
-	59, // 40: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
-	60, // 41: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
+	56, // 38: lotabots.wire.v1.PutPlacement.placement:type_name -> lotabots.wire.v1.Placement
+	57, // 39: lotabots.wire.v1.PutModel.model:type_name -> lotabots.wire.v1.Model
+	60, // 40: lotabots.wire.v1.PutToken.token:type_name -> lotabots.wire.v1.JoinToken
+	61, // 41: lotabots.wire.v1.PutSecret.secret:type_name -> lotabots.wire.v1.Secret
 	43, // 42: lotabots.wire.v1.PutUser.user:type_name -> lotabots.wire.v1.User
 	44, // 43: lotabots.wire.v1.PutRole.role:type_name -> lotabots.wire.v1.AccessRole
 	46, // 44: lotabots.wire.v1.PutBinding.binding:type_name -> lotabots.wire.v1.Binding
 	47, // 45: lotabots.wire.v1.PutSession.session:type_name -> lotabots.wire.v1.Session
 	42, // 46: lotabots.wire.v1.ChangeKey.key:type_name -> lotabots.wire.v1.APIKey
 	31, // 47: lotabots.wire.v1.TouchKeys.uses:type_name -> lotabots.wire.v1.KeyUse
-	64, // 48: lotabots.wire.v1.PutUsage.rows:type_name -> lotabots.wire.v1.UsageRow
+	65, // 48: lotabots.wire.v1.PutUsage.rows:type_name -> lotabots.wire.v1.UsageRow
 	36, // 49: lotabots.wire.v1.PutBudgets.rows:type_name -> lotabots.wire.v1.BudgetSpent
 	0,  // 50: lotabots.wire.v1.Node.state:type_name -> lotabots.wire.v1.NodeState
 	40, // 51: lotabots.wire.v1.Tenant.limits:type_name -> lotabots.wire.v1.Limits
 	40, // 52: lotabots.wire.v1.APIKey.limits:type_name -> lotabots.wire.v1.Limits
 	45, // 53: lotabots.wire.v1.AccessRole.permissions:type_name -> lotabots.wire.v1.Permission
-	63, // 54: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
-	53, // 55: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
-	54, // 56: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
+	64, // 54: lotabots.wire.v1.Deployment.options:type_name -> lotabots.wire.v1.Deployment.OptionsEntry
+	54, // 55: lotabots.wire.v1.Deployment.residency:type_name -> lotabots.wire.v1.Residency
+	55, // 56: lotabots.wire.v1.Deployment.adapters:type_name -> lotabots.wire.v1.Adapter
 	40, // 57: lotabots.wire.v1.Deployment.limits:type_name -> lotabots.wire.v1.Limits
 	41, // 58: lotabots.wire.v1.Deployment.price:type_name -> lotabots.wire.v1.Price
-	50, // 59: lotabots.wire.v1.Deployment.placing:type_name -> lotabots.wire.v1.Placing
-	51, // 60: lotabots.wire.v1.Deployment.scale:type_name -> lotabots.wire.v1.Scale
-	52, // 61: lotabots.wire.v1.Scale.schedules:type_name -> lotabots.wire.v1.ScaleSchedule
-	58, // 62: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
-	57, // 63: lotabots.wire.v1.Model.parts:type_name -> lotabots.wire.v1.ModelPart
-	61, // 64: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
-	65, // [65:65] is the sub-list for method output_type
-	65, // [65:65] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	51, // 59: lotabots.wire.v1.Deployment.placing:type_name -> lotabots.wire.v1.Placing
+	52, // 60: lotabots.wire.v1.Deployment.scale:type_name -> lotabots.wire.v1.Scale
+	50, // 61: lotabots.wire.v1.Deployment.cache:type_name -> lotabots.wire.v1.AnswerCache
+	53, // 62: lotabots.wire.v1.Scale.schedules:type_name -> lotabots.wire.v1.ScaleSchedule
+	59, // 63: lotabots.wire.v1.Model.shape:type_name -> lotabots.wire.v1.ModelShape
+	58, // 64: lotabots.wire.v1.Model.parts:type_name -> lotabots.wire.v1.ModelPart
+	62, // 65: lotabots.wire.v1.Secret.wrapped:type_name -> lotabots.wire.v1.WrappedKey
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_state_proto_init() }
@@ -5948,7 +6033,7 @@ func file_cluster_wire_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_state_proto_rawDesc), len(file_cluster_wire_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   63,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -48,6 +48,7 @@ type UsageRecord struct {
 	DurationMs    uint64                 `protobuf:"varint,19,opt,name=duration_ms,json=durationMs,proto3" json:"duration_ms,omitempty"`
 	FirstByteMs   uint64                 `protobuf:"varint,20,opt,name=first_byte_ms,json=firstByteMs,proto3" json:"first_byte_ms,omitempty"` // 0: none came
 	Unknown       bool                   `protobuf:"varint,21,opt,name=unknown,proto3" json:"unknown,omitempty"`                              // nobody told how many tokens it took
+	Cache         string                 `protobuf:"bytes,22,opt,name=cache,proto3" json:"cache,omitempty"`                                   // hit: a kept answer; joined: another request's; empty: an engine's own
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -227,6 +228,13 @@ func (x *UsageRecord) GetUnknown() bool {
 		return x.Unknown
 	}
 	return false
+}
+
+func (x *UsageRecord) GetCache() string {
+	if x != nil {
+		return x.Cache
+	}
+	return ""
 }
 
 // UsageRow is the sum of the requests that are alike and ended in one period.
@@ -499,7 +507,7 @@ var File_cluster_wire_usage_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_usage_proto_rawDesc = "" +
 	"\n" +
-	"\x18cluster/wire/usage.proto\x12\x10lotabots.wire.v1\"\xa6\x04\n" +
+	"\x18cluster/wire/usage.proto\x12\x10lotabots.wire.v1\"\xbc\x04\n" +
 	"\vUsageRecord\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\tR\arequest\x12\x13\n" +
 	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x16\n" +
@@ -527,7 +535,8 @@ const file_cluster_wire_usage_proto_rawDesc = "" +
 	"\vduration_ms\x18\x13 \x01(\x04R\n" +
 	"durationMs\x12\"\n" +
 	"\rfirst_byte_ms\x18\x14 \x01(\x04R\vfirstByteMs\x12\x18\n" +
-	"\aunknown\x18\x15 \x01(\bR\aunknown\"\xf4\x03\n" +
+	"\aunknown\x18\x15 \x01(\bR\aunknown\x12\x14\n" +
+	"\x05cache\x18\x16 \x01(\tR\x05cache\"\xf4\x03\n" +
 	"\bUsageRow\x12\x13\n" +
 	"\x05at_ms\x18\x01 \x01(\x03R\x04atMs\x12\x19\n" +
 	"\bperiod_s\x18\x02 \x01(\rR\aperiodS\x12\x16\n" +

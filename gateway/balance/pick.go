@@ -52,6 +52,7 @@ type Instance struct {
 	breaker  breaker
 	table    *Table
 	number   uint64        // of its name
+	shelf    uint64        // of its device's, where answers are kept
 	held     prefix.Holder // which beginnings of prompts it holds
 
 	utilisation int    // of its device, percent
@@ -92,6 +93,7 @@ type Query struct {
 	Hasty        bool              // another deployment may serve: only for those that are full is waited
 	Prompt       *prefix.Prompt    // its beginnings; nil: they are not named
 	Session      uint64            // that it belongs to, by Session; 0: none
+	Kept         uint64            // of the answer that may be kept for it, by its canonical request; 0: none may
 	Why          *Reasons          // nil: nobody asks
 	Shared       bool              // it may go to its engine together with others
 

@@ -189,6 +189,9 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 	spare := spareOf(dev)
 	for _, il := range dev.GetInstances() {
 		in := t.instanceLocked(spec.InstanceID(il.GetInstance()), il.GetDeployment())
+		if in.Device != id {
+			in.shelf = prefix.Number(string(id))
+		}
 		in.node, in.Node, in.Device = m, m.Node, id
 		if in.State != il.GetState() && il.GetState() == wire.InstanceState_INSTANCE_STATE_READY {
 			in.breaker.reset()

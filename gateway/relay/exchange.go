@@ -31,6 +31,7 @@ type Exchange struct {
 	Trace    bool          // the client asks how it is served
 	Shape    Shape         // nil: the answer as it came
 	Native   *Native       // the request for engines that speak the client's API themselves; nil: none is asked in it
+	Bypass   bool          // its deployment keeps answers, but none is kept or looked for here
 	Hedge    bool          // a second instance may be asked where the first is late
 	Done     func(Outcome) // called once, when everything has ended
 	// Settle is called at most once, just before the last bytes of an answer go out:
@@ -73,6 +74,7 @@ type Exchange struct {
 	usage    openai.Usage // that tail tells, where counted
 	hasUsage bool
 	counted  bool
+	cached   cached // how the present attempt was answered
 
 	settled bool
 
@@ -100,9 +102,10 @@ type Outcome struct {
 	FirstByte time.Duration // 0: none came
 	Held      time.Duration // for which it held slots of engines, all attempts
 	Usage     openai.Usage
-	HasUsage  bool // the engine told it
-	Estimated bool // it did not: Usage was counted by what passed of a stream
-	Resumes   int  // times that another instance went on with the answer
+	HasUsage  bool             // the engine told it
+	Estimated bool             // it did not: Usage was counted by what passed of a stream
+	Resumes   int              // times that another instance went on with the answer
+	Cache     spec.CacheResult // "": no cache was asked
 }
 
 // ErrGone says that the client has left, so that nobody wants an answer.
@@ -154,9 +157,10 @@ func (x *Exchange) outcome(err error) Outcome {
 	if err != nil && !out.Gone {
 		out.Err = asPublic(err)
 	}
-	if x.stream != nil {
+	if x.stream != nil && !x.cached.free() {
 		out.Held += x.holding()
 	}
+	out.Cache = x.cached.how
 	out.Resumes = x.resumes
 	if x.native {
 		if out.Usage, out.HasUsage = x.Native.Shape.Usage(); !out.HasUsage {
@@ -184,7 +188,9 @@ func (x *Exchange) drop() {
 		if l, ok := x.stream.Load(); ok {
 			x.grant.Learn(l)
 		}
-		x.out.Held += x.holding()
+		if !x.cached.free() {
+			x.out.Held += x.holding()
+		}
 		x.stream = nil
 	}
 	if x.extra != nil {
@@ -213,6 +219,11 @@ func (x *Exchange) holding() time.Duration {
 // serve makes attempts until one has something for the client: the whole answer,
 // or the first events of a stream, in x.buf.
 func (x *Exchange) serve() error {
+	if x.Call.Cache != nil {
+		if done, err := x.recall(); done {
+			return err
+		}
+	}
 	for {
 		if err := x.place(); err != nil {
 			return x.explain(x.blame(err))
@@ -278,6 +289,9 @@ func (x *Exchange) open() error {
 	}
 	if l, ok := stream.Load(); ok {
 		x.grant.Learn(l)
+	}
+	if x.Call.Cache != nil {
+		x.recalled()
 	}
 	x.doubleDispatch()
 	return nil

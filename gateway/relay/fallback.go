@@ -100,6 +100,7 @@ func (x *Exchange) turn(to Alternative) {
 	x.fell = to.Name
 	x.failures, x.refusals, x.last = 0, 0, nil
 	x.Query, x.Hedge, x.Body = to.Query, to.Hedge, to.Body
+	x.Bypass, x.Call.Cache, x.cached = x.Bypass || x.Call.Cache != nil, nil, cached{} // what is kept is another deployment's
 	x.Call.Deployment, x.Call.Version, x.Call.Regions, x.Call.Adapter = to.Query.Deployment, to.Query.Version, to.Regions, to.Adapter
 	x.out.Status, x.out.Node, x.contentType, x.buf = 0, "", "", x.buf[:0]
 	x.r.budgets.request(x.Call.Deployment)

@@ -23,7 +23,7 @@ const hedgeTokens = 2048
 // The first whole answer is the request's; the other is ended at once.
 func (x *Exchange) dial(body []byte) (spec.Stream, error) {
 	x.grant.Bind(&x.Call)
-	if !x.Hedge || x.Call.Stream || x.Query.PromptTokens > hedgeTokens {
+	if !x.Hedge || x.Call.Stream || x.Call.Cache != nil && x.Call.Cache.Only || x.Query.PromptTokens > hedgeTokens {
 		return x.r.cfg.Opener.Open(x.ctx, x.grant.Target, x.Call, body)
 	}
 	learnt, began := x.r.speeds.of(x.Call.Deployment, x.Call.Path), time.Now()
@@ -182,6 +182,9 @@ func (r *Relay) ask(ctx context.Context, target spec.Target, call spec.Call, bod
 	if t, ok := s.(spec.Timed); ok {
 		h.took, h.timed = t.Held()
 	}
+	if c, ok := s.(spec.Cached); ok {
+		h.cached.how, h.cached.age = c.Cached()
+	}
 	return h, nil
 }
 
@@ -195,6 +198,7 @@ type held struct {
 	told   bool
 	took   time.Duration // for which a slot was held
 	timed  bool          // its node told it
+	cached cached
 	room   Room
 	taken  int // of room
 	once   sync.Once
@@ -246,6 +250,9 @@ func (h *held) Load() (spec.Load, bool) { return h.load, h.told }
 
 // Held implements spec.Timed.
 func (h *held) Held() (time.Duration, bool) { return h.took, h.timed }
+
+// Cached implements spec.Cached.
+func (h *held) Cached() (spec.CacheResult, time.Duration) { return h.cached.how, h.cached.age }
 
 // Close gives back what the answer holds; nothing is open.
 func (h *held) Close() error {

@@ -105,6 +105,9 @@ func (x *Exchange) setTopology(ctx *fasthttp.RequestCtx) {
 	if x.fell != "" {
 		ctx.Response.Header.Set(HeaderDeployment, x.fell)
 	}
+	if x.Bypass || x.Call.Cache != nil {
+		x.setCached(ctx)
+	}
 	if x.Trace {
 		ctx.Response.Header.SetBytesV(HeaderTrace, x.explanation(x.buf[max(0, len(x.buf)-openai.TailSize):]))
 	}

@@ -225,6 +225,9 @@ func checkNumbers(c Config, bad func(key, reason string)) {
 	if c.API.BodyMemory != 0 && c.API.BodyMemory < 1024 {
 		bad("api.body-memory", "want 0, or at least 1024 bytes")
 	}
+	if c.Devices.Answers < 0 {
+		bad("devices.answer-memory", "want 0, or a number of bytes")
+	}
 	if c.API.MinRate < 1 {
 		bad("api.min-rate", "want at least 1 byte a second")
 	}

@@ -66,6 +66,7 @@ type Devices struct {
 	Kind      string `koanf:"kind" help:"auto (NVIDIA GPUs, else the CPU), nvidia, cpu, simulated" example:"auto"`
 	Simulated int    `koanf:"simulated" help:"number of simulated devices, for kind simulated" example:"4"`
 	MemoryMB  int    `koanf:"memory-mb" help:"memory of each simulated device, or a cap on the CPU device's, MiB; 0: what the machine has" example:"24576"`
+	Answers   int    `koanf:"answer-memory" help:"memory that kept answers of deployments with a cache may take at each device, bytes; 0: none is kept here" example:"1073741824"`
 	FaultFile string `koanf:"fault-file" help:"JSON file, read every second, that makes simulated devices ill (kind simulated alone)" example:"/run/lotabots/faults.json"`
 }
 
@@ -136,7 +137,7 @@ func Default() Config {
 		Node:      Node{Region: "local", Zone: "a", Roles: []string{"voter", "worker", "gateway"}, Data: "data"},
 		Cluster:   Cluster{Listen: "127.0.0.1:7946", Rejoin: 15 * time.Second},
 		API:       API{Listen: "127.0.0.1:8080", MaxBody: 32 << 20, MinRate: 4 << 10, QueueTimeout: 10 * time.Second, LoadTimeout: 5 * time.Minute, FirstToken: 60 * time.Second, NextToken: 30 * time.Second, Usage: "durable", ShutdownIn: 30 * time.Second},
-		Devices:   Devices{Kind: "auto"},
+		Devices:   Devices{Kind: "auto", Answers: 256 << 20},
 		Engines:   Engines{Linger: 2 * time.Minute},
 		Models:    Models{Grace: time.Hour},
 		Placement: Placement{DeadGrace: 30 * time.Second, DrainGrace: 10 * time.Minute, SettleTime: 10 * time.Minute},

@@ -82,6 +82,10 @@ func Kinds() []Kind {
 			{Name: "apart_from", Default: []string{}, Help: "deployments with which it shares no node; its own name: one copy a node"},
 			{Name: "nodes", Default: []string{}, Help: "the only ones that copies may be on; empty: any"},
 			{Name: "prefer_nodes", Default: []string{}, Help: "that are filled before others"},
+			{Name: "cache", Default: "off", Help: "answers that are kept for requests that ask the same: off, deterministic, or opted"},
+			{Name: "cache_ttl_seconds", Default: int64(3600), Help: "for which an answer is kept"},
+			{Name: "cache_max_bytes", Default: uint64(64 << 20), Max: 1 << 40, Help: "of kept answers at each device"},
+			{Name: "cache_scope", Default: "tenant", Help: "whose requests an answer is for: tenant, or shared"},
 		}, append(limitFields(), priceFields()...)...)},
 	}
 }
@@ -235,6 +239,7 @@ func checkDeployment(d Document, bad func(field, reason string)) {
 	}
 	checkRescue(d, bad)
 	checkPlacing(d, bad)
+	checkCache(d, bad)
 	checkLimits(d, bad)
 	checkPrice(d, bad)
 	checkScale(d, bad)

@@ -39,6 +39,10 @@ type deploymentRow struct {
 	ApartFrom    []string          `json:"apart_from,omitempty"`
 	Nodes        []string          `json:"nodes,omitempty"`
 	PreferNodes  []string          `json:"prefer_nodes,omitempty"`
+	Cache        string            `json:"cache,omitempty"`
+	CacheTTL     int64             `json:"cache_ttl_seconds,omitempty"`
+	CacheBytes   uint64            `json:"cache_max_bytes,omitempty"`
+	CacheScope   string            `json:"cache_scope,omitempty"`
 	PerMinute    uint32            `json:"requests_per_minute,omitempty"`
 	limitRow
 	priceRow
@@ -52,6 +56,8 @@ type wish struct {
 	onDemand    bool
 	keep, least time.Duration
 	scale       scaleWish
+	cacheTTL    time.Duration
+	cacheMemory int64 // MiB
 }
 
 // flags adds those of all fields but the model.
@@ -75,6 +81,10 @@ func (w *wish) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&w.row.ApartFrom, "apart-from", nil, "deployment with which it shares no node; repeat for more. Its own name: one copy a node")
 	f.StringSliceVar(&w.row.Nodes, "nodes", nil, "the only nodes that copies may be on; empty: any")
 	f.StringSliceVar(&w.row.PreferNodes, "prefer-nodes", nil, "nodes that are filled before others")
+	f.StringVar(&w.row.Cache, "cache", "", "answers that are kept for requests that ask the same: off (the default), deterministic, or opted for those alone that ask for it")
+	f.DurationVar(&w.cacheTTL, "cache-ttl", 0, "with --cache: how long an answer is kept; 0: 1h")
+	f.Int64Var(&w.cacheMemory, "cache-memory-mb", 0, "with --cache: memory for answers at each device, MiB; 0: 64")
+	f.StringVar(&w.row.CacheScope, "cache-scope", "", "with --cache: whose requests an answer is for: tenant (the default), or shared, of deployments that no tenant owns")
 	f.Uint32Var(&w.row.PerMinute, "rpm", 0, "requests per minute of all who use it together; 0: no limit")
 	w.row.limitRow.flags(f)
 	w.row.priceRow.flags(f)
@@ -86,6 +96,9 @@ func (w *wish) flags(f *pflag.FlagSet) {
 const (
 	maxMemory = 1 << 30 // MiB, a PiB
 	maxKeep   = 365 * 24 * time.Hour
+
+	maxCacheTTL = 30 * 24 * time.Hour
+	maxCacheMB  = 1 << 20
 )
 
 // check finds numbers that no deployment may have, before they are counted in other units.
@@ -100,6 +113,10 @@ func (w *wish) check(c *cobra.Command) error {
 		what = "--min-resident must be from 1s to a year; 0 is for 10s"
 	case w.row.GPUs < 1 || w.row.GPUs > 64:
 		what = "--gpus must be from 1 to 64"
+	case w.cacheTTL < 0 || w.cacheTTL > maxCacheTTL || w.cacheTTL > 0 && w.cacheTTL < time.Second:
+		what = "--cache-ttl must be from 1s to 720h; 0 is for 1h"
+	case w.cacheMemory < 0 || w.cacheMemory > maxCacheMB:
+		what = "--cache-memory-mb must be from 1 to 1048576, a TiB; 0 is for 64"
 	default:
 		var err error
 		w.row.Scale, err = w.scale.row(c)
@@ -116,6 +133,7 @@ func (w *wish) deployment() deploymentRow {
 	}
 	d.KeepAlive, d.MinResident = int64(w.keep.Seconds()), int64(w.least.Seconds())
 	d.MemoryBytes = uint64(w.memory) << 20
+	d.CacheTTL, d.CacheBytes = int64(w.cacheTTL.Seconds()), uint64(w.cacheMemory)<<20
 	return d
 }
 

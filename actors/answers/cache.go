@@ -1,0 +1,244 @@
+package answers
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config of a Cache.
+type Config struct {
+	Bytes   int              // of all deployments' answers together
+	Now     func() time.Time // nil: time.Now
+	Metrics *Metrics         // nil: none
+}
+
+// A Cache is one device's kept answers and those under way. Its methods may be called
+// from any goroutine.
+type Cache struct {
+	cfg Config
+	mu  struct {
+		sync.Mutex
+		shelves map[string]*shelf // by deployment
+		flights map[Key]*Flight   // that others may join
+		total   account
+		closed  bool
+	}
+	flying sync.WaitGroup // flights that have not ended
+}
+
+// New returns an empty Cache.
+func New(c Config) *Cache {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics(nil)
+	}
+	cache := &Cache{cfg: c}
+	cache.mu.shelves, cache.mu.flights = map[string]*shelf{}, map[Key]*Flight{}
+	cache.mu.total.metrics = c.Metrics
+	return cache
+}
+
+// A Request is what a request says of itself.
+type Request struct {
+	Key      Key
+	TTL      time.Duration // for which answers of the deployment are kept
+	MaxBytes uint64        // of the deployment's answers
+	MaxAge   time.Duration // an older answer will not do; 0: any
+	Fresh    bool          // no answer will do that was begun before
+	Only     bool          // nothing is to be begun for it
+}
+
+// A Found is what there is for a request: an answer, or one under way. Neither: there is
+// none, and Only forbids to begin one, or the cache is closed.
+type Found struct {
+	Answer *Answer
+	Age    time.Duration // of the answer
+	Reader *Reader       // of the flight
+	Flight *Flight       // not nil: the caller is to run it, and to end it by Land or Fail
+}
+
+// Ask looks the request up, or begins a flight for it.
+func (c *Cache) Ask(r *Request) Found {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.cfg.Now()
+	s := c.shelfLocked(r)
+	if e := s.find(&r.Key, now); e != nil && !r.Fresh {
+		if age := now.Sub(e.of.At); r.MaxAge <= 0 || age <= r.MaxAge {
+			s.hits++
+			c.cfg.Metrics.hits.Inc()
+			return Found{Answer: e.of, Age: max(age, 0)}
+		}
+	}
+	if f := c.mu.flights[r.Key]; f != nil && !r.Fresh {
+		if reader := f.join(); reader != nil {
+			s.joined++
+			c.cfg.Metrics.joined.Inc()
+			return Found{Reader: reader}
+		}
+	}
+	if r.Only || c.mu.closed {
+		return Found{}
+	}
+	s.misses++
+	c.cfg.Metrics.misses.Inc()
+	f := newFlight(c, r.Key)
+	c.mu.flights[r.Key] = f
+	c.flying.Add(1)
+	return Found{Flight: f, Reader: f.join()}
+}
+
+// shelfLocked is the deployment's, as its settings are now.
+func (c *Cache) shelfLocked(r *Request) *shelf {
+	bytes := min(r.MaxBytes, uint64(max(c.cfg.Bytes, 0)))
+	s := c.mu.shelves[r.Key.Deployment]
+	if s == nil {
+		s = newShelf(bytes, &c.mu.total)
+		c.mu.shelves[r.Key.Deployment] = s
+	}
+	s.resize(bytes)
+	s.ttl = r.TTL
+	return s
+}
+
+// land ends the flight; a is its answer if that is to be kept.
+func (c *Cache) land(f *Flight, a *Answer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.flights[f.key] != f { // it was purged meanwhile, or a fresh one was asked for
+		return
+	}
+	delete(c.mu.flights, f.key)
+	s := c.mu.shelves[f.key.Deployment]
+	if a == nil || s == nil || c.mu.closed || f.key.Version < s.version {
+		return
+	}
+	s.expire(a.At)
+	c.keepLocked(s, f.key, a)
+}
+
+// keepLocked puts the answer on its shelf. Where all shelves together are full, the one
+// that takes most makes way: by its own choice if that is the answer's.
+func (c *Cache) keepLocked(s *shelf, k Key, a *Answer) {
+	size := sizeOf(&k, a)
+	for c.mu.total.bytes+size > c.cfg.Bytes {
+		most := c.largestLocked()
+		if most == s {
+			s.bind(min(s.own, s.used()+c.cfg.Bytes-c.mu.total.bytes))
+			s.put(k, a)
+			s.bind(s.own)
+			return
+		}
+		if !most.shed() {
+			return
+		}
+	}
+	s.put(k, a)
+}
+
+// largestLocked is the shelf that takes most.
+func (c *Cache) largestLocked() *shelf {
+	var most *shelf
+	var of string
+	for name, s := range c.mu.shelves {
+		if most == nil || s.used() > most.used() || s.used() == most.used() && name < of {
+			most, of = s, name
+		}
+	}
+	return most
+}
+
+// unlist has nobody join the flight any more.
+func (c *Cache) unlist(f *Flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.flights[f.key] == f {
+		delete(c.mu.flights, f.key)
+	}
+}
+
+// A Match says which answers are meant: those that all fields fit that are not empty.
+type Match struct {
+	Tenant     string
+	Deployment string
+	Sum        *[32]byte
+}
+
+func (m *Match) fits(k *Key) bool {
+	return (m.Tenant == "" || m.Tenant == k.Tenant) && (m.Deployment == "" || m.Deployment == k.Deployment) && (m.Sum == nil || *m.Sum == k.Sum)
+}
+
+// Purge drops those answers and tells how many. What is under way is not kept, nor
+// joined by who asks from now on.
+func (c *Cache) Purge(m Match) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.mu.shelves {
+		n += s.each(func(e *entry) bool { return m.fits(&e.key) }, Purged)
+	}
+	maps.DeleteFunc(c.mu.flights, func(k Key, _ *Flight) bool { return m.fits(&k) })
+	return n
+}
+
+// Serves says that the deployment is of that version now; 0: it is gone, or keeps no
+// answers. Those of others go.
+func (c *Cache) Serves(deployment string, version uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.mu.shelves[deployment]
+	if s == nil {
+		return
+	}
+	s.each(func(e *entry) bool { return e.key.Version != version }, Outdated)
+	maps.DeleteFunc(c.mu.flights, func(k Key, _ *Flight) bool { return k.Deployment == deployment && version == 0 })
+	if version == 0 {
+		delete(c.mu.shelves, deployment)
+	}
+}
+
+// Expire drops what is older than answers may be, so that memory comes back though
+// nobody asks.
+func (c *Cache) Expire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.mu.shelves {
+		s.expire(c.cfg.Now())
+	}
+}
+
+// A Stat is what a Cache tells of one deployment.
+type Stat struct {
+	Deployment string
+	Entries    int
+	Bytes      int
+	Hits       uint64
+	Misses     uint64
+	Joined     uint64
+}
+
+// Stats lists them by name.
+func (c *Cache) Stats() []Stat {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]Stat, 0, len(c.mu.shelves))
+	for name, s := range c.mu.shelves {
+		out = append(out, Stat{name, len(s.by), s.used(), s.hits, s.misses, s.joined})
+	}
+	slices.SortFunc(out, func(a, b Stat) int { return strings.Compare(a.Deployment, b.Deployment) })
+	return out
+}
+
+// Close has nothing be kept or begun any more, and waits for the flights under way,
+// which their engines' ends end.
+func (c *Cache) Close() {
+	c.mu.Lock()
+	c.mu.closed = true
+	c.mu.Unlock()
+	c.flying.Wait()
+	c.Purge(Match{})
+}

@@ -1,0 +1,265 @@
+package answers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+const whole = `{"choices":[{"index":0,"finish_reason":"stop","message":{"content":"hi"}}]}`
+
+func ask(n uint64) *Request { return &Request{Key: keyOf(n), TTL: time.Hour, MaxBytes: 1 << 20} }
+
+func newCache() *Cache { return New(Config{Bytes: 1 << 20}) }
+
+// lands answers the flight with body in two pieces.
+func lands(f *Flight, body string) {
+	f.Open(200, "application/json", spec.Load{Slots: 3}, true)
+	_, _ = io.WriteString(f, body[:len(body)/2])
+	_, _ = io.WriteString(f, body[len(body)/2:])
+	f.Land(spec.Load{Slots: 4}, true)
+}
+
+func mustRead(t *testing.T, r io.Reader, want string) {
+	t.Helper()
+	if got, err := io.ReadAll(r); err != nil || string(got) != want {
+		t.Errorf("read %q, %v; want %q", got, err, want)
+	}
+}
+
+// TestRequestsShareOneAnswer: those that come while it is under way join it from its
+// beginning, and those that come later get it as it was.
+func TestRequestsShareOneAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache()
+		lead := c.Ask(ask(1))
+		if lead.Flight == nil || lead.Reader == nil {
+			t.Fatalf("the first found %+v", lead)
+		}
+		joined := make([]Found, 50)
+		for i := range joined {
+			if joined[i] = c.Ask(ask(1)); joined[i].Reader == nil || joined[i].Flight != nil {
+				t.Fatalf("request %d found %+v", i, joined[i])
+			}
+		}
+		for i := range joined {
+			go func() {
+				if err := joined[i].Reader.Opened(t.Context()); err != nil {
+					t.Error(err)
+				}
+				mustRead(t, joined[i].Reader, whole)
+				if how, _ := joined[i].Reader.Cached(); how != spec.CacheJoined {
+					t.Errorf("it was %s", how)
+				}
+				if _, ok := joined[i].Reader.Load(); ok {
+					t.Error("one that joined tells a load")
+				}
+			}()
+		}
+		synctest.Wait()
+		lands(lead.Flight, whole)
+		mustRead(t, lead.Reader, whole)
+		if l, ok := lead.Reader.Load(); !ok || l.Slots != 4 {
+			t.Errorf("load %+v, %v", l, ok)
+		}
+		synctest.Wait()
+		time.Sleep(90 * time.Second)
+		hit := c.Ask(ask(1))
+		if hit.Answer == nil || hit.Age != 90*time.Second {
+			t.Fatalf("later it found %+v", hit)
+		}
+		mustRead(t, hit.Replay(), whole)
+		if s := c.Stats()[0]; s.Hits != 1 || s.Misses != 1 || s.Joined != 50 || s.Entries != 1 {
+			t.Errorf("stats %+v", s)
+		}
+		time.Sleep(time.Hour)
+		if c.Expire(); len(c.mu.shelves["d"].by) > 0 {
+			t.Error("it outlives its time")
+		}
+	})
+}
+
+// TestWhoLeavesCancelsNobody: the flight goes on for who is left, and ends with the last.
+func TestWhoLeavesCancelsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache()
+		lead := c.Ask(ask(1))
+		work := lead.Flight.Context(t.Context())
+		ctx, leave := context.WithCancel(t.Context())
+		opened := make(chan error, 1)
+		go func() { opened <- lead.Reader.Opened(ctx) }()
+		joined := c.Ask(ask(1))
+		leave()
+		if err := <-opened; !errors.Is(err, context.Canceled) || work.Err() != nil {
+			t.Fatalf("the first left with %v; the work: %v", err, work.Err())
+		}
+		_ = joined.Reader.Close()
+		if !errors.Is(context.Cause(work), ErrLeft) {
+			t.Fatalf("nobody is left, and the work ends with %v", context.Cause(work))
+		}
+		again := c.Ask(ask(1))
+		if again.Flight == nil {
+			t.Fatal("one that comes then joins what was given up")
+		}
+		if _, err := io.WriteString(lead.Flight, "x"); !errors.Is(err, ErrLeft) {
+			t.Errorf("write: %v", err)
+		}
+		lead.Flight.Fail(ErrLeft)
+		lands(again.Flight, whole)
+		mustRead(t, again.Reader, whole)
+		if c.Ask(ask(1)).Answer == nil {
+			t.Error("the second flight's answer is not kept")
+		}
+	})
+}
+
+// TestAFailureIsEverybodys: what came before it is read, and nothing is kept.
+func TestAFailureIsEverybodys(t *testing.T) {
+	c := newCache()
+	lead, joined := c.Ask(ask(1)), c.Ask(ask(1))
+	lead.Flight.Open(200, "text/event-stream", spec.Load{}, false)
+	_, _ = io.WriteString(lead.Flight, "data: {}\n\n")
+	lead.Flight.Fail(spec.ErrBroken)
+	for _, f := range []Found{lead, joined} {
+		if err := f.Reader.Opened(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(f.Reader); string(got) != "data: {}\n\n" || !errors.Is(err, spec.ErrBroken) {
+			t.Errorf("read %q, %v", got, err)
+		}
+	}
+	before, after := c.Ask(ask(2)), c.Ask(ask(2))
+	refusal := &spec.Rejection{Reason: spec.RejectBusy}
+	before.Flight.Fail(refusal)
+	if err := after.Reader.Opened(t.Context()); err != refusal { //nolint:errorlint // the very same
+		t.Errorf("opened: %v", err)
+	}
+	if c.Ask(ask(1)).Flight == nil || c.Ask(ask(2)).Flight == nil {
+		t.Error("a failure was kept")
+	}
+}
+
+func TestWhatIsAskedAnew(t *testing.T) {
+	c := newCache()
+	first := c.Ask(ask(1))
+	lands(first.Flight, whole)
+	r := ask(1)
+	r.Fresh = true
+	fresh, second := c.Ask(r), c.Ask(ask(1))
+	if fresh.Flight == nil || second.Answer == nil {
+		t.Fatalf("fresh found %+v, another %+v", fresh, second)
+	}
+	other := strings.Replace(whole, "hi", "ho", 1)
+	lands(fresh.Flight, other)
+	mustRead(t, new(Found{Answer: c.Ask(ask(1)).Answer}).Replay(), other)
+
+	// A purge reaches what is under way too.
+	under := c.Ask(ask(2))
+	if n := c.Purge(Match{Tenant: "acme"}); n != 1 {
+		t.Errorf("%d were purged", n)
+	}
+	if after := c.Ask(ask(2)); after.Flight == nil {
+		t.Error("one that comes after a purge joins what was begun before")
+	} else {
+		after.Flight.Fail(spec.ErrBroken)
+	}
+	lands(under.Flight, whole)
+	if c.Ask(ask(2)).Answer != nil {
+		t.Error("what was purged under way is kept")
+	}
+
+	only := ask(3)
+	only.Only = true
+	if f := c.Ask(only); f.Answer != nil || f.Reader != nil || f.Flight != nil {
+		t.Errorf("one that may begin nothing found %+v", f)
+	}
+}
+
+func TestPurgesByWhatTheySay(t *testing.T) {
+	c := newCache()
+	fill := func() {
+		for _, tenant := range []string{"acme", "brick"} {
+			for _, d := range []string{"d", "e"} {
+				for n := range uint64(2) {
+					r := ask(n)
+					r.Key.Tenant, r.Key.Deployment, r.Fresh = tenant, d, true
+					lands(c.Ask(r).Flight, whole)
+				}
+			}
+		}
+	}
+	sum := keyOf(1).Sum
+	for _, m := range []struct {
+		Match
+		n int
+	}{{Match{}, 8}, {Match{Tenant: "acme"}, 4}, {Match{Deployment: "e"}, 4}, {Match{Tenant: "brick", Deployment: "d"}, 2}, {Match{Sum: &sum}, 4}, {Match{Tenant: "nobody"}, 0}} {
+		fill()
+		if got := c.Purge(m.Match); got != m.n {
+			t.Errorf("%+v purged %d of 8, want %d", m.Match, got, m.n)
+		}
+	}
+	fill()
+	c.Serves("d", 2)
+	c.Serves("e", 0)
+	if s := c.Stats(); len(s) != 1 || s[0].Entries != 0 {
+		t.Errorf("another version, and none: %+v", s)
+	}
+}
+
+// TestALongAnswerIsNotHeld: it goes on at the pace of the slowest, and is not kept.
+func TestALongAnswerIsNotHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(Config{Bytes: 1 << 30})
+		r := ask(1)
+		r.MaxBytes = 1 << 30
+		lead, joined := c.Ask(r), c.Ask(r)
+		piece := strings.Repeat("x", 1<<20)
+		written := 0
+		go func() {
+			lead.Flight.Open(200, "application/json", spec.Load{}, false)
+			for range 10 {
+				_, _ = io.WriteString(lead.Flight, piece)
+				written++
+			}
+			lead.Flight.Land(spec.Load{}, false)
+		}()
+		go func() { _, _ = io.Copy(io.Discard, lead.Reader) }()
+		synctest.Wait()
+		if written != maxHeld>>20 {
+			t.Fatalf("%d MiB were written to one who reads none", written)
+		}
+		if got, err := io.ReadAll(joined.Reader); err != nil || len(got) != 10<<20 {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		synctest.Wait()
+		if c.Ask(r).Answer != nil {
+			t.Error("it is kept")
+		}
+	})
+}
+
+func TestAClosedCacheKeepsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCache()
+		lead := c.Ask(ask(1))
+		closed := false
+		go func() { c.Close(); closed = true }()
+		if synctest.Wait(); closed {
+			t.Error("it does not wait for what is under way")
+		}
+		lands(lead.Flight, whole)
+		if synctest.Wait(); !closed {
+			t.Error("it waits for more")
+		}
+		mustRead(t, lead.Reader, whole)
+		if f := c.Ask(ask(1)); f.Answer != nil || f.Flight != nil {
+			t.Errorf("it has %+v", f)
+		}
+	})
+}

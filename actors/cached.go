@@ -1,0 +1,155 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/lotabots/lotabots/actors/answers"
+	"github.com/lotabots/lotabots/actors/gpu"
+	"github.com/lotabots/lotabots/cluster/spec"
+)
+
+// expireTurn is how often answers that are too old are looked for.
+const expireTurn = time.Minute
+
+// recalling answers a call by what its device's cache has, or has an engine asked for it
+// and for those who ask the same meanwhile. An answer that was kept, or that is under
+// way, takes no place. Calls of deployments that keep no answers pass.
+func (s *System) recalling(next opening) opening {
+	return func(ctx context.Context, target spec.Target, call *spec.Call, body []byte) (spec.Stream, error) {
+		if call.Cache == nil {
+			return next(ctx, target, call, body)
+		}
+		return s.recall(ctx, next, target, *call, body)
+	}
+}
+
+func (s *System) recall(ctx context.Context, next opening, target spec.Target, call spec.Call, body []byte) (spec.Stream, error) {
+	ask := call.Cache
+	r := answers.Request{
+		Key: answers.Key{Tenant: call.Tenant, Deployment: call.Deployment, Version: call.Version, Sum: ask.Sum},
+		TTL: ask.TTL, MaxBytes: ask.MaxBytes, MaxAge: ask.MaxAge, Fresh: ask.Fresh, Only: ask.Only,
+	}
+	if ask.Shared {
+		r.Key.Tenant = ""
+	}
+	call.Cache = nil
+	for {
+		found := s.answers[target.Device].Ask(&r)
+		switch {
+		case found.Answer != nil:
+			s.unused(target, &call)
+			return found.Replay(), nil
+		case found.Reader == nil && s.closing.Load():
+			return nil, &spec.Rejection{Reason: spec.RejectDraining}
+		case found.Reader == nil:
+			return nil, &spec.Rejection{Reason: spec.RejectBusy}
+		case found.Flight != nil:
+			work := found.Flight.Context(ctx)
+			go fly(work, found.Flight, next, target, call, body) // answers.Cache.Close waits for it
+		}
+		err := found.Reader.Opened(ctx)
+		var refused *spec.Rejection
+		switch {
+		case err == nil && found.Flight == nil:
+			s.unused(target, &call)
+			return found.Reader, nil
+		case err == nil:
+			return found.Reader, nil
+		case found.Flight != nil || !errors.As(err, &refused):
+			return nil, err
+		}
+		// Whoever it joined was refused: that says nothing of itself, so it asks for itself.
+	}
+}
+
+// unused gives back the place that was kept for a call which needs none, and takes in
+// what else waits at its gateway.
+func (s *System) unused(target spec.Target, call *spec.Call) {
+	if call.Lease == 0 && call.Waits.Seq == 0 {
+		return
+	}
+	waits := call.Waits
+	waits.Gateway, waits.Instance, waits.Declined = call.Gateway, target.Instance, call.Lease
+	s.system.Root.Send(s.pids[target.Device], &gpu.Waits{Reservation: waits})
+	call.Lease, call.Waits = 0, spec.Reservation{}
+}
+
+var pieces = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// fly asks the engine for all who wait for the answer, in whose hands its deadline is.
+func fly(ctx context.Context, f *answers.Flight, next opening, target spec.Target, call spec.Call, body []byte) {
+	call.Deadline = time.Time{}
+	s, err := next(ctx, target, &call, body)
+	if err != nil {
+		f.Fail(err)
+		return
+	}
+	defer s.Close()
+	load, told := s.Load()
+	f.Open(s.Status(), s.ContentType(), load, told)
+	piece := pieces.Get().(*[32 << 10]byte)
+	defer pieces.Put(piece)
+	for {
+		n, err := s.Read(piece[:])
+		if n > 0 {
+			if _, left := f.Write(piece[:n]); left != nil {
+				err = left
+			}
+		}
+		switch err {
+		case nil:
+			continue
+		case io.EOF:
+			load, told = s.Load()
+			f.Land(load, told)
+		default:
+			f.Fail(err)
+		}
+		return
+	}
+}
+
+// expireAnswers has what is too old leave memory, until ctx ends.
+func (s *System) expireAnswers(ctx context.Context) {
+	tick := time.NewTicker(expireTurn)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			for _, c := range s.answers {
+				c.Expire()
+			}
+		}
+	}
+}
+
+// PurgeAnswers drops those of all devices that fit, and tells how many.
+func (s *System) PurgeAnswers(m answers.Match) (n int) {
+	for _, c := range s.answers {
+		n += c.Purge(m)
+	}
+	return n
+}
+
+// KeepAnswers says which version of the deployment there is now; 0: none, or its answers
+// are not to be kept.
+func (s *System) KeepAnswers(deployment string, version uint64) {
+	for _, c := range s.answers {
+		c.Serves(deployment, version)
+	}
+}
+
+// Answers tells of the kept answers of each device.
+func (s *System) Answers() map[spec.DeviceID][]answers.Stat {
+	out := make(map[spec.DeviceID][]answers.Stat, len(s.answers))
+	for id, c := range s.answers {
+		out[id] = c.Stats()
+	}
+	return out
+}
