@@ -89,6 +89,11 @@ func fly(ctx context.Context, f *answers.Flight, next opening, target spec.Targe
 		return
 	}
 	defer s.Close()
+	if t, ok := s.(spec.Timed); ok {
+		if d, timed := t.Held(); timed {
+			f.Took(d)
+		}
+	}
 	load, told := s.Load()
 	f.Open(s.Status(), s.ContentType(), load, told)
 	piece := pieces.Get().(*[32 << 10]byte)

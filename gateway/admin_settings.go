@@ -57,6 +57,12 @@ var known = map[string]struct {
 	settingWrites:              {isCount, countRule},
 	spec.SettingEndpointLimits: {isEndpoints, endpointsRule},
 	settingKeys:                {isCount, countRule},
+	spec.SettingCachePurge:     {isPurge, spec.CachePurgeRule},
+}
+
+func isPurge(s string) bool {
+	_, _, ok := spec.ParseCachePurge(s)
+	return ok
 }
 
 func isKept(s string) bool {

@@ -37,11 +37,14 @@ func (x *inferring) recallable(r *request, d *deployment) error {
 		return nil
 	}
 	x.Bypass = true
+	if x.Native != nil { // what an engine says in the client's own API is told from what is translated by its engine alone
+		return nil
+	}
 	w, err := wished(&r.ctx.Request.Header)
 	if err != nil || w.no {
 		return err
 	}
-	purpose := x.Call.Path + "\n" + d.adapter + "\n" + strconv.FormatBool(x.Call.Stream)
+	purpose := x.Call.Path + "\n" + x.endpoint.String() + "\n" + d.adapter + "\n" + strconv.FormatBool(x.Call.Stream)
 	req, unsure := canonical.Of(purpose, x.Body)
 	if unsure != nil {
 		return nil //nolint:nilerr // it is served, and not kept

@@ -100,6 +100,8 @@ var asks = map[string]struct{ path, body string }{
 	"listDeployments":      {"/admin/v1/deployments", ""},
 	"putDeployment":        {"/admin/v1/deployments/own", `{"tenant":"t1","engine":"embedded","model":"g"}`},
 	"removeDeployment":     {"/admin/v1/deployments/own", ""},
+	"listCaches":           {"/admin/v1/cache", ""},
+	"purgeCache":           {"/admin/v1/cache/purge", `{"deployment":"own"}`},
 	"plan":                 {"/admin/v1/plan", `{"name":"own","deployment":{"engine":"embedded","model":"g"}}`},
 	"listPlacements":       {"/admin/v1/placements", ""},
 	"listTenants":          {"/admin/v1/tenants", ""},

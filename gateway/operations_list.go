@@ -106,6 +106,8 @@ func modelOperations() []Operation {
 		{Method: put, Path: at + "/deployments/{name}", ID: "putDeployment", Verb: access.DeploymentsWrite, from: fromState, serve: putDeployment},
 		{Method: remove, Path: at + "/deployments/{name}", ID: "removeDeployment", Verb: access.DeploymentsWrite, on: theDeployment, from: fromState, serve: removeDeployment},
 		{Method: get, Path: at + "/placements", ID: "listPlacements", Verb: access.DeploymentsRead, from: fromState, query: ofPages, serve: listPlacements},
+		{Method: get, Path: at + "/cache", ID: "listCaches", Verb: access.DeploymentsRead, from: fromState, serve: listCaches},
+		{Method: post, Path: at + "/cache/purge", ID: "purgeCache", Verb: access.DeploymentsWrite, from: fromState, serve: purgeCache},
 		{Method: post, Path: at + "/plan", ID: "plan", Verb: access.ClusterRead, on: whole, from: fromState, serve: plan},
 	}
 }

@@ -87,4 +87,6 @@ type Cluster interface {
 	// Plan tells what would become of d; m is its model where that is not imported.
 	Plan(ctx context.Context, d *wire.Deployment, m *wire.Model) (*Plan, error)
 	Reload(ctx context.Context, node spec.NodeID) (*Reloaded, error) // of its configuration
+	// Caches tells what all devices keep of answers, and which nodes have not told.
+	Caches(ctx context.Context) ([]CacheStat, []spec.NodeID)
 }

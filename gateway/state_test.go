@@ -176,6 +176,10 @@ func (s *state) Status(context.Context) (*gateway.Status, error) {
 }
 func (s *state) Drain(context.Context, spec.NodeID) error  { return nil }
 func (s *state) Resume(context.Context, spec.NodeID) error { return nil }
+func (s *state) Caches(context.Context) ([]gateway.CacheStat, []spec.NodeID) {
+	return []gateway.CacheStat{{Node: "n1", Device: "n1/gpu0", Deployment: "chat", Entries: 2, Bytes: 3000, Hits: 5, Misses: 2, Joined: 1}}, []spec.NodeID{"n2"}
+}
+
 func (s *state) Reload(_ context.Context, id spec.NodeID) (*gateway.Reloaded, error) {
 	if id != "n1" {
 		return nil, spec.Errorf(spec.CodeInvalidRequest, "node %s keeps its configuration", id)

@@ -76,6 +76,7 @@ func (n *Node) startActors(context.Context) error {
 		return err
 	}
 	n.workers.Store(n.actors)
+	n.keepAnswers()
 	if n.has(spec.RoleWorker) {
 		n.notes.own = n.note
 		n.notes.look()
@@ -119,6 +120,7 @@ func (n *Node) serveCluster(context.Context) error {
 	mux.HandleFunc("POST /usage-records", n.serveRecords)
 	mux.HandleFunc("GET /hash", n.hashes.serve)
 	mux.HandleFunc("GET /note", n.serveNote)
+	mux.HandleFunc("GET /cache", n.serveCaches)
 	mux.Handle("/join-forward", signer.Handler())
 	mux.Handle("/renew", signer.Handler())
 	if n.raft != nil {

@@ -28,7 +28,9 @@ type Flight struct {
 		status  int
 		kind    string
 		load    spec.Load
-		told    bool // load is
+		told    bool          // load is
+		held    time.Duration // for which a slot was held, where its node tells
+		timed   bool          // held is told
 		buf     []byte
 		base    int64 // of the answer, that are not in buf any more
 		ended   bool
@@ -78,6 +80,13 @@ func (f *Flight) Open(status int, contentType string, load spec.Load, told bool)
 	defer f.mu.Unlock()
 	f.mu.opened, f.mu.status, f.mu.kind, f.mu.load, f.mu.told = true, status, contentType, load, told
 	f.turn.Broadcast()
+}
+
+// Took tells for how long the engine's slot was held, where that is not all the time.
+func (f *Flight) Took(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.held, f.mu.timed = d, true
 }
 
 // Write adds to the answer. It waits while what is held is full, and fails when nobody reads.
@@ -164,6 +173,7 @@ type Reader struct {
 var (
 	_ spec.Stream = (*Reader)(nil)
 	_ spec.Cached = (*Reader)(nil)
+	_ spec.Timed  = (*Reader)(nil)
 )
 
 // Opened waits for the answer's head. The error is the flight's, or ctx's, whose end
@@ -266,6 +276,16 @@ func (r *Reader) Load() (spec.Load, bool) {
 	r.f.mu.Lock()
 	defer r.f.mu.Unlock()
 	return r.f.mu.load, r.f.mu.told && !r.joined
+}
+
+// Held implements spec.Timed. Who joined has held none.
+func (r *Reader) Held() (time.Duration, bool) {
+	r.f.mu.Lock()
+	defer r.f.mu.Unlock()
+	if r.joined {
+		return 0, true
+	}
+	return r.f.mu.held, r.f.mu.timed
 }
 
 // Cached implements spec.Cached.

@@ -1,6 +1,10 @@
 package spec
 
-import "time"
+import (
+	"encoding/hex"
+	"encoding/json"
+	"time"
+)
 
 // A CacheAsk says how a call may be answered by an answer that was kept, and its own be
 // kept for others.
@@ -27,4 +31,33 @@ const (
 // Cached is what a Stream has of a call that asked a cache.
 type Cached interface {
 	Cached() (how CacheResult, age time.Duration) // "": it did not
+}
+
+// SettingCachePurge names the setting that says which kept answers were dropped last.
+// Each node drops them when it comes to know of the write: as it is in the log, none
+// misses it, one that was cut off included.
+const SettingCachePurge = "cache/last-purge"
+
+// A CachePurge is its value: answers for which every field fits that is set.
+type CachePurge struct {
+	Tenant     string `json:"tenant,omitempty"`
+	Deployment string `json:"deployment,omitempty"`
+	Key        string `json:"key,omitempty"` // of the canonical request, in hexadecimal
+	Request    string `json:"request"`       // id of who asked for it
+}
+
+// CachePurgeRule says what a value may be.
+const CachePurgeRule = "is written by POST /admin/v1/cache/purge, as an object with tenant, deployment, key and request"
+
+// ParseCachePurge reads a value, and its key; nil: any.
+func ParseCachePurge(value string) (p CachePurge, sum *[32]byte, ok bool) {
+	if json.Unmarshal([]byte(value), &p) != nil {
+		return p, nil, false
+	}
+	if p.Key == "" {
+		return p, nil, true
+	}
+	sum = new([32]byte)
+	n, err := hex.Decode(sum[:], []byte(p.Key[:min(len(p.Key), 64)]))
+	return p, sum, err == nil && n == len(sum) && len(p.Key) == 64
 }

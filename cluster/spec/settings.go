@@ -13,7 +13,7 @@ var Settings = []string{
 	"admin/writes-per-minute", SettingAuditKeep, "keys/per-owner", SettingEndpointLimits,
 	SettingOIDCIssuer, SettingOIDCClientID, SettingOIDCGroups, SettingOIDCScopes, SettingOIDCTenant,
 	SettingRaftVoters, SettingAccessTTL, SettingSessionTTL, SettingRotateEvery,
-	SettingUsageMinutes, SettingUsageHours, SettingUsageDays, SettingUsageRecords, SettingModelCopies,
+	SettingUsageMinutes, SettingUsageHours, SettingUsageDays, SettingUsageRecords, SettingModelCopies, SettingCachePurge,
 }
 
 // SettingPriority begins the settings that say which priority requests have: of a key,
