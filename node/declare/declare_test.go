@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 		{"deployment", "chat", unlimited(map[string]any{"price_input": "", "price_cached_input": "", "price_output": "", "tenant": "", "model": "tiny", "engine": "embedded", "options": map[string]string{"batch": "512", "flash": "on"},
 			"replicas": uint64(2), "min_per_region": uint64(0), "regions": []string{"north", "south"}, "context": uint64(0), "slots": uint64(0), "memory_bytes": uint64(1 << 50),
 			"residency": "always", "keep_alive_seconds": int64(0), "min_resident_seconds": int64(0), "gpus": uint64(1), "adapters": map[string]string{},
-			"fallbacks": []string{}, "hedge": "auto", "placing": "spread", "apart_from": []string{}, "nodes": []string{}, "prefer_nodes": []string{}, "scale": noScale})},
+			"fallbacks": []string{}, "hedge": "auto", "cache": "off", "cache_ttl_seconds": int64(3600), "cache_max_bytes": uint64(64 << 20), "cache_scope": "tenant", "placing": "spread", "apart_from": []string{}, "nodes": []string{}, "prefer_nodes": []string{}, "scale": noScale})},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -202,6 +202,13 @@ func anyDocument(kind Kind) *rapid.Generator[Document] {
 			d.Fields["residency"] = rapid.SampledFrom([]string{"always", "on-demand"}).Draw(t, "residency")
 			d.Fields["hedge"] = rapid.SampledFrom([]string{"auto", "off"}).Draw(t, "hedge")
 			d.Fields["placing"] = rapid.SampledFrom([]string{"spread", "pack"}).Draw(t, "placing")
+			d.Fields["cache"] = rapid.SampledFrom([]string{"deterministic", "opted"}).Draw(t, "cache")
+			d.Fields["cache_ttl_seconds"] = rapid.Int64Range(1, maxCacheTTL).Draw(t, "cache ttl")
+			d.Fields["cache_max_bytes"] = rapid.Uint64Range(minCacheBytes, 1<<40).Draw(t, "cache bytes")
+			d.Fields["cache_scope"] = "tenant"
+			if d.Fields["tenant"] == "" {
+				d.Fields["cache_scope"] = rapid.SampledFrom([]string{"tenant", "shared"}).Draw(t, "cache scope")
+			}
 			d.Fields["fallbacks"] = slices.DeleteFunc(d.Fields["fallbacks"].([]string), func(s string) bool { return s == d.Name })
 			d.Fields["gpus"] = rapid.Uint64Range(1, maxGPUs).Draw(t, "gpus")
 			if d.Fields["engine"] == "embedded" && rapid.Bool().Draw(t, "scaled") {
