@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-scaling bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-usage bench-auth bench-engine bench-batching bench-eviction bench-planner bench-five check-gpu e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-scaling bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-cache bench-usage bench-auth bench-engine bench-batching bench-eviction bench-planner bench-five check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -85,6 +85,10 @@ bench-cancel: build libraries ## how soon an engine of another node stops when i
 
 bench-resume: build libraries ## how many streams end whole whose engine, node or link dies under them, 100 times each, and how long they stand still (15 minutes)
 	@LOTABOTS_RESUME=full go test -tags e2e -count=1 -v -timeout 50m -run TestStreamsAreResumed ./chaos/e2e
+
+bench-cache: build libraries ## how much faster a kept answer is than the embedded engine, the share of hits over three nodes, one engine call for fifty requests, a million requests within the bound
+	@go test -tags e2e -count=1 -v -timeout 5m -run TestKeptAnswers ./chaos/e2e
+	@go test -count=1 -v -run TestAMillionRequestsAreBounded ./actors/answers
 
 bench-usage: build ## what it costs a request to be in the usage ledger before its answer ends, next to soon after and not at all
 	@go run ./node/bench -usage -binary bin/lotabots
