@@ -27,8 +27,6 @@ func bounds(s *wire.Scale, at time.Time) (least, most int, scheduled bool) {
 	return min(least, most), most, scheduled
 }
 
-const minutesOfDay = 24 * 60
-
 // holds tells whether the schedule bounds at that moment. One that goes on beyond
 // midnight is of the day on which it began.
 func holds(w *wire.ScaleSchedule, at time.Time) bool {

@@ -15,7 +15,7 @@ func allocated(name string) int64 {
 	sum := int64(0)
 	_ = filepath.WalkDir(name, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
-			return nil // it has gone meanwhile
+			return nil //nolint:nilerr // it has gone meanwhile
 		}
 		if info, err := e.Info(); err == nil {
 			if s, ok := info.Sys().(*syscall.Stat_t); ok {

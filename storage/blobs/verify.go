@@ -23,8 +23,6 @@ type stamp struct {
 	modified time.Time
 }
 
-func stampOf(i fs.FileInfo) stamp { return stamp{i.Size(), i.ModTime()} }
-
 // Verified returns the whole model of that digest as Path does, once its content has
 // been held against it: at the first call since Open, and when it has changed since.
 // It reads the file then, which an engine is about to do anyway. m is the model's
