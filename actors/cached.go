@@ -83,8 +83,15 @@ var pieces = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 // fly asks the engine for all who wait for the answer, in whose hands its deadline is.
 func fly(ctx context.Context, f *answers.Flight, next opening, target spec.Target, call spec.Call, body []byte) {
 	call.Deadline = time.Time{}
+	ended := false
+	defer func() { // it runs on a goroutine of its own, where a panic would end the node
+		if p := recover(); p != nil && !ended {
+			f.Fail(spec.Errorf(spec.CodeInternal, "The request failed in the node: %v.", p))
+		}
+	}()
 	s, err := next(ctx, target, &call, body)
 	if err != nil {
+		ended = true
 		f.Fail(err)
 		return
 	}
@@ -110,8 +117,10 @@ func fly(ctx context.Context, f *answers.Flight, next opening, target spec.Targe
 			continue
 		case io.EOF:
 			load, told = s.Load()
+			ended = true
 			f.Land(load, told)
 		default:
+			ended = true
 			f.Fail(err)
 		}
 		return

@@ -151,6 +151,7 @@ func TestWhoJoinedARefusalAsksForItself(t *testing.T) {
 		mustReject(t, err, spec.RejectBusy)
 	}
 	_ = held.Close()
+	await(t, "the engine has noticed", func() bool { return e.holding.Load() == 0 }) // it must not take what is meant for the next
 	e.release <- struct{}{}
 	await(t, "the place is free", func() bool {
 		s, err := n.Opener().Open(t.Context(), target, asking("/slow", 1, "acme"), nil)

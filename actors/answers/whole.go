@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 )
 
 // A piece is what tells of an answer, or of an event of one, whether it is whole.
@@ -25,11 +26,11 @@ func Whole(contentType string, body []byte) bool {
 		return wholeStream(body)
 	}
 	var p piece
-	if json.Unmarshal(body, &p) != nil || failed(p.Error) {
+	if !utf8.Valid(body) || json.Unmarshal(body, &p) != nil || failed(p.Error) {
 		return false
 	}
 	if len(p.Data) > 0 || len(p.Results) > 0 {
-		return len(p.Choices) == 0
+		return len(p.Choices) == 0 && (listed(p.Data) || len(p.Data) == 0 && p.Results[0] == '[')
 	}
 	for _, c := range p.Choices {
 		if !finished(c.Finish) {
@@ -43,10 +44,18 @@ func finished(reason string) bool {
 	return reason == "stop" || reason == "length" || reason == "tool_calls"
 }
 
+// listed tells whether it is a list that has something, as an embedding's always has.
+func listed(list json.RawMessage) bool {
+	return len(list) > 2 && list[0] == '[' && len(bytes.TrimSpace(list[1:len(list)-1])) > 0
+}
+
 func failed(e json.RawMessage) bool { return len(e) > 0 && !bytes.Equal(e, []byte("null")) }
 
 // wholeStream is Whole of a stream of events.
 func wholeStream(body []byte) bool {
+	if !utf8.Valid(body) {
+		return false
+	}
 	ended := map[int]bool{} // the choices: whether they have ended
 	done := false
 	for line := range bytes.Lines(body) {

@@ -69,7 +69,7 @@ func (s *serving) settle(callers []*caller, out outcome) (clean bool) {
 	}
 	if !divisible(out.status) || s.failed >= s.most {
 		for _, c := range callers {
-			s.give(c, &out.answered, out.body)
+			s.giveCommon(c, &out)
 		}
 		return false
 	}
@@ -132,7 +132,7 @@ func (s *serving) again(callers []*caller) bool {
 		}
 		if s.failed >= s.most && lease == 0 {
 			for _, c := range here {
-				s.give(c, &s.last.answered, s.last.body)
+				s.giveCommon(c, &s.last)
 			}
 			return false
 		}
@@ -212,6 +212,15 @@ func (s *serving) give(c *caller, of *answered, body []byte) {
 	a := *of
 	a.body, a.held = body, c.held
 	s.b.deliver(c, result{stream: &a})
+}
+
+// giveCommon tells a caller that the engine failed. What it said is of requests that went
+// together, and may quote another's: it is not passed on.
+func (s *serving) giveCommon(c *caller, of *outcome) {
+	a := of.answered
+	a.kind = "application/json"
+	body := fmt.Appendf(nil, `{"error":{"message":"The engine failed with status %d over requests that went to it together."}}`, of.status)
+	s.give(c, &a, body)
 }
 
 // charge divides a slot's time by tokens, or by the inputs' lengths where nobody told

@@ -301,7 +301,8 @@ func (c *cluster) isMended() {
 		c.t.Errorf("%v damaged chunks are counted", n)
 	}
 	c.run("models", "rm", "flipped")
-	if out := c.run("models", "gc", "--dry-run"); strings.Count(out, digest) != 3 || strings.Count(out, "unknown") < 3 {
-		c.t.Errorf("what may go:\n%s", out)
-	}
+	c.await(20*time.Second, "all nodes know that the model may go", func() bool { // each has heard of it in its time
+		out := c.run("models", "gc", "--dry-run")
+		return strings.Count(out, digest) == 3 && strings.Count(out, "unknown") >= 3
+	})
 }

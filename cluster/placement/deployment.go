@@ -377,6 +377,9 @@ func (r *roll) supersede() {
 			serving = append(serving, x)
 			continue
 		}
+		if x.cond == kept && (x.load == nil || x.ill() != nil) {
+			continue // it is not heard of, and may well serve: its grace decides
+		}
 		r.leaving++
 		r.p.retire(x, x.reason, false)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -243,4 +244,23 @@ func TestExternalEngineTakesNoMemory(t *testing.T) {
 	s.run(t, nil)
 	want(t, "ready", s.ready("m"), 2)
 	want(t, "estimate", Memory(&wire.Deployment{Engine: "embedded"}, &wire.Model{Size: 4 * gib}), uint64(5*gib+engineOverhead))
+}
+
+// TestWhatIsNotHeardOfIsNotReplacedAtOnce: a new version is no reason to give up an old
+// one that may well serve, though nobody hears of its node for a moment.
+func TestWhatIsNotHeardOfIsNotReplacedAtOnce(t *testing.T) {
+	s := newSim()
+	s.node("n1", "eu", 16*gib)
+	s.node("n2", "eu", 16*gib)
+	d := s.deploy("m", 1, 6*gib)
+	s.run(t, nil)
+	home := s.w.Placements[0].GetNode()
+	d.Version = 2
+	s.o.Alive[spec.NodeID(home)] = false
+	s.o.Down[spec.DeviceID("gpu/"+home+"-0")] = s.o.Now
+	for _, a := range s.plan() {
+		if a.Kind == Remove || a.Kind == Unload {
+			t.Errorf("%+v", a)
+		}
+	}
 }

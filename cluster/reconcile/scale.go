@@ -25,7 +25,7 @@ func (t *term) scale(w *placement.Wanted, o placement.Observed) {
 		if s == nil {
 			s = &scale.Sample{At: o.Now}
 		}
-		began := scale.Began(d, s.Placed, o.Now)
+		began := scale.Began(d, standing(w.Placements, d.GetName()), o.Now)
 		was, known := t.wanted[d.GetName()]
 		decision, changed := t.scaler.Look(d, *s, began)
 		t.wanted[d.GetName()] = decision.Wanted
@@ -46,6 +46,20 @@ func (t *term) scale(w *placement.Wanted, o placement.Observed) {
 	}
 	t.scaler.Keep(func(name string) bool { return kept[name] })
 	t.tellScales(t.scaler.States())
+}
+
+// standing is how many places the deployment has, of all versions, but for those that
+// another takes over: what its replicas were before whatever is under way.
+func standing(placements []*wire.Placement, deployment string) (n int) {
+	for _, p := range placements {
+		if p.GetDeployment() != deployment {
+			continue
+		}
+		if n++; p.GetReplaces() != "" {
+			n--
+		}
+	}
+	return n
 }
 
 // replicasOf is how many places so many replicas take: one that is loaded on demand has

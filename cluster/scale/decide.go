@@ -84,7 +84,8 @@ func (d *Decision) follow(s *wire.Scale, h *History, now time.Time) {
 	case n.up > h.Wanted && h.Wanted < d.Max, n.down < h.Wanted && h.Wanted > d.Min:
 		d.Reason, d.Text = ByWindow, fmt.Sprintf("%d would do by now; it is to be seen whether that lasts", min(max(n.up, d.Min), d.Max))
 	}
-	if room := last.Placed + 1; last.Squeezed && d.Wanted > room {
+	// Those that serve count, whatever their version: a new one that finds no room beside the old is no reason to want fewer.
+	if room := max(last.Placed, last.Ready) + 1; last.Squeezed && d.Wanted > room {
 		d.Wanted, d.Reason, d.Text = room, ByRoom, "more would have no place"
 	}
 }

@@ -321,3 +321,15 @@ func anySample(t *rapid.T, now time.Time) Sample {
 	}
 	return s
 }
+
+// TestRolloutKeepsWhatServes: a new version that finds no room beside the old one lowers nothing.
+func TestRolloutKeepsWhatServes(t *testing.T) {
+	r := newRig(&wire.Scale{Min: 1, Max: 10}, 10)
+	for ready := range 2 { // five are placed of each version, and one loads or not
+		r.now++
+		d, _ := r.c.Look(r.d, Sample{At: at(r.now), Placed: 5, Ready: 10 - ready, Slots: 40, Running: 40, Squeezed: true, Demand: steady(1)}, 10)
+		if d.Wanted != 10 {
+			t.Errorf("%+v", d)
+		}
+	}
+}

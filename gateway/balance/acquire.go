@@ -27,6 +27,9 @@ type Grant struct {
 	adapter uint32        // of the query
 	began   time.Time
 	shared  bool // it takes no slot for itself
+	ghost   bool // it is not counted: it asks for an answer that is kept, or made for another
+	making  bool // the answer that others may ask for meanwhile
+	kept    uint64
 	probe   bool // what becomes of it decides whether others may follow
 }
 

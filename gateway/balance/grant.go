@@ -47,7 +47,7 @@ func (g *Grant) Rejected(r *spec.Rejection) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	defer t.backLocked(g) // last: whoever waits must not be sent there in turn
-	if r.Load != nil && g.in.learnAnswer(*r.Load, t.cfg.Now()) && !g.shared {
+	if r.Load != nil && g.in.learnAnswer(*r.Load, t.cfg.Now()) && !g.shared && !g.ghost {
 		g.in.since++ // that load is without this request, which backLocked takes off
 	}
 	switch r.Reason {
@@ -120,6 +120,15 @@ func (g *Grant) take() *Table {
 	return t
 }
 
+func (g *Grant) uncountLocked() {
+	if g.shared {
+		g.in.sharing.mine--
+	} else {
+		g.in.own--
+		g.in.since--
+	}
+}
+
 func (t *Table) backLocked(g *Grant) {
 	t.unboundLocked(g)
 	if g.probe {
@@ -129,11 +138,11 @@ func (t *Table) backLocked(g *Grant) {
 	if left := g.reading - t.cfg.Now().Sub(g.began); left > 0 && !g.in.heard.After(g.began) {
 		g.in.read = g.in.read.Add(-left) // it was not read, or sooner
 	}
-	if g.shared {
-		g.in.sharing.mine--
-	} else {
-		g.in.own--
-		g.in.since--
+	if g.making {
+		delete(t.mu.making, g.kept)
+	}
+	if !g.ghost {
+		g.uncountLocked()
 	}
 	if p := t.mu.pools[g.in.Deployment]; p != nil && p.queue.Len() > 0 {
 		t.serveLocked(p)

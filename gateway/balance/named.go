@@ -23,7 +23,17 @@ func (t *Table) Named(q *Query) (g Grant, room, ok bool) {
 	}
 	t.expectLocked(p, q, now)
 	room = p.queue.Len() == 0 && in.takes(q, now, t.stale())
-	return t.grantLocked(in, q, now), room, true
+	g = t.grantLocked(in, q, now)
+	switch _, made := t.mu.making[q.Kept]; {
+	case made || !room: // it takes a place for moments at most, and must not keep others from it while an answer is made
+		g.ghost = true
+		g.uncountLocked()
+		in.read, g.reading = in.read.Add(-g.reading), 0
+	default:
+		g.making, g.kept = true, q.Kept
+		t.mu.making[q.Kept] = struct{}{}
+	}
+	return g, room, true
 }
 
 // named draws among those that may serve q, room apart, of the best place. It is a pure function.

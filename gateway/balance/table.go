@@ -39,7 +39,8 @@ type Table struct {
 		members   map[spec.NodeID]*member
 		instances map[spec.InstanceID]*Instance
 		pools     map[string]*pool
-		demands   map[string]*demand // by deployment, of those that were asked for of late
+		making    map[uint64]struct{} // answers that may be kept, for which a place is taken from here: who asks the same joins
+		demands   map[string]*demand  // by deployment, of those that were asked for of late
 		devices   map[spec.DeviceID]heard
 		waiting   int
 		shed      [causes][fair.Bands]uint64
@@ -94,6 +95,7 @@ func NewTable(cfg Config) *Table {
 	t.mu.members = make(map[spec.NodeID]*member)
 	t.mu.instances = make(map[spec.InstanceID]*Instance)
 	t.mu.pools = make(map[string]*pool)
+	t.mu.making = make(map[uint64]struct{})
 	t.mu.demands = make(map[string]*demand)
 	t.mu.devices = make(map[spec.DeviceID]heard)
 	t.mu.prefixes = prefix.NewIndex(prefixBytes)

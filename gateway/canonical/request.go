@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/valyala/fastjson"
@@ -14,8 +15,11 @@ import (
 type Request struct {
 	Sum    [sha256.Size]byte
 	Greedy bool // it says that its temperature is 0
-	Seeded bool // it gives a seed
+	Seeded bool // it gives a seed that fixes the draw
 }
+
+// fixes tells whether engines keep to the seed: for -1 and 4294967295 some draw one.
+func fixes(seed float64) bool { return seed >= 0 && seed != math.MaxUint32 }
 
 // errUnsure is of bodies that engines may read differently: nothing of theirs is kept.
 var errUnsure = errors.New("the body can be read in more than one way")
@@ -65,7 +69,7 @@ func Of(purpose string, body []byte) (Request, error) {
 		case t == fastjson.TypeNumber:
 			number := value(f.v.MarshalTo(nil))
 			r.Greedy = r.Greedy || f.key == "temperature" && number == zero
-			r.Seeded = r.Seeded || f.key == "seed"
+			r.Seeded = r.Seeded || f.key == "seed" && fixes(f.v.GetFloat64())
 			w.raw('n', []byte(number))
 		case f.key == "messages":
 			err = w.write(f.v, true)

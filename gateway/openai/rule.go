@@ -147,7 +147,7 @@ func (r *Request) alsoOf(v *fastjson.Value, what also) {
 	case what == ifNamed && function:
 		r.inner(v, "function", isChosen, true)
 	case what == ifSchema && string(kind) == "json_schema":
-		r.inner(v, "json_schema", isSchema, true)
+		r.inner(v, "json_schema", isSchema, !v.Exists("schema")) // llama.cpp has it beside the type
 	}
 }
 

@@ -126,7 +126,7 @@ var ofImages = map[string]*rule{
 var ofMessage = namedOf(map[string]*rule{
 	"name":         isText,
 	"refusal":      isText,
-	"tool_call_id": isName,
+	"tool_call_id": isText,
 	"tool_calls": {is: anArray, each: &rule{is: anObject, fields: []named{{"id", isText, false}, {"type", isName, false},
 		{"function", &rule{is: anObject, fields: []named{{"name", isName, true}, {"arguments", &rule{is: aString | anObject}, false}}}, false}}}},
 	"function_call": {is: anObject, fields: []named{{"name", isName, true}, {"arguments", &rule{is: aString | anObject}, false}}},
@@ -141,8 +141,8 @@ var (
 // ofPart are the parts of a message's content, by their type. Others are the engine's.
 var ofPart = map[string]*rule{
 	"text":        {is: anObject, fields: []named{{"text", isText, true}}},
-	"image_url":   {is: anObject, fields: []named{{"image_url", &rule{is: aString | anObject, fields: []named{{"url", isName, true}}}, true}}},
-	"input_audio": {is: anObject, fields: []named{{"input_audio", &rule{is: anObject, fields: []named{{"data", isName, true}, {"format", isText, false}}}, true}}},
+	"image_url":   {is: anObject, fields: []named{{"image_url", &rule{is: aString | anObject, fields: []named{{"url", isName, true}}}, false}}}, // null with a uuid: vLLM has it already
+	"input_audio": {is: anObject, fields: []named{{"input_audio", &rule{is: anObject, fields: []named{{"data", isName, true}, {"format", isText, false}}}, false}}},
 }
 
 var anyPart = &rule{is: anObject, fields: []named{{"type", isName, false}}}

@@ -72,6 +72,9 @@ func (s *Store) takeFolder(dir string, r io.Reader) (*wire.Model, error) {
 		if errors.Is(err, tar.ErrHeader) {
 			return nil, invalid("What was sent is no tar of a directory.", "Give lotabots models import the directory itself.")
 		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, invalid("The tar that was sent is cut off.", "Send all of it.")
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -164,6 +165,10 @@ func (s *Store) setAside(had fs.FileInfo, digest []byte) (moved string, err erro
 		return "", err
 	}
 	if err := os.Rename(path, moved); err != nil {
+		return "", err
+	}
+	now := time.Now() // from which its grace counts
+	if err := os.Chtimes(moved, now, now); err != nil {
 		return "", err
 	}
 	return moved, syncDir(s.dir)
