@@ -41,12 +41,13 @@ func (x *Exchange) whole() ([]byte, string, error) {
 	return answer, x.shape().ContentType(false), nil
 }
 
-// streamType is the content type of a streamed answer.
+// streamType is the content type of a streamed answer. It is the client's API's, in whichever
+// form the engine has the request, which is not known yet where pings go ahead.
 func (x *Exchange) streamType() string {
-	if x.shape() == nil {
+	if x.Shape == nil {
 		return eventStream
 	}
-	return x.shape().ContentType(true)
+	return x.Shape.ContentType(true)
 }
 
 // failed is the last event of a stream that failed.
@@ -58,10 +59,10 @@ func (x *Exchange) failed(dst []byte, e *spec.Error) []byte {
 }
 
 func (x *Exchange) ping() []byte {
-	if x.shape() == nil {
+	if x.Shape == nil {
 		return ping
 	}
-	return x.shape().Ping(nil)
+	return x.Shape.Ping(nil)
 }
 
 // shaped is what the client is to see of whole events. It is valid until the next call.
