@@ -52,11 +52,8 @@ func (t *term) scale(w *placement.Wanted, o placement.Observed) {
 // another takes over: what its replicas were before whatever is under way.
 func standing(placements []*wire.Placement, deployment string) (n int) {
 	for _, p := range placements {
-		if p.GetDeployment() != deployment {
-			continue
-		}
-		if n++; p.GetReplaces() != "" {
-			n--
+		if p.GetDeployment() == deployment && p.GetReplaces() == "" {
+			n++
 		}
 	}
 	return n
