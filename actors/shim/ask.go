@@ -99,7 +99,10 @@ func (l *Link) Stop(ctx context.Context, grace time.Duration) error {
 	case <-ctx.Done():
 	case <-limit.C:
 	}
-	if l.askToStop(0) && l.gone(killWait) {
+	if !l.askToStop(0) { // it may have been stopped since
+		return l.killMute()
+	}
+	if l.gone(killWait) {
 		return nil
 	}
 	return l.Kill()

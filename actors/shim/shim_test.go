@@ -306,9 +306,7 @@ func TestSweepFindsTheGroup(t *testing.T) {
 func TestStopOfAShimThatStandsStill(t *testing.T) {
 	r := newRig(t, time.Hour).script(t, family, true)
 	pids := []int{r.number(t, "group"), r.number(t, "apart"), r.shim}
-	if err := syscall.Kill(r.shim, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	r.freeze(t)
 	began := time.Now()
 	if err := r.Stop(within(t), time.Hour); err != nil {
 		t.Error(err)
@@ -319,6 +317,43 @@ func TestStopOfAShimThatStandsStill(t *testing.T) {
 	if e := r.over(t, pids...); !strings.Contains(e.How, "answered nothing") {
 		t.Errorf("%+v", e)
 	}
+}
+
+// TestStopOfAShimThatStopsLater: one that has taken the order and stands still then is mute as well.
+func TestStopOfAShimThatStopsLater(t *testing.T) {
+	r := newRig(t, time.Hour).script(t, `trap '' TERM; `+family, true)
+	pids := []int{r.number(t, "group"), r.number(t, "apart"), r.shim}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stopped, before := make(chan error, 1), r.heard.Load()
+	go func() { stopped <- r.Stop(ctx, time.Hour) }()
+	until(t, "the shim has taken the order", func() bool { return r.heard.Load() > before })
+	r.freeze(t)
+	cancel()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if e := r.over(t, pids...); !strings.Contains(e.How, "answered nothing") {
+		t.Errorf("%+v", e)
+	}
+}
+
+// freeze stops the shim, and returns when it stands still: a process of several threads runs on for a moment.
+func (r *rig) freeze(t *testing.T) {
+	t.Helper()
+	if err := syscall.Kill(r.shim, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the shim stands still", func() bool {
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", r.shim))
+		for _, task := range tasks {
+			raw, err := os.ReadFile(task)
+			if _, after, ok := strings.Cut(string(raw), ") "); err == nil && ok && after[0] != 'T' {
+				return false
+			}
+		}
+		return len(tasks) > 0
+	})
 }
 
 // TestAttend: a shim that stands still is found and killed, and one that answers, or ends, is not.
