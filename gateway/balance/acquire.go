@@ -123,6 +123,8 @@ func (t *Table) waitFor(p *pool, s Standing, q *Query) time.Duration {
 		return time.Duration(t.load.Load())
 	case s == Exhausted:
 		return 0
+	case q.Patient:
+		return patience * t.cfg.ReadyTimeout
 	case s == Dying:
 		return dyingWait
 	case p.givenUp(q):
@@ -133,6 +135,10 @@ func (t *Table) waitFor(p *pool, s Standing, q *Query) time.Duration {
 		return 0
 	}
 }
+
+// patience is how many times as long as another a request waits that is Patient: until the cluster has
+// found a node dead, and has started what was on it elsewhere.
+const patience = 4
 
 // dyingWait is how long a request waits for the news that the engine which failed it has ended. One that goes on
 // is not asked again.

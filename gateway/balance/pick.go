@@ -90,6 +90,7 @@ type Query struct {
 	Priority     fair.Priority     // likewise
 	OutputTokens int               // that it is expected to have answered; 0: as usual
 	Deadline     time.Time         // of the client: it is not worth waiting beyond; zero: none
+	Patient      bool              // a client has begun to read its answer: whoever may serve yet is waited for
 	Hasty        bool              // another deployment may serve: only for those that are full is waited
 	Prompt       *prefix.Prompt    // its beginnings; nil: they are not named
 	Session      uint64            // that it belongs to, by Session; 0: none
@@ -185,7 +186,7 @@ func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Stan
 	for _, in := range list {
 		switch {
 		case excluded(in, q):
-			tried = tried || in.reachable(q) // though it may be starting again: it is not tried twice
+			tried = tried || in.reachable(q) && !(q.Patient && slices.Contains(q.Avoid, in.Node)) // though it may be starting again: it is not tried twice
 		case !in.ready(q, now):
 			if s == NotReady || s == Dying || s == Absent {
 				s = in.hope(q, s)
@@ -196,7 +197,7 @@ func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Stan
 			version, s = in.Version, Full
 		}
 	}
-	if s != Full && tried {
+	if s != Full && tried && !(q.Patient && s != Absent) {
 		s = Exhausted
 	}
 	return version, s
