@@ -87,7 +87,8 @@ func (m *leaving) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	far := m.k.nodes[1]
-	want := map[string]any{"engine": "embedded", "model": m.k.model, "regions": []string{far.Region}, "slots": 1, "context": 1024}
+	want := map[string]any{"engine": "embedded", "model": m.k.model, "regions": []string{far.Region}, "slots": 1, "context": 1024,
+		"options": map[string]string{"threads": "1"}} // a GPU leaves the processors to gateways and clients
 	if err := m.k.client().Do(ctx, http.MethodPut, "/admin/v1/deployments/"+leavingModel, want, nil); err != nil {
 		return err
 	}
@@ -184,6 +185,7 @@ func (m *leaving) until(ctx context.Context, name string, ask func(context.Conte
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for last := time.Now(); ; {
+		asked := time.Now()
 		yes, err := ask(ctx)
 		now := time.Now()
 		m.report.Polls[name] = max(m.report.Polls[name], now.Sub(last))
@@ -191,7 +193,7 @@ func (m *leaving) until(ctx context.Context, name string, ask func(context.Conte
 		if yes && err == nil {
 			return now, nil
 		}
-		if !sleep(ctx, time.Millisecond) {
+		if !sleep(ctx, max(time.Millisecond, now.Sub(asked))) { // a look takes the processors that it is to find idle
 			return now, errors.Join(err, ctx.Err())
 		}
 	}
