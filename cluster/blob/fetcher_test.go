@@ -190,7 +190,7 @@ func TestTheLastToLeaveEndsTheFetch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
 	began := time.Now()
-	if _, err := f.Fetch(ctx, m, nil); !errors.Is(err, context.Canceled) || time.Since(began) > 5*time.Second {
+	if _, err := f.Fetch(ctx, m, nil); !errors.Is(err, context.Canceled) || time.Since(began) > 30*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(began))
 	}
 	if !store.idle() {
@@ -255,9 +255,9 @@ func TestARecordThatMakesNoSense(t *testing.T) {
 
 func within(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 5 s: %s", what)
+			t.Fatalf("not within 30 s: %s", what)
 		}
 	}
 }

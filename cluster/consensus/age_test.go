@@ -15,7 +15,7 @@ func TestHeartbeatsDoNotMakeACopyNew(t *testing.T) {
 	c := grow(t, "n1", "n2", "n3")
 	leader := c.leader("n1", "n2", "n3")
 	follower := c.others(leader, "n1", "n2", "n3")[0]
-	eventually(t, 5*time.Second, "the follower is current", func() bool { return follower.Age() < time.Second })
+	eventually(t, 30*time.Second, "the follower is current", func() bool { return follower.Age() < time.Second })
 	waited := c.net.listen(t, "n9", "") // from where nothing is cut
 	defer waited.close()
 	stream := newStream(waited)
@@ -26,14 +26,11 @@ func TestHeartbeatsDoNotMakeACopyNew(t *testing.T) {
 	heal := c.isolate(follower, "n1", "n2", "n3")
 	defer heal()
 	took := 0
-	eventually(t, 10*time.Second, "its copy ages", func() bool {
+	eventually(t, 30*time.Second, "its copy ages", func() bool {
 		var answer raft.AppendEntriesResponse
 		if err := trans.AppendEntries(raft.ServerID(follower.id), raft.ServerAddress(follower.port.Addr()), &beat, &answer); err == nil && answer.Success {
 			took++
 		}
-		return follower.Age() > 1500*time.Millisecond
+		return follower.Age() > 1500*time.Millisecond && took > 0 && time.Since(follower.raft.LastContact()) < time.Second
 	})
-	if since := time.Since(follower.raft.LastContact()); took == 0 || since > time.Second {
-		t.Errorf("%d heartbeats were taken, the last one %v ago: nothing was shown", took, since)
-	}
 }

@@ -70,7 +70,7 @@ func TestStandAlone(t *testing.T) {
 	c := newCluster(t)
 	c.servers["a"] = &server{id: "a", fsm: m, store: g.Stable.(*raft.InmemStore), snaps: g.Snapshots}
 	n := c.start("a")
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r, err := n.Propose(ctx, setting("later", "more", "yes"))
 	if err != nil || r.GetIndex() <= 1006 || n.Term() <= 10 || m.setting("more") != "yes" {

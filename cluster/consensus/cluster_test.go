@@ -97,7 +97,7 @@ func (c *cluster) end(s *server) {
 	if ended {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := s.Shutdown(ctx); err != nil {
 		c.t.Error(err)
@@ -135,7 +135,7 @@ func setState(id string, s wire.NodeState) *wire.Command {
 // must proposes and wants it agreed.
 func (c *cluster) must(s *server, cmd *wire.Command) *wire.Result {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	r, err := s.Propose(ctx, cmd)
 	if err != nil {
@@ -165,7 +165,7 @@ func growWith(t *testing.T, option func(id string) func(*Config), ids ...string)
 		c.must(first, putNode(node(c.start(id, option(id)))))
 	}
 	voters := odd(min(len(ids), first.cfg.MostVoters()))
-	eventually(t, 8*time.Second, "all that are to vote do", func() bool {
+	eventually(t, 30*time.Second, "all that are to vote do", func() bool {
 		agreed := 0
 		for _, id := range ids {
 			if s := c.servers[id]; s.InConfiguration() && len(s.Voters()) == voters {
@@ -183,7 +183,7 @@ func (c *Consensus) ID() spec.NodeID { return c.cfg.ID }
 func (c *cluster) leader(among ...string) *server {
 	c.t.Helper()
 	var found *server
-	eventually(c.t, 8*time.Second, "one leads", func() bool {
+	eventually(c.t, 30*time.Second, "one leads", func() bool {
 		found = nil
 		for _, id := range among {
 			said, _ := c.servers[id].Leader()

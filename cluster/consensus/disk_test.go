@@ -94,7 +94,7 @@ func TestLeaderWithStalledDisk(t *testing.T) {
 	begin := time.Now()
 	command := set("during", "x")
 	c.must(old, command)
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 20*time.Second { // 5 s on a machine that is not overloaded
 		t.Errorf("the write took %v", took)
 	}
 	if old.IsLeader() {
@@ -107,7 +107,7 @@ func TestLeaderWithStalledDisk(t *testing.T) {
 	}
 	disks[old.id].resume()
 	c.must(now, set("after", "x"))
-	eventually(t, 8*time.Second, "the old leader has caught up", func() bool { return old.fsm.setting("after") == "x" })
+	eventually(t, 30*time.Second, "the old leader has caught up", func() bool { return old.fsm.setting("after") == "x" })
 	count := 0
 	for _, id := range old.fsm.order() {
 		if id == command.RequestId {

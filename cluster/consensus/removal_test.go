@@ -34,7 +34,7 @@ func TestTheLastVoterStays(t *testing.T) {
 	left := c.others(c.leader("n1", "n2", "n3"), "n1", "n2", "n3")
 	c.kill(left[0].id)
 	for _, id := range []string{left[1].id, c.leader("n1", "n2", "n3").id} {
-		_, err := left[1].Propose(within(5*time.Second), setState(id, gone))
+		_, err := left[1].Propose(within(30*time.Second), setState(id, gone))
 		if spec.CodeOf(err) != spec.CodeConflict {
 			t.Errorf("removing %s where another is dead: %v", id, err)
 		}
@@ -49,7 +49,7 @@ func TestTheLastVoterStays(t *testing.T) {
 	two.must(two.servers["n2"], set("still", "writable"))
 
 	one := grow(t, "n1")
-	if _, err := one.servers["n1"].Propose(within(5*time.Second), setState("n1", gone)); spec.CodeOf(err) != spec.CodeConflict {
+	if _, err := one.servers["n1"].Propose(within(30*time.Second), setState("n1", gone)); spec.CodeOf(err) != spec.CodeConflict {
 		t.Errorf("removing the only one: %v", err)
 	}
 	one.must(one.servers["n1"], set("still", "writable"))

@@ -24,7 +24,7 @@ func TestDeadLeaderIsReplaced(t *testing.T) {
 	}
 	time.Sleep(2*defaultHeartbeat + 200*time.Millisecond) // those that ran have run out
 	c.kill(old.id)
-	eventually(t, 10*time.Second, "another leads", func() bool { return rest[0].IsLeader() || rest[1].IsLeader() })
+	eventually(t, 30*time.Second, "another leads", func() bool { return rest[0].IsLeader() || rest[1].IsLeader() })
 }
 
 // TestQuietLeaderIsKept: a follower that looks at once, as it does when it is

@@ -72,10 +72,10 @@ func TestOlderFollowerIsTold(t *testing.T) {
 	log := &written{}
 	f := Follow(Config{Port: h, Voters: func() []spec.NodeID { return []spec.NodeID{"n1"} }, Store: to, Level: 1, Log: slog.New(slog.NewTextHandler(log, nil))})
 	f.Start()
-	eventually(t, 5*time.Second, "it follows", func() bool { return to.Index() == 1 && f.Age() < time.Second && f.Trouble() == nil })
+	eventually(t, 30*time.Second, "it follows", func() bool { return to.Index() == 1 && f.Age() < time.Second && f.Trouble() == nil })
 	from.need(3)
 	refused := func() bool { return errors.Is(f.Trouble(), ErrRefused) }
-	eventually(t, 5*time.Second, "it is disconnected", refused)
+	eventually(t, 30*time.Second, "it is disconnected", refused)
 	for _, want := range []string{"needs feature level 3", "has level 1", "upgrade"} {
 		if !strings.Contains(f.Trouble().Error(), want) {
 			t.Errorf("it is told %q, without %q", f.Trouble(), want)
@@ -92,7 +92,7 @@ func TestOlderFollowerIsTold(t *testing.T) {
 	newer := Follow(Config{Port: h, Voters: func() []spec.NodeID { return []spec.NodeID{"n1"} }, Store: to, Level: 3})
 	newer.Start()
 	defer shutdown(t, newer)
-	eventually(t, 5*time.Second, "a newer build goes on", func() bool { return to.Index() == 2 })
+	eventually(t, 30*time.Second, "a newer build goes on", func() bool { return to.Index() == 2 })
 	if restored, applied := to.counts(); restored != 0 || !slices.Equal(applied, []uint64{1, 2}) {
 		t.Errorf("restored %d times, applied %v", restored, applied)
 	}
@@ -116,10 +116,10 @@ func TestEntryThatCannotBeApplied(t *testing.T) {
 	f := Follow(Config{Port: h, Voters: func() []spec.NodeID { return []spec.NodeID{"n1"} }, Store: tooOld{newMemory(1)}, Level: 1, Log: slog.New(slog.NewTextHandler(log, nil))})
 	f.Start()
 	defer shutdown(t, f)
-	eventually(t, 5*time.Second, "it has trouble", func() bool { return errors.Is(f.Trouble(), errTooOld) })
-	if !strings.Contains(log.text(), "level=ERROR") || !strings.Contains(log.text(), "entry 1") {
-		t.Errorf("its log: %s", log.text())
-	}
+	eventually(t, 30*time.Second, "it has trouble", func() bool { return errors.Is(f.Trouble(), errTooOld) })
+	eventually(t, 30*time.Second, "its log names the entry", func() bool {
+		return strings.Contains(log.text(), "level=ERROR") && strings.Contains(log.text(), "entry 1")
+	})
 }
 
 // TestDamageIsNamed: what was damaged, and where.
@@ -144,7 +144,7 @@ func TestDamageIsNamed(t *testing.T) {
 			h, to := newHub(t), newMemory(10)
 			h.serve(t, "n1", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(c.sent) }))
 			f := h.follow(t, to, "n1")
-			eventually(t, 5*time.Second, "it is told", func() bool {
+			eventually(t, 30*time.Second, "it is told", func() bool {
 				err := f.Trouble()
 				return err != nil && !slices.ContainsFunc(c.want, func(part string) bool { return !strings.Contains(err.Error(), part) })
 			})
@@ -165,14 +165,14 @@ func TestAheadOfTheServer(t *testing.T) {
 	}
 	h.serve(t, "n1", Handler(from, WithAge(func() time.Duration { return 2 * time.Second })))
 	f := h.follow(t, to, "n1")
-	eventually(t, 5*time.Second, "it follows", func() bool { return f.Age() != Unknown })
+	eventually(t, 30*time.Second, "it follows", func() bool { return f.Age() != Unknown })
 	if age := f.Age(); age < 2*time.Second || f.Trouble() != nil {
 		t.Errorf("age %s, trouble %v", age, f.Trouble())
 	}
 	for range 3 {
 		from.put("a", "later", 0)
 	}
-	eventually(t, 5*time.Second, "it goes on", func() bool { return to.Index() == 4 })
+	eventually(t, 30*time.Second, "it goes on", func() bool { return to.Index() == 4 })
 	if restored, applied := to.counts(); restored != 0 || !slices.Equal(applied, []uint64{4}) {
 		t.Errorf("restored %d times, applied %v", restored, applied)
 	}
@@ -187,13 +187,13 @@ func TestFollowersAreBounded(t *testing.T) {
 	handler.followers = 1
 	h.serve(t, "n1", handler)
 	first := h.follow(t, newMemory(1), "n1")
-	eventually(t, 5*time.Second, "one follows", func() bool { return first.Age() < time.Second })
+	eventually(t, 30*time.Second, "one follows", func() bool { return first.Age() < time.Second })
 	second := h.follow(t, newMemory(1), "n1")
-	eventually(t, 5*time.Second, "the other is told", func() bool {
+	eventually(t, 30*time.Second, "the other is told", func() bool {
 		return second.Trouble() != nil && strings.Contains(second.Trouble().Error(), "feeds 1 followers, and takes no more")
 	})
 	shutdown(t, first)
-	eventually(t, 10*time.Second, "the other follows", func() bool { return second.Age() < time.Second && second.Trouble() == nil })
+	eventually(t, 30*time.Second, "the other follows", func() bool { return second.Age() < time.Second && second.Trouble() == nil })
 }
 
 func TestBadRequests(t *testing.T) {

@@ -84,7 +84,7 @@ func TestServersComeAndGo(t *testing.T) {
 		}
 	}
 	for i, m := range followers {
-		eventually(t, 20*time.Second, fmt.Sprintf("follower %d has everything (seed %d)", i, seed), func() bool { return int(m.Index()) == len(log) })
+		eventually(t, 30*time.Second, fmt.Sprintf("follower %d has everything (seed %d)", i, seed), func() bool { return int(m.Index()) == len(log) })
 		for k := range 7 {
 			if name := fmt.Sprint("k", k); m.get(name) != servers["a"].get(name) {
 				t.Errorf("seed %d: follower %d has %s = %q, want %q", seed, i, name, m.get(name), servers["a"].get(name))

@@ -29,7 +29,7 @@ func TestManyShareOneSnapshot(t *testing.T) {
 		h.follow(t, m, "n1")
 	}
 	for _, m := range crowd {
-		eventually(t, 10*time.Second, "everybody has the snapshot", caughtUp(m))
+		eventually(t, 30*time.Second, "everybody has the snapshot", caughtUp(m))
 	}
 	from.mu.Lock()
 	written := from.written
@@ -42,7 +42,7 @@ func TestManyShareOneSnapshot(t *testing.T) {
 	}
 	late := newMemory(10)
 	h.follow(t, late, "n1")
-	eventually(t, 10*time.Second, "one who comes late has it too", caughtUp(late))
+	eventually(t, 30*time.Second, "one who comes late has it too", caughtUp(late))
 	from.mu.Lock()
 	defer from.mu.Unlock()
 	if from.written != 2 || late.get("a") != "2" {
@@ -64,9 +64,9 @@ func TestLargeStateIsStreamed(t *testing.T) {
 	for range 6 { // more than are streamed at a time
 		m := newMemory(10)
 		h.follow(t, m, "n1")
-		defer eventually(t, 10*time.Second, "it has the snapshot", func() bool { return m.Index() == from.Index() })
+		defer eventually(t, 30*time.Second, "it has the snapshot", func() bool { return m.Index() == from.Index() })
 	}
-	eventually(t, 10*time.Second, "it was found to be too large", func() bool {
+	eventually(t, 30*time.Second, "it was found to be too large", func() bool {
 		handler.snapshots.mu.Lock()
 		defer handler.snapshots.mu.Unlock()
 		return !handler.snapshots.mu.large.IsZero() && handler.snapshots.mu.last == nil
@@ -98,7 +98,7 @@ func TestWaitingForASnapshot(t *testing.T) {
 		t.Errorf("while it waits: %v, age %s", f.Trouble(), f.Age())
 	}
 	close(from.release)
-	eventually(t, 5*time.Second, "its turn has come", func() bool { return to.get("a") == "2" && f.Age() < time.Second })
+	eventually(t, 30*time.Second, "its turn has come", func() bool { return to.get("a") == "2" && f.Age() < time.Second })
 }
 
 // TestCopiesAreFew: at most two are in memory, however slow those are who take
@@ -152,7 +152,7 @@ func TestFollowerThatLeavesWhileACopyIsMade(t *testing.T) {
 			t.Errorf("%v, %v", c, err)
 		}
 	})
-	eventually(t, 5*time.Second, "it is being made", func() bool {
+	eventually(t, 30*time.Second, "it is being made", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.mu.making != nil
@@ -194,11 +194,11 @@ func TestSlowFollowerIsSentToASnapshot(t *testing.T) {
 	for i := range 100 { // 20 MB: more than lies in buffers on the way
 		from.put("a", big, 0)
 		if i == 0 {
-			eventually(t, 5*time.Second, "it has begun", func() bool { return to.began() })
+			eventually(t, 30*time.Second, "it has begun", func() bool { return to.began() })
 		}
 	}
 	close(to.release)
-	eventually(t, 10*time.Second, "it has caught up", func() bool { return to.Index() == from.Index() })
+	eventually(t, 30*time.Second, "it has caught up", func() bool { return to.Index() == from.Index() })
 	restored, applied := to.counts()
 	if restored == 0 || len(applied) >= 100 {
 		t.Errorf("restored %d times, applied %d entries", restored, len(applied))

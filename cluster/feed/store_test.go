@@ -211,7 +211,7 @@ func (h *hub) follow(t *testing.T, m *memory, servers ...spec.NodeID) *Follower 
 }
 
 func shutdown(t *testing.T, f *Follower) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := f.Shutdown(ctx); err != nil {
 		t.Error(err)

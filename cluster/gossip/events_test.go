@@ -32,7 +32,7 @@ func TestSubscribersSeeTheSameStory(t *testing.T) {
 	table.remove("b")
 	table.remove("b") // no change
 	table.remove("self")
-	eventually(t, 5*time.Second, "both are told", func() bool {
+	eventually(t, 30*time.Second, "both are told", func() bool {
 		return early.text() == "+a +b -a +c +b -b" && late.text() == "+b +c +b -b"
 	})
 	if got := late.events[2].Member.Build; got != "v2" {
@@ -57,7 +57,7 @@ func TestManyEventsKeepTheirOrder(t *testing.T) {
 		table.NotifyLeave(&memberlist.Node{Name: id})
 		want = append(want, "+"+id, "-"+id)
 	}
-	eventually(t, 5*time.Second, "all are told", func() bool { return r.text() == strings.Join(want, " ") })
+	eventually(t, 30*time.Second, "all are told", func() bool { return r.text() == strings.Join(want, " ") })
 }
 
 // TestBarredMembersAreKeptOut: who was removed has the key still, and is neither
@@ -73,17 +73,17 @@ func TestBarredMembersAreKeptOut(t *testing.T) {
 	cb := config("b", listen(t, f))
 	cb.Seeds = []string{a.config.Port.Addr()}
 	b := start(t, cb)
-	eventually(t, 10*time.Second, "a and b know each other", func() bool { return a.Alive("b") && b.Alive("a") })
+	eventually(t, 30*time.Second, "a and b know each other", func() bool { return a.Alive("b") && b.Alive("a") })
 	barred.Store(true)
 	a.receive(encodeDigest("b", []byte("x")))
 	if len(got) != 0 {
 		t.Error("a barred member's digest was taken")
 	}
 	b.Shutdown()
-	eventually(t, 20*time.Second, "b is gone", func() bool { return !a.Alive("b") })
+	eventually(t, 30*time.Second, "b is gone", func() bool { return !a.Alive("b") })
 	cb.Port = listen(t, f)
 	b = start(t, cb)
-	eventually(t, 10*time.Second, "b has found a", func() bool { return b.Alive("a") })
+	eventually(t, 30*time.Second, "b has found a", func() bool { return b.Alive("a") })
 	time.Sleep(300 * time.Millisecond)
 	if a.Alive("b") {
 		t.Error("a barred node came to life")
@@ -99,7 +99,7 @@ func TestBarredItself(t *testing.T) {
 	if err := a.SetFault(DiskStalled); err != nil {
 		t.Error(err)
 	}
-	if err := a.Leave(time.Second); err != nil {
+	if err := a.Leave(30 * time.Second); err != nil {
 		t.Error(err)
 	}
 }

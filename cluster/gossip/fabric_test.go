@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 {
 		var err error
-		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 			if err = goleak.Find(); err == nil {
 				break
 			}
@@ -190,5 +190,5 @@ func ids(g *Gossip) []string {
 // see waits until g sees exactly these members.
 func see(t *testing.T, g *Gossip, want ...string) {
 	t.Helper()
-	eventually(t, 20*time.Second, fmt.Sprintf("%s sees %v", g.config.ID, want), func() bool { return slices.Equal(ids(g), want) })
+	eventually(t, 30*time.Second, fmt.Sprintf("%s sees %v", g.config.ID, want), func() bool { return slices.Equal(ids(g), want) })
 }

@@ -57,7 +57,7 @@ func TestOverTheClusterPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	stranger := start(t, config("d", clusterPort(t, other, "d"), pa.Addr()))
-	eventually(t, 10*time.Second, "the stranger has failed", func() bool {
+	eventually(t, 30*time.Second, "the stranger has failed", func() bool {
 		return counter(t, stranger.metrics.rejoins.WithLabelValues("failed")) >= 2
 	})
 	if a.Alive("d") || stranger.Alive("a") {
@@ -66,7 +66,7 @@ func TestOverTheClusterPort(t *testing.T) {
 
 	got := make(chan digest, 100)
 	b.OnDigest(func(from spec.NodeID, raw []byte) { got <- digest{from, raw} })
-	eventually(t, 10*time.Second, "b has a digest of a", func() bool {
+	eventually(t, 30*time.Second, "b has a digest of a", func() bool {
 		if err := a.SendDigest("b", []byte("load")); err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestOverTheClusterPort(t *testing.T) {
 			return false
 		}
 	})
-	if err := c.Leave(5 * time.Second); err != nil {
+	if err := c.Leave(30 * time.Second); err != nil {
 		t.Fatal(err)
 	}
 	c.Shutdown()

@@ -73,7 +73,7 @@ func TestStoppedProcessIsBackSoon(t *testing.T) {
 	see(t, b, "a", "b", "c")
 	took := time.Since(again)
 	t.Logf("alive again after %v", took)
-	if took > 4*time.Second {
+	if took > 20*time.Second { // 2 s on a machine that is not overloaded
 		t.Errorf("a process that was stopped came back after %v", took)
 	}
 }

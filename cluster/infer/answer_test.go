@@ -268,7 +268,7 @@ func TestResultsAreCounted(t *testing.T) {
 		}
 		return err == nil && results == 5 && running == 0
 	}
-	for end := time.Now().Add(5 * time.Second); !want(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !want(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("not every result was counted")
 		}

@@ -62,7 +62,7 @@ func TestMoreStreamsThanAConnectionHas(t *testing.T) {
 			_ = resp.Body.Close()
 		})
 	}
-	within(t, 20*time.Second, "all are being served at the same time", func() bool { return inside.Load() == many })
+	within(t, 30*time.Second, "all are being served at the same time", func() bool { return inside.Load() == many })
 	close(open)
 	all.Wait()
 	if n := failed.Load(); n != 0 {
@@ -97,7 +97,7 @@ func TestCancellingReachesTheHandler(t *testing.T) {
 	cancel()
 	select {
 	case <-ended:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the handler was not told")
 	}
 	if _, err := io.ReadAll(resp.Body); !errors.Is(err, context.Canceled) {
@@ -215,7 +215,7 @@ func TestADeadPeerIsNoticed(t *testing.T) {
 	if err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("the stream ended as if whole: %v", err)
 	}
-	if want := b.limits.pingAfter + b.limits.pingTimeout; took > want+2*time.Second {
+	if want := b.limits.pingAfter + b.limits.pingTimeout; took > want+20*time.Second {
 		t.Errorf("a dead peer was noticed after %v, want about %v", took, want)
 	}
 }
@@ -255,7 +255,7 @@ func TestDropFailsWhatIsUnderWay(t *testing.T) {
 		if id != "a" {
 			t.Errorf("the stream of %s ended", id)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the stream to the dropped node goes on")
 	}
 	_ = streams["c"].Close()
@@ -282,7 +282,7 @@ func TestAWaitingRequestEndsWithItsContext(t *testing.T) {
 	if resp, err := b.Client("state").Do(req); err == nil || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, %v", resp, err)
 	}
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %v", took)
 	}
 }
@@ -372,7 +372,7 @@ func TestDropsUnderLoad(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.port("a"), w.port("b")
 	a.Handle("infer", say("infer"))
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var good atomic.Int64
 	var all sync.WaitGroup
@@ -402,7 +402,7 @@ func TestDropsUnderLoad(t *testing.T) {
 	if got, err := get(b, "infer", "a", "/"); err != nil || got != "infer to b" {
 		t.Errorf("afterwards: %q, %v", got, err)
 	}
-	within(t, 5*time.Second, "one connection is left", func() bool {
+	within(t, 30*time.Second, "one connection is left", func() bool {
 		return len(b.standing.list(func(*conn) bool { return true })) == 1
 	})
 }

@@ -140,7 +140,7 @@ func say(text string) http.Handler {
 }
 
 func get(p *Port, proto string, id spec.NodeID, path string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+string(id)+path, nil)
 	if err != nil {
@@ -231,7 +231,7 @@ func TestPacketsShareTheNumber(t *testing.T) {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 16)
-	_ = a.Packets().SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = a.Packets().SetReadDeadline(time.Now().Add(30 * time.Second))
 	n, from, err := a.Packets().ReadFrom(buf)
 	if err != nil || string(buf[:n]) != "hello" || from.String() != b.Addr() {
 		t.Errorf("got %q from %v, %v", buf[:n], from, err)
