@@ -36,7 +36,7 @@ func TestEmbedded(t *testing.T) {
 			if err != nil || !bytes.HasSuffix(rest, []byte("data: [DONE]\n\n")) || !bytes.Contains(rest, []byte(`"model":"lota"`)) {
 				t.Errorf("%v, ...%q", err, rest[max(0, len(rest)-300):])
 			}
-			until(t, 5*time.Second, "the load tells that it is over", func() bool {
+			until(t, 30*time.Second, "the load tells that it is over", func() bool {
 				l, err := e.Load(t.Context())
 				return err == nil && l.Known && l.Running == 0 && l.DecodeTPS > 0
 			})
@@ -50,7 +50,7 @@ func TestEmbedded(t *testing.T) {
 			}
 			begin := time.Now()
 			stop(t, e)
-			if took := time.Since(begin); took > 5*time.Second {
+			if took := time.Since(begin); took > 20*time.Second {
 				t.Errorf("an idle engine took %s to stop", took)
 			}
 			if !closed(e.Done()) || e.Err() != nil {
@@ -80,7 +80,7 @@ func TestCancelFreesTheSlot(t *testing.T) {
 		body := busy(ctx, t, e)
 		begin := time.Now()
 		end(cancel, body)
-		until(t, 5*time.Second, name+" frees the slot", idle)
+		until(t, 30*time.Second, name+" frees the slot", idle)
 		t.Logf("%s: free after %s", name, time.Since(begin))
 	}
 	rest, err := io.ReadAll(stream(t.Context(), t, e, 5))
@@ -101,7 +101,7 @@ func TestKillIsNoticed(t *testing.T) {
 	}
 	select {
 	case <-e.Done():
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the end is not told")
 	}
 	if err := e.Err(); err == nil || !strings.Contains(err.Error(), "killed") {
@@ -116,7 +116,7 @@ func TestKillIsNoticed(t *testing.T) {
 
 // A stream that would take longer than the grace is cut; one that fits is finished.
 func TestStopHasAGrace(t *testing.T) {
-	e := start(t, presets(t, false, 10*time.Second), demoSpec(1))
+	e := start(t, presets(t, false, time.Minute), demoSpec(1))
 	body := stream(t.Context(), t, e, 60)
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); stop(t, e) }()
@@ -134,7 +134,7 @@ func TestStopHasAGrace(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
-	if err := hasty.Stop(ctx); err != nil || time.Since(begin) > 5*time.Second {
+	if err := hasty.Stop(ctx); err != nil || time.Since(begin) > 30*time.Second {
 		t.Errorf("%v after %s", err, time.Since(begin))
 	}
 	gone(t, p, hasty)

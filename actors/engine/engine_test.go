@@ -116,7 +116,7 @@ func start(t *testing.T, p *Presets, s Spec) *local {
 
 func stop(t *testing.T, e Engine) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer cancel()
 	if err := e.Stop(ctx); err != nil {
 		t.Errorf("stop: %v", err)
@@ -197,7 +197,7 @@ func group(leader int) (pids []string) {
 func gone(t *testing.T, p *Presets, e *local) {
 	t.Helper()
 	leader := e.mu.process.pid
-	until(t, time.Second, "the kernel ends what was killed", func() bool { return len(group(leader)) == 0 })
+	until(t, 30*time.Second, "the kernel ends what was killed", func() bool { return len(group(leader)) == 0 })
 	entries, err := os.ReadDir(p.config.RunDir)
 	if err != nil {
 		t.Fatal(err)

@@ -92,7 +92,7 @@ func TestExternal(t *testing.T) {
 		}
 	}
 	r.Body.Close()
-	until(t, 5*time.Second, "the engine learns that its client has left", left.Load)
+	until(t, 30*time.Second, "the engine learns that its client has left", left.Load)
 	stop(t, e)
 	if _, err := e.Do(t.Context(), "/v1/chat/completions", nil, nil); err == nil {
 		t.Error("a stopped engine answers")

@@ -105,5 +105,5 @@ func TestRealOllama(t *testing.T) {
 		t.Errorf("only %v are there: its runner is missing, or its leash", processes)
 	}
 	kill()
-	until(t, 5*time.Second, "it ends with its node", func() bool { return len(group(pids[0])) == 0 })
+	until(t, 30*time.Second, "it ends with its node", func() bool { return len(group(pids[0])) == 0 })
 }

@@ -70,7 +70,7 @@ func TestDiesWithTheNode(t *testing.T) {
 	}
 	kill()
 	for _, pid := range pids {
-		until(t, 5*time.Second, fmt.Sprintf("process %d ends with its node", pid), func() bool { return !alive(pid) })
+		until(t, 30*time.Second, fmt.Sprintf("process %d ends with its node", pid), func() bool { return !alive(pid) })
 	}
 }
 
@@ -87,7 +87,7 @@ func TestStopKillsTheGroup(t *testing.T) {
 		t.Errorf("after Stop: %v", e.Err())
 	}
 	gone(t, p, e)
-	until(t, time.Second, "the program's own process is killed", func() bool { return !alive(child) })
+	until(t, 30*time.Second, "the program's own process is killed", func() bool { return !alive(child) })
 	stop(t, e) // once more changes nothing
 }
 
@@ -104,7 +104,7 @@ func TestCrashKillsTheGroup(t *testing.T) {
 		t.Error("a crash leaves no error")
 	}
 	gone(t, p, e)
-	until(t, time.Second, "the program's own process is killed", func() bool { return !alive(child) })
+	until(t, 30*time.Second, "the program's own process is killed", func() bool { return !alive(child) })
 }
 
 func TestStartGivesUp(t *testing.T) {
@@ -118,7 +118,7 @@ func TestStartGivesUp(t *testing.T) {
 		defer cancel()
 		failed := make(chan error, 1)
 		go func() { failed <- opened.Start(ctx) }()
-		until(t, 10*time.Second, "the program runs", func() bool { return len(noted(t, record)) > 0 })
+		until(t, 30*time.Second, "the program runs", func() bool { return len(noted(t, record)) > 0 })
 		want := "not ready in time"
 		if stopping {
 			want = "it was stopped"
@@ -217,7 +217,7 @@ func TestFlood(t *testing.T) {
 		t.Fatalf("%v, %v", r, err)
 	}
 	r.Body.Close()
-	until(t, 5*time.Second, "the last line is kept", func() bool { return e.mu.process.link.Tail() != "" })
+	until(t, 30*time.Second, "the last line is kept", func() bool { return e.mu.process.link.Tail() != "" })
 	entries, err := os.ReadDir(p.config.RunDir)
 	if err != nil {
 		t.Fatal(err)

@@ -138,7 +138,7 @@ func TestAnotherUser(t *testing.T) {
 			}
 			select {
 			case <-e.Done():
-			case <-time.After(10 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Fatal("its end is not told")
 			}
 			if ownerOf(t, filepath.Join(p.config.RunDir, Embedded+".cache")) != stranger.UID {
@@ -153,7 +153,7 @@ func TestAnotherUser(t *testing.T) {
 			if err := syscall.Kill(d.Shim, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			until(t, 10*time.Second, "the engine dies with its shim", func() bool { return !alive(d.PID) })
+			until(t, 30*time.Second, "the engine dies with its shim", func() bool { return !alive(d.PID) })
 			stop(t, again)
 			third := start(t, p, s)
 			asStranger(t, third)

@@ -40,7 +40,7 @@ func soon[T any](t *testing.T, c <-chan T, what string) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("no " + what)
 		panic("unreachable")
 	}

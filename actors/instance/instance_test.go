@@ -157,7 +157,7 @@ func launchWith(t *testing.T, p Policy, open func(n int) (engine.Engine, error),
 	pid := s.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return &parent{cfg: cfg, events: events, told: told} }))
 	next = func() *Changed {
 		t.Helper()
-		limit := time.After(10 * time.Second)
+		limit := time.After(30 * time.Second)
 		for {
 			select {
 			case e := <-events:
@@ -168,7 +168,7 @@ func launchWith(t *testing.T, p Policy, open func(n int) (engine.Engine, error),
 					return m
 				}
 			case <-limit:
-				t.Fatal("told nothing for 10 s")
+				t.Fatal("told nothing for 30 s")
 			}
 		}
 	}

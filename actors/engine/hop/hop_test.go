@@ -186,7 +186,7 @@ func TestAClosedConnectionIsNotUsed(t *testing.T) {
 			t.Fatal(err)
 		}
 		read(t, a)
-		for until := time.Now().Add(10 * time.Second); len(c.kept.mu.conns) > 0 && c.kept.mu.conns[0].quiet() && time.Now().Before(until); {
+		for until := time.Now().Add(30 * time.Second); len(c.kept.mu.conns) > 0 && c.kept.mu.conns[0].quiet() && time.Now().Before(until); {
 			time.Sleep(time.Millisecond)
 		}
 	}

