@@ -26,7 +26,7 @@ func TestEnginesOutliveTheNode(t *testing.T) {
 	}
 	load := func(n *testNode, d int, id string) int {
 		t.Helper()
-		ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, d), serverModel(id, 7, 700))
+		ack, err := n.Command(within(t, 30*time.Second), "a", deviceOf(n, d), serverModel(id, 7, 700))
 		mustCode(t, ack, err, "")
 		n.awaitState(t, id, isReady)
 		return pidOf(t, n, spec.Target{Device: deviceOf(n, d), Instance: spec.InstanceID(id)})
@@ -45,16 +45,16 @@ func TestEnginesOutliveTheNode(t *testing.T) {
 	if again := pidOf(t, second, spec.Target{Device: deviceOf(second, 0), Instance: "i"}); again != pid {
 		t.Errorf("process %d serves, and not %d", again, pid)
 	}
-	ack, err := second.Command(within(t, 10*time.Second), "a", deviceOf(second, 0), serverModel("k", 8, 700))
+	ack, err := second.Command(within(t, 30*time.Second), "a", deviceOf(second, 0), serverModel("k", 8, 700))
 	mustCode(t, ack, err, spec.CodeOutOfMemory) // its memory is taken
-	ack, err = second.Command(within(t, 10*time.Second), "a", deviceOf(second, 0), serverModel("i", 7, 700))
+	ack, err = second.Command(within(t, 30*time.Second), "a", deviceOf(second, 0), serverModel("i", 7, 700))
 	mustCode(t, ack, err, "") // confirmed: no second load
-	ack, err = second.Command(within(t, 10*time.Second), "a", deviceOf(second, 0), &wire.UnloadModel{Instance: "i", Epoch: 6})
+	ack, err = second.Command(within(t, 30*time.Second), "a", deviceOf(second, 0), &wire.UnloadModel{Instance: "i", Epoch: 6})
 	mustCode(t, ack, err, spec.CodeStaleEpoch)
 	if again := pidOf(t, second, spec.Target{Device: deviceOf(second, 0), Instance: "i"}); again != pid {
 		t.Errorf("process %d serves, and not %d", again, pid)
 	}
-	ack, err = second.Command(within(t, 10*time.Second), "a", deviceOf(second, 0), &wire.UnloadModel{Instance: "i", Epoch: 7})
+	ack, err = second.Command(within(t, 30*time.Second), "a", deviceOf(second, 0), &wire.UnloadModel{Instance: "i", Epoch: 7})
 	mustCode(t, ack, err, "")
 	second.awaitState(t, "i", wire.InstanceState_INSTANCE_STATE_GONE)
 	if syscall.Kill(pid, 0) == nil {
@@ -75,14 +75,14 @@ func TestSpreadOutlivesTheNode(t *testing.T) {
 		})
 	}
 	free := func(n *testNode, d int) uint64 {
-		ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, d), &wire.Describe{})
+		ack, err := n.Command(within(t, 30*time.Second), "a", deviceOf(n, d), &wire.Describe{})
 		mustCode(t, ack, err, "")
 		return ack.GetLoad().GetMemoryFree() >> 20
 	}
 	first := start()
 	load := serverModel("i", 7, 700)
 	load.Devices = []string{string(deviceOf(first, 2))}
-	ack, err := first.Command(within(t, 10*time.Second), "a", deviceOf(first, 0), load)
+	ack, err := first.Command(within(t, 30*time.Second), "a", deviceOf(first, 0), load)
 	mustCode(t, ack, err, "")
 	first.awaitState(t, "i", isReady)
 	target := spec.Target{Device: deviceOf(first, 0), Instance: "i"}
@@ -98,7 +98,7 @@ func TestSpreadOutlivesTheNode(t *testing.T) {
 	if a, b, c := free(second, 0), free(second, 1), free(second, 2); a != 300 || b != 1000 || c != 300 {
 		t.Errorf("%d, %d and %d MiB are free", a, b, c)
 	}
-	ack, err = second.Command(within(t, 10*time.Second), "a", deviceOf(second, 0), &wire.UnloadModel{Instance: "i", Epoch: 7})
+	ack, err = second.Command(within(t, 30*time.Second), "a", deviceOf(second, 0), &wire.UnloadModel{Instance: "i", Epoch: 7})
 	mustCode(t, ack, err, "")
 	await(t, "all memory is back", func() bool { return free(second, 0) == 1000 && free(second, 2) == 1000 })
 	if syscall.Kill(pid, 0) == nil {

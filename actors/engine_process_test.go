@@ -110,8 +110,8 @@ func pidOf(t *testing.T, n *testNode, target spec.Target) int {
 func TestCrashedEnginesComeBack(t *testing.T) {
 	t.Parallel()
 	bend, _ := withServer(t)
-	n := newMesh(t).start("a", everything, bend, func(c *Config) { c.Policy.First = 200 * time.Millisecond })
-	ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, 0), serverModel("i", 1, 100))
+	n := newMesh(t).start("a", everything, bend, func(c *Config) { c.Policy.First = time.Second })
+	ack, err := n.Command(within(t, 30*time.Second), "a", deviceOf(n, 0), serverModel("i", 1, 100))
 	mustCode(t, ack, err, "")
 	l := n.awaitState(t, "i", isReady)
 	if l.Slots != 2 || l.Context != 512 {
@@ -146,7 +146,7 @@ func TestCrashedEnginesComeBack(t *testing.T) {
 	if l.Reason == "" {
 		t.Error("no reason is told")
 	}
-	ack, err = n.Command(within(t, 10*time.Second), "a", deviceOf(n, 0), &wire.Describe{})
+	ack, err = n.Command(within(t, 30*time.Second), "a", deviceOf(n, 0), &wire.Describe{})
 	mustCode(t, ack, err, "")
 	if ack.Load.MemoryFree != ack.Load.MemoryTotal {
 		t.Errorf("a failed instance holds memory: %v", ack.Load)
@@ -169,7 +169,7 @@ func startsBadly(t *testing.T, content, said string) {
 		t.Fatal(err)
 	}
 	n := newMesh(t).start("a", everything, bend)
-	ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, 0), serverModel("i", 1, 100))
+	ack, err := n.Command(within(t, 30*time.Second), "a", deviceOf(n, 0), serverModel("i", 1, 100))
 	mustCode(t, ack, err, "") // loading goes on after the answer
 	l := n.awaitState(t, "i", wire.InstanceState_INSTANCE_STATE_FAILED)
 	if !strings.Contains(l.Reason, said) || len(l.Reason) > 200 {
@@ -184,13 +184,13 @@ func TestMemoryEpochsAndUnload(t *testing.T) {
 	n := newMesh(t).start("a", everything, bend)
 	command := func(m *wire.LoadModel, want spec.Code) *wire.Ack {
 		t.Helper()
-		ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, 0), m)
+		ack, err := n.Command(within(t, 30*time.Second), "a", deviceOf(n, 0), m)
 		mustCode(t, ack, err, want)
 		return ack
 	}
 	unload := func(id string, epoch uint64, drain bool, want spec.Code) {
 		t.Helper()
-		ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, 0), &wire.UnloadModel{Instance: id, Epoch: epoch, Drain: drain, Reason: "test"})
+		ack, err := n.Command(within(t, 30*time.Second), "a", deviceOf(n, 0), &wire.UnloadModel{Instance: id, Epoch: epoch, Drain: drain, Reason: "test"})
 		mustCode(t, ack, err, want)
 	}
 	if ack := command(serverModel("i", 10, 700), ""); ack.Load.MemoryFree != 300<<20 {
@@ -225,7 +225,7 @@ func TestMemoryEpochsAndUnload(t *testing.T) {
 func TestShutdownLeavesNoEngine(t *testing.T) {
 	bend, _ := withServer(t)
 	n := newMesh(t).start("a", everything, bend)
-	ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, 0), serverModel("i", 1, 100))
+	ack, err := n.Command(within(t, 30*time.Second), "a", deviceOf(n, 0), serverModel("i", 1, 100))
 	mustCode(t, ack, err, "")
 	n.awaitState(t, "i", isReady)
 	pid := pidOf(t, n, spec.Target{Device: deviceOf(n, 0), Instance: "i"})
@@ -281,7 +281,7 @@ func TestRealModel(t *testing.T) {
 		c.BlobPath = func(context.Context, *wire.LoadModel, func(float64)) (string, error) { return demo, nil }
 	})
 	m := &wire.LoadModel{Instance: "lota-1", Deployment: "lota", Version: 1, Epoch: 5, Model: "lota-tiny", Digest: []byte("d"), Engine: "embedded", Slots: 2, MemoryBytes: 100 << 20}
-	ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, 0), m)
+	ack, err := n.Command(within(t, 30*time.Second), "a", deviceOf(n, 0), m)
 	mustCode(t, ack, err, "")
 	n.awaitState(t, "lota-1", isReady)
 	target := spec.Target{Device: deviceOf(n, 0), Instance: "lota-1"}
@@ -300,7 +300,7 @@ func TestRealModel(t *testing.T) {
 		t.Fatalf("%d: %s, %v", s.Status(), raw, err)
 	}
 	l, _ := s.Load()
-	for until := time.Now().Add(20 * time.Second); l.DecodeTPS == 0 && time.Now().Before(until); { // on a busy machine a short answer piles up, which teaches nothing
+	for until := time.Now().Add(30 * time.Second); l.DecodeTPS == 0 && time.Now().Before(until); { // on a busy machine a short answer piles up, which teaches nothing
 		if s, err = ask(t.Context(), "Count from 1 to 150.", 200); err != nil {
 			t.Fatal(err)
 		}

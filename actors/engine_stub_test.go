@@ -23,6 +23,7 @@ type stub struct {
 	release chan struct{} // lets one held request end
 	holding atomic.Int64
 	asked   atomic.Int64 // at /slow
+	over    atomic.Int64 // streams of /stream that were written whole
 	sick    atomic.Bool
 }
 
@@ -96,6 +97,8 @@ func (s *stub) stream(w http.ResponseWriter, tokens int) {
 		time.Sleep(time.Millisecond)
 	}
 	fmt.Fprintf(w, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":30,\"completion_tokens\":%d}}\n\ndata: [DONE]\n\n", tokens)
+	_ = http.NewResponseController(w).Flush()
+	s.over.Add(1)
 }
 
 // hold sends one event and then waits for the test, or for its caller to leave.
@@ -118,7 +121,7 @@ func (s *stub) hold(w http.ResponseWriter, r *http.Request) {
 func (n *testNode) loadStub(t *testing.T, s *stub, id string, slots uint32, epoch uint64) spec.Target {
 	t.Helper()
 	m := &wire.LoadModel{Instance: id, Deployment: "d", Version: 3, Epoch: epoch, Engine: "external", Options: map[string]string{"url": s.URL}, Slots: slots}
-	ack, err := n.Command(within(t, 10*time.Second), n.cfg.Node, deviceOf(n, 0), m)
+	ack, err := n.Command(within(t, 30*time.Second), n.cfg.Node, deviceOf(n, 0), m)
 	mustCode(t, ack, err, "")
 	n.awaitState(t, id, isReady)
 	return spec.Target{Node: n.cfg.Node, Device: deviceOf(n, 0), Instance: spec.InstanceID(id)}

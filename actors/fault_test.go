@@ -33,7 +33,7 @@ func TestFaultsOfADevice(t *testing.T) {
 	n := newMesh(t).start("a", everything, bend, func(c *Config) { c.Devices.Faults = faults })
 	dev := deviceOf(n, 0)
 	for id, epoch := range map[string]uint64{"i": 1, "j": 2} {
-		ack, err := n.Command(within(t, 10*time.Second), "a", dev, serverModel(id, epoch, 100))
+		ack, err := n.Command(within(t, 30*time.Second), "a", dev, serverModel(id, epoch, 100))
 		mustCode(t, ack, err, "")
 		n.awaitState(t, id, isReady)
 	}
@@ -53,12 +53,12 @@ func TestFaultsOfADevice(t *testing.T) {
 	await(t, "the quarantine is told", func() bool { return strings.HasPrefix(n.healthOf(dev), "memory errors: 1") })
 	_, err := n.Opener().Open(t.Context(), i, call("/pid", false), nil)
 	mustReject(t, err, spec.RejectUnhealthy)
-	ack, err := n.Command(within(t, 10*time.Second), "a", dev, serverModel("k", 3, 100))
+	ack, err := n.Command(within(t, 30*time.Second), "a", dev, serverModel("k", 3, 100))
 	mustCode(t, ack, err, spec.CodeEngineUnavailable)
 	if _, err := s.Read(make([]byte, 1)); err != nil {
 		t.Errorf("the running request: %v", err)
 	}
-	ack, err = n.Command(within(t, 10*time.Second), "a", dev, &wire.Resume{})
+	ack, err = n.Command(within(t, 30*time.Second), "a", dev, &wire.Resume{})
 	mustCode(t, ack, err, "")
 	if pidOf(t, n, i) != second || ack.Load.Health != devices.Healthy {
 		t.Errorf("resumed: %v", ack.Load)

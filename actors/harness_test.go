@@ -250,7 +250,7 @@ func (m *mesh) start(id string, roles []spec.Role, bend ...func(*Config)) *testN
 }
 
 func (n *testNode) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := n.Shutdown(ctx); err != nil {
 		n.cfg.Log.Error("shutdown", "error", err)
@@ -297,12 +297,12 @@ func (n *testNode) awaitState(t *testing.T, id string, want wire.InstanceState) 
 
 func await(t *testing.T, what string, done func() bool, found ...func() string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			for _, f := range found {
 				t.Logf("found: %s", f())
 			}
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within 30 s: %s", what)
 		}
 	}
 }

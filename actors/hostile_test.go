@@ -130,7 +130,7 @@ func TestHostileMember(t *testing.T) {
 		}
 	}
 	for i := range victim.Devices() {
-		ack, err := victim.Command(within(t, 5*time.Second), "victim", deviceOf(victim, i), &wire.Describe{})
+		ack, err := victim.Command(within(t, 30*time.Second), "victim", deviceOf(victim, i), &wire.Describe{})
 		mustCode(t, ack, err, "")
 		if len(ack.Load.Instances) != 0 || ack.Load.Draining {
 			t.Errorf("a worker changed the device: %v", ack.Load)
@@ -164,7 +164,7 @@ func TestUnaryCallsAreRefused(t *testing.T) {
 	m := newMesh(t)
 	victim := m.start("victim", everything)
 	c := remote.NewRemotingClient(m.hostile(victim, m.certificate("worker", spec.RoleVoter)).conn)
-	ctx := within(t, 5*time.Second)
+	ctx := within(t, 30*time.Second)
 	if _, err := c.ListProcesses(ctx, &remote.ListProcessesRequest{}); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("ListProcesses: %v", err)
 	}
@@ -181,7 +181,7 @@ func TestNoRelay(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t)
 	voter, worker := m.start("voter", everything), m.start("worker", []spec.Role{spec.RoleWorker})
-	ack, err := voter.Command(within(t, 10*time.Second), "worker", deviceOf(worker, 0), &wire.Describe{}) // they know each other
+	ack, err := voter.Command(within(t, 30*time.Second), "worker", deviceOf(worker, 0), &wire.Describe{}) // they know each other
 	mustCode(t, ack, err, "")
 	m.setAddress("evil", "127.0.0.1:1")
 	h := m.hostile(voter, m.certificate("evil", spec.RoleWorker))
@@ -190,7 +190,7 @@ func TestNoRelay(t *testing.T) {
 	before := gathered(t, worker, "lotabots_actor_commands_total")
 	h.send(hello(), packed(one(actor.NewPID(worker.cfg.Address, string(deviceOf(worker, 0))), describe)))
 	// What was relayed would arrive before this, on the same connection.
-	ack, err = voter.Command(within(t, 10*time.Second), "worker", deviceOf(worker, 0), &wire.Describe{})
+	ack, err = voter.Command(within(t, 30*time.Second), "worker", deviceOf(worker, 0), &wire.Describe{})
 	mustCode(t, ack, err, "")
 	if got := gathered(t, worker, "lotabots_actor_commands_total"); got != before+1 {
 		t.Errorf("%v commands arrived by way of the voter", got-before-1)
@@ -211,7 +211,7 @@ func TestStrangersGetNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = remote.NewRemotingClient(conn).ListProcesses(within(t, 5*time.Second), &remote.ListProcessesRequest{})
+			_, err = remote.NewRemotingClient(conn).ListProcesses(within(t, 30*time.Second), &remote.ListProcessesRequest{})
 			if status.Code(err) != codes.Unavailable {
 				t.Errorf("certificate %s at %s: %v", name, address, err)
 			}

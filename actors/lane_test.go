@@ -56,7 +56,7 @@ func TestManyPassByTheLane(t *testing.T) {
 	if _, ok := lane.Admit(target.Device, &gpu.Admit{Lease: 1 << 40, Deployment: call("/whole", false).Deployment}); !ok {
 		t.Error("the lane is closed to who would fit")
 	}
-	ack, err := n.Command(within(t, 10*time.Second), "a", target.Device, &wire.Drain{})
+	ack, err := n.Command(within(t, 30*time.Second), "a", target.Device, &wire.Drain{})
 	mustCode(t, ack, err, "")
 	_, err = n.Opener().Open(t.Context(), target, call("/whole", false), nil)
 	mustReject(t, err, spec.RejectDraining)

@@ -64,7 +64,7 @@ func TestLoadsLeaveNothing(t *testing.T) {
 	})
 	cycle := func(epoch uint64) {
 		m := &wire.LoadModel{Instance: "i", Deployment: "lota", Version: 1, Epoch: epoch, Model: "lota-tiny", Digest: []byte("d"), Engine: "embedded", Slots: 2, MemoryBytes: 900 << 20}
-		ack, err := n.Command(within(t, 10*time.Second), "a", deviceOf(n, 0), m)
+		ack, err := n.Command(within(t, 30*time.Second), "a", deviceOf(n, 0), m)
 		mustCode(t, ack, err, "")
 		n.awaitState(t, "i", isReady)
 		s, err := askLota(n, spec.Target{Device: deviceOf(n, 0), Instance: "i"}, 3)
@@ -72,7 +72,7 @@ func TestLoadsLeaveNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = s.Close()
-		ack, err = n.Command(within(t, 10*time.Second), "a", deviceOf(n, 0), &wire.UnloadModel{Instance: "i", Epoch: epoch, Drain: true})
+		ack, err = n.Command(within(t, 30*time.Second), "a", deviceOf(n, 0), &wire.UnloadModel{Instance: "i", Epoch: epoch, Drain: true})
 		mustCode(t, ack, err, "")
 		n.awaitState(t, "i", wire.InstanceState_INSTANCE_STATE_GONE)
 		n.mu.Lock()

@@ -67,7 +67,7 @@ func TestDigests(t *testing.T) {
 	s := mustOpen(t, n, target, call("/hold", true))
 	await(t, "the lease is told", func() bool { return n.load("i").GetRunning() == 1 })
 	_ = s.Close()
-	ack, err := n.Command(within(t, 5*time.Second), "a", deviceOf(n, 0), &wire.UnloadModel{Instance: "i", Epoch: 1})
+	ack, err := n.Command(within(t, 30*time.Second), "a", deviceOf(n, 0), &wire.UnloadModel{Instance: "i", Epoch: 1})
 	mustCode(t, ack, err, "")
 	ends := func() (ends int) {
 		for _, d := range n.told() {
@@ -229,14 +229,14 @@ func TestPanickingActorComesBack(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("panic %d: %v", i, err)
 		}
-		ack, err := s.ask(within(t, 10*time.Second), "a", pid, &wire.Describe{})
+		ack, err := s.ask(within(t, 30*time.Second), "a", pid, &wire.Describe{})
 		mustCode(t, ack, err, "")
 		if ack.Load.Seq <= last {
 			t.Fatalf("digest %d after %d: it would be taken for an old one", ack.Load.Seq, last)
 		}
 		last = ack.Load.Seq
 	}
-	if err := stopActor(within(t, 5*time.Second), s.system, pid); err != nil {
+	if err := stopActor(within(t, 30*time.Second), s.system, pid); err != nil {
 		t.Error(err)
 	}
 }

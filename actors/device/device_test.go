@@ -148,7 +148,7 @@ func watch(t *testing.T, c Config, devices []Device) *told {
 // until waits for a reading of the device that is as wanted.
 func (s *told) until(t *testing.T, id spec.DeviceID, what string, ok func(r Reading, count int) bool) Reading {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		s.Lock()
 		r, n := s.last[id], s.count[id]
 		s.Unlock()
@@ -164,7 +164,7 @@ func (s *told) until(t *testing.T, id spec.DeviceID, what string, ok func(r Read
 // happened waits for n events and returns them.
 func (s *told) happened(t *testing.T, n int) []Event {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		s.Lock()
 		events := slices.Clone(s.events)
 		s.Unlock()

@@ -143,9 +143,9 @@ func over(id string, epoch, bytes uint64, devices ...string) *wire.LoadModel {
 
 func eventually(t fataler, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within 30 s: %s", what)
 		}
 	}
 }

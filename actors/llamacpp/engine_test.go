@@ -179,9 +179,9 @@ func facts(t testing.TB) (list []struct{ Question, Answer string }) {
 // until waits for what becomes true soon.
 func until(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("in 5 s not: %s", what)
+			t.Fatalf("in 30 s not: %s", what)
 		}
 	}
 }

@@ -177,7 +177,7 @@ func (m *machine) watch(t *testing.T, h *heard, ok func(*heard) bool) {
 			t.Error(err)
 		}
 	}()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		h.Lock()
 		enough := ok(h)
 		h.Unlock()
