@@ -3,7 +3,9 @@ package actors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -30,7 +32,7 @@ func (s *System) recalling(next opening) opening {
 func (s *System) recall(ctx context.Context, next opening, target spec.Target, call spec.Call, body []byte) (spec.Stream, error) {
 	ask := call.Cache
 	r := answers.Request{
-		Key: answers.Key{Tenant: call.Tenant, Deployment: call.Deployment, Version: call.Version, Sum: ask.Sum},
+		Key: answers.Key{Tenant: call.Tenant, Deployment: call.Deployment, Version: call.Version, Sum: ask.Sum}, By: call.Tenant,
 		TTL: ask.TTL, MaxBytes: ask.MaxBytes, MaxAge: ask.MaxAge, Fresh: ask.Fresh, Only: ask.Only,
 	}
 	if ask.Shared {
@@ -49,18 +51,19 @@ func (s *System) recall(ctx context.Context, next opening, target spec.Target, c
 			return nil, &spec.Rejection{Reason: spec.RejectBusy}
 		case found.Flight != nil:
 			work := found.Flight.Context(ctx)
-			go fly(work, found.Flight, next, target, call, body) // answers.Cache.Close waits for it
+			go s.fly(work, found.Flight, next, target, call, body) // answers.Cache.Close waits for it
+		default:
+			s.unused(target, &call) // it may be long until it is known how the other ends
 		}
 		err := found.Reader.Opened(ctx)
 		var refused *spec.Rejection
 		switch {
-		case err == nil && found.Flight == nil:
-			s.unused(target, &call)
-			return found.Reader, nil
 		case err == nil:
 			return found.Reader, nil
-		case found.Flight != nil || !errors.As(err, &refused):
+		case found.Flight != nil, ctx.Err() != nil:
 			return nil, err
+		case !errors.As(err, &refused):
+			return nil, fmt.Errorf("%w: %w", spec.ErrJoined, err)
 		}
 		// Whoever it joined was refused: that says nothing of itself, so it asks for itself.
 	}
@@ -81,32 +84,33 @@ func (s *System) unused(target spec.Target, call *spec.Call) {
 var pieces = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // fly asks the engine for all who wait for the answer, in whose hands its deadline is.
-func fly(ctx context.Context, f *answers.Flight, next opening, target spec.Target, call spec.Call, body []byte) {
+func (s *System) fly(ctx context.Context, f *answers.Flight, next opening, target spec.Target, call spec.Call, body []byte) {
 	call.Deadline = time.Time{}
-	ended := false
 	defer func() { // it runs on a goroutine of its own, where a panic would end the node
-		if p := recover(); p != nil && !ended {
-			f.Fail(spec.Errorf(spec.CodeInternal, "The request failed in the node: %v.", p))
+		p := recover()
+		if p == nil {
+			return
 		}
+		s.cfg.Log.Error("panic while an answer was made", "request_id", call.RequestID, "instance", target.Instance, "panic", p, "stack", string(debug.Stack()))
+		f.Fail(spec.Errorf(spec.CodeInternal, "The request failed in the node."))
 	}()
-	s, err := next(ctx, target, &call, body)
+	from, err := next(ctx, target, &call, body)
 	if err != nil {
-		ended = true
 		f.Fail(err)
 		return
 	}
-	defer s.Close()
-	if t, ok := s.(spec.Timed); ok {
+	defer from.Close()
+	if t, ok := from.(spec.Timed); ok {
 		if d, timed := t.Held(); timed {
 			f.Took(d)
 		}
 	}
-	load, told := s.Load()
-	f.Open(s.Status(), s.ContentType(), load, told)
+	load, told := from.Load()
+	f.Open(from.Status(), from.ContentType(), load, told)
 	piece := pieces.Get().(*[32 << 10]byte)
 	defer pieces.Put(piece)
 	for {
-		n, err := s.Read(piece[:])
+		n, err := from.Read(piece[:])
 		if n > 0 {
 			if _, left := f.Write(piece[:n]); left != nil {
 				err = left
@@ -116,11 +120,9 @@ func fly(ctx context.Context, f *answers.Flight, next opening, target spec.Targe
 		case nil:
 			continue
 		case io.EOF:
-			load, told = s.Load()
-			ended = true
+			load, told = from.Load()
 			f.Land(load, told)
 		default:
-			ended = true
 			f.Fail(err)
 		}
 		return

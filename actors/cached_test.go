@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -120,7 +123,7 @@ func TestAnswersAreApart(t *testing.T) {
 			t.Errorf("step %d: %s, want %s", i, got, step.want)
 		}
 	}
-	if n := n.PurgeAnswers(answers.Match{Tenant: "acme"}); n != 2 {
+	if n := n.PurgeAnswers(answers.Match{Tenant: "acme"}); n != 3 { // one of them for all
 		t.Errorf("%d were purged", n)
 	}
 	if a, b := how(asking("/slow", 1, "acme")), how(asking("/slow", 1, "brick")); a != spec.CacheMiss || b != spec.CacheHit {
@@ -161,4 +164,112 @@ func TestWhoJoinedARefusalAsksForItself(t *testing.T) {
 		_, _ = io.ReadAll(s)
 		return s.Close() == nil
 	})
+}
+
+// TestAPlaceIsNotKeptForWhoJoins: it goes back at once, with what else waits at its gateway,
+// though the answer takes long.
+func TestAPlaceIsNotKeptForWhoJoins(t *testing.T) {
+	e := newStub(t)
+	granted := make(chan spec.Lease, 100)
+	n := newMesh(t).start("a", everything, with(e), func(c *Config) { c.Granted = func(l spec.Lease) { granted <- l } })
+	target := n.loadStub(t, e, "i", 1, 1)
+	joins := asking("/slow", 1, "acme")
+	joins.Gateway, joins.Lease, joins.Waits = "g", 99, spec.Reservation{Instance: target.Instance, Seq: 2, Count: 7}
+	found := n.answers[target.Device].Ask(&answers.Request{
+		Key: answers.Key{Tenant: "acme", Deployment: "d", Version: 3, Sum: joins.Cache.Sum}, TTL: time.Hour, MaxBytes: 1 << 20})
+	done := make(chan error, 1)
+	go func() {
+		s, err := n.Opener().Open(context.Background(), target, joins, []byte("{}"))
+		if err == nil {
+			err = s.Close()
+		}
+		done <- err
+	}()
+	select { // the actor, once it is told, has a place for the others
+	case l := <-granted:
+		if l.Gateway != "g" {
+			t.Errorf("granted %+v", l)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("what waits is not told while the answer is waited for")
+	}
+	select {
+	case err := <-done:
+		t.Errorf("it did not wait for the answer: %v", err)
+	default:
+	}
+	found.Flight.Open(200, "application/json", spec.Load{}, false)
+	found.Flight.Land(spec.Load{}, false)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	_ = found.Reader.Close()
+}
+
+// TestAJoinersFailureSaysWhoseItIs: it is not of the instance that it asked, as far as is known.
+func TestAJoinersFailureSaysWhoseItIs(t *testing.T) {
+	e := newStub(t)
+	n := newMesh(t).start("a", everything, with(e))
+	target := n.loadStub(t, e, "i", 4, 1)
+	c := asking("/slow", 1, "acme")
+	found := n.answers[target.Device].Ask(&answers.Request{
+		Key: answers.Key{Tenant: "acme", Deployment: "d", Version: 3, Sum: c.Cache.Sum}, TTL: time.Hour, MaxBytes: 1 << 20})
+	done := make(chan error, 1)
+	go func() {
+		_, err := n.Opener().Open(context.Background(), target, c, []byte("{}"))
+		done <- err
+	}()
+	await(t, "it has joined", func() bool { return n.Answers()[target.Device][0].Joined == 1 })
+	found.Flight.Fail(&spec.Error{Code: spec.CodeUpstream, Message: "x", Err: spec.ErrBroken})
+	if err := <-done; !errors.Is(err, spec.ErrJoined) || !errors.Is(err, spec.ErrBroken) || spec.CodeOf(err) != spec.CodeUpstream {
+		t.Errorf("it failed with %v", err)
+	}
+	_ = found.Reader.Close()
+	_, err := n.Opener().Open(t.Context(), target, asking("/hangup", 2, "acme"), []byte("{}"))
+	if err == nil || errors.Is(err, spec.ErrJoined) {
+		t.Errorf("its own failure is %v", err)
+	}
+}
+
+// TestAPanicEndsItsAnswerAlone: the node goes on, its log has the stack, and clients are told
+// nothing of it.
+func TestAPanicEndsItsAnswerAlone(t *testing.T) {
+	e := newStub(t)
+	var log lines
+	n := newMesh(t).start("a", everything, with(e), func(c *Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	target := n.loadStub(t, e, "i", 1, 1)
+	open := n.recalling(func(context.Context, spec.Target, *spec.Call, []byte) (spec.Stream, error) { panic("a secret") })
+	for range 2 {
+		c := asking("/slow", 1, "acme")
+		_, err := open(t.Context(), target, &c, nil)
+		if spec.CodeOf(err) != spec.CodeInternal || strings.Contains(err.Error(), "secret") {
+			t.Errorf("it failed with %v", err)
+		}
+	}
+	await(t, "the log tells of it", func() bool {
+		text := log.String()
+		return strings.Contains(text, "a secret") && strings.Contains(text, "cached_test.go")
+	})
+	e.release <- struct{}{}
+	if text, how := told(t, mustOpen(t, n, target, asking("/slow", 1, "acme"))); text != firstAnswer || how != spec.CacheMiss {
+		t.Errorf("afterwards: %s, %s", text, how)
+	}
+}
+
+// lines is what is logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

@@ -16,6 +16,7 @@ type Answer struct {
 	ContentType string
 	Body        []byte
 	At          time.Time // when it was whole
+	By          string    // the tenant whose request it was made for, also where it is for all
 }
 
 // overhead is what an entry is counted with beside its texts: its record, its place in
@@ -24,7 +25,7 @@ const overhead = 384
 
 // sizeOf is how many bytes the entry is counted with.
 func sizeOf(k *Key, a *Answer) int {
-	return overhead + len(k.Tenant) + len(k.Deployment) + len(a.ContentType) + cap(a.Body)
+	return overhead + len(k.Tenant) + len(k.Deployment) + len(a.ContentType) + len(a.By) + cap(a.Body)
 }
 
 // hash spreads keys over a sketch.

@@ -10,7 +10,7 @@ import (
 
 // Config of a Cache.
 type Config struct {
-	Bytes   int              // of all deployments' answers together
+	Bytes   int              // of all deployments' answers together, those under way included
 	Now     func() time.Time // nil: time.Now
 	Metrics *Metrics         // nil: none
 }
@@ -21,9 +21,11 @@ type Cache struct {
 	cfg Config
 	mu  struct {
 		sync.Mutex
-		shelves map[string]*shelf // by deployment
-		flights map[Key]*Flight   // that others may join
+		shelves map[string]*shelf   // by deployment
+		flights map[Key]*Flight     // that others may join
+		gone    map[string]struct{} // deployments that keep no answers, as was told last
 		total   account
+		held    int // bytes of flights, which total is without
 		closed  bool
 	}
 	flying sync.WaitGroup // flights that have not ended
@@ -38,7 +40,7 @@ func New(c Config) *Cache {
 		c.Metrics = NewMetrics(nil)
 	}
 	cache := &Cache{cfg: c}
-	cache.mu.shelves, cache.mu.flights = map[string]*shelf{}, map[Key]*Flight{}
+	cache.mu.shelves, cache.mu.flights, cache.mu.gone = map[string]*shelf{}, map[Key]*Flight{}, map[string]struct{}{}
 	cache.mu.total.metrics = c.Metrics
 	return cache
 }
@@ -46,6 +48,7 @@ func New(c Config) *Cache {
 // A Request is what a request says of itself.
 type Request struct {
 	Key      Key
+	By       string        // the tenant that asks, also where the answer is for all
 	TTL      time.Duration // for which answers of the deployment are kept
 	MaxBytes uint64        // of the deployment's answers
 	MaxAge   time.Duration // an older answer will not do; 0: any
@@ -66,6 +69,9 @@ type Found struct {
 func (c *Cache) Ask(r *Request) Found {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if _, gone := c.mu.gone[r.Key.Deployment]; gone { // by a gateway that has not heard of it
+		return c.askAloneLocked(r)
+	}
 	now := c.cfg.Now()
 	s := c.shelfLocked(r)
 	if e := s.find(&r.Key, now); e != nil && !r.Fresh {
@@ -87,8 +93,19 @@ func (c *Cache) Ask(r *Request) Found {
 	}
 	s.misses++
 	c.cfg.Metrics.misses.Inc()
-	f := newFlight(c, r.Key)
+	f := newFlight(c, r.Key, r.By)
 	c.mu.flights[r.Key] = f
+	c.flying.Add(1)
+	return Found{Flight: f, Reader: f.join()}
+}
+
+// askAloneLocked is Ask for who gets an answer that is neither kept nor shared.
+func (c *Cache) askAloneLocked(r *Request) Found {
+	if r.Only || c.mu.closed {
+		return Found{}
+	}
+	c.cfg.Metrics.misses.Inc()
+	f := newFlight(c, r.Key, r.By)
 	c.flying.Add(1)
 	return Found{Flight: f, Reader: f.join()}
 }
@@ -119,17 +136,23 @@ func (c *Cache) land(f *Flight, a *Answer) {
 		return
 	}
 	s.expire(a.At)
-	c.keepLocked(s, f.key, a)
+	counted := f.countedNow()
+	c.heldLocked(-counted)
+	if c.keepLocked(s, f.key, a); s.by[f.key] != nil && s.by[f.key].of == a {
+		f.kept()
+		return
+	}
+	c.heldLocked(counted)
 }
 
 // keepLocked puts the answer on its shelf. Where all shelves together are full, the one
 // that takes most makes way: by its own choice if that is the answer's.
 func (c *Cache) keepLocked(s *shelf, k Key, a *Answer) {
 	size := sizeOf(&k, a)
-	for c.mu.total.bytes+size > c.cfg.Bytes {
+	for c.mu.total.bytes+c.mu.held+size > c.cfg.Bytes {
 		most := c.largestLocked()
 		if most == s {
-			s.bind(min(s.own, s.used()+c.cfg.Bytes-c.mu.total.bytes))
+			s.bind(min(s.own, max(s.used()+c.cfg.Bytes-c.mu.total.bytes-c.mu.held, 0)))
 			s.put(k, a)
 			s.bind(s.own)
 			return
@@ -164,13 +187,17 @@ func (c *Cache) unlist(f *Flight) {
 
 // A Match says which answers are meant: those that all fields fit that are not empty.
 type Match struct {
-	Tenant     string
+	Tenant     string // whose they are, or by whose request they were made where they are everybody's
 	Deployment string
 	Sum        *[32]byte
 }
 
-func (m *Match) fits(k *Key) bool {
-	return (m.Tenant == "" || m.Tenant == k.Tenant) && (m.Deployment == "" || m.Deployment == k.Deployment) && (m.Sum == nil || *m.Sum == k.Sum)
+func (m *Match) fits(k *Key, by string) bool {
+	whose := k.Tenant
+	if whose == "" {
+		whose = by
+	}
+	return (m.Tenant == "" || m.Tenant == whose) && (m.Deployment == "" || m.Deployment == k.Deployment) && (m.Sum == nil || *m.Sum == k.Sum)
 }
 
 // Purge drops those answers and tells how many. What is under way is not kept, nor
@@ -179,26 +206,35 @@ func (c *Cache) Purge(m Match) (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.mu.shelves {
-		n += s.each(func(e *entry) bool { return m.fits(&e.key) }, Purged)
+		n += s.each(func(e *entry) bool { return m.fits(&e.key, e.of.By) }, Purged)
 	}
-	maps.DeleteFunc(c.mu.flights, func(k Key, _ *Flight) bool { return m.fits(&k) })
+	maps.DeleteFunc(c.mu.flights, func(k Key, f *Flight) bool { return m.fits(&k, f.by) })
 	return n
 }
 
+// manyGone bounds how many deployments without answers are remembered; past it all are forgotten.
+const manyGone = 4096
+
 // Serves says that the deployment is of that version now; 0: it is gone, or keeps no
-// answers. Those of others go.
+// answers, until the next word. Those of others go. While instances of an older version
+// serve still, theirs are kept until one of a newer version has answered.
 func (c *Cache) Serves(deployment string, version uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.mu.shelves[deployment]
-	if s == nil {
+	if s != nil {
+		s.each(func(e *entry) bool { return e.key.Version != version }, Outdated)
+	}
+	if version > 0 {
+		delete(c.mu.gone, deployment)
 		return
 	}
-	s.each(func(e *entry) bool { return e.key.Version != version }, Outdated)
-	maps.DeleteFunc(c.mu.flights, func(k Key, _ *Flight) bool { return k.Deployment == deployment && version == 0 })
-	if version == 0 {
-		delete(c.mu.shelves, deployment)
+	if len(c.mu.gone) >= manyGone {
+		clear(c.mu.gone)
 	}
+	c.mu.gone[deployment] = struct{}{}
+	maps.DeleteFunc(c.mu.flights, func(k Key, _ *Flight) bool { return k.Deployment == deployment })
+	delete(c.mu.shelves, deployment)
 }
 
 // Expire drops what is older than answers may be, so that memory comes back though

@@ -263,3 +263,59 @@ func TestAClosedCacheKeepsNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestATenantsPurgeFindsWhatIsShared: an answer that is for all goes with the tenant whose
+// request it was made for, kept or under way.
+func TestATenantsPurgeFindsWhatIsShared(t *testing.T) {
+	c := newCache()
+	shared := func(n uint64, by string) *Request {
+		r := ask(n)
+		r.Key.Tenant, r.By = "", by
+		return r
+	}
+	lands(c.Ask(shared(1, "acme")).Flight, whole)
+	lands(c.Ask(shared(2, "brick")).Flight, whole)
+	if c.Ask(shared(1, "brick")).Answer == nil {
+		t.Fatal("it is not shared")
+	}
+	under := c.Ask(shared(3, "acme"))
+	if n := c.Purge(Match{Tenant: "acme"}); n != 1 {
+		t.Errorf("%d were purged", n)
+	}
+	lands(under.Flight, whole)
+	if a, b, u := c.Ask(shared(1, "brick")), c.Ask(shared(2, "acme")), c.Ask(shared(3, "brick")); a.Flight == nil || b.Answer == nil || u.Flight == nil {
+		t.Errorf("acme's is there: %v; brick's: %v; acme's under way: %v", a.Answer != nil, b.Answer != nil, u.Answer != nil)
+	}
+}
+
+// TestWhatKeepsNoAnswersKeepsNone: also for a gateway that has not heard of it, until the
+// deployment keeps answers again.
+func TestWhatKeepsNoAnswersKeepsNone(t *testing.T) {
+	c := newCache()
+	under := c.Ask(ask(1))
+	c.Serves("d", 0)
+	lands(under.Flight, whole)
+	late, beside := c.Ask(ask(1)), c.Ask(ask(1))
+	if late.Flight == nil || beside.Flight == nil {
+		t.Fatalf("one that comes late found %+v and %+v", late, beside)
+	}
+	lands(late.Flight, whole)
+	lands(beside.Flight, whole)
+	mustRead(t, late.Reader, whole)
+	if s := c.Stats(); len(s) != 0 || c.mu.total.bytes != 0 || len(c.mu.flights) != 0 {
+		t.Errorf("it has %+v", s)
+	}
+	c.Serves("d", 2)
+	r := ask(1)
+	r.Key.Version = 2
+	lands(c.Ask(r).Flight, whole)
+	if c.Ask(r).Answer == nil {
+		t.Error("it keeps nothing again")
+	}
+	for n := range manyGone + 10 {
+		c.Serves(strings.Repeat("x", n%7)+string(rune(n+1000)), 0)
+	}
+	if len(c.mu.gone) > manyGone {
+		t.Errorf("%d are remembered", len(c.mu.gone))
+	}
+}

@@ -21,7 +21,8 @@ var causeNames = [causes]string{"size", "too_large", "ttl", "version", "purge", 
 // Metrics of all caches of a node.
 type Metrics struct {
 	hits, misses, joined prometheus.Counter
-	bytes, entries       prometheus.Gauge
+	behind               prometheus.Counter
+	bytes, entries, held prometheus.Gauge
 	evicted              [causes]prometheus.Counter
 }
 
@@ -39,6 +40,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		joined:  counter("joined", "Requests that shared the answer of another that was under way."),
 		bytes:   gauge("bytes", "Bytes of kept answers, as they are counted against their bound."),
 		entries: gauge("entries", "Kept answers."),
+		held:    gauge("held_bytes", "Bytes of answers under way that are held for those who share them, against the same bound."),
+		behind:  counter("behind", "Requests that fell out of a long answer which they shared, because others were faster."),
 	}
 	evicted := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_cache_evictions_total",
 		Help: "Answers that were not kept, or not any more, by cause: size, too_large, ttl, version, purge, replaced."}, []string{"cause"})
@@ -46,7 +49,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		m.evicted[i] = evicted.WithLabelValues(name)
 	}
 	if r != nil {
-		r.MustRegister(m.hits, m.misses, m.joined, m.bytes, m.entries, evicted)
+		r.MustRegister(m.hits, m.misses, m.joined, m.bytes, m.entries, m.held, m.behind, evicted)
 	}
 	return m
 }

@@ -18,7 +18,7 @@ func keyOf(n uint64) Key {
 }
 
 func answerOf(size int, at time.Time) *Answer {
-	return &Answer{"application/json", make([]byte, size), at}
+	return &Answer{ContentType: "application/json", Body: make([]byte, size), At: at}
 }
 
 // holds checks what is true of a shelf at every moment.

@@ -34,7 +34,7 @@ type Batcher struct {
 		closed  bool
 		lanes   map[Group]*lane
 		callers map[spec.InstanceID]int
-		most    map[spec.InstanceID]int           // inputs of one call, as the engine has shown; absent: as the limits say
+		most    map[spec.InstanceID]*learnt       // absent: as the limits say
 		rest    map[spec.InstanceID]time.Duration // of slots' time, less than accounts tell apart, that nobody has been told yet
 		seq     uint64                            // of the last reservation; it begins with the time, as those of gateways
 		slots   map[spec.InstanceID][]*turn
@@ -79,7 +79,7 @@ func New(cfg Config) *Batcher {
 	b := &Batcher{cfg: cfg}
 	b.work, b.cancel = context.WithCancel(context.Background())
 	b.mu.lanes, b.mu.callers = map[Group]*lane{}, map[spec.InstanceID]int{}
-	b.mu.most, b.mu.rest, b.mu.slots = map[spec.InstanceID]int{}, map[spec.InstanceID]time.Duration{}, map[spec.InstanceID][]*turn{}
+	b.mu.most, b.mu.rest, b.mu.slots = map[spec.InstanceID]*learnt{}, map[spec.InstanceID]time.Duration{}, map[spec.InstanceID][]*turn{}
 	b.mu.seq = uint64(max(time.Now().UnixMicro(), 0))
 	return b
 }
@@ -170,14 +170,6 @@ func (b *Batcher) join(target spec.Target, c *caller, limits Limits) error {
 	l.add(c)
 	b.planLocked(l)
 	return nil
-}
-
-// learntLocked is the limits, or less where the engine has shown that it takes less.
-func (b *Batcher) learntLocked(id spec.InstanceID, limits Limits) Limits {
-	if most, known := b.mu.most[id]; known {
-		limits.Inputs = min(limits.Inputs, most)
-	}
-	return limits
 }
 
 // planLocked begins the lane's next call if it is due, now or in a while.

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -24,15 +25,28 @@ type turn struct {
 
 // run serves one call of the lane's, and plans the next one.
 func (b *Batcher) run(l *lane) {
+	var (
+		lease   uint64
+		p       *batch
+		callers []*caller
+	)
 	defer func() {
+		if v := recover(); v != nil { // it is a goroutine of its own, where a panic would end the node
+			b.cfg.Log.Error("panic while requests went together", "instance", l.group.Instance, "panic", v, "stack", string(debug.Stack()))
+			if p != nil {
+				p.cancel()
+			}
+			for _, c := range callers {
+				b.deliver(c, result{err: errPanic})
+			}
+		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		l.running--
 		b.planLocked(l)
 	}()
-	var lease uint64
 	for {
-		p, callers := b.cut(l)
+		p, callers = b.cut(l)
 		if len(callers) == 0 {
 			if lease != 0 {
 				b.decline(l.group.Target, lease)
@@ -45,12 +59,15 @@ func (b *Batcher) run(l *lane) {
 			return
 		}
 		b.uncut(l, callers)
+		callers = nil
 		if lease = b.await(l, refused.RetryAfter); b.work.Err() != nil {
 			b.fail(l, errClosed)
 			return
 		}
 	}
 }
+
+var errPanic error = &spec.Error{Code: spec.CodeInternal, Message: "The request failed in the node."}
 
 // cut takes those who go together now.
 func (b *Batcher) cut(l *lane) (*batch, []*caller) {

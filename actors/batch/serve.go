@@ -77,7 +77,7 @@ func (s *serving) settle(callers []*caller, out outcome) (clean bool) {
 	half := len(callers) / 2
 	first, second := s.again(callers[:half]), s.again(callers[half:])
 	if first && second { // it was the number that was refused
-		s.b.learn(s.l.group.Instance, max(inputsOf(callers[:half]), inputsOf(callers[half:])))
+		s.b.learn(s.l.group.Instance, inputsOf(callers), max(inputsOf(callers[:half]), inputsOf(callers[half:])))
 	}
 	return first && second
 }
@@ -111,7 +111,7 @@ func (s *serving) split(callers []*caller, out outcome) bool {
 	}
 	s.charge(callers, out.took, nil)
 	s.b.cfg.Log.Warn("an engine's answer to several inputs cannot be divided, and each is asked for alone", "instance", s.l.group.Instance, "error", err)
-	s.b.learn(s.l.group.Instance, 1)
+	s.b.learn(s.l.group.Instance, inputsOf(callers), 1)
 	clean := true
 	for i := range callers {
 		clean = s.again(callers[i:i+1]) && clean
@@ -248,15 +248,6 @@ func (s *serving) charge(callers []*caller, took time.Duration, counts []int64) 
 
 // accountUnit is what the usage ledger tells apart of slots' time.
 const accountUnit = time.Millisecond
-
-// learn remembers that the engine takes no more inputs in one call.
-func (b *Batcher) learn(id spec.InstanceID, most int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if had, known := b.mu.most[id]; !known || most < had {
-		b.mu.most[id] = max(most, 1)
-	}
-}
 
 // present are those of the callers who have not left.
 func (b *Batcher) present(callers []*caller) (here []*caller) {

@@ -20,6 +20,7 @@ type failure struct {
 	Param   string    `json:"param,omitempty"`
 	Hint    string    `json:"hint,omitempty"`
 	Broken  bool      `json:"broken,omitempty"`
+	Joined  bool      `json:"joined,omitempty"` // spec.ErrJoined
 }
 
 const maxFailure = 64 << 10
@@ -38,7 +39,7 @@ func (s *server) fail(w http.ResponseWriter, err error) string {
 		w.WriteHeader(http.StatusConflict)
 		return "rejected"
 	}
-	f := failure{Broken: errors.Is(err, spec.ErrBroken)}
+	f := failure{Broken: errors.Is(err, spec.ErrBroken), Joined: errors.Is(err, spec.ErrJoined)}
 	var public *spec.Error
 	if errors.As(err, &public) {
 		f.Code, f.Message, f.Param, f.Hint = public.Code, public.Message, public.Param, public.Hint
@@ -86,6 +87,9 @@ func parseFailure(raw []byte) error {
 	e := &spec.Error{Code: f.Code, Message: f.Message, Param: f.Param, Hint: f.Hint}
 	if f.Broken {
 		e.Err = spec.ErrBroken
+	}
+	if f.Joined {
+		return fmt.Errorf("%w: %w", spec.ErrJoined, e)
 	}
 	return e
 }

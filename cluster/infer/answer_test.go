@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -285,5 +287,26 @@ func TestRemaining(t *testing.T) {
 		if got := remainingText(left); got != want {
 			t.Errorf("%v left: told %s ms, not %s", left, got, want)
 		}
+	}
+}
+
+// TestWhatIsSharedIsTold: whose failure it is, and that others went on.
+func TestWhatIsSharedIsTold(t *testing.T) {
+	joined := fmt.Errorf("%w: %w", spec.ErrJoined, &spec.Error{Code: spec.CodeUpstream, Message: "x", Err: spec.ErrBroken})
+	for _, own := range []error{joined, &spec.Error{Code: spec.CodeUpstream, Message: "x"}} {
+		_, err := failing(t, own).open(t.Context(), "{}")
+		if errors.Is(err, spec.ErrJoined) != errors.Is(own, spec.ErrJoined) || errors.Is(err, spec.ErrBroken) != errors.Is(own, spec.ErrBroken) || spec.CodeOf(err) != spec.CodeUpstream {
+			t.Errorf("%v arrives as %v", own, err)
+		}
+	}
+	for _, cause := range []error{fmt.Errorf("%w: %w", spec.ErrBroken, spec.ErrBehind), spec.ErrBroken} {
+		r := newRig(t, opener(func(context.Context, spec.Target, spec.Call, []byte) (spec.Stream, error) {
+			return whole(io.MultiReader(strings.NewReader("half"), iotest.ErrReader(cause))), nil
+		}), Config{})
+		s := r.must(t.Context(), "")
+		if _, err := io.ReadAll(s); !errors.Is(err, spec.ErrBroken) || errors.Is(err, spec.ErrBehind) != errors.Is(cause, spec.ErrBehind) {
+			t.Errorf("%v arrives as %v", cause, err)
+		}
+		_ = s.Close()
 	}
 }

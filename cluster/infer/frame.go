@@ -22,8 +22,10 @@ const (
 	hdrReason     = "Lotabots-Reason"
 	hdrRetryAfter = "Lotabots-Retry-After-Ms"
 	hdrRemaining  = "Lotabots-Remaining-Ms" // of the request
-	hdrEnd        = "Lotabots-End"          // trailer: the answer is whole
+	hdrEnd        = "Lotabots-End"          // trailer: 1, the answer is whole; endBehind, or anything else: it is not
 	hdrCause      = "Lotabots-Cause"        // trailer: why it is not
+
+	endBehind = "behind" // spec.ErrBehind
 
 	kindStream   = "stream"
 	kindRejected = "rejected"

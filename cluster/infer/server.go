@@ -234,6 +234,9 @@ func (s *server) serve(ctx context.Context, w http.ResponseWriter, target spec.T
 	}
 	if err != nil {
 		h.Set(hdrCause, headerText(deadlineError(ctx, err).Error()))
+		if errors.Is(err, spec.ErrBehind) {
+			h.Set(hdrEnd, endBehind)
+		}
 		return "broken", err
 	}
 	h.Set(hdrEnd, "1")

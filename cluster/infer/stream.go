@@ -65,6 +65,9 @@ func (s *stream) judge(err error) error {
 	if s.resp.Trailer.Get(hdrEnd) == "1" || silentTruncation() {
 		return io.EOF
 	}
+	if s.resp.Trailer.Get(hdrEnd) == endBehind {
+		return fmt.Errorf("%w: %w", spec.ErrBroken, spec.ErrBehind)
+	}
 	if cause := s.resp.Trailer.Get(hdrCause); cause != "" {
 		return fmt.Errorf("%w: on the serving node: %s", spec.ErrBroken, cause)
 	}

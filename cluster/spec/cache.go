@@ -3,6 +3,7 @@ package spec
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -17,6 +18,16 @@ type CacheAsk struct {
 	Only     bool          // no engine is to be asked: without an answer the call is rejected as busy
 	Shared   bool          // of all tenants; else of the call's alone
 }
+
+// Of an answer that several calls share, what one of them comes to know need not be about
+// the instance that it asked.
+var (
+	// ErrJoined is wrapped by the failure of an answer that was another call's, and had not begun.
+	ErrJoined = errors.New("the answer was another call's")
+	// ErrBehind is wrapped, beside ErrBroken, by the end of a stream whose reader was too
+	// slow for those who read the same answer.
+	ErrBehind = errors.New("others who read the same answer had to go on")
+)
 
 // A CacheResult is how a call was answered.
 type CacheResult string

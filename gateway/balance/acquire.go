@@ -27,7 +27,7 @@ type Grant struct {
 	adapter uint32        // of the query
 	began   time.Time
 	shared  bool // it takes no slot for itself
-	ghost   bool // it is not counted: it asks for an answer that is kept, or made for another
+	ghost   bool // it is not counted: it asks for an answer that is kept, or made for another, and takes no place unless Made says so
 	making  bool // the answer that others may ask for meanwhile
 	kept    uint64
 	probe   bool // what becomes of it decides whether others may follow
@@ -233,10 +233,25 @@ func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
 
 // grantLocked gives q a place on in.
 func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
-	t.reasonsLocked(q, in, now)
+	g := t.ghostLocked(in, q, now)
 	t.mu.pools[in.Deployment].countsPlace(q, in, now)
-	shared := in.shared(q)
-	if shared {
+	g.countLocked(now)
+	return g
+}
+
+// ghostLocked is a grant that is not counted as a place.
+func (t *Table) ghostLocked(in *Instance, q *Query, now time.Time) Grant {
+	t.reasonsLocked(q, in, now)
+	unread := in.uncached(q)
+	reading := time.Duration(unread / in.prefill() * float64(time.Second))
+	return Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, Cached: q.PromptTokens - int(unread),
+		Held: int(q.expects.Told(&in.held)), guessed: !in.held.Tells(), table: t, query: q, in: in, reading: reading, adapter: q.Adapter, began: now, shared: in.shared(q), ghost: true}
+}
+
+// countLocked counts a ghost as a place from now on.
+func (g *Grant) countLocked(now time.Time) {
+	in := g.in
+	if g.ghost = false; g.shared {
 		in.sharing.mine++
 	} else {
 		in.own++
@@ -246,11 +261,8 @@ func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
 	if in.read.Before(now) {
 		in.read = now
 	}
-	unread := in.uncached(q)
-	reading := time.Duration(unread / in.prefill() * float64(time.Second))
-	in.read = in.read.Add(reading)
-	return Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, Cached: q.PromptTokens - int(unread),
-		Held: int(q.expects.Told(&in.held)), guessed: !in.held.Tells(), table: t, query: q, in: in, reading: reading, adapter: q.Adapter, began: now, shared: shared, probe: in.breaker.sent()}
+	in.read = in.read.Add(g.reading)
+	g.probe = in.breaker.sent()
 }
 
 // serveAllLocked grants places to those who wait, in the order of service.

@@ -120,6 +120,7 @@ func (g *Grant) take() *Table {
 	return t
 }
 
+// uncountLocked is countLocked's opposite.
 func (g *Grant) uncountLocked() {
 	if g.shared {
 		g.in.sharing.mine--
@@ -135,7 +136,7 @@ func (t *Table) backLocked(g *Grant) {
 		g.in.breaker.left()
 		g.probe = false
 	}
-	if left := g.reading - t.cfg.Now().Sub(g.began); left > 0 && !g.in.heard.After(g.began) {
+	if left := g.reading - t.cfg.Now().Sub(g.began); !g.ghost && left > 0 && !g.in.heard.After(g.began) {
 		g.in.read = g.in.read.Add(-left) // it was not read, or sooner
 	}
 	if g.making {

@@ -9,9 +9,12 @@ import (
 
 // Named takes a place for q on the instance at whose device the answer to it is kept, if
 // it is kept anywhere: every gateway names the same one, as long as all know the same
-// instances, and where one goes its requests alone go elsewhere. room tells whether q may
-// be served there as well; without, it may only ask for the answer. false: nobody is named.
-func (t *Table) Named(q *Query) (g Grant, room, ok bool) {
+// instances, and where one goes its requests alone go elsewhere. may tells whether q may
+// be served there as well; without, it may only ask for the answer, as others wait here
+// and come first. Whether there is room the instance's actor says, which knows: what is
+// known of it here is of a while ago, and an answer that is made elsewhere because of that
+// is made again where it is kept. false: nobody is named.
+func (t *Table) Named(q *Query) (g Grant, may, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	defer t.forgetLocked()
@@ -22,18 +25,14 @@ func (t *Table) Named(q *Query) (g Grant, room, ok bool) {
 		return Grant{}, false, false
 	}
 	t.expectLocked(p, q, now)
-	room = p.queue.Len() == 0 && in.takes(q, now, t.stale())
-	g = t.grantLocked(in, q, now)
-	switch _, made := t.mu.making[q.Kept]; {
-	case made || !room: // it takes a place for moments at most, and must not keep others from it while an answer is made
-		g.ghost = true
-		g.uncountLocked()
-		in.read, g.reading = in.read.Add(-g.reading), 0
-	default:
+	may = p.queue.Len() == 0 && !in.brings(q, now)
+	g = t.ghostLocked(in, q, now)
+	if _, made := t.mu.making[q.Kept]; may && !made && in.takes(q, now, t.stale()) { // who asks while it is made takes a place for moments at most, and must not keep others from it
+		g.countLocked(now)
 		g.making, g.kept = true, q.Kept
 		t.mu.making[q.Kept] = struct{}{}
 	}
-	return g, room, true
+	return g, may, true
 }
 
 // named draws among those that may serve q, room apart, of the best place. It is a pure function.
@@ -63,20 +62,44 @@ func (in *Instance) nearer(q *Query, other *Instance) bool {
 	return mine > its || mine == its && in.Target.Instance < other.Target.Instance
 }
 
+// Made says that the answer is made for the request: it has its place like any other.
+func (g *Grant) Made() {
+	t := g.table
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.cfg.Now()
+	if p := t.mu.pools[g.in.Deployment]; p != nil {
+		p.counts(g.query, now)
+		p.countsPlace(g.query, g.in, now)
+	}
+	if g.ghost {
+		g.countLocked(now)
+	}
+}
+
 // Free says that the request takes no place after all: it is answered by an answer that
-// was kept, or by another's. Nothing more is learnt of it.
+// was kept, or by another's. Nothing is learnt of the instance, whose engine was not asked.
 func (g *Grant) Free() {
-	g.Answered()
 	g.guessed = false
 	g.back()
 }
 
-// Unkept says that the answer was not there, and that nothing else was asked for.
+// Unkept says that the answer was not there, and that the instance had no room to make
+// it, or was not to.
 func (g *Grant) Unkept(r *spec.Rejection) {
-	if r.Load != nil {
-		g.Learn(*r.Load)
+	t := g.take()
+	if t == nil {
+		return
 	}
-	g.back()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.Load != nil && g.in.learnAnswer(*r.Load, t.cfg.Now()) && !g.shared && !g.ghost {
+		g.in.since++ // as in Rejected
+	}
+	t.backLocked(g)
 }
 
 // back gives the place back as if it had not been taken.

@@ -31,6 +31,12 @@ func TestWhatIsTheSame(t *testing.T) {
 	if a, _ := Of("p", []byte(`{"temperature":0.1,"seed":null}`)); a.Greedy || a.Seeded {
 		t.Errorf("%+v", a)
 	}
+	for seed, fixed := range map[string]bool{"0": true, "7": true, "7.0": true, "4294967294": true, "9007199254740993": true,
+		"-1": false, "4294967295": false, "4.294967295e9": false, "-7": false, `"7"`: false, "[7]": false, "true": false} {
+		if a, err := Of("p", []byte(`{"seed":`+seed+`}`)); err != nil || a.Seeded != fixed {
+			t.Errorf("the seed %s fixes the draw: %v, %v", seed, a.Seeded, err)
+		}
+	}
 	one, _ := Of("p", []byte(`{}`))
 	if two, _ := Of("q", []byte(`{}`)); one.Sum == two.Sum {
 		t.Error("what it is for makes no difference")

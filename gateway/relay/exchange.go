@@ -266,6 +266,7 @@ func (x *Exchange) place() error {
 // open opens the attempt's stream.
 func (x *Exchange) open() error {
 	x.choose()
+	x.cached = cached{}
 	x.out.Attempts++
 	x.Call.Alone = x.brokeOff > 0
 	x.Call.Attempt, x.Call.Version, x.Call.CachedTokens = x.out.Attempts, x.grant.Version, x.grant.Cached
@@ -287,11 +288,11 @@ func (x *Exchange) open() error {
 	if headed, ok := stream.(spec.Headed); ok {
 		x.headLength = headed.HeadLength()
 	}
+	if x.Call.Cache != nil { // before the load is taken in, of which its place is part
+		x.recalled()
+	}
 	if l, ok := stream.Load(); ok {
 		x.grant.Learn(l)
-	}
-	if x.Call.Cache != nil {
-		x.recalled()
 	}
 	x.doubleDispatch()
 	return nil

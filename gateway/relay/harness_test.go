@@ -65,6 +65,9 @@ type play struct {
 	kind     string
 	pieces   []any // string: bytes; channel: waits for its end; error: ends with it; duration: a pause; "" and nothing more: the proper end
 	loopLast bool  // the last piece again and again
+	cached   spec.CacheResult
+	age      time.Duration
+	load     spec.Load // told where it has slots
 }
 
 func streams(pieces ...any) play { return play{status: 200, kind: eventStream, pieces: pieces} }
@@ -363,7 +366,9 @@ func (p *player) Close() error {
 }
 func (p *player) Status() int             { return p.status }
 func (p *player) ContentType() string     { return p.kind }
-func (p *player) Load() (spec.Load, bool) { return spec.Load{}, false }
+func (p *player) Load() (spec.Load, bool) { return p.load, p.load.Slots > 0 }
+
+func (p *player) Cached() (spec.CacheResult, time.Duration) { return p.cached, p.age }
 
 func (b *bench) streamsOpen() int { b.mu.Lock(); defer b.mu.Unlock(); return b.mu.open }
 

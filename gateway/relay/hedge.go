@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
@@ -153,6 +154,7 @@ func (x *Exchange) blameLoser(l *leg) {
 	case l.err == nil || x.ctx.Err() != nil || x.r.watcher.finalCause(&x.watch) != nil:
 	case errors.As(l.err, &refused):
 		l.grant.Rejected(refused)
+	case errors.Is(l.err, spec.ErrJoined), errors.Is(l.err, spec.ErrBehind): // another request's
 	case errors.As(l.err, &public) && public.Code.Lookup().Status < 500:
 	default:
 		if brokeOff(l.err) {
@@ -173,17 +175,20 @@ func (r *Relay) ask(ctx context.Context, target spec.Target, call spec.Call, bod
 	unhook := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer unhook()
 	h := &held{status: s.Status(), kind: s.ContentType(), room: room}
+	if c, ok := s.(spec.Cached); ok {
+		h.cached.how, h.cached.age = c.Cached()
+	}
 	if err := h.gather(s, r.cfg.MaxAnswer); err != nil {
 		h.drop()
+		if h.cached.free() {
+			err = fmt.Errorf("%w: %w", spec.ErrJoined, err)
+		}
 		return nil, err
 	}
 	_ = s.Close()
 	h.load, h.told = s.Load()
 	if t, ok := s.(spec.Timed); ok {
 		h.took, h.timed = t.Held()
-	}
-	if c, ok := s.(spec.Cached); ok {
-		h.cached.how, h.cached.age = c.Cached()
 	}
 	return h, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -39,23 +40,40 @@ func (x *Exchange) recall() (done bool, err error) {
 		x.Call.Cache, x.cached = nil, cached{}
 		return false, nil
 	}
+	whole := x.Call.Cache
+	done, err = x.recallOnce(whole)
+	if !errors.Is(err, errPoisoned) {
+		return done, err
+	}
+	x.r.cfg.Log.Warn("a kept answer is none, and is made anew", "request_id", x.Call.RequestID, "instance", x.grant.Target.Instance, "error", err)
+	again := *whole
+	again.Fresh = true
+	return x.recallOnce(&again)
+}
+
+// errPoisoned says that what was kept is no answer. It is nobody's fault who is there now.
+var errPoisoned = errors.New("what was kept is no answer")
+
+// recallOnce leaves whole with the call, for who asks elsewhere.
+func (x *Exchange) recallOnce(whole *spec.CacheAsk) (done bool, err error) {
 	x.ctx, x.cancel = context.WithCancelCause(x.Context)
+	x.cached = cached{}
+	x.Call.Cache = whole
 	if err := x.r.watcher.attempt(&x.watch, x.cancel); err != nil {
 		return true, x.explain(x.blame(err))
 	}
-	grant, room, ok := x.r.cfg.Table.Named(&x.Query)
+	grant, may, ok := x.r.cfg.Table.Named(&x.Query)
 	if !ok {
 		x.drop()
 		return false, nil
 	}
-	whole := x.Call.Cache
 	defer func() {
 		if x.Call.Cache != nil {
 			x.Call.Cache = whole
 		}
 	}()
 	ask := *whole
-	ask.Only = !room
+	ask.Only = !may
 	x.grant, x.Call.Cache = grant, &ask
 	if err = x.open(); err == nil {
 		err = x.receive()
@@ -65,11 +83,15 @@ func (x *Exchange) recall() (done bool, err error) {
 		return true, nil
 	}
 	var refused *spec.Rejection
-	if ask.Only && errors.As(err, &refused) && refused.Reason == spec.RejectBusy {
+	if errors.As(err, &refused) && refused.Reason == spec.RejectBusy {
 		x.grant.Unkept(refused)
 		x.out.Attempts--
 		x.drop()
 		return false, nil
+	}
+	if x.cached.how == spec.CacheHit && (errors.Is(err, errNoAnswer) || errors.Is(err, errUnfinished)) {
+		x.drop()
+		return false, fmt.Errorf("%w: %w", errPoisoned, err)
 	}
 	if final := x.judge(err); final != nil {
 		return true, x.explain(final)
@@ -80,13 +102,21 @@ func (x *Exchange) recall() (done bool, err error) {
 // recalled takes note of how the attempt's stream is answered. What takes no place of
 // the instance's is not counted there.
 func (x *Exchange) recalled() {
-	x.cached = cached{}
 	if c, ok := x.stream.(spec.Cached); ok {
 		x.cached.how, x.cached.age = c.Cached()
 	}
 	if x.cached.free() {
 		x.grant.Free()
+	} else {
+		x.grant.Made()
 	}
+}
+
+// others tells whether what failed the attempt was another request's answer, or one that
+// was kept: that says nothing of the instance that was asked, which the next attempt may
+// be for again.
+func (x *Exchange) others(err error) bool {
+	return x.cached.free() || errors.Is(err, spec.ErrJoined) || errors.Is(err, spec.ErrBehind)
 }
 
 // setCached tells the client.

@@ -57,12 +57,12 @@ func (b *body) resume(err error) bool {
 	// those that refused or failed when the answer began may be well again
 	x.Query.Exclude, x.Query.Avoid = x.Query.Exclude[:min(x.excluded, len(x.Query.Exclude))], nil
 	x.Query.Exclude = append(x.Query.Exclude, x.left...)
-	broken, again := x.grant.Target.Instance, x.again
+	broken, again, others := x.grant.Target.Instance, x.again, x.others(err)
 	if final := x.judge(err); final != nil {
 		x.r.metrics.resumes.WithLabelValues(broke, "ended").Inc()
 		return false
 	}
-	if again || !x.again { // it is not to be tried a second time
+	if (again || !x.again) && !others { // it is not to be tried a second time
 		x.left = append(x.left, broken)
 	}
 	x.resumes++

@@ -95,7 +95,7 @@ func (x *Exchange) judge(err error) error {
 		return nil
 	}
 	x.failures++
-	if !x.resuming && brokeOff(err) {
+	if !x.resuming && brokeOff(err) { // a joined request was the same, and may be what its engine died of
 		x.brokeOff++
 	}
 	if errors.Is(err, errTooLong) || errors.Is(err, openai.ErrNoContinuation) {
@@ -108,8 +108,9 @@ func (x *Exchange) judge(err error) error {
 	x.r.metrics.retries.WithLabelValues(reasonOf(err)).Inc()
 	x.r.cfg.Log.Info("attempt failed", "request_id", x.Call.RequestID, "node", x.grant.Node,
 		"instance", x.grant.Target.Instance, "attempt", x.out.Attempts, "error", err)
-	x.exclude(err)
-	if !errors.Is(err, errStatus) && !errors.Is(err, errEngine) && !errors.Is(err, errNoAnswer) && !errors.Is(err, errUnfinished) {
+	if x.others(err) {
+		x.Query.Avoid = append(x.Query.Avoid, x.grant.Node) // where the others' is most likely served, if another has room
+	} else if x.exclude(err); !errors.Is(err, errStatus) && !errors.Is(err, errEngine) && !errors.Is(err, errNoAnswer) && !errors.Is(err, errUnfinished) {
 		x.Query.Avoid = append(x.Query.Avoid, x.grant.Node) // its other instances may be as dead
 		x.grant.Failed()
 	} else if x.out.Status != http.StatusTooManyRequests {
@@ -130,7 +131,7 @@ func (x *Exchange) judge(err error) error {
 // brokeOff tells whether an engine that had been sent the request broke off before it
 // answered. What never reached one, or was ended from here, does not tell of an engine.
 func brokeOff(err error) bool {
-	return errors.Is(err, spec.ErrBroken) && !errors.Is(err, errNodeGone) && !errors.Is(err, errMute)
+	return errors.Is(err, spec.ErrBroken) && !errors.Is(err, errNodeGone) && !errors.Is(err, errMute) && !errors.Is(err, spec.ErrBehind)
 }
 
 // exclude has the request not tried again where it failed by err. Where its engine broke off, it may be once
@@ -258,6 +259,8 @@ func reasonText(err error) string {
 		return errMute.Error()
 	case errors.Is(err, errUnfinished):
 		return errUnfinished.Error()
+	case errors.Is(err, spec.ErrBehind):
+		return "it was read too slowly for " + spec.ErrBehind.Error()
 	default:
 		return "the engine or its node failed"
 	}
@@ -279,6 +282,8 @@ func reasonOf(err error) string {
 		return "node_gone"
 	case errors.Is(err, errMute):
 		return "node_mute"
+	case errors.Is(err, spec.ErrBehind):
+		return "behind"
 	case errors.Is(err, errShutdown):
 		return "shutdown"
 	case errors.Is(err, errDeadline):
