@@ -89,6 +89,54 @@ func Ending(events []byte) (n int, done, failed bool) {
 	return len(events), false, false
 }
 
+// EngineFailed finds the first of the whole events by which an engine of whatever API says that it has failed:
+// one whose data is an error, or that is named so. event is nil where there is none; before it are that many bytes.
+func EngineFailed(events []byte) (before int, event []byte) {
+	if !bytes.Contains(events, []byte("error")) { // nearly always
+		return len(events), nil
+	}
+	for at := 0; at < len(events); {
+		n := NextEvent(events[at:])
+		if n == 0 {
+			n = len(events) - at
+		}
+		one := events[at : at+n]
+		for line := range bytes.Lines(one) {
+			name, value, _ := bytes.Cut(trimEnd(line), []byte(":"))
+			value = bytes.TrimSpace(value)
+			if string(name) == "event" && string(value) == "error" || string(name) == "data" && IsError(value) {
+				return at, one
+			}
+		}
+		at += n
+	}
+	return len(events), nil
+}
+
+// IsError tells whether b is an object that isError takes for an error, or whose type says so.
+func IsError(b []byte) bool {
+	if isError(b) {
+		return true
+	}
+	if !bytes.Contains(b, errorWord) {
+		return false
+	}
+	f := within(b, 0, '{')
+	for {
+		key, ok := f.next()
+		if !ok {
+			return false
+		}
+		at := f.at
+		if f.skip(); f.bad {
+			return false
+		}
+		if string(key) == "type" && bytes.Equal(b[at:f.at], errorWord) {
+			return true
+		}
+	}
+}
+
 // isError tells whether an event's data is an error: an object that has one, or says
 // that it is one, as vLLM's did.
 func isError(data []byte) bool {

@@ -166,6 +166,10 @@ func FuzzUsage(f *testing.F) {
 		if n, done, failed := Ending(tail); n > len(tail) || done && failed {
 			t.Fatal(n, done, failed)
 		}
+		if before, event := EngineFailed(tail); before+len(event) > len(tail) || event == nil && before != len(tail) {
+			t.Fatal(before, event)
+		}
+		IsError(tail)
 		Sound(tail)
 		StreamError(tail)
 		EngineError("POST /", 400, tail)

@@ -327,9 +327,9 @@ func (x *Exchange) receive() error {
 			return x.checkAnswer()
 		case err != nil:
 			return err
-		case x.raw():
+		case x.raw() && (!x.rawEvents() || openai.EventEnd(x.buf) > 0 || len(x.buf) > maxEvent):
 			x.r.watcher.expect(&x.watch, x.grant.Node, time.Duration(x.r.between.Load()))
-			return nil
+			return x.firstWord()
 		case streaming && x.follows() && !x.script.finished(1) && openai.Hollow(x.buf):
 			return errUnfinished
 		case streaming && openai.EventEnd(x.buf) > 0:

@@ -11,11 +11,13 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/openai"
 )
 
-// raw tells whether the answer passes on as it comes, whatever it is.
+// raw tells whether the answer passes on as it comes, whatever it is. Nobody streams JSON: that is an
+// answer in one piece after all, or an error.
 func (x *Exchange) raw() bool {
-	return x.Raw && x.stream != nil && x.stream.Status() == http.StatusOK && !x.page()
+	return x.Raw && x.stream != nil && x.stream.Status() == http.StatusOK && !x.page() && !isJSON(x.contentType)
 }
 
 // serveRaw carries an answer that nobody here can read, such as sound.
@@ -46,12 +48,14 @@ func (r *Relay) serveRaw(ctx *fasthttp.RequestCtx, x *Exchange) error {
 	return nil
 }
 
-// A rawBody is such an answer as it passes on. One that breaks ends with an error
-// event where the client reads events, and else with the connection: without the last
-// chunk nobody takes it for whole.
+// A rawBody is such an answer as it passes on. One that breaks, or that its engine ends as
+// failed, ends with an error event where the client reads events, which pass on whole, and else
+// with the connection: without the last chunk nobody takes it for whole.
 type rawBody struct {
 	x     *Exchange
 	at    int   // of x.buf: what is before was passed on
+	ready int   // of x.buf: what is before may pass on
+	torn  bool  // what was passed on last ends inside an event
 	over  bool  // nothing follows
 	fault error // how it ended
 	pace  pace  // of the client
@@ -59,39 +63,117 @@ type rawBody struct {
 	then  time.Time
 }
 
-func (b *rawBody) events() bool { return strings.HasPrefix(b.x.contentType, eventStream) }
+func (b *rawBody) events() bool { return b.x.rawEvents() }
+
+// rawEvents tells whether an answer that passes as it comes is of events.
+func (x *Exchange) rawEvents() bool { return strings.HasPrefix(x.contentType, eventStream) }
 
 // piece is what passes on next, of at most so many bytes; it is valid until the following call.
 func (b *rawBody) piece(most int) ([]byte, error) {
-	x := b.x
 	b.taken()
-	for b.at == len(x.buf) {
+	for b.at == b.ready {
 		if b.over {
 			return nil, io.EOF
 		}
-		x.buf, b.at = x.buf[:0], 0
-		switch err := x.fill(); {
-		case err == io.EOF:
-			b.over = true
-			if err := x.settle(nil); err != nil {
-				if err := b.fail(err); err != nil {
-					return nil, err
-				}
-			}
-		case err != nil:
-			x.last = err
-			if err := b.fail(x.explain(err)); err != nil {
-				return nil, err
-			}
+		if err := b.more(); err != nil {
+			return nil, err
 		}
 	}
-	p := x.buf[b.at:min(len(x.buf), b.at+most)]
+	x := b.x
+	p := x.buf[b.at:min(b.ready, b.at+most)]
 	if !b.over {
 		x.keepTail(p)
 	}
 	b.at += len(p)
 	b.given(len(p))
 	return p, nil
+}
+
+// more makes more of the answer ready: what an earlier read has left, or what the next one brings.
+func (b *rawBody) more() error {
+	x := b.x
+	x.buf = x.buf[:copy(x.buf, x.buf[b.at:])]
+	b.at, b.ready = 0, 0
+	if len(x.buf) > 0 && b.sift() {
+		return nil
+	}
+	switch err := x.fill(); {
+	case err == io.EOF:
+		return b.ended()
+	case err != nil:
+		x.last = err
+		return b.fail(x.explain(err))
+	}
+	b.sift()
+	return nil
+}
+
+// sift makes ready what of x.buf may pass on, and puts the gateway's word in place of the
+// engine's where that says that it has failed. False: there is no whole event yet.
+func (b *rawBody) sift() bool {
+	x, n := b.x, len(b.x.buf)
+	if b.events() {
+		switch n = openai.EventEnd(x.buf); {
+		case n > 0 && b.torn: // the rest of an event that was too large to be looked at
+			n, b.torn = openai.NextEvent(x.buf), false
+		case n > 0:
+			n = b.word(n)
+		case len(x.buf) > maxEvent:
+			n, b.torn = len(x.buf), true
+		}
+	}
+	b.ready = n
+	return n > 0
+}
+
+// word looks for an engine's error among the first n bytes of x.buf, whole events, and ends the
+// answer with it. What stands behind it is left out.
+func (b *rawBody) word(n int) int {
+	before, event := openai.EngineFailed(b.x.buf[:n])
+	if event == nil {
+		return n
+	}
+	x, said := b.x, openai.StreamError(event)
+	b.over, b.fault = true, said
+	if said.Code.Lookup().Status >= http.StatusInternalServerError {
+		x.grant.Erred()
+	}
+	x.r.metrics.breaks.WithLabelValues(reasonOf(errEngine)).Inc()
+	_ = x.settle(said)
+	x.buf = x.failed(x.buf[:before], said)
+	return len(x.buf)
+}
+
+// firstWord is the error with which a stream of events begins, before any of it has passed on: the request may be
+// served by another instance, or is answered with that error's status.
+func (x *Exchange) firstWord() error {
+	if !x.rawEvents() {
+		return nil
+	}
+	before, event := openai.EngineFailed(x.buf[:openai.EventEnd(x.buf)])
+	if event == nil || before > 0 {
+		return nil
+	}
+	said := openai.StreamError(event)
+	said.Err = errEngine
+	return said
+}
+
+// ended makes ready what is left where the engine has ended its answer.
+func (b *rawBody) ended() error {
+	x := b.x
+	b.over = true
+	if b.events() && len(x.buf) > 0 && !b.torn { // an event without the empty line behind it
+		if b.ready = b.word(len(x.buf)); b.fault != nil {
+			return nil
+		}
+	}
+	b.ready = len(x.buf)
+	x.keepTail(x.buf)
+	if err := x.settle(nil); err != nil {
+		return b.fail(err)
+	}
+	return nil
 }
 
 // Read implements io.Reader.
@@ -147,8 +229,12 @@ func (b *rawBody) fail(err error) error {
 	if !b.events() {
 		return fmt.Errorf("%w: %w", spec.ErrBroken, err)
 	}
-	b.x.buf = b.x.failed(append(b.x.buf[:0], "\n\n"...), asPublic(err))
-	b.at = 0
+	lead := b.x.buf[:0]
+	if b.torn { // else what has come of an event is dropped, and the error stands alone
+		lead = append(lead, "\n\n"...)
+	}
+	b.x.buf = b.x.failed(lead, asPublic(err))
+	b.at, b.ready = 0, len(b.x.buf)
 	return nil
 }
 

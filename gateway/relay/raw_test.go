@@ -79,7 +79,82 @@ func TestRawBreaksAreSeen(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	b = rawBench(t, streams("data: 1\n\n", 20*time.Millisecond, errBroke))
-	if res, body := b.get(true); !strings.HasPrefix(body, "data: 1\n\n\n\nevent: error\n") || res.Header.Get("Cache-Control") != "no-cache" {
+	if res, body := b.get(true); !strings.HasPrefix(body, "data: 1\n\nevent: error\n") || res.Header.Get("Cache-Control") != "no-cache" {
+		t.Errorf("%q", body)
+	}
+}
+
+// told tells whether the gateway tells of the engine's words "it broke", behind what came before.
+func told(body, before string) bool {
+	return strings.HasPrefix(body, before+"event: error\ndata: {\"error\":{\"message\":\"The engine ended the stream with an error: it broke\",\"type\":\"api_error\"") &&
+		strings.Contains(body, `"code":"engine_error"`) && strings.Contains(body, `"request_id":"`) && strings.Count(body, "data: ") == 1+strings.Count(before, "data: ")
+}
+
+// TestRawErrorsAreInOneForm: an engine's own error event, of whatever API, is told as the gateway tells all of them,
+// and nothing passes on behind it.
+func TestRawErrorsAreInOneForm(t *testing.T) {
+	for _, event := range []string{
+		"data: {\"error\":{\"message\":\"it broke\",\"type\":\"InternalServerError\",\"code\":500}}\n\n",              // vLLM's
+		"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"server_error\",\"message\":\"it broke\"}}\n\n", // of images, and of audio
+		"data: {\"type\":\"error\",\"message\":\"it broke\"}\r\n\r\n",
+		"event: error\r\ndata: {\"message\":\"it broke\"}\r\n\r\n",
+		"data: {\"object\":\"error\",\"message\":\"it broke\"}\n\n",
+	} {
+		for _, rest := range []string{"", "data: [DONE]\n\n", "data: 3\n\ndata: [DONE]\n\n"} {
+			b := rawBench(t, streams("data: {\"text\":\"error\"}\n\n", 20*time.Millisecond, "data: 2\n\n"+event[:9], 20*time.Millisecond, event[9:]+rest))
+			_, body := b.get(true)
+			if before := "data: {\"text\":\"error\"}\n\ndata: 2\n\n"; !told(body, before) {
+				t.Errorf("%q: %q", event+rest, body)
+			}
+			if o := b.outcome(); o.Err == nil || o.Err.Code != spec.CodeUpstream {
+				t.Errorf("%q: %+v", event, o)
+			}
+		}
+		b := rawBench(t, streams("data: 1\n\n", 20*time.Millisecond, strings.TrimRight(event, "\r\n"))) // without the empty line
+		if _, body := b.get(true); !told(body, "data: 1\n\n") {
+			t.Errorf("%q at the end: %q", event, body)
+		}
+	}
+}
+
+// TestRawErrorsAtOnce: with nothing passed on before, another instance is asked, and else the error is the answer's.
+func TestRawErrorsAtOnce(t *testing.T) {
+	const event = "event: error\ndata: {\"error\":{\"message\":\"it broke\"}}\n\n"
+	b := rawBench(t, streams(event))
+	b.plays("b", streams("data: 1\n\n"))
+	if _, body := b.get(true); body != "data: 1\n\n" || b.outcome().Attempts != 2 {
+		t.Errorf("%q after %s", body, b.tried())
+	}
+	b = rawBench(t, streams(event))
+	b.plays("b", streams(event))
+	if res, body := b.get(true); res.StatusCode != 502 || !strings.Contains(body, `"code":"engine_error"`) || !strings.Contains(body, "it broke") {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+	b = rawBench(t, says(200, `{"error":{"message":"it broke"}}`))
+	b.plays("b", says(200, `{"error":{"message":"it broke"}}`))
+	if res, body := b.get(true); res.StatusCode != 502 || !strings.Contains(body, `"code":"engine_error"`) {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+	b = rawBench(t, says(200, `{"text":"no stream after all"}`))
+	if res, body := b.get(true); res.StatusCode != 200 || body != `{"text":"no stream after all"}` {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+}
+
+// TestRawEventsOfAnySize pass on, also such as nobody looks at whole, and a break within one is told behind it.
+func TestRawEventsOfAnySize(t *testing.T) {
+	large := "data: {\"b64_json\":\"" + strings.Repeat("A", 3<<20) + "\"}\n\n"
+	whole := "data: 1\n\n" + large + "data: 2\n\n" + "data: [DONE]\n\n"
+	b := rawBench(t, streams(whole[:1000], 10*time.Millisecond, whole[1000:2<<20], whole[2<<20:]))
+	if _, body := b.get(true); body != whole {
+		t.Errorf("%d bytes, want %d", len(body), len(whole))
+	}
+	b = rawBench(t, streams(large[:2<<20], 20*time.Millisecond, errBroke))
+	if _, body := b.get(true); !strings.Contains(body, "A\n\nevent: error\ndata: {\"error\"") {
+		t.Errorf("%q", body[max(0, len(body)-500):])
+	}
+	b = rawBench(t, streams("data: 1\n\ndata: {\"b64", 20*time.Millisecond, errBroke))
+	if _, body := b.get(true); !strings.HasPrefix(body, "data: 1\n\nevent: error\ndata: {\"error\"") {
 		t.Errorf("%q", body)
 	}
 }

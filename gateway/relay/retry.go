@@ -44,6 +44,8 @@ func (x *Exchange) checkAnswer() error {
 		return nil
 	case s >= http.StatusMultipleChoices, x.page():
 		return errNoAnswer
+	case x.Raw && isJSON(x.contentType) && openai.IsError(x.buf):
+		return errNoAnswer
 	case x.Raw:
 		return nil
 	case x.Call.Stream, x.Object && !(openai.IsAnswer(x.buf) && utf8.Valid(x.buf)):
