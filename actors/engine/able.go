@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -43,6 +44,13 @@ const (
 	shaped = spec.AbleSchema | spec.AbleLogprobs
 	media  = spec.AbleTranscribe | spec.AbleSpeak | spec.AbleDraw
 	vector = spec.AbleEmbed | spec.AbleRerank
+)
+
+// canOption is the option of external engines by which the deployment tells what they can, since nobody else knows;
+// tellable is what may stand in it. What does not is left to the engine.
+const (
+	canOption = "capabilities"
+	tellable  = spec.AbleServe | shaped | spec.AbleTools | spec.AbleImages | spec.AbleAudio | spec.AbleContinue | spec.AbleCount
 )
 
 // streamUsage is the option of external engines that says whether they know stream_options.
@@ -88,6 +96,9 @@ func abilities(preset string, o map[string]string) (a spec.Abilities) {
 	case External: // what it is nobody knows, but hardly any still refuses to tell a stream's usage
 		if o[streamUsage] != "off" {
 			a.Can = spec.AbleUsage
+		}
+		for name := range strings.SplitSeq(o[canOption], ",") {
+			a.Can |= tellable & spec.AbilityOf(strings.TrimSpace(name))
 		}
 	}
 	return a

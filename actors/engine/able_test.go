@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,6 +97,29 @@ func TestExternalStreams(t *testing.T) {
 	for given, want := range map[string]bool{"": true, "on": true, "off": false} {
 		if got := p.Abilities(External, map[string]string{streamUsage: given}).Can&spec.AbleUsage != 0; got != want {
 			t.Errorf("stream-usage %q: asked %v", given, got)
+		}
+	}
+}
+
+// TestExternalCapabilities: what an engine elsewhere can is what its deployment says of it.
+func TestExternalCapabilities(t *testing.T) {
+	p := New(Config{})
+	for given, want := range map[string]string{"": "", "chat": "chat", "chat, tools,json-schema": "chat tools json-schema", "embeddings,rerank": "embeddings rerank", "continuation": "continuation"} {
+		o := map[string]string{"url": "http://127.0.0.1:1", canOption: given}
+		if given == "" {
+			delete(o, canOption)
+		}
+		if err := CheckDeployment(External, o, 0, 0); err != nil {
+			t.Errorf("%q: %v", given, err)
+		}
+		if got := p.Abilities(External, o).Can &^ spec.AbleUsage; got != abilitiesOf(t, want) {
+			t.Errorf("%q: can %s", given, got)
+		}
+	}
+	for _, given := range []string{"fly", "chat;tools", "sleep", "chat,", "lora", ","} {
+		var e *spec.Error
+		if err := CheckDeployment(External, map[string]string{"url": "http://127.0.0.1:1", canOption: given}, 0, 0); !errors.As(err, &e) || e.Param != "options.capabilities" {
+			t.Errorf("%q: %v", given, err)
 		}
 	}
 }

@@ -81,6 +81,7 @@ var optionsOf = map[string]table{
 		"metrics":   among(custom.Loads...),
 		streamUsage: among("on", "off"),
 		nativeAPIs:  among("on", "off"),
+		canOption:   abilityList,
 	}),
 }
 
@@ -143,6 +144,16 @@ func text(most int) kind {
 		}
 		return ""
 	}
+}
+
+// abilityList takes names of what an engine can, with commas between.
+func abilityList(text string) string {
+	for name := range strings.SplitSeq(text, ",") {
+		if tellable&spec.AbilityOf(strings.TrimSpace(name)) == 0 {
+			return "must be names with commas between, of " + strings.Join(tellable.Names(), ", ")
+		}
+	}
+	return ""
 }
 
 // plainWord takes the names of what an engine has built in: none of them is a path, a flag or code.
