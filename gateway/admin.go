@@ -7,6 +7,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,7 +60,7 @@ func (r *request) propose(c *wire.Command) (*wire.Result, error) {
 	c.RequestId, c.AtMs, c.Principal, c.From, c.Seen = r.attempted(id), time.Now().UnixMilli(), r.who.Actor(), r.from(), r.decided
 	res, err := r.g.cfg.Proposer.Propose(ctx, c)
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 			return nil, &spec.Error{Code: spec.CodeOutcomeUnknown, Message: "The write was sent and not acknowledged in time.", Err: err}
 		}
 		return nil, err

@@ -107,7 +107,7 @@ func TestWritesThatFail(t *testing.T) {
 		{failing{err: spec.Errorf(spec.CodeNoLeader, "None.")}, 503, spec.CodeNoLeader, true},
 		{failing{err: spec.Errorf(spec.CodeOutcomeUnknown, "Who knows.")}, 503, spec.CodeOutcomeUnknown, true},
 		{failing{err: errors.New("secret")}, 500, spec.CodeInternal, false},
-		{failing{err: context.DeadlineExceeded}, 504, spec.CodeDeadline, false},
+		{failing{err: context.DeadlineExceeded}, 503, spec.CodeOutcomeUnknown, true},
 		{failing{res: &wire.Result{Code: "already_exists", Message: "a key named k exists"}}, 409, spec.CodeAlreadyExists, false},
 		{failing{res: &wire.Result{Code: "conflict"}}, 409, spec.CodeConflict, false},
 	} {
@@ -285,6 +285,7 @@ func TestProblemsReadOnce(t *testing.T) {
 // TestSidecar has no operations of its own, and says so.
 func TestSidecar(t *testing.T) {
 	r := newRig(t, func(c *gateway.Config) { c.Cluster, c.Models, c.Tokens = nil, nil, nil })
+	r.partial = true
 	for _, c := range [][2]string{{"GET", "/admin/v1/status"}, {"GET", "/admin/v1/nodes"}, {"POST", "/admin/v1/nodes/n1/drain"}, {"POST", "/admin/v1/nodes/n1/resume"},
 		{"POST", "/admin/v1/leadership/transfer"}, {"PUT", "/admin/v1/models/x"}} {
 		if res, body := r.do(r.admin, c[0], c[1], ""); res.StatusCode != 404 || !strings.Contains(body, "Ask a node of the cluster") {

@@ -79,7 +79,7 @@ func compressible(contentType []byte) bool {
 // restored is the body without its content coding, still at most limit bytes.
 func (r *request) restored(coded []byte, limit int) ([]byte, error) {
 	encoding := string(r.ctx.Request.Header.Peek(fasthttp.HeaderContentEncoding))
-	if encoding == "" {
+	if encoding == "" || r.ctx.IsGet() || r.ctx.IsHead() { // which have no body
 		return coded, nil
 	}
 	plain, err := coding.Restore(encoding, coded, limit, r.hold)

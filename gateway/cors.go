@@ -5,11 +5,15 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway/relay"
 )
 
-// exposed are the headers of answers that pages may read beside those that always are.
-var exposed = strings.Join([]string{HeaderRequestID, "Request-Id", fasthttp.HeaderRetryAfter, headerRetryAfterMS, "X-LotaBots-Gateway", "X-LotaBots-Node", "X-LotaBots-Attempts", "X-LotaBots-Deployment", "X-LotaBots-Trace",
-	"X-LotaBots-Estimated", HeaderStateIndex, HeaderStateAge, "X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests", "Inference-Header-Content-Length"}, ", ")
+// exposed are the headers of answers that pages may read beside those that always are: all that the description has.
+var exposed = strings.Join(slices.Concat([]string{HeaderRequestID, headerAnthropicID, fasthttp.HeaderRetryAfter, headerRetryAfterMS, headerShouldRetry, "X-LotaBots-Gateway", relay.HeaderNode,
+	relay.HeaderAttempts, relay.HeaderDeployment, relay.HeaderTrace, relay.HeaderCache, "X-LotaBots-Cache-Key", fasthttp.HeaderAge, HeaderEstimated, HeaderStateIndex, HeaderStateAge,
+	spec.HeadLengthHeader, fasthttp.HeaderContentDisposition, fasthttp.HeaderAcceptEncoding}, rateHeaders[0][:], rateHeaders[1][:]), ", ")
 
 const (
 	allOrigins   = "*"

@@ -132,7 +132,7 @@ func (c *crowd) refuse(one *conn) {
 
 // crowded is the answer to those for whom there is no room.
 func crowded() []byte {
-	return refusal(fasthttp.StatusServiceUnavailable, &spec.Error{Code: spec.CodeBusy, Message: "Requests are under way on all connections that this gateway may have.",
+	return refusal(fasthttp.StatusServiceUnavailable, &spec.Error{Code: spec.CodeOverloaded, Message: "Requests are under way on all connections that this gateway may have.",
 		Hint: "Retry after Retry-After, on connections that are kept."})
 }
 

@@ -64,7 +64,7 @@ func TestCrowd(t *testing.T) {
 		t.Fatal(err)
 	}
 	body, _ := io.ReadAll(res.Body)
-	if res.StatusCode != 503 || !strings.Contains(string(body), string(spec.CodeBusy)) ||
+	if res.StatusCode != 503 || !strings.Contains(string(body), string(spec.CodeOverloaded)) ||
 		!strings.Contains(string(body), res.Header.Get("X-Request-Id")) || !res.Close {
 		t.Errorf("%d %v %s", res.StatusCode, res.Header, body)
 	}

@@ -56,7 +56,7 @@ func TestBodyPassesUntouched(t *testing.T) {
 	if string(got) != sent {
 		t.Errorf("the engine got %q", got)
 	}
-	if res.StatusCode != 201 || body != " {\"unknown\" :1e2,\"choices\":[]}\n" || res.Header.Get("Content-Type") != "application/json; charset=utf-8" {
+	if res.StatusCode != 200 || body != " {\"unknown\" :1e2,\"choices\":[]}\n" || res.Header.Get("Content-Type") != "application/json; charset=utf-8" {
 		t.Errorf("the client got %d %q, %v", res.StatusCode, body, res.Header)
 	}
 	c := r.engines.last()

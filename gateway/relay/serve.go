@@ -85,7 +85,7 @@ func (x *Exchange) respond(ctx *fasthttp.RequestCtx, err error) error {
 		err = unsettled
 	}
 	if err == nil {
-		ctx.SetStatusCode(x.out.Status)
+		ctx.SetStatusCode(fasthttp.StatusOK) // whichever of those that are no error's the engine says it by
 		ctx.Response.Header.SetContentType(kind)
 		if x.headLength > 0 {
 			ctx.Response.Header.Set(spec.HeadLengthHeader, strconv.Itoa(x.headLength))
