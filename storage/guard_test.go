@@ -13,7 +13,7 @@ import (
 	"github.com/lotabots/lotabots/storage/diskfault"
 )
 
-const soon = 150 * time.Millisecond // how long the disk is given in these tests
+const soon = 400 * time.Millisecond // how long the disk is given in these tests
 
 func faulty(t *testing.T) (*storage.DB, *diskfault.Disk) {
 	disk := diskfault.New(vfs.NewCrashableMem())
@@ -46,7 +46,7 @@ func has(t *testing.T, db *storage.DB, name string) bool {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("never: %s", what)
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 func renewed(m *member, voters ...spec.NodeID) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	return Renew(ctx, m.port.Client("state"), voters, m.identity)
 }

@@ -323,7 +323,7 @@ func (w *world) changeToken(text string, change func(*wire.JoinToken)) {
 func (w *world) ask(m *member, seed spec.NodeID, token string, roles ...string) (*wire.JoinResponse, error) {
 	w.t.Helper()
 	at, _ := w.resolve(seed)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	return Request(ctx, RequestConfig{Seed: at, Token: token, Identity: m.identity, Clock: w.clock, Member: &wire.Member{
 		Id: string(m.id), Roles: roles, Region: "north", ClusterAddr: "127.0.0.1:7946", SealKey: m.identity.SealPublic(), Build: "test", Level: 1,

@@ -194,7 +194,7 @@ func TestMaintain(t *testing.T) {
 			done <- struct{}{}
 		}()
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if _, ok := w.state.Secret(spec.SessionSigningSecret); ok {
 			break
 		}

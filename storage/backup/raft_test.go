@@ -29,7 +29,7 @@ func TestUnderRaft(t *testing.T) {
 	try(t, r.BootstrapCluster(raft.Configuration{Servers: []raft.Server{{ID: "n1", Address: address}}}).Error())
 	select {
 	case <-r.LeaderCh():
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no leader")
 	}
 	write := func(n int) {

@@ -94,7 +94,7 @@ func TestHostileHeaders(t *testing.T) {
 			if c.want != "" && (!errors.Is(err, ErrNotUnderstood) || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("%v; want one with %q", err, c.want)
 			}
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > 30*time.Second {
 				t.Errorf("took %v", took)
 			}
 		})

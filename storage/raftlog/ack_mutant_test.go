@@ -27,7 +27,7 @@ func TestMutantLosesWhatItAcknowledged(t *testing.T) {
 	killed, done := crash(t, fs, 1, 100) // as by kill -9: whatever the system has been given is kept
 	checkBounds(t, killed, 0, 0)
 	done()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		after, done := crash(t, fs, 1, 0)
 		last, err := after.LastIndex()
 		done()

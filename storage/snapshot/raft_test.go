@@ -34,7 +34,7 @@ func TestRaftStartsFromASnapshot(t *testing.T) {
 	r, _, s := run()
 	select {
 	case <-r.LeaderCh():
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no leader")
 	}
 	for i := range 20 {

@@ -340,7 +340,7 @@ func TestADiskThatStandsStill(t *testing.T) {
 		t.Fatalf("the state was told of what is on no disk: %v, %v", c.counts(), err)
 	}
 	disk.Resume()
-	for until := time.Now().Add(20 * time.Second); onDisk(l) < 101 && time.Now().Before(until); {
+	for until := time.Now().Add(30 * time.Second); onDisk(l) < 101 && time.Now().Before(until); {
 		time.Sleep(time.Millisecond)
 	}
 	try(t, l.Tell(context.Background()))
@@ -378,7 +378,7 @@ func TestARun(t *testing.T) {
 	try(t, err)
 	l.Start()
 	try(t, l.Settle(request("a")))
-	for until := time.Now().Add(20 * time.Second); l.Backlog() > 0 && time.Now().Before(until); {
+	for until := time.Now().Add(30 * time.Second); l.Backlog() > 0 && time.Now().Before(until); {
 		time.Sleep(time.Millisecond)
 	}
 	if n := len(c.counts()); n != 1 {
