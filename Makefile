@@ -18,6 +18,7 @@ PROTOC_GEN := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 
 SEED ?= 1
 DURATION ?= 60s
+PATIENCE ?= 1
 FUZZTIME ?= 10s
 
 help: ## list the targets
@@ -132,7 +133,7 @@ e2e: build libraries ## whole clusters of real processes, with the official clie
 	go test -tags e2e -count=1 -timeout 5m -run Real ./cluster/session
 
 chaos: build libraries mutants ## faults against a running load, and the proof that the harness can fail
-	bin/lotabots chaos run --seed $(SEED) --duration $(DURATION)
+	bin/lotabots chaos run --seed $(SEED) --duration $(DURATION) --patience $(PATIENCE)
 
 mutants: build libraries
 	CGO_ENABLED=0 go build -trimpath -tags mutant -o bin/lotabots-mutant ./node/cmd/lotabots

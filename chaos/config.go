@@ -22,6 +22,7 @@ type Config struct {
 	Env      []string      // added to the environment of the cluster's processes
 	Report   string        // directory for the report, which is made; empty: none is written
 	Limits   Limits
+	Patience int       // how many times Limits count, on a machine that has other things to do; default 1
 	Out      io.Writer // progress; nil: none
 }
 
@@ -42,6 +43,10 @@ func (c Config) withDefaults() (Config, error) {
 	set(&c.Limits.Writable, 3*time.Second)
 	set(&c.Limits.Revoked, time.Second)
 	set(&c.Limits.Settle, 15*time.Second)
+	c.Patience = max(c.Patience, 1)
+	for _, d := range []*time.Duration{&c.Limits.Writable, &c.Limits.Revoked, &c.Limits.Settle} {
+		*d *= time.Duration(c.Patience)
+	}
 	if c.Nodes == 0 {
 		c.Nodes = 3
 	}

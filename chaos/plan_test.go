@@ -85,6 +85,11 @@ func TestConfig(t *testing.T) {
 	if err != nil || c.Nodes != 3 || c.Engine != "embedded" || !reflect.DeepEqual(c.Faults, []Kind{Kill, Stop, Cut}) || c.Limits != limits() {
 		t.Errorf("defaults: %+v, %v", c, err)
 	}
+	patient := sound
+	patient.Patience = 3
+	if c, err := patient.withDefaults(); err != nil || c.Limits.Revoked != 3*time.Second || c.Limits.Settle != 45*time.Second || !strings.Contains(replay(c), " --patience 3 ") {
+		t.Errorf("patient: %+v, %v, replayed by %s", c.Limits, err, replay(c))
+	}
 	attached := Config{Binary: "lotabots", Attach: "dir"}
 	if c, err := attached.withDefaults(); err != nil || !reflect.DeepEqual(c.Faults, []Kind{Kill, Stop}) {
 		t.Errorf("attached: %+v, %v", c, err)

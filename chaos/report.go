@@ -115,6 +115,9 @@ func replay(c Config) string {
 		kinds[i] = string(k)
 	}
 	command := fmt.Sprintf("lotabots chaos run --seed %d --duration %s --faults %s", c.Seed, c.Duration, strings.Join(kinds, ","))
+	if c.Patience > 1 {
+		command += fmt.Sprintf(" --patience %d", c.Patience)
+	}
 	if c.Attach != "" {
 		return command + " --attach " + c.Attach
 	}

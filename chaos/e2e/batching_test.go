@@ -87,7 +87,7 @@ func TestEmbeddingsGoTogether(t *testing.T) {
 	}
 	key := c.key("batching")
 	for _, node := range c.file.Nodes {
-		c.await(20*time.Second, "all nodes know the key and the model", func() bool {
+		c.await(30*time.Second, "all nodes know the key and the model", func() bool {
 			answer, raw, err := call(t.Context(), "GET", node.API+"/v1/models", key.Key, nil)
 			return err == nil && answer.StatusCode == http.StatusOK && strings.Contains(string(raw), `"together"`)
 		})
@@ -122,7 +122,7 @@ func TestEmbeddingsGoTogether(t *testing.T) {
 	if callers < n-1 || calls >= n {
 		t.Errorf("%v requests in %v calls", callers, calls)
 	}
-	c.await(20*time.Second, "the ledger has them", func() bool {
+	c.await(30*time.Second, "the ledger has them", func() bool {
 		b := c.counted("--key-id", key.ID)[key.ID]
 		return b.requests == n-2 && b.failed == 2 && b.prompt == tokens
 	})

@@ -126,7 +126,7 @@ func TestKeptAnswers(t *testing.T) {
 	acme, brick := k.key("acme", "--tenant", "acme").Key, k.key("brick", "--tenant", "brick").Key
 	for _, n := range k.file.Nodes { // each has heard of the keys
 		for _, key := range []string{acme, brick} {
-			k.await(10*time.Second, "the key is known", func() bool {
+			k.await(30*time.Second, "the key is known", func() bool {
 				res, _, err := call(t.Context(), "GET", n.API+"/v1/models", key, nil)
 				return err == nil && res.StatusCode == http.StatusOK
 			})

@@ -61,9 +61,9 @@ func startCluster(t *testing.T, environment []string, arguments ...string) *clus
 		_ = cmd.Process.Signal(syscall.SIGINT)
 		select {
 		case <-ended:
-		case <-time.After(30 * time.Second):
+		case <-time.After(90 * time.Second):
 			_ = cmd.Process.Kill()
-			t.Error("lotabots dev did not end within 30 s of SIGINT")
+			t.Error("lotabots dev did not end within 90 s of SIGINT")
 		}
 		if left := processesOf(c.dir); left != "" {
 			t.Errorf("processes left behind:\n%s", left)

@@ -75,7 +75,7 @@ func (s *shelf) cycle(names []string, times int) {
 			for left.Add(-1) >= 0 && !broken.Load() {
 				err := s.ask(s.t.Context(), name, true)
 				for began := time.Now(); err == nil && len(s.engines(name)) > 0; time.Sleep(100 * time.Millisecond) {
-					if time.Since(began) > time.Minute {
+					if time.Since(began) > 3*time.Minute {
 						err = fmt.Errorf("it is not unloaded a minute after its last request")
 					}
 				}

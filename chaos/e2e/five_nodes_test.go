@@ -92,7 +92,7 @@ func startFive(t *testing.T) *five {
 
 // admin asks one node.
 func (f *five) admin(node int, method, path string, in, out any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
 	return client.New(f.file.AdminKey, f.file.Nodes[node].API).Do(ctx, method, path, in, out)
 }

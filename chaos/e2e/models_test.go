@@ -301,7 +301,7 @@ func (c *cluster) isMended() {
 		c.t.Errorf("%v damaged chunks are counted", n)
 	}
 	c.run("models", "rm", "flipped")
-	c.await(20*time.Second, "all nodes know that the model may go", func() bool { // each has heard of it in its time
+	c.await(30*time.Second, "all nodes know that the model may go", func() bool { // each has heard of it in its time
 		out := c.run("models", "gc", "--dry-run")
 		return strings.Count(out, digest) == 3 && strings.Count(out, "unknown") >= 3
 	})

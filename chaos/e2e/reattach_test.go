@@ -63,7 +63,7 @@ func TestEnginesOutliveTheirNode(t *testing.T) {
 	if err := syscall.Kill(c.file.Nodes[victim].PID, syscall.SIGKILL); err != nil { // which does not
 		t.Fatal(err)
 	}
-	c.await(10*time.Second, "the engine ends with its node", func() bool { return syscall.Kill(engine, 0) != nil })
+	c.await(30*time.Second, "the engine ends with its node", func() bool { return syscall.Kill(engine, 0) != nil })
 	c.restart(id)
 	c.servesOn(victim)
 }

@@ -41,11 +41,11 @@ func TestThreeOfFiveLost(t *testing.T) {
 	for i := range 5 { // so that the survivors differ
 		g.write(lost[i%3], fmt.Sprint("without ", b.id, " ", i))
 	}
-	within(t, 10*time.Second, a.id+" has all", func() bool { return g.lacks(a) == "" })
+	within(t, 30*time.Second, a.id+" has all", func() bool { return g.lacks(a) == "" })
 	g.each(lost, (*machine).kill)
 	g.cannotWrite(a) // and no longer leads, if it did
 	b.start()
-	within(t, 20*time.Second, b.id+" answers", func() bool { return b.get("/readyz") != 0 })
+	within(t, 30*time.Second, b.id+" answers", func() bool { return b.get("/readyz") != 0 })
 	g.cannotWrite(b)
 	g.each([]*machine{a, b}, (*machine).kill)
 

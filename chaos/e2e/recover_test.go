@@ -129,7 +129,7 @@ func TestLostQuorumAndBackup(t *testing.T) {
 		n.must(token(), append([]string{"join", n1.port}, n.flags()...)...)
 		n.run()
 	}
-	within(t, 20*time.Second, "all three vote", func() bool {
+	within(t, 30*time.Second, "all three vote", func() bool {
 		return strings.Count(n1.must(nil, "status", "--data", n1.dir), "active, voter") == 2
 	})
 	write := func(n *machine, name string) error {

@@ -69,9 +69,9 @@ func (s *shelf) end() {
 	_ = s.process.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(90 * time.Second):
 		_ = s.process.Process.Kill()
-		s.t.Error("the node did not end within 30 s of SIGTERM")
+		s.t.Error("the node did not end within 90 s of SIGTERM")
 	}
 	if left := processesOf(s.dir); left != "" {
 		s.t.Errorf("processes left behind:\n%s", left)
@@ -87,7 +87,7 @@ func (s *shelf) end() {
 func (s *shelf) deploy(name string, megabytes int, flags ...string) {
 	s.t.Helper()
 	s.must(nil, append([]string{"deploy", name, "--data", s.dir, "--model", "demo", "--on-demand", "--memory-mb", strconv.Itoa(megabytes)}, flags...)...)
-	within(s.t, 20*time.Second, name+" is placed", func() bool { return s.stands(name) == "cold" })
+	within(s.t, 30*time.Second, name+" is placed", func() bool { return s.stands(name) == "cold" })
 }
 
 // held is an instance as the status tells it.

@@ -92,7 +92,7 @@ func TestSidecar(t *testing.T) {
 	}
 	asked("through the sidecar")
 	fresh := c.key("made-elsewhere") // the feed brings it
-	c.await(10*time.Second, "the sidecar knows a new key", func() bool {
+	c.await(30*time.Second, "the sidecar knows a new key", func() bool {
 		answer, _, err := call(t.Context(), "GET", s.api+"/v1/models", fresh.Key, nil)
 		return err == nil && answer.StatusCode == http.StatusOK
 	})

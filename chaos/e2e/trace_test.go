@@ -80,7 +80,7 @@ func TestTraceAcrossRegions(t *testing.T) {
 		t.Fatalf("served by %q: %s", node, raw)
 	}
 	want := map[string]string{"gateway.request": "n1", "infer.serve": "n2", "actor.admit": "n2", "engine.request": "n2"}
-	c.await(20*time.Second, "every hop's span has come", func() bool {
+	c.await(30*time.Second, "every hop's span has come", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for name, node := range want {

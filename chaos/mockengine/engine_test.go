@@ -126,7 +126,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestSlots(t *testing.T) {
-	_, url := serve(t, Config{Slots: 1, FirstToken: 200 * time.Millisecond})
+	_, url := serve(t, Config{Slots: 1, FirstToken: 1500 * time.Millisecond})
 	done := make(chan int, 2)
 	for range 2 {
 		go func() {

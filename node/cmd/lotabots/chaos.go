@@ -54,6 +54,7 @@ say in its own node.yaml, under chaos, allow: true.`,
 	f.StringVar(&o.Data, "data", "", "directory to keep the cluster in; empty: a fresh one, kept only if something was broken")
 	f.StringVar(&o.Attach, "attach", "", "directory of a dev cluster that runs already")
 	f.StringVar(&o.Engine, "engine", "embedded", "engine of the real model beside the mock; none: only the mock")
+	f.IntVar(&o.Patience, "patience", 1, "how many times the promised times count, on a machine that has other things to do")
 	f.StringVar(&o.Report, "report", "", "directory for the report; default: data/chaos/seed-N-TIME")
 	return c
 }
