@@ -97,7 +97,7 @@ func TestAClientThatLeavesEndsItsBackup(t *testing.T) {
 	_, _ = io.CopyN(io.Discard, res.Body, 1<<16)
 	cancel()
 	res.Body.Close()
-	for end := time.Now().Add(10 * time.Second); f.closed.Load() == 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); f.closed.Load() == 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the backup is still being written")
 		}

@@ -22,7 +22,7 @@ func TestExpect(t *testing.T) {
 	r.tellState()
 	ask := func(method, path, key string, length int) *bufio.Reader {
 		c := r.connect()
-		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 		_, _ = fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", method, path, key, length)
 		answer := bufio.NewReader(c)
 		if first, _ := answer.Peek(12); string(first) == "HTTP/1.1 100" {
@@ -68,8 +68,8 @@ func TestTooLargeAtOnce(t *testing.T) {
 	r := newRig(t, func(c *gateway.Config) { c.MaxModel = 1 << 40 })
 	for path, want := range map[string]string{"POST /v1/chat/completions": "413", "POST /admin/v1/keys": "413"} {
 		began := time.Now()
-		got, closed := r.raw(path+" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+r.admin+"\r\nContent-Length: 1000000000\r\n\r\n", 10*time.Second)
-		if !closed || !strings.HasPrefix(got, "HTTP/1.1 "+want+" ") || !strings.Contains(got, `"code":"body_too_large"`) || time.Since(began) > 5*time.Second {
+		got, closed := r.raw(path+" HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+r.admin+"\r\nContent-Length: 1000000000\r\n\r\n", 30*time.Second)
+		if !closed || !strings.HasPrefix(got, "HTTP/1.1 "+want+" ") || !strings.Contains(got, `"code":"body_too_large"`) || time.Since(began) > 25*time.Second {
 			t.Errorf("%s: closed %v after %v: %q", path, closed, time.Since(began), got)
 		}
 	}
@@ -79,7 +79,7 @@ func TestTooLargeAtOnce(t *testing.T) {
 func TestBrokenChunks(t *testing.T) {
 	r := newRig(t)
 	for _, sent := range []string{"zz\r\n{}\r\n0\r\n\r\n", "-1\r\n", "5\r\nabcdefgh\r\n", "ffffffffffffffffff\r\n", "2;a=\n\r\n{}\r\n0\r\n\r\n"} {
-		got, closed := r.raw("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+r.infer+"\r\nTransfer-Encoding: chunked\r\n\r\n"+sent, 10*time.Second)
+		got, closed := r.raw("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+r.infer+"\r\nTransfer-Encoding: chunked\r\n\r\n"+sent, 30*time.Second)
 		if !closed || !strings.HasPrefix(got, "HTTP/1.1 400 ") || !strings.Contains(got, `"code":"malformed_body"`) || !strings.Contains(got, "chunks could not be read") {
 			t.Errorf("%q: closed %v, %q", sent, closed, got)
 		}
@@ -92,17 +92,20 @@ func TestSlowBodies(t *testing.T) {
 	r := newRig(t, func(c *gateway.Config) { c.ReadTimeout, c.MinRate = 600*time.Millisecond, 32<<10 })
 	r.node("n1", "north", 4, whole)
 	body := chatBody[:len(chatBody)-1] + strings.Repeat(" ", 64<<10) + "}"
-	send := func(every time.Duration, size int) string {
+	send := func(every time.Duration, size int) string { // what is late is made up for
 		c := r.connect()
 		_, _ = fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", r.infer, len(body))
 		_, _ = io.WriteString(c, body[:10<<10])
-		for at := 10 << 10; at < len(body); at += size {
+		began := time.Now()
+		for at := 10 << 10; at < len(body); {
 			time.Sleep(every)
-			if _, err := io.WriteString(c, body[at:min(at+size, len(body))]); err != nil {
+			due := min(10<<10+int(time.Since(began)/every)*size, len(body))
+			if _, err := io.WriteString(c, body[at:due]); err != nil {
 				break
 			}
+			at = due
 		}
-		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 		got, _ := bufio.NewReader(c).ReadString('\n')
 		return got
 	}
@@ -127,12 +130,12 @@ func TestPlainToTLS(t *testing.T) {
 		c.TLS = &tls.Config{Certificates: lender.TLS.Certificates, MinVersion: tls.VersionTLS12}
 	})
 	for _, sent := range []string{"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n", "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat(" ", 100_000)} {
-		got, closed := r.raw(sent, 10*time.Second)
+		got, closed := r.raw(sent, 30*time.Second)
 		if !closed || !strings.HasPrefix(got, "HTTP/1.1 400 ") || !strings.Contains(got, "https://") || !strings.Contains(got, `"code":"invalid_request"`) {
 			t.Errorf("%.20s: closed %v, %q", sent, closed, got)
 		}
 	}
-	if got, _ := r.raw("\x00\x01\x02\x03\x04\x05\x06", 10*time.Second); strings.HasPrefix(got, "HTTP") {
+	if got, _ := r.raw("\x00\x01\x02\x03\x04\x05\x06", 30*time.Second); strings.HasPrefix(got, "HTTP") {
 		t.Errorf("garbage: %q", got)
 	}
 }
@@ -141,7 +144,7 @@ func TestPlainToTLS(t *testing.T) {
 func TestStreamsOverHTTP10(t *testing.T) {
 	r := newRig(t)
 	r.node("n1", "north", 4, streamed)
-	got, closed := r.raw(fmt.Sprintf("POST /v1/chat/completions HTTP/1.0\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", r.infer, len(streamBody), streamBody), 10*time.Second)
+	got, closed := r.raw(fmt.Sprintf("POST /v1/chat/completions HTTP/1.0\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", r.infer, len(streamBody), streamBody), 30*time.Second)
 	head, events, _ := strings.Cut(got, "\r\n\r\n")
 	if !closed || !strings.HasPrefix(head, "HTTP/1.1 200 ") || !strings.Contains(head, "X-Request-Id: ") || !strings.HasPrefix(events, "data: ") || !strings.HasSuffix(events, "data: [DONE]\n\n") {
 		t.Errorf("closed %v, %q", closed, got)

@@ -134,7 +134,7 @@ func (r *rig) send(ctx context.Context, key, method, path, body string, headers 
 // do sends a request and reads its whole answer.
 func (r *rig) do(key, method, path, body string, headers ...string) (*http.Response, string) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	res, err := r.send(ctx, key, method, path, body, headers...)
 	if err != nil {
@@ -161,7 +161,7 @@ func codeOf(t testing.TB, body string) string {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(3 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("not in time: " + what)
 		}

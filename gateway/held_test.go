@@ -101,7 +101,7 @@ func TestNobodyHasTheWholeRoom(t *testing.T) {
 // rate that is asked for are not.
 func TestSlowReaders(t *testing.T) {
 	const size = 10 << 20
-	r := newRig(t, func(c *gateway.Config) { c.WriteTimeout, c.MinRate = 200*time.Millisecond, 8*size })
+	r := newRig(t, func(c *gateway.Config) { c.WriteTimeout, c.MinRate = time.Second, 2*size }) // 1.5 s for such an answer
 	r.node("n1", "north", 4, large(size))
 	if res, body := r.do(r.infer, "POST", "/v1/chat/completions", chatBody); res.StatusCode != 200 || len(body) < size {
 		t.Errorf("at full speed: %d, %d bytes", res.StatusCode, len(body))
@@ -123,11 +123,11 @@ func TestFreshConnections(t *testing.T) {
 	c := r.connect()
 	time.Sleep(600 * time.Millisecond)
 	_, _ = io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 200 ") {
 		t.Error(line, err)
 	}
-	if got, closed := r.raw("GET /healthz HTT", 10*time.Second); !closed || !strings.HasPrefix(got, "HTTP/1.1 408 ") || !strings.Contains(got, `"code":"request_timeout"`) {
+	if got, closed := r.raw("GET /healthz HTT", 30*time.Second); !closed || !strings.HasPrefix(got, "HTTP/1.1 408 ") || !strings.Contains(got, `"code":"request_timeout"`) {
 		t.Errorf("closed %v, %q", closed, got)
 	}
 }

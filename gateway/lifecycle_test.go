@@ -32,7 +32,7 @@ func TestShutdownBeforeServe(t *testing.T) {
 		}
 		served := make(chan error, 1)
 		go func() { served <- g.Serve(ln) }()
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		if err := errors.Join(g.Shutdown(ctx), <-served, g.Shutdown(ctx)); err != nil {
 			t.Error(err)
 		}

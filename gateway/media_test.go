@@ -82,7 +82,7 @@ func TestSoundComesAsItIsMade(t *testing.T) {
 		}
 		select {
 		case more <- struct{}{}:
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("the engine is not waiting")
 		}
 		rest, err := io.ReadAll(res.Body)

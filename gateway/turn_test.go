@@ -144,7 +144,7 @@ func TestDeadlines(t *testing.T) {
 		time.Now().Add(time.Second).UTC().Format(time.RFC3339): 504} {
 		began := time.Now()
 		res, body := r.do(r.infer, "POST", "/v1/chat/completions", chatBody, "X-LotaBots-Deadline", deadline)
-		if res.StatusCode != want || time.Since(began) > 8*time.Second {
+		if res.StatusCode != want || time.Since(began) > 30*time.Second {
 			t.Errorf("deadline %s: %s after %v: %s", deadline, res.Status, time.Since(began), body)
 		}
 	}

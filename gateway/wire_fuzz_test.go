@@ -35,7 +35,7 @@ func FuzzWire(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 		_, _ = c.Write(sent)
 		_ = c.(*net.TCPConn).CloseWrite()
 		got, err := io.ReadAll(c)

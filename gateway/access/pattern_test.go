@@ -45,7 +45,7 @@ func TestMatchIsNotExponential(t *testing.T) {
 	if Match(strings.Repeat("*a", 64), strings.Repeat("a", 120)+"b") {
 		t.Error("matches")
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 20*time.Second { // a backtracking one takes longer than anybody lives
 		t.Errorf("took %v", took)
 	}
 }

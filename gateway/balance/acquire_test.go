@@ -301,7 +301,7 @@ func TestNoLostWakeUps(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	var seq sync.Mutex
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for w := range 24 {
 		wg.Go(func() {

@@ -132,7 +132,7 @@ func TestANewPairIsShown(t *testing.T) {
 	k, reg := open(t, dir)
 	want := func(name string) {
 		t.Helper()
-		for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 			k.look()
 			got, err := shown(t, k, 0)
 			if err == nil && got == name {
@@ -196,7 +196,7 @@ func TestRunLooks(t *testing.T) {
 	stop := make(chan struct{})
 	go func() { defer close(stop); k.Run(t.Context()) }()
 	next := write(t, dir, "two", time.Now().Add(2*time.Hour))
-	for end := time.Now().Add(5 * time.Second); !bytes.Equal(k.now.Load().Leaf.Raw, next.Raw); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !bytes.Equal(k.now.Load().Leaf.Raw, next.Raw); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the change was not seen")
 		}

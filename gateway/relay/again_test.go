@@ -44,6 +44,7 @@ func TestTheOnlyEngineDies(t *testing.T) {
 		"of many":           {"a b c", false, []play{died, says(200, answer)}, 200, "a b"},
 	} {
 		b := newBench(t, c.nodes)
+		b.table.SetQueueTimeout(time.Minute)
 		b.plays("a", c.plays...)
 		b.plays("b", says(200, answer))
 		stop, done := make(chan struct{}), make(chan struct{})
@@ -79,6 +80,7 @@ func TestTheOnlyEngineDiesInAnAnswer(t *testing.T) {
 		"twice": {[]play{streams(piece("x"), errBroke), streams(piece("y"), errBroke), streams(piece("z") + done)}, "}\n\n", "a a"},
 	} {
 		b := newBench(t, "a")
+		b.table.SetQueueTimeout(time.Minute)
 		b.can = spec.AbleContinue
 		b.tell()
 		b.prepare = func(x *Exchange) {

@@ -104,7 +104,7 @@ func newBench(t testing.TB, nodes string, change ...func(*Config)) *bench {
 	go func() { served <- server.Serve(ln) }()
 	t.Cleanup(func() {
 		b.relay.Abort()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := errors.Join(server.ShutdownWithContext(ctx), <-served, b.relay.Drained(ctx)); err != nil {
 			t.Error("shutdown:", err)
@@ -231,7 +231,7 @@ func (b *bench) bodyOf(node spec.NodeID) (body string) {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("not in time: " + what)
 		}

@@ -51,9 +51,9 @@ func TestPunctualDeadline(t *testing.T) {
 		"in one that could go on":  {streams(resumable, time.Hour), true, true},
 		"not streamed":             {play{status: 200, kind: "application/json", pieces: []any{"{", time.Hour}}, false, false},
 		"not streamed, no headers": {play{hang: true}, false, false},
-		"by the engine's own end":  {streams(piece("x"), 310*time.Millisecond, ""), true, true},
-		"by the engine's error":    {streams(piece("x"), 310*time.Millisecond, "data: {\"error\":{\"message\":\"cancelled\"}}\n\n"), true, true},
-		"by the engine's status":   {play{status: 500, kind: "application/json", pieces: []any{310 * time.Millisecond, "{}"}}, false, false},
+		"by the engine's own end":  {streams(piece("x"), 610*time.Millisecond, ""), true, true},
+		"by the engine's error":    {streams(piece("x"), 610*time.Millisecond, "data: {\"error\":{\"message\":\"cancelled\"}}\n\n"), true, true},
+		"by the engine's status":   {play{status: 500, kind: "application/json", pieces: []any{610 * time.Millisecond, "{}"}}, false, false},
 	} {
 		b := newPunctual(t, "a b")
 		b.can = spec.AbleUsage | spec.AbleContinue
@@ -67,7 +67,7 @@ func TestPunctualDeadline(t *testing.T) {
 		for _, n := range b.nodes {
 			b.plays(spec.NodeID(n), c.p)
 		}
-		res, body := b.get(c.stream, "Deadline", "300ms")
+		res, body := b.get(c.stream, "Deadline", "600ms")
 		if c.event {
 			errorEvent(t, body, spec.CodeDeadline)
 		} else if res.StatusCode != http.StatusGatewayTimeout || !strings.Contains(body, string(spec.CodeDeadline)) {
@@ -121,7 +121,7 @@ func TestHastyClients(t *testing.T) {
 	all.Wait()
 	b.unblamed("many deadlines")
 	b.plays("a", play{err: errBroke})
-	if res, body := b.get(false, "Deadline", "10s"); res.StatusCode != 503 && res.StatusCode != 502 {
+	if res, body := b.get(false, "Deadline", "60s"); res.StatusCode != 503 && res.StatusCode != 502 {
 		t.Errorf("an engine that failed in time: %d %s", res.StatusCode, body)
 	}
 	if _, err := b.table.Acquire(t.Context(), &balance.Query{Deployment: "m", Version: 3, Hasty: true}); err == nil {

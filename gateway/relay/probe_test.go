@@ -27,7 +27,7 @@ func newProbed(t *testing.T, answer func(context.Context) error) *probed {
 	p := &probed{answer: answer}
 	p.bench = newBench(t, "a b", func(c *Config) {
 		p.bench = c.Opener.(*bench)
-		c.Opener, c.Between = p, 2500*time.Millisecond
+		c.Opener, c.Between = p, 30*time.Second
 	})
 	p.can = spec.AbleContinue
 	p.tell()
@@ -50,7 +50,7 @@ func TestMuteNodesAreLeft(t *testing.T) {
 		p := newProbed(t, answer)
 		began := time.Now()
 		_, text := p.get(true)
-		if took := time.Since(began); took > 2*time.Second && name == "fails" {
+		if took := time.Since(began); took > 20*time.Second { // of the 30 s that any stream may stand still
 			t.Errorf("%s: took %v", name, took)
 		}
 		if !strings.HasPrefix(text, piece("x")+": resumed node=b") || !strings.HasSuffix(text, piece("y")+stopped+done) {
@@ -71,7 +71,7 @@ func TestSlowEnginesAreWaitedFor(t *testing.T) {
 	if _, text := p.get(true); text != piece("x")+piece("z")+stopped+done {
 		t.Errorf("%q", text)
 	}
-	if n := p.asked.Load(); n == 0 || n > 8 {
+	if n := p.asked.Load(); n == 0 || n > 20 {
 		t.Errorf("asked %d times", n)
 	}
 	p.outcome()

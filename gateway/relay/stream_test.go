@@ -18,9 +18,11 @@ const usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion
 func TestStreamIsPassedOnAsItComes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "a")
-	b.plays("a", streams(piece("one"), time.Second, piece("two")+usage[:9], 20*time.Millisecond, usage[9:], done))
-	began := time.Now()
-	res, err := b.ask(t.Context(), true)
+	got := make(chan struct{}) // the first event: the engine makes no second one before
+	b.plays("a", streams(piece("one"), got, piece("two")+usage[:9], 20*time.Millisecond, usage[9:], done))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	res, err := b.ask(ctx, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,9 +31,7 @@ func TestStreamIsPassedOnAsItComes(t *testing.T) {
 	if s := nextLine(t, r); s != strings.TrimSpace(piece("one")) {
 		t.Errorf("first %q", s)
 	}
-	if took := time.Since(began); took > 800*time.Millisecond {
-		t.Errorf("the first event came after %v, when the engine made the second", took)
-	}
+	close(got)
 	rest, err := io.ReadAll(r)
 	if want := "\n" + piece("two") + usage + done; err != nil || string(rest) != want {
 		t.Errorf("rest %q, %v", rest, err)
@@ -119,7 +119,7 @@ func TestAfterItsLastEvent(t *testing.T) {
 		} else if want := piece("x") + done; body != want {
 			t.Errorf("%s: %q, want %q", name, body, want)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > 30*time.Second { // of the minute for which it stands still
 			t.Errorf("%s: took %v", name, took)
 		}
 		o := b.outcome()
@@ -154,30 +154,33 @@ func TestLongEvents(t *testing.T) {
 // and then whatever follows is an event.
 func TestPings(t *testing.T) {
 	t.Parallel()
-	const slow = 600 * time.Millisecond
 	for name, c := range map[string]struct {
-		p    play
+		p    play // after the first comment
 		want string
 		code spec.Code
 	}{
-		"an answer":         {streams(slow, piece("x"), done), piece("x") + done, ""},
-		"a refusal":         {play{status: 400, kind: "application/json", pieces: []any{slow, "bad"}}, "", spec.CodeInvalidRequest},
-		"full":              {play{status: 429, kind: "application/json", pieces: []any{slow, "full"}}, "", spec.CodeBusy},
-		"a failure":         {play{status: 500, kind: "application/json", pieces: []any{slow, "oops"}}, "", spec.CodeUpstream},
-		"one piece instead": {play{status: 200, kind: "application/json", pieces: []any{slow, "{}"}}, "", spec.CodeUpstream},
-		"broke":             {streams(slow, errBroke), "", spec.CodeStreamBroken}, // and there is no other
+		"an answer":         {streams(piece("x"), done), piece("x") + done, ""},
+		"a refusal":         {says(400, "bad"), "", spec.CodeInvalidRequest},
+		"full":              {says(429, "full"), "", spec.CodeBusy},
+		"a failure":         {says(500, "oops"), "", spec.CodeUpstream},
+		"one piece instead": {says(200, "{}"), "", spec.CodeUpstream},
+		"broke":             {streams(errBroke), "", spec.CodeStreamBroken}, // and there is no other
 	} {
 		b := newBench(t, "a", func(c *Config) { c.PingAfter = 50 * time.Millisecond })
+		pinged := make(chan struct{})
+		c.p.pieces = append([]any{pinged}, c.p.pieces...)
 		b.plays("a", c.p)
-		began := time.Now()
-		res, err := b.ask(t.Context(), true)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		res, err := b.ask(ctx, true)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := bufio.NewReader(res.Body)
-		if s := nextLine(t, r); s != ": ping" || time.Since(began) > slow-100*time.Millisecond {
-			t.Errorf("%s: %q came after %v", name, s, time.Since(began))
+		if s := nextLine(t, r); s != ": ping" {
+			t.Errorf("%s: begins with %q", name, s)
 		}
+		close(pinged)
 		body, err := io.ReadAll(r)
 		res.Body.Close()
 		rest := strings.ReplaceAll("\n"+string(body), ": ping\n\n", "")
@@ -250,7 +253,7 @@ func TestHTTP10(t *testing.T) {
 		}
 		defer conn.Close()
 		_, _ = io.WriteString(conn, "POST / HTTP/1.0\r\nHost: x\r\nStream: 1\r\nContent-Length: 2\r\n\r\n{}")
-		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(30 * time.Second))
 		r := bufio.NewReader(conn)
 		head, got := "", ""
 		for !strings.HasSuffix(got, piece("x")) {

@@ -44,6 +44,7 @@ func TestClientLeaves(t *testing.T) {
 		"in the middle of what is passed": {nil, play{status: 200, kind: eventStream, pieces: []any{piece("x")}, loopLast: true}, true, 1},
 	} {
 		b := newBench(t, "a")
+		b.table.SetQueueTimeout(time.Minute)
 		b.plays("a", c.p)
 		if c.before != nil {
 			c.before(b)
@@ -104,7 +105,7 @@ func TestPipelined(t *testing.T) {
 	defer c.Close()
 	req := "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 	_, _ = io.WriteString(c, req+req)
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
 	r := bufio.NewReader(c)
 	for _, want := range []string{"one", "two"} {
 		res, err := http.ReadResponse(r, nil)
@@ -119,7 +120,7 @@ func TestPipelined(t *testing.T) {
 
 func TestStalls(t *testing.T) {
 	t.Parallel()
-	const limit = 150 * time.Millisecond
+	const limit = 500 * time.Millisecond
 	short := func(c *Config) { c.FirstByte, c.Between, c.Whole = limit, limit, limit }
 	t.Run("before the first byte", func(t *testing.T) {
 		for _, p := range []play{{hang: true}, streams(time.Hour)} {
@@ -156,7 +157,7 @@ func TestStalls(t *testing.T) {
 		began := time.Now()
 		_, body := b.get(true)
 		errorEvent(t, body, spec.CodeStreamBroken)
-		if took := time.Since(began); took < limit || took > limit+5*time.Second {
+		if took := time.Since(began); took < limit || took > limit+20*time.Second {
 			t.Errorf("took %v", took)
 		}
 		if o := b.outcome(); o.Err == nil || !errors.Is(o.Err, errStalled) || b.tried() != "a" {
@@ -174,13 +175,13 @@ func TestStalls(t *testing.T) {
 		}
 	})
 	t.Run("slow but steady", func(t *testing.T) {
-		b := newBench(t, "a", func(c *Config) { c.FirstByte, c.Between = time.Second, time.Second })
+		b := newBench(t, "a", func(c *Config) { c.FirstByte, c.Between = 2*time.Second, 2*time.Second })
 		var pieces []any
-		for range 8 { // longer in sum than the limit
+		for range 12 { // longer in sum than the limit
 			pieces = append(pieces, 200*time.Millisecond, piece("x"))
 		}
 		b.plays("a", streams(append(pieces, done)...))
-		if _, body := b.get(true); body != strings.Repeat(piece("x"), 8)+done {
+		if _, body := b.get(true); body != strings.Repeat(piece("x"), 12)+done {
 			t.Errorf("%q", body)
 		}
 	})
@@ -204,8 +205,8 @@ func TestDeadline(t *testing.T) {
 			b.plays(spec.NodeID(n), c.p)
 		}
 		began := time.Now()
-		res, body := b.get(c.stream, "Deadline", "500ms")
-		if took := time.Since(began); took < 450*time.Millisecond || took > 5*time.Second {
+		res, body := b.get(c.stream, "Deadline", "1s")
+		if took := time.Since(began); took < 950*time.Millisecond || took > 30*time.Second {
 			t.Errorf("%s: took %v", name, took)
 		}
 		if c.event {

@@ -111,7 +111,7 @@ func TestWatch(t *testing.T) {
 			t.Fatal("refused without need")
 		}
 	}
-	for end := time.Now().Add(10 * time.Second); w.State().CPU == 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); w.State().CPU == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("no sample was taken")
 		}
