@@ -23,7 +23,7 @@ func TestAccessOverARealNode(t *testing.T) {
 	api := client.New("", "http://"+n.cfg.API.Listen)
 	var granted spec.Granted
 	login := map[string]string{"name": "eve", "password": "a long enough one"}
-	await(t, 20*time.Second, "the signing keys are made", func() bool {
+	await(t, 30*time.Second, "the signing keys are made", func() bool {
 		return api.Do(t.Context(), "POST", "/auth/v1/login", login, &granted) == nil
 	})
 	eve := client.New(granted.AccessToken, "http://"+n.cfg.API.Listen)

@@ -115,7 +115,7 @@ func TestWhatStandsEndsWithTheCertificate(t *testing.T) {
 	h := inTime(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Errorf("%s goes on", r.URL.Path)
 		}
 	}))
@@ -131,7 +131,7 @@ func TestOnlyVotersSpeakRaft(t *testing.T) {
 	n1 := found(t, "n1", "north")
 	for _, m := range []*testNode{n1.join("w1", "north", "worker"), n1.join("g1", "north", "gateway")} {
 		m.ready()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		c, err := m.node.port.Dial(ctx, "raft", n1.node.port.Addr())
 		if err == nil { // in TLS 1.3 the refusal comes after the client's handshake
 			_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
@@ -173,5 +173,5 @@ func TestFollowerRenewsAfterExpiry(t *testing.T) {
 	time.Sleep(1200 * time.Millisecond)
 	w.start()
 	w.ready()
-	await(t, 10*time.Second, "the certificate is renewed", func() bool { return w.node.identity.Leaf().NotAfter.After(time.Now().Add(time.Hour)) })
+	await(t, 30*time.Second, "the certificate is renewed", func() bool { return w.node.identity.Leaf().NotAfter.After(time.Now().Add(time.Hour)) })
 }

@@ -26,7 +26,7 @@ import (
 // fetchBackup gets a backup by way of the admin API.
 func (n *testNode) fetchBackup(recipient string) []byte {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	at := "http://" + n.cfg.API.Listen
 	answer, err := client.New(n.adminKey(), at).Send(ctx, at, http.MethodGet, "/admin/v1/backup?recipient="+url.QueryEscape(recipient), nil)
@@ -51,7 +51,7 @@ func (n *testNode) makeKey(name string) (id, key string) {
 // write proposes a command that the admin API does not offer.
 func (n *testNode) write(c *wire.Command) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r, err := n.node.proposer.Propose(ctx, stamped([]*wire.Command{c}, "test", time.Now())[0])
 	if err != nil || r.GetCode() != "" {
@@ -127,7 +127,7 @@ func TestRestore(t *testing.T) {
 	}
 	r.admin("PUT", "/admin/v1/models/tiny", bytes.NewReader(demo.Model), nil)
 	again := r.join("r2", "south", "worker")
-	await(t, 10*time.Second, "a node has joined the restored cluster", func() bool { _, ok := again.node.state.Node("r2"); return ok })
+	await(t, 30*time.Second, "a node has joined the restored cluster", func() bool { _, ok := again.node.state.Node("r2"); return ok })
 }
 
 // checkSame holds what a restore has made against the backup: the same state by
@@ -255,7 +255,7 @@ func TestScheduledBackups(t *testing.T) {
 	}
 	n.start()
 	seen := map[string]bool{}
-	await(t, 20*time.Second, "four backups were made", func() bool {
+	await(t, 30*time.Second, "four backups were made", func() bool {
 		all, err := backup.List(dir)
 		if err != nil {
 			t.Fatal(err)
@@ -281,7 +281,7 @@ func TestScheduledBackups(t *testing.T) {
 		file.Close()
 	}
 	n.cfg.Backup.Recipient = []string{"age1nobody"}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if started, err := Start(ctx, n.cfg, "test", n.logs); err == nil || !strings.Contains(err.Error(), "backup.recipient") {
 		t.Errorf("a node starts with a recipient that is none: %v", err)

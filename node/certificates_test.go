@@ -84,7 +84,7 @@ func TestAllCertificatesExpired(t *testing.T) {
 	for _, n := range nodes {
 		n.ready()
 	}
-	await(t, 10*time.Second, "all three vote", func() bool { return len(n1.node.raft.Voters()) == 3 })
+	await(t, 30*time.Second, "all three vote", func() bool { return len(n1.node.raft.Voters()) == 3 })
 	_, authority := authorityKey(t, n1)
 	for _, n := range nodes {
 		request, err := n.node.identity.CSR()
@@ -110,12 +110,12 @@ func TestAllCertificatesExpired(t *testing.T) {
 	}
 	for _, n := range nodes {
 		n.ready()
-		await(t, 20*time.Second, n.cfg.Node.ID+" has a certificate in force", func() bool { return n.node.identity.Leaf().NotAfter.After(time.Now().Add(24 * time.Hour)) })
+		await(t, 30*time.Second, n.cfg.Node.ID+" has a certificate in force", func() bool { return n.node.identity.Leaf().NotAfter.After(time.Now().Add(24 * time.Hour)) })
 		if got := n.get("/v1/models", key); got != http.StatusOK {
 			t.Errorf("%s answers %d", n.cfg.Node.ID, got)
 		}
 	}
-	await(t, 20*time.Second, "everybody sees everybody", func() bool {
+	await(t, 30*time.Second, "everybody sees everybody", func() bool {
 		for _, n := range nodes {
 			if len(n.node.gossip.Members()) != 3 {
 				return false
@@ -133,8 +133,8 @@ func TestRemovedNode(t *testing.T) {
 	w := n1.join("w1", "north", "worker")
 	w.ready()
 	n1.admin("DELETE", "/admin/v1/nodes/w1", nil, nil)
-	await(t, 5*time.Second, "its standing feed is cut", func() bool { return w.node.following() != nil })
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	await(t, 30*time.Second, "its standing feed is cut", func() bool { return w.node.following() != nil })
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, "GET", "http://n1/applied?index=1", nil)
 	if err != nil {

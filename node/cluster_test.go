@@ -25,12 +25,12 @@ func TestThreeNodes(t *testing.T) {
 	for _, n := range nodes {
 		n.ready()
 	}
-	await(t, 10*time.Second, "all three vote", func() bool { return len(n1.node.raft.Voters()) == 3 })
+	await(t, 30*time.Second, "all three vote", func() bool { return len(n1.node.raft.Voters()) == 3 })
 
 	var made struct{ ID, Key string }
 	n2.admin("POST", "/admin/v1/keys", map[string]any{"name": "everywhere", "scopes": []string{"infer"}}, &made)
 	for _, n := range nodes {
-		await(t, 2*time.Second, "the key works on "+n.cfg.Node.ID, func() bool { return n.get("/v1/models", made.Key) == http.StatusOK })
+		await(t, 30*time.Second, "the key works on "+n.cfg.Node.ID, func() bool { return n.get("/v1/models", made.Key) == http.StatusOK })
 	}
 	var told struct{ Lagging []string }
 	n3.admin("DELETE", "/admin/v1/keys/"+made.ID, nil, &told)
@@ -85,7 +85,7 @@ func TestOneNode(t *testing.T) {
 		})
 	}
 	asking.Wait()
-	await(t, 5*time.Second, "every place has been given back", func() bool { return n.node.actors.Running() == 0 })
+	await(t, 30*time.Second, "every place has been given back", func() bool { return n.node.actors.Running() == 0 })
 }
 
 // TestWhatHasNoPlaceIsTold on every node, and a preset that is a slip of the pen is not taken.
@@ -97,7 +97,7 @@ func TestWhatHasNoPlaceIsTold(t *testing.T) {
 	n1.admin("PUT", "/admin/v1/deployments/huge", map[string]any{"engine": "embedded", "model": "tiny", "replicas": 2, "memory_bytes": uint64(1) << 50}, nil)
 	g.ready()
 	for _, n := range []*testNode{n1, g} {
-		await(t, 20*time.Second, "the lack is told", func() bool {
+		await(t, 30*time.Second, "the lack is told", func() bool {
 			var s gateway.Status
 			n.admin("GET", "/admin/v1/status", nil, &s)
 			return len(s.Lacking) == 1 && s.Lacking[0].Deployment == "huge" && s.Lacking[0].Version == 1 && s.Lacking[0].Reason != ""
@@ -135,7 +135,7 @@ func TestModelTravels(t *testing.T) {
 			t.Errorf("through %s: %q (%v)", n.cfg.Node.ID, got, err)
 		}
 		id := `"request_id":"by-` + n.cfg.Node.ID + `"`
-		await(t, 5*time.Second, "every hop has a line of the request", func() bool {
+		await(t, 30*time.Second, "every hop has a line of the request", func() bool {
 			return n.logs.holds(`"inference request"`, id) && w.logs.holds(`"inference for another node"`, id) && w.logs.holds(`"engine request"`, id)
 		})
 	}

@@ -38,7 +38,7 @@ func TestStalledDiskIsToldOf(t *testing.T) {
 	n1.join("n2", "north", "voter")
 	disk := diskfault.New(storage.Memory())
 	n3 := &testNode{t: t, cfg: configured(t, "n3", "north", "voter", "gateway"), logs: &lockedBuffer{}, with: []Option{func(n *Node) { n.disk = disk }}}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := Join(ctx, n3.cfg, n1.cfg.Cluster.Listen, n1.token("voter"), "test"); err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func TestStalledDiskIsToldOf(t *testing.T) {
 
 	disk.Stall()
 	n1.admin("PUT", "/admin/v1/tenants/acme", map[string]any{"name": "Acme"}, nil) // by the others
-	await(t, 20*time.Second, "n3 is known to have a fault", seen(n1, func(of gateway.NodeStatus) bool { return of.Alive && of.Voter && of.Fault == "disk stalled" }))
+	await(t, 30*time.Second, "n3 is known to have a fault", seen(n1, func(of gateway.NodeStatus) bool { return of.Alive && of.Voter && of.Fault == "disk stalled" }))
 	if n1.node.fit("n3") || !n1.node.fit("n2") || !n1.node.fit("n1") {
 		t.Error("n3 is counted on, or another is not")
 	}
@@ -81,7 +81,7 @@ func TestStalledDiskIsToldOf(t *testing.T) {
 	}
 
 	disk.Resume()
-	await(t, 20*time.Second, "n3 has no fault any more", seen(n1, func(of gateway.NodeStatus) bool { return of.Fault == "" }))
+	await(t, 30*time.Second, "n3 has no fault any more", seen(n1, func(of gateway.NodeStatus) bool { return of.Fault == "" }))
 	if _, body := n3.page("/readyz"); !strings.Contains(body, `"disk":""`) || !n1.node.fit("n3") {
 		t.Errorf("n3 after that: %s", body)
 	}
@@ -100,7 +100,7 @@ func TestNotReadyOnAStalledDisk(t *testing.T) {
 	synced := make(chan error, 1)
 	go func() { synced <- db.Sync() }()
 	n := &Node{db: db}
-	await(t, 10*time.Second, "the node is not ready for its disk", func() bool { return n.db.Health() != nil && n.unready() == storage.ErrStalled.Error() })
+	await(t, 30*time.Second, "the node is not ready for its disk", func() bool { return n.db.Health() != nil && n.unready() == storage.ErrStalled.Error() })
 	disk.Resume()
 	if err := <-synced; err != nil {
 		t.Error(err)

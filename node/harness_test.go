@@ -73,7 +73,7 @@ func (n *testNode) join(id, region string, roles ...string) *testNode {
 	n.t.Helper()
 	severalNodes(n.t)
 	m := &testNode{t: n.t, cfg: configured(n.t, id, region, roles...), logs: &lockedBuffer{}}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := Join(ctx, m.cfg, n.cfg.Cluster.Listen, n.token(roles[0]), "test"); err != nil {
 		n.t.Fatalf("joining %s: %v", id, err)
@@ -106,7 +106,7 @@ func (n *testNode) stop() {
 	if n.node == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := n.node.Shutdown(ctx); err != nil {
 		n.t.Errorf("stopping %s: %v", n.cfg.Node.ID, err)
@@ -120,7 +120,7 @@ func (n *testNode) stop() {
 // admin calls the admin API of n and insists on success.
 func (n *testNode) admin(method, path string, in, out any) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := client.New(n.adminKey(), "http://"+n.cfg.API.Listen).Do(ctx, method, path, in, out); err != nil {
 		n.t.Fatalf("%s %s on %s: %v", method, path, n.cfg.Node.ID, err)

@@ -178,7 +178,7 @@ func TestEnginesOfANode(t *testing.T) {
 	d["engine"] = "two-engine"
 	n.admin("PUT", "/admin/v1/deployments/two", d, nil)
 	want := map[string]string{"m": "it has no engine preset abacus-engine; it has ", "two": "/nowhere/at/all"}
-	await(t, 20*time.Second, "what has no place is told", func() bool {
+	await(t, 30*time.Second, "what has no place is told", func() bool {
 		n.admin("GET", "/admin/v1/status", nil, &s)
 		found := 0
 		for _, l := range s.Lacking {

@@ -45,7 +45,7 @@ func TestPointInTime(t *testing.T) {
 	last := record()
 	raw := n.fetchBackup(recipient)
 	g := n.join("g1", "north", "gateway")
-	await(t, 20*time.Second, "the gateway knows the keys", func() bool { return g.get("/v1/models", admin) == 200 && g.node.state.Index() > last })
+	await(t, 30*time.Second, "the gateway knows the keys", func() bool { return g.get("/v1/models", admin) == 200 && g.node.state.Index() > last })
 	alone := g.fetchBackup(recipient)
 	g.stop()
 	n.stop()

@@ -97,7 +97,7 @@ func TestReloadOfAnotherNode(t *testing.T) {
 	severalNodes(t)
 	n := found(t, "n1", "north")
 	m := n.join("n2", "south", "worker")
-	await(t, 20*time.Second, "n2 is known", func() bool { _, ok := n.node.state.Node("n2"); return ok && n.node.alive("n2") })
+	await(t, 30*time.Second, "n2 is known", func() bool { _, ok := n.node.state.Node("n2"); return ok && n.node.alive("n2") })
 	m.rewrite("drain-grace: 10m0s", "drain-grace: 9m0s")
 	var answer Reloaded
 	n.admin("POST", "/admin/v1/nodes/n2/reload", nil, &answer)
@@ -107,7 +107,7 @@ func TestReloadOfAnotherNode(t *testing.T) {
 }
 
 func TestReloadWhereNoNodeRuns(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if _, err := AskReload(ctx, t.TempDir()); err == nil || !strings.Contains(err.Error(), "no node runs in") {
 		t.Errorf("got %v", err)

@@ -27,7 +27,7 @@ func TestRemovedNodeEnds(t *testing.T) {
 	}
 	refused := func(n *testNode) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if again, err := Start(ctx, n.cfg, "test", n.logs); spec.CodeOf(err) != spec.CodeNodeRemoved || !strings.Contains(spec.Explain(err), "join again") {
 			t.Errorf("%s was removed, and starts: %v", n.cfg.Node.ID, err)
@@ -42,7 +42,7 @@ func TestRemovedNodeEnds(t *testing.T) {
 			if spec.CodeOf(n.node.HaltReason()) != spec.CodeNodeRemoved {
 				t.Errorf("%s halts because of %v", n.cfg.Node.ID, n.node.HaltReason())
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatalf("%s runs on, although it was removed", n.cfg.Node.ID)
 		}
 		n.stop()
@@ -50,7 +50,7 @@ func TestRemovedNodeEnds(t *testing.T) {
 	refused(n2)
 	refused(n3)
 	n2.cfg.Node.Data = t.TempDir()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := Join(ctx, n2.cfg, n1.cfg.Cluster.Listen, n1.token("voter"), "test"); err != nil {
 		t.Fatal(err)

@@ -67,5 +67,5 @@ func TestWhoWaitsIsGrantedAPlace(t *testing.T) {
 	if got := grantsOf(t, n); got["granted"] < 8 {
 		t.Errorf("of 32 requests for one slot, places were granted as %v", got)
 	}
-	await(t, 5*time.Second, "every place has been given back", func() bool { return n.node.actors.Running() == 0 })
+	await(t, 30*time.Second, "every place has been given back", func() bool { return n.node.actors.Running() == 0 })
 }

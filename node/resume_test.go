@@ -23,7 +23,7 @@ func TestResumeEndsAQuarantine(t *testing.T) {
 	health := func(want bool) {
 		t.Helper()
 		var last string
-		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 			for _, d := range n.node.observed.devices() {
 				if last = d.Load.GetHealth(); (last == device.Healthy) == want {
 					return

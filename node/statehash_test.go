@@ -98,13 +98,13 @@ func TestHashesAreTakenAtTheSameIndexes(t *testing.T) {
 				t.Fatal(err)
 			}
 			if index == hashMark+3 { // a hash under way when the next is due would be left out
-				await(t, 10*time.Second, "the first mark is hashed", func() bool { _, ok := h.marked(0); return ok })
+				await(t, 30*time.Second, "the first mark is hashed", func() bool { _, ok := h.marked(0); return ok })
 			}
 		}
 	}
 	for _, want := range []uint64{hashMark + 3, 2 * hashMark} {
 		for _, h := range []*hashes{a, b} {
-			await(t, 10*time.Second, "the mark is hashed", func() bool { _, ok := h.at(t.Context(), want); return ok })
+			await(t, 30*time.Second, "the mark is hashed", func() bool { _, ok := h.at(t.Context(), want); return ok })
 		}
 		x, _ := a.at(t.Context(), want)
 		y, _ := b.at(t.Context(), want)
@@ -145,7 +145,7 @@ func TestADivergedCopyIsNotRead(t *testing.T) {
 		return err == nil && h.against(t.Context(), mine)
 	}
 	for _, n := range nodes {
-		await(t, 10*time.Second, "the states are compared", func() bool { return compared(n) })
+		await(t, 30*time.Second, "the states are compared", func() bool { return compared(n) })
 		if err := n.node.hashes.sound(); err != nil {
 			t.Errorf("%s, before anything was changed: %v", n.cfg.Node.ID, err)
 		}
@@ -153,7 +153,7 @@ func TestADivergedCopyIsNotRead(t *testing.T) {
 	corrupt(t, n3.node, "marked-record", "marked-rekord")
 	n1.admin("POST", "/admin/v1/keys", map[string]any{"name": "another"}, nil)
 	for _, n := range nodes {
-		await(t, 10*time.Second, "the states are compared", func() bool { return compared(n) && (n != n3 || n.node.hashes.sound() != nil) })
+		await(t, 30*time.Second, "the states are compared", func() bool { return compared(n) && (n != n3 || n.node.hashes.sound() != nil) })
 	}
 	read := func(n *testNode, path string) error {
 		var s gateway.Status
@@ -176,7 +176,7 @@ func TestADivergedCopyIsNotRead(t *testing.T) {
 		t.Error("nothing in the log")
 	}
 	corrupt(t, n3.node, "marked-rekord", "marked-record")
-	await(t, 10*time.Second, "the copy is right again", func() bool { return compared(n3) && read(n3, "/admin/v1/keys") == nil })
+	await(t, 30*time.Second, "the copy is right again", func() bool { return compared(n3) && read(n3, "/admin/v1/keys") == nil })
 }
 
 // corrupt changes the bytes in the node's database, unseen by its state machine.

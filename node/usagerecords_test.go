@@ -32,7 +32,7 @@ func TestRecordsOfAllGateways(t *testing.T) {
 			t.Fatalf("%s: %d", id, answer.StatusCode)
 		}
 	}
-	await(t, 10*time.Second, "n2 knows the deployment", func() bool { _, ok := n2.node.state.Deployment("m"); return ok })
+	await(t, 30*time.Second, "n2 knows the deployment", func() bool { _, ok := n2.node.state.Deployment("m"); return ok })
 	ask(n1, "here", `{"model":"m","messages":[],"n":0}`)
 	ask(n2, "there", `{"model":"m","messages":[`)
 	type answer struct {
@@ -62,9 +62,9 @@ func TestRecordsOfAllGateways(t *testing.T) {
 	if len(one.Data) != 1 || one.Data[0].Deployment != "m" || one.Data[0].Outcome != "refused" || one.Data[0].Code != "invalid_json" {
 		t.Errorf("%+v", one)
 	}
-	await(t, 15*time.Second, "the state has n2's ledger", func() bool { return len(n1.node.state.UsageLedgers()) == 2 })
+	await(t, 30*time.Second, "the state has n2's ledger", func() bool { return len(n1.node.state.UsageLedgers()) == 2 })
 	n2.stop()
-	await(t, 20*time.Second, "n2 is known to be silent", func() bool {
+	await(t, 30*time.Second, "n2 is known to be silent", func() bool {
 		var left answer
 		n1.admin("GET", "/admin/v1/usage/records", nil, &left)
 		return len(left.Data) == 1 && left.Data[0].Request == "here" && len(left.Silent) == 1 && left.Silent[0] == "n2"

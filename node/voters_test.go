@@ -68,7 +68,7 @@ func TestFiveVoters(t *testing.T) {
 	dead := []*testNode{all[3], all[4]} // n4 and n5, of the south and the west
 	stopAll(dead...)
 	for _, n := range []*testNode{n1, all[1], all[6]} {
-		await(t, 10*time.Second, n.cfg.Node.ID+" writes", func() bool { return n.tryWrite("by "+n.cfg.Node.ID) == nil })
+		await(t, 30*time.Second, n.cfg.Node.ID+" writes", func() bool { return n.tryWrite("by "+n.cfg.Node.ID) == nil })
 	}
 	if now, _ := n1.raftOf(); !slices.Equal(now, voters) {
 		t.Errorf("the voters were %v, and are %v a moment after two have died", voters, now)
@@ -96,7 +96,7 @@ func TestServersComeAndGo(t *testing.T) {
 		var made struct{ Key string }
 		n1.admin("POST", "/admin/v1/keys", map[string]any{"name": name, "scopes": []string{"infer"}}, &made)
 		for _, n := range all {
-			await(t, 10*time.Second, name+": the key works on "+n.cfg.Node.ID, func() bool { return n.get("/v1/models", made.Key) == 200 })
+			await(t, 30*time.Second, name+": the key works on "+n.cfg.Node.ID, func() bool { return n.get("/v1/models", made.Key) == 200 })
 		}
 	}
 	following := func() (count int) {
@@ -108,7 +108,7 @@ func TestServersComeAndGo(t *testing.T) {
 		return count
 	}
 	n1.voters(5)
-	await(t, 10*time.Second, "nobody follows the feed", func() bool { return following() == 0 })
+	await(t, 30*time.Second, "nobody follows the feed", func() bool { return following() == 0 })
 	everywhere("five vote")
 	for round, most := range []int{1, 5, 1, 3} {
 		n1.admin("PUT", "/admin/v1/settings/"+spec.SettingRaftVoters, map[string]any{"value": fmt.Sprint(most)}, nil)

@@ -40,7 +40,7 @@ func TestLargeHeapsGrowLess(t *testing.T) {
 
 func awaitPercent(t *testing.T, want int) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		got := debug.SetGCPercent(-1)
 		debug.SetGCPercent(got)
 		if got == want {

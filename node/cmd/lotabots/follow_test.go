@@ -28,7 +28,7 @@ func TestAwaitEnd(t *testing.T) {
 	}
 	select {
 	case <-ended:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("the end of the process was not noticed")
 	}
 	_ = child.Wait()
