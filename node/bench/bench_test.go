@@ -18,19 +18,26 @@ import (
 
 func TestCPUIn(t *testing.T) {
 	const stat = "42 (a (b) c) S 1 42 42 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 12 0 100 1 2"
-	if got := cpuIn(stat); got != 2*time.Second {
+	if got := cpuIn(stat); got != (spent{cpu: 2 * time.Second, kernel: 500 * time.Millisecond}) {
 		t.Errorf("got %v, want 2s", got)
 	}
 	for _, bad := range []string{"", "1 (x) S", strings.Replace(stat, "150", "x", 1)} {
-		if got := cpuIn(bad); got != 0 {
+		if got := cpuIn(bad); got != (spent{}) {
 			t.Errorf("%q: %v", bad, got)
 		}
 	}
-	for sum := 0; cpuOf(os.Getpid()) == 0; sum++ {
+	for sum := 0; spentBy(os.Getpid()).cpu == 0; sum++ {
 		_ = math.Sqrt(float64(sum))
 	}
-	if cpuOf(0) != 0 {
-		t.Error("no process has computed")
+	time.Sleep(time.Millisecond)
+	if spentBy(0) != (spent{}) || spentBy(os.Getpid()).switches == 0 {
+		t.Error("no process has computed, or this one has never waited")
+	}
+	if got := computedIn([]byte("1500000000 7 42\n")); got != 1500*time.Millisecond {
+		t.Errorf("got %v, want 1.5s", got)
+	}
+	if got := switchesIn([]byte("Name:\tx\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t545\n")); got != 150 {
+		t.Errorf("got %d switches, want 150", got)
 	}
 }
 

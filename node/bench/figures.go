@@ -67,6 +67,21 @@ func table(out io.Writer, ways []way, results []result) {
 		}
 		fmt.Fprintln(w)
 	}
+	least := func(name string, of func(measurement) time.Duration) { // what else a machine does adds to it, and takes nothing off
+		fmt.Fprintf(w, "%s\t", name)
+		for _, r := range results {
+			var values []float64
+			for _, m := range r {
+				values = append(values, 1000*milliseconds(of(m)))
+			}
+			if value := quantile(values, 0); value != 0 {
+				fmt.Fprintf(w, "%.1f\t", value)
+			} else {
+				fmt.Fprint(w, "-\t")
+			}
+		}
+		fmt.Fprintln(w)
+	}
 	fmt.Fprint(w, "medians\t")
 	for _, way := range ways {
 		fmt.Fprintf(w, "%s\t", way.name)
@@ -74,6 +89,10 @@ func table(out io.Writer, ways []way, results []result) {
 	fmt.Fprintln(w)
 	row("requests/s, 64 connections", "%.0f", func(m measurement) float64 { return m.rate })
 	row("CPU per request, µs", "%.1f", func(m measurement) float64 { return 1000 * milliseconds(m.cpu) })
+	least("its least round, µs", func(m measurement) time.Duration { return m.cpu })
+	row("of it in the kernel, µs", "%.1f", func(m measurement) float64 { return 1000 * milliseconds(m.kernel) })
+	row("thread switches per request", "%.2f", func(m measurement) float64 { return m.switches })
+	row("allocations per request", "%.1f", func(m measurement) float64 { return m.allocations })
 	row("p50, 64 connections, ms", "%.3f", func(m measurement) float64 { return milliseconds(m.p50) })
 	row("p50, 1 connection, ms", "%.3f", func(m measurement) float64 { return milliseconds(m.alone) })
 	row("p99, 1 connection, ms", "%.3f", func(m measurement) float64 { return milliseconds(m.alone99) })
@@ -81,6 +100,9 @@ func table(out io.Writer, ways []way, results []result) {
 	row("p99, fixed rate, ms", "%.3f", func(m measurement) float64 { return milliseconds(m.open99) })
 	row("stream pieces/s, 16 streams", "%.0f", func(m measurement) float64 { return m.chunks })
 	row("CPU per stream of 24, µs", "%.0f", func(m measurement) float64 { return 1000 * milliseconds(m.streamCPU) })
+	least("its least round, µs", func(m measurement) time.Duration { return m.streamCPU })
+	row("thread switches per stream", "%.2f", func(m measurement) float64 { return m.streamSwitches })
+	row("allocations per stream", "%.1f", func(m measurement) float64 { return m.streamAllocations })
 	row("first token, paced, ms", "%.3f", func(m measurement) float64 { return milliseconds(m.firstToken) })
 	row("token after its time, ms", "%.3f", func(m measurement) float64 { return milliseconds(m.lag) })
 	_ = w.Flush()

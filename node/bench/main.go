@@ -34,7 +34,7 @@ func main() {
 	strain := flag.Bool("strain", false, "send more than the node's one processor can take, and nothing else: for a machine with four idle ones")
 	flag.StringVar(&s.binary, "binary", "bin/lotabots", "the lotabots executable")
 	flag.StringVar(&s.against, "against", "", "another lotabots executable, measured in turn with the first")
-	flag.StringVar(&s.profile, "profile", "", "at the end, write a CPU profile of the node under load to this file, what it allocates to FILE.allocs, and its heap with idle streams to FILE.heap")
+	flag.StringVar(&s.profile, "profile", "", "at the end, write a CPU profile of the node under load to this file, what it allocates to FILE.allocs, the same under streams to FILE.streams, and its heap with idle streams to FILE.heap")
 	flag.IntVar(&s.idle, "idle", 10_000, "idle streams to hold, as far as the limit on open files allows; 0: none")
 	flag.IntVar(&s.rate, "rate", 500, "requests/s of the measurement at a fixed rate")
 	flag.IntVar(&s.rounds, "rounds", 4, "rounds; figures are medians over them")

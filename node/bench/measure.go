@@ -18,6 +18,7 @@ type way struct {
 	fast  target // to the engine that answers at once
 	paced target // to the one that takes its time; no address: not measured
 	pid   int    // of the process in between; 0: there is none
+	data  string // of a node: its directory; empty: it is none
 }
 
 // A target is where to send requests.
@@ -34,17 +35,22 @@ const (
 
 // A measurement is one round of one way.
 type measurement struct {
-	rate       float64       // requests/s with many connections
-	cpu        time.Duration // of the process in between, per request
-	p50        time.Duration // with many connections
-	alone      time.Duration // p50 with one connection
-	alone99    time.Duration // p99 then
-	open       time.Duration // p50 at a fixed rate
-	open99     time.Duration // p99 then
-	chunks     float64       // pieces of streams per second, as fast as they come
-	firstToken time.Duration // p50, paced
-	streamCPU  time.Duration // of the process in between, per stream of streamTokens pieces
-	lag        time.Duration // p50 of how late a token is against the engine's pace
+	rate              float64       // requests/s with many connections
+	cpu               time.Duration // of the process in between, per request
+	kernel            time.Duration // of cpu
+	switches          float64       // of its threads, per request
+	allocations       float64       // of the node, per request
+	p50               time.Duration // with many connections
+	alone             time.Duration // p50 with one connection
+	alone99           time.Duration // p99 then
+	open              time.Duration // p50 at a fixed rate
+	open99            time.Duration // p99 then
+	chunks            float64       // pieces of streams per second, as fast as they come
+	firstToken        time.Duration // p50, paced
+	streamCPU         time.Duration // of the process in between, per stream of streamTokens pieces
+	streamSwitches    float64       // of its threads, per stream
+	streamAllocations float64       // of the node, per stream
+	lag               time.Duration // p50 of how late a token is against the engine's pace
 }
 
 // A result is one way's rounds.
@@ -69,7 +75,7 @@ func measure(ctx context.Context, w way, s settings) (m measurement, err error) 
 		return m, err
 	}
 	m.open, m.open99 = quantile(one, 0.5), quantile(one, 0.99)
-	before := cpuOf(w.pid)
+	before, had := spentBy(w.pid), allocationsOf(w.data)
 	began := time.Now()
 	p50, n, err := closedLoop(ctx, w.fast, manyConnections, s.load)
 	if err != nil {
@@ -77,16 +83,20 @@ func measure(ctx context.Context, w way, s settings) (m measurement, err error) 
 	}
 	m.rate, m.p50 = float64(n)/time.Since(began).Seconds(), p50
 	if w.pid != 0 {
-		m.cpu = (cpuOf(w.pid) - before) / time.Duration(n)
+		all := spentBy(w.pid).since(before)
+		m.allocations = (allocationsOf(w.data) - had) / float64(n)
+		m.cpu, m.kernel, m.switches = all.cpu/time.Duration(n), all.kernel/time.Duration(n), float64(all.switches)/float64(n)
 	}
-	before, began = cpuOf(w.pid), time.Now()
+	before, had, began = spentBy(w.pid), allocationsOf(w.data), time.Now()
 	fast, err := streamLoop(ctx, w.fast, someStreams, s.streams)
 	if err != nil {
 		return m, err
 	}
 	m.chunks = float64(fast.pieces) / time.Since(began).Seconds()
 	if w.pid != 0 {
-		m.streamCPU = (cpuOf(w.pid) - before) / time.Duration(len(fast.first))
+		all := spentBy(w.pid).since(before)
+		m.streamAllocations = (allocationsOf(w.data) - had) / float64(len(fast.first))
+		m.streamCPU, m.streamSwitches = all.cpu/time.Duration(len(fast.first)), float64(all.switches)/float64(len(fast.first))
 	}
 	if w.paced.address == "" {
 		return m, nil

@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,10 +19,7 @@ import (
 	"github.com/lotabots/lotabots/node/dev"
 )
 
-const (
-	startLimit = 40 * time.Second
-	userHz     = 100 // of /proc/PID/stat, the same on every Linux that Go runs on
-)
+const startLimit = 40 * time.Second
 
 // parts are the processes of a benchmark.
 type parts struct {
@@ -177,7 +172,7 @@ func (p *parts) ways() []way {
 	all := []way{
 		direct: {name: "direct", fast: target{p.fast, fastModel, p.key}, paced: target{p.paced, pacedModel, p.key}},
 		bare:   {name: "pass-through", fast: target{p.pass, fastModel, p.key}, pid: p.passPID},
-		lota:   {name: "LotaBots", fast: target{p.lota, fastModel, p.key}, paced: target{p.lota, pacedModel, p.key}, pid: p.nodePID},
+		lota:   {name: "LotaBots", fast: target{p.lota, fastModel, p.key}, paced: target{p.lota, pacedModel, p.key}, pid: p.nodePID, data: p.nodeData},
 	}
 	if p.nginx != "" {
 		all = append(all, way{name: "nginx", fast: target{p.nginx, fastModel, p.key}, pid: p.nginxPID})
@@ -225,32 +220,6 @@ func (p *parts) stop() {
 	if p.dir != "" {
 		_ = os.RemoveAll(p.dir)
 	}
-}
-
-// cpuOf is the time that the process has computed so far; 0 where it cannot be told.
-func cpuOf(pid int) time.Duration {
-	if pid == 0 {
-		return 0
-	}
-	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return 0
-	}
-	return cpuIn(string(raw))
-}
-
-// cpuIn reads user and system time out of /proc/PID/stat.
-func cpuIn(stat string) time.Duration {
-	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // the name may have spaces
-	if len(fields) < 13 {
-		return 0
-	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	if err1 != nil || err2 != nil {
-		return 0
-	}
-	return time.Duration(user+system) * time.Second / userHz
 }
 
 // listen opens a port and tells it to who started this process.
