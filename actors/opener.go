@@ -113,24 +113,21 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 
 // request asks the engine and returns its answer, whatever its status.
 func (o opener) request(ctx context.Context, p place, target spec.Target, call *spec.Call, body []byte) (spec.Stream, error) {
-	var cancel context.CancelFunc
-	if call.Deadline.IsZero() {
-		ctx, cancel = context.WithCancel(ctx)
-	} else {
-		ctx, cancel = context.WithDeadline(ctx, call.Deadline)
-	}
-	ctx, asking := o.s.span(ctx, "engine.request", target, call, trace.SpanKindClient)
-	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, cancel: cancel, span: asking, began: time.Now(), used: o.s.crier.begin(target.Instance, p.Engine)}
+	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, began: time.Now(), due: call.Deadline, used: o.s.crier.begin(target.Instance, p.Engine)}
+	x.work.Begin(ctx, call.Deadline)
+	ctx, x.span = o.s.span(&x.work, "engine.request", target, call, trace.SpanKindClient)
 	x.mu.load = p.Load
 	if !o.s.streams.add(x) {
 		x.finish(resultGone, errShutdown)
 		return nil, &spec.Rejection{Reason: spec.RejectDraining}
 	}
-	resp, err := p.Engine.Do(ctx, call.Path, headerOf(call, o.s.parent(ctx, call)), body) //nolint:bodyclose // the stream closes it
+	head := heads.Get().(*head)
+	resp, err := p.Engine.Do(ctx, call.Path, head.of(call, o.s.parent(ctx, call)), body) //nolint:bodyclose // the stream closes it
+	head.giveBack()
 	if err != nil {
 		return nil, x.failed(ctx, err)
 	}
-	x.answer(ctx, resp)
+	x.answer(resp)
 	return x, nil
 }
 
@@ -171,13 +168,28 @@ func neverSent(err error) bool {
 	return errors.Is(err, engine.ErrEnded) || errors.As(err, &op) && op.Op == "dial" && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT))
 }
 
-func headerOf(call *spec.Call, traced string) http.Header {
+// A head is the header of a request for an engine, and the memory of what each has.
+type head struct {
+	header http.Header
+	values [4]string
+}
+
+var heads = sync.Pool{New: func() any { return &head{header: make(http.Header, 8)} }}
+
+func (f *head) giveBack() {
+	clear(f.header)
+	f.values = [len(f.values)]string{}
+	heads.Put(f)
+}
+
+// of is call's header. It is f's own.
+func (f *head) of(call *spec.Call, traced string) http.Header {
 	kind := call.ContentType
 	if kind == "" {
 		kind = "application/json"
 	}
-	values := []string{kind, call.RequestID, saltOf(call.Tenant), "text/event-stream"} // one for all, as each has one
-	h := make(http.Header, 8)
+	h, values := f.header, f.values[:]
+	f.values = [...]string{kind, call.RequestID, saltOf(call.Tenant), "text/event-stream"}
 	h["Content-Type"], h["X-Request-Id"], h[engine.CacheSalt] = values[0:1:1], values[1:2:2], values[2:3:3]
 	if call.Method != "" {
 		h.Set(engine.Method, call.Method)

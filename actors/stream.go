@@ -19,6 +19,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors/gpu"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/leash"
 )
 
 // Results of a request, as the metrics have them.
@@ -45,15 +46,18 @@ type stream struct {
 	s        *System
 	place    place
 	instance spec.InstanceID
-	request  string // its id
-	stream   bool   // was asked for as one
-	cancel   context.CancelFunc
+	request  string      // its id
+	stream   bool        // was asked for as one
+	work     leash.Leash // the engine's
 	span     trace.Span
 	began    time.Time
 	resp     *http.Response
 	moved    atomic.Int64 // Unix ns of the last read
 	cut      atomic.Pointer[error]
-	used     func() // tells the crier of the end
+	used     func()    // tells the crier of the end
+	due      time.Time // its deadline; zero: it has none
+
+	prev, next *stream // in System.streams, which guards them
 
 	// The reader's own.
 	end   error // what further reads return
@@ -64,24 +68,26 @@ type stream struct {
 	once sync.Once
 	mu   struct {
 		sync.Mutex
-		load   spec.Load
-		left   chan spec.Load // brings the load that remains; nil: it is load, or nothing was released yet
-		unhook func() bool
+		load spec.Load
+		left chan spec.Load // brings the load that remains; nil: it is load, or nothing was released yet
 	}
 }
 
 // answer takes the engine's response over.
-func (x *stream) answer(ctx context.Context, resp *http.Response) {
+func (x *stream) answer(resp *http.Response) {
 	x.resp = resp
 	x.moved.Store(time.Now().UnixNano())
 	if x.s.tracer != nil {
 		x.span.SetAttributes(attribute.Int("http.response.status_code", resp.StatusCode))
 	}
-	// Whoever forgets to close, or waits for a read that does not return, is freed by the end of ctx.
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.mu.unhook = context.AfterFunc(ctx, func() { x.finish(resultGone, context.Cause(ctx)) })
+	// Whoever forgets to close, or waits for a read that does not return, is freed by the end of its context.
+	if !x.work.Hold(x) {
+		x.Ended(x.work.Cause())
+	}
 }
+
+// Ended implements leash.Held.
+func (x *stream) Ended(cause error) { x.finish(resultGone, cause) }
 
 func (x *stream) Status() int         { return x.resp.StatusCode }
 func (x *stream) ContentType() string { return x.resp.Header.Get("Content-Type") }
@@ -187,13 +193,8 @@ func (x *stream) abort(why error) {
 // tells what was learnt; other callers leave the reader's fields alone.
 func (x *stream) finish(result string, err error) {
 	x.once.Do(func() {
-		x.cancel()
-		x.mu.Lock()
-		unhook := x.mu.unhook
-		x.mu.Unlock()
-		if unhook != nil {
-			unhook()
-		}
+		x.work.Let(x)
+		x.work.End(nil)
 		x.s.streams.remove(x)
 		x.used()
 		r := gpu.Release{Lease: x.place.lease}

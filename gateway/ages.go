@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -19,6 +20,24 @@ type ages struct {
 type age struct {
 	now   time.Duration
 	until time.Time // when the last that goes by an older one lets nobody in any more
+}
+
+// An asOf is when the state was known to be the newest, as far as somebody has asked.
+type asOf struct{ at atomic.Pointer[time.Time] }
+
+// older tells whether the state is older than most. Its age is an upper bound that grows
+// with the time, so it is asked for where the last one does not tell: not with each request.
+func (a *asOf) older(now time.Time, most time.Duration, age func() time.Duration) bool {
+	if at := a.at.Load(); at != nil && now.Sub(*at) <= most {
+		return false
+	}
+	is := age()
+	if is > most {
+		return true
+	}
+	at := now.Add(-is)
+	a.at.Store(&at)
+	return false
 }
 
 // put takes over what a tenant has from now on. nil: it is removed.

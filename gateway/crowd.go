@@ -159,10 +159,12 @@ func (c *crowd) gone(ctx context.Context) error {
 
 // below is the connection to a client as the crowd knows it; nil: it is another kind.
 func below(c net.Conn) *conn {
-	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
-		c = t.NetConn()
+	one, ok := c.(*conn)
+	if !ok { // as with TLS
+		if t, ok := c.(interface{ NetConn() net.Conn }); ok {
+			one, _ = t.NetConn().(*conn)
+		}
 	}
-	one, _ := c.(*conn)
 	return one
 }
 

@@ -34,7 +34,8 @@ func (r *request) identify() error {
 		return &spec.Error{Code: spec.CodeMissingKey, Message: "The request has no API key and no access token.",
 			Hint: "Send Authorization: Bearer KEY, or x-api-key: KEY, or log in first: lotabots login."}
 	}
-	now := time.Now().UnixMilli()
+	began := time.Now()
+	now := began.UnixMilli()
 	who, code := r.g.keys.Identify(text, now)
 	if code == auth.CodeBehind {
 		who, code = r.awaitSession(text)
@@ -42,7 +43,7 @@ func (r *request) identify() error {
 	if code != "" {
 		return r.refuse(text, who, code)
 	}
-	if r.g.cfg.State.Age() > who.MaxAge() {
+	if r.g.asOf.older(began, who.MaxAge(), r.g.cfg.State.Age) {
 		return &spec.Error{Code: spec.CodeStaleState, Message: "This gateway has been cut off from the cluster's state for longer than the tenant allows."}
 	}
 	r.who = who

@@ -75,9 +75,9 @@ func TestWhoMay(t *testing.T) {
 
 // TestOldState refuses where the tenant allows no state so old, and only there.
 func TestOldState(t *testing.T) {
-	r := newRig(t)
-	r.node("n1", "north", 4, whole)
 	for age, status := range map[time.Duration]int{0: 200, 899 * time.Second: 200, 901 * time.Second: 503} {
+		r := newRig(t) // as a state does not age faster than the time passes
+		r.node("n1", "north", 4, whole)
 		r.state.mu.Lock()
 		r.state.age = age
 		r.state.mu.Unlock()

@@ -47,6 +47,7 @@ type Gateway struct {
 	noted   atomic.Uint64 // writes of the gateway's own
 	uses    uses
 	ages    ages
+	asOf    asOf
 	ranks   ranks
 	traffic traffic
 	strain  strain.Watch

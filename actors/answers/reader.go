@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/leash"
 )
 
 // A Reader is one request's way to a flight's answer. It is a spec.Stream once Opened
@@ -30,7 +31,7 @@ var (
 // closes the reader at any time.
 func (r *Reader) Opened(ctx context.Context) error {
 	f := r.f
-	unhook := context.AfterFunc(ctx, func() { r.leave(context.Cause(ctx)) })
+	unhook := context.AfterFunc(ctx, func() { r.leave(leash.Cause(ctx)) })
 	f.mu.Lock()
 	r.unhook = unhook
 	for !f.mu.opened && !f.mu.ended && !r.closed {

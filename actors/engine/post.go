@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/http"
+	"sync"
 
 	"github.com/lotabots/lotabots/actors/engine/hop"
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -38,9 +39,33 @@ func (w *web) post(ctx context.Context, path string, header http.Header, body []
 	if err != nil {
 		return nil, err
 	}
-	fields := make([]hop.Field, 0, 12)
-	w.fields(header, func(name, value string) { fields = append(fields, hop.Field{Name: name, Value: value}) })
-	return answered(w.near.Do(ctx, &hop.Request{Method: methodOf(header), Path: u.Path, Header: fields, Body: body, Last: w.fresh}))
+	near := nears.Get().(*near)
+	near.request = hop.Request{Method: methodOf(header), Path: u.Path, Header: near.request.Header[:0], Body: body, Last: w.fresh}
+	w.fields(header, near.set)
+	answer, err := w.near.Do(ctx, &near.request)
+	near.giveBack()
+	return answered(answer, err)
+}
+
+// A near is a request of hop's, which does not keep it.
+type near struct {
+	request hop.Request
+	set     func(name, value string) // adds a field
+}
+
+var nears = sync.Pool{New: func() any {
+	n := &near{request: hop.Request{Header: make([]hop.Field, 0, 12)}}
+	n.set = func(name, value string) {
+		n.request.Header = append(n.request.Header, hop.Field{Name: name, Value: value})
+	}
+	return n
+}}
+
+func (n *near) giveBack() {
+	fields := n.request.Header
+	clear(fields)
+	n.request = hop.Request{Header: fields[:0]}
+	nears.Put(n)
 }
 
 // postFar is post by net/http, which reads while it sends and speaks TLS.

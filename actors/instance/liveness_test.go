@@ -71,14 +71,14 @@ func (e *paced) read(ctx context.Context, size int) bool {
 
 func (e *paced) Do(ctx context.Context, _ string, _ http.Header, body []byte) (*http.Response, error) {
 	e.asked.Add(1)
-	n := max(numberOf(body, "max_tokens"), 1)
+	n := max(mostTokens(body), 1)
 	r, w := io.Pipe()
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer cancel()
 		ok := e.read(ctx, len(body))
 		for i := 0; ok && i < n; i++ {
-			if ok = e.step(ctx, e.token); ok && flagOf(body, "stream") {
+			if ok = e.step(ctx, e.token); ok && streams(body) {
 				_, err := io.WriteString(w, "data: t\n\n")
 				ok = err == nil
 			}
@@ -401,10 +401,13 @@ func TestBodiesAreUnderstood(t *testing.T) {
 		{`{"prompt":"\"stream\":true,\"max_tokens\":9"}`, 0, false},
 		{`{"max_tokens":99999999999999999999}`, 999999999 / 10, false},
 		{`{"max_tokens":-3,"stream":false}`, 0, false},
+		{`{"upstream":true,"a_max_tokens":7,"max_completion_tokens":5,"max_tokens":3,"stream":true,"max_tokens":8}`, 5, true},
+		{`{"max_completion_tokens":2,"max_tokens":3}`, 3, false},
+		{`stream":true`, 0, false},
 		{``, 0, false},
 	} {
-		n := numberOf([]byte(c.body), "max_tokens")
-		if got := flagOf([]byte(c.body), "stream"); got != c.stream || min(n, 99999999) != c.number {
+		n := mostTokens([]byte(c.body))
+		if got := streams([]byte(c.body)); got != c.stream || min(n, 99999999) != c.number {
 			t.Errorf("%s: %d, %v", c.body, n, got)
 		}
 	}
@@ -413,10 +416,10 @@ func TestBodiesAreUnderstood(t *testing.T) {
 func FuzzBodies(f *testing.F) {
 	f.Add([]byte(`{"stream":true,"max_tokens":5}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if n := numberOf(b, "max_tokens"); n < 0 || n > 1<<29 {
+		if n := mostTokens(b); n < 0 || n > 1<<29 {
 			t.Errorf("%d", n)
 		}
-		if flagOf(b, "stream") && !bytes.Contains(b, []byte("true")) {
+		if streams(b) && !bytes.Contains(b, []byte("true")) {
 			t.Error("a flag from nothing")
 		}
 	})

@@ -1,7 +1,6 @@
 package instance
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -57,9 +56,8 @@ func newPulse() *pulse {
 
 // begin notes a request. One of somebody else's ends the canary's: it must not wait
 // for that.
-func (p *pulse) begin(body []byte, canary bool) *question {
-	q := &question{began: time.Now(), size: len(body), canary: canary, stream: flagOf(body, "stream"),
-		answer: max(numberOf(body, "max_tokens"), numberOf(body, "max_completion_tokens"))}
+func (p *pulse) begin(q *question, body []byte, canary bool) {
+	q.began, q.size, q.canary, q.stream, q.answer = time.Now(), len(body), canary, streams(body), mostTokens(body)
 	if canary {
 		q.answer = 1
 	}
@@ -76,7 +74,6 @@ func (p *pulse) begin(body []byte, canary bool) *question {
 			(*cancel)()
 		}
 	}
-	return q
 }
 
 func (p *pulse) end(q *question) {
@@ -227,14 +224,16 @@ func (m *monitored) Do(ctx context.Context, path string, header http.Header, bod
 }
 
 func (m *monitored) do(ctx context.Context, path string, header http.Header, body []byte, canary bool) (*http.Response, error) {
-	q := m.pulse.begin(body, canary)
+	a := &answer{pulse: m.pulse}
+	q := &a.question
+	m.pulse.begin(q, body, canary)
 	resp, err := m.Engine.Do(ctx, path, header, body)
 	q.asks.Store(false)
 	if err != nil {
 		m.pulse.end(q)
 		return nil, err
 	}
-	resp.Body = &answer{ReadCloser: resp.Body, pulse: m.pulse, question: q}
+	a.ReadCloser, resp.Body = resp.Body, a
 	return resp, nil
 }
 
@@ -242,12 +241,12 @@ func (m *monitored) do(ctx context.Context, path string, header http.Header, bod
 type answer struct {
 	io.ReadCloser
 	pulse    *pulse
-	question *question
-	once     sync.Once
+	question question
+	ended    atomic.Bool
 }
 
 func (a *answer) Read(b []byte) (int, error) {
-	q, since := a.question, time.Now()
+	q, since := &a.question, time.Now()
 	q.asks.Store(true)
 	n, err := a.ReadCloser.Read(b)
 	q.asks.Store(false)
@@ -268,28 +267,8 @@ func (a *answer) Close() error {
 	return a.ReadCloser.Close()
 }
 
-func (a *answer) end() { a.once.Do(func() { a.pulse.end(a.question) }) }
-
-// numberOf is the whole number after the first such key in a JSON text, 0 where
-// there is none: a guess that costs nothing, of which only patience hangs.
-func numberOf(b []byte, key string) int {
-	n := 0
-	for _, c := range after(b, key) {
-		if c < '0' || c > '9' || n > 1<<24 {
-			break
-		}
-		n = 10*n + int(c-'0')
+func (a *answer) end() {
+	if !a.ended.Swap(true) {
+		a.pulse.end(&a.question)
 	}
-	return n
-}
-
-func flagOf(b []byte, key string) bool { return bytes.HasPrefix(after(b, key), []byte("true")) }
-
-// after is what follows "key": in b. Inside of a string the quotes would be escaped.
-func after(b []byte, key string) []byte {
-	at := bytes.Index(b, []byte(`"`+key+`"`))
-	if at < 0 {
-		return nil
-	}
-	return bytes.TrimLeft(b[at+len(key)+2:], " \t\r\n:")
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/leash"
 	"github.com/lotabots/lotabots/gateway/fair"
 )
 
@@ -158,7 +159,7 @@ func (t *Table) await(ctx context.Context, w *waiter, ch <-chan served, s Standi
 			t.mu.Lock()
 			defer t.mu.Unlock()
 			if t.leaveLocked(w) {
-				return Grant{}, context.Cause(ctx)
+				return Grant{}, leash.Cause(ctx)
 			}
 			got := <-ch // it was granted in between; the caller gives it back
 			return got.grant, got.err

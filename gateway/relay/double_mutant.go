@@ -16,7 +16,7 @@ func (x *Exchange) doubleDispatch() {
 	if other, ok := x.r.cfg.Table.Peek(&q); ok {
 		target = other
 	}
-	if s, err := x.r.cfg.Opener.Open(x.ctx, target, x.Call, x.Body); err == nil {
+	if s, err := x.r.cfg.Opener.Open(x.work, target, x.Call, x.Body); err == nil {
 		x.extra = s
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/leash"
 	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/openai"
 )
@@ -49,8 +50,9 @@ type Exchange struct {
 	watch watch
 	out   Outcome
 
-	ctx      context.Context // of the present attempt
-	cancel   context.CancelCauseFunc
+	work     *leash.Leash // of the present attempt
+	ahead    leash.Leash  // of the first
+	working  bool         // work has not ended
 	grant    balance.Grant
 	stream   spec.Stream
 	opened   time.Time   // when stream was
@@ -197,10 +199,10 @@ func (x *Exchange) drop() {
 		_ = x.extra.Close()
 		x.extra = nil
 	}
-	if x.cancel != nil {
+	if x.working {
+		x.working = false
 		_ = x.r.watcher.attempt(&x.watch, nil)
-		x.cancel(nil)
-		x.cancel = nil
+		x.work.End(nil)
 	}
 	x.grant.Release()
 }
@@ -248,19 +250,30 @@ func (x *Exchange) serve() error {
 
 // place begins an attempt: it takes a place, and waits for one where it has to.
 func (x *Exchange) place() error {
-	x.ctx, x.cancel = context.WithCancelCause(x.Context)
-	if err := x.r.watcher.attempt(&x.watch, x.cancel); err != nil {
+	if err := x.attempt(); err != nil {
 		return err
 	}
 	end := x.r.span(x, "gateway.route")
 	began := time.Now()
 	var err error
-	x.grant, err = x.r.cfg.Table.Acquire(x.ctx, &x.Query)
+	x.grant, err = x.r.cfg.Table.Acquire(x.work, &x.Query)
 	waited := time.Since(began)
 	x.queued += waited
 	x.r.metrics.queueWait[x.Query.Priority.Band()].Observe(waited.Seconds())
 	end(err)
 	return err
+}
+
+// attempt begins the work of an attempt; the error is why there must be none.
+func (x *Exchange) attempt() error {
+	if x.work == nil {
+		x.work = &x.ahead
+	} else { // somebody may still look at the one before
+		x.work = new(leash.Leash)
+	}
+	x.work.Begin(x.Context, time.Time{})
+	x.working = true
+	return x.r.watcher.attempt(&x.watch, x.work)
 }
 
 // open opens the attempt's stream.

@@ -25,7 +25,7 @@ const hedgeTokens = 2048
 func (x *Exchange) dial(body []byte) (spec.Stream, error) {
 	x.grant.Bind(&x.Call)
 	if !x.Hedge || x.Call.Stream || x.Call.Cache != nil && x.Call.Cache.Only || x.Query.PromptTokens > hedgeTokens {
-		return x.r.cfg.Opener.Open(x.ctx, x.grant.Target, x.Call, body)
+		return x.r.cfg.Opener.Open(x.work, x.grant.Target, x.Call, body)
 	}
 	learnt, began := x.r.speeds.of(x.Call.Deployment, x.Call.Path), time.Now()
 	first := x.leg(x.grant)
@@ -57,7 +57,7 @@ type leg struct {
 
 // leg begins to ask at grant's instance.
 func (x *Exchange) leg(grant balance.Grant) *leg {
-	ctx, cancel := context.WithCancel(x.ctx)
+	ctx, cancel := context.WithCancel(x.work)
 	l := &leg{grant: grant, cancel: cancel, done: make(chan struct{})}
 	call, body, target := x.Call, x.Body, grant.Target
 	call.Version = grant.Version
@@ -81,7 +81,7 @@ func (x *Exchange) hedge(first *leg, after time.Duration) *leg {
 	select {
 	case <-first.done:
 		return nil
-	case <-x.ctx.Done():
+	case <-x.work.Done():
 		return nil
 	case <-timer.C:
 	}
@@ -151,7 +151,7 @@ func (x *Exchange) blameLoser(l *leg) {
 	var refused *spec.Rejection
 	var public *spec.Error
 	switch {
-	case l.err == nil || x.ctx.Err() != nil || x.r.watcher.finalCause(&x.watch) != nil:
+	case l.err == nil || x.work.Err() != nil || x.r.watcher.finalCause(&x.watch) != nil:
 	case errors.As(l.err, &refused):
 		l.grant.Rejected(refused)
 	case errors.Is(l.err, spec.ErrJoined), errors.Is(l.err, spec.ErrBehind): // another request's

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -56,10 +55,9 @@ var errPoisoned = errors.New("what was kept is no answer")
 
 // recallOnce leaves whole with the call, for who asks elsewhere.
 func (x *Exchange) recallOnce(whole *spec.CacheAsk) (done bool, err error) {
-	x.ctx, x.cancel = context.WithCancelCause(x.Context)
 	x.cached = cached{}
 	x.Call.Cache = whole
-	if err := x.r.watcher.attempt(&x.watch, x.cancel); err != nil {
+	if err := x.attempt(); err != nil {
 		return true, x.explain(x.blame(err))
 	}
 	grant, may, ok := x.r.cfg.Table.Named(&x.Query)

@@ -64,8 +64,8 @@ func (x *Exchange) page() bool {
 
 // blame replaces an error that the watcher caused, or the request's deadline, by its cause.
 func (x *Exchange) blame(err error) error {
-	_ = x.r.watcher.finalCause(&x.watch) // it ends x.ctx where it is the deadline
-	if cause := context.Cause(x.ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+	_ = x.r.watcher.finalCause(&x.watch) // it ends x.work where it is the deadline
+	if cause := x.work.Cause(); cause != nil && !errors.Is(cause, context.Canceled) {
 		var r *spec.Rejection
 		if !errors.As(err, &r) {
 			return cause

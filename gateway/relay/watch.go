@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"errors"
 	"net"
 	"sync"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/leash"
 )
 
 // Why the watcher ended a request's work: causes of its context.
@@ -59,16 +59,16 @@ type watch struct {
 	prev, next *watch
 	shard      uint32
 	conn       syscall.Conn
-	cancel     context.CancelCauseFunc // of the present attempt
-	node       spec.NodeID             // of the present attempt
-	limit      time.Duration           // without a byte; 0: none
-	deadline   int64                   // Unix ns; 0: none
-	cause      error                   // final: no further attempt
-	young      uint8                   // sweeps that pass it by
-	told       bool                    // the kernel tells when the client leaves
-	mark       int32                   // by which it does
-	progress   atomic.Int64            // the clock at the last byte
-	movable    atomic.Bool             // another instance could go on with the stream
+	work       *leash.Leash  // the present attempt's; nil: there is none under way
+	node       spec.NodeID   // of the present attempt
+	limit      time.Duration // without a byte; 0: none
+	deadline   int64         // Unix ns; 0: none
+	cause      error         // final: no further attempt
+	young      uint8         // sweeps that pass it by
+	told       bool          // the kernel tells when the client leaves
+	mark       int32         // by which it does
+	progress   atomic.Int64  // the clock at the last byte
+	movable    atomic.Bool   // another instance could go on with the stream
 }
 
 func newWatcher(alive func(spec.NodeID) bool) *watcher {
@@ -107,7 +107,7 @@ func (w *watcher) step(passed time.Duration) { w.clock.Add(int64(min(passed, max
 
 func (w *watcher) add(x *watch, conn net.Conn, deadline time.Time) {
 	x.conn = rawConn(conn)
-	x.cause, x.cancel, x.node, x.limit, x.deadline, x.young, x.told = nil, nil, "", 0, 0, youth, false
+	x.cause, x.work, x.node, x.limit, x.deadline, x.young, x.told = nil, nil, "", 0, 0, youth, false
 	if !deadline.IsZero() {
 		x.deadline = deadline.UnixNano()
 	}
@@ -136,13 +136,13 @@ func (w *watcher) remove(x *watch) {
 	}
 }
 
-// attempt makes cancel the way to end the present attempt; the error is why
-// there must be no further one.
-func (w *watcher) attempt(x *watch, cancel context.CancelCauseFunc) error {
+// attempt makes work that of the present attempt; the error is why there must be no
+// further one.
+func (w *watcher) attempt(x *watch, work *leash.Leash) error {
 	s := &w.shards[x.shard]
 	s.Lock()
 	defer s.Unlock()
-	x.cancel, x.node, x.limit = cancel, "", 0
+	x.work, x.node, x.limit = work, "", 0
 	return x.cause
 }
 
@@ -223,9 +223,9 @@ func (x *watch) finish(cause error) {
 }
 
 func (x *watch) cancelAttempt(cause error) {
-	if x.cancel != nil {
-		x.cancel(cause)
-		x.cancel = nil
+	if x.work != nil {
+		x.work.End(cause)
+		x.work = nil
 	}
 	x.limit = 0
 }

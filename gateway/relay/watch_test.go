@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/leash"
 )
 
 // TestClientLeaves at every stage of its request: what was begun for it is ended.
@@ -289,29 +290,30 @@ func TestTimeNotWatched(t *testing.T) {
 	w := newWatcher(func(spec.NodeID) bool { return true })
 	var x watch
 	w.add(&x, nil, time.Time{})
-	ctx, cancel := context.WithCancelCause(t.Context())
-	if err := w.attempt(&x, cancel); err != nil {
+	var work leash.Leash
+	work.Begin(t.Context(), time.Time{})
+	if err := w.attempt(&x, &work); err != nil {
 		t.Fatal(err)
 	}
 	w.expect(&x, "a", time.Second)
 	pass := func(d time.Duration) { w.step(d); w.sweep(time.Now().UnixNano()) }
 	pass(sweepEvery)
 	pass(time.Hour)
-	if ctx.Err() != nil {
+	if work.Err() != nil {
 		t.Fatal("ended after an hour in which nobody looked")
 	}
 	for range time.Second / sweepEvery {
 		w.touch(&x)
 		pass(sweepEvery)
 	}
-	if ctx.Err() != nil {
+	if work.Err() != nil {
 		t.Fatal("ended while bytes came")
 	}
 	for range time.Second/sweepEvery + 1 {
 		pass(sweepEvery)
 	}
-	if !errors.Is(context.Cause(ctx), errStalled) {
-		t.Errorf("not ended after a second without a byte: %v", context.Cause(ctx))
+	if !errors.Is(work.Cause(), errStalled) {
+		t.Errorf("not ended after a second without a byte: %v", work.Cause())
 	}
 	w.remove(&x)
 }

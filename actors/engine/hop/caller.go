@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/textproto"
 	"sync"
+
+	"github.com/lotabots/lotabots/cluster/spec/leash"
 )
 
 // MostBody is the size up to which a body is sent without reading meanwhile: a server
@@ -53,7 +55,7 @@ func (c *Caller) Do(ctx context.Context, r *Request) (*http.Response, error) {
 			return nil, err
 		}
 		x := &exchange{caller: c, conn: k, keep: !r.Last, headless: r.Method == http.MethodHead}
-		x.stop = context.AfterFunc(ctx, x.abort)
+		x.hang(ctx)
 		wrote, err := x.send(r)
 		if err != nil && wrote == 0 && again && ctx.Err() == nil {
 			x.end(false) // the server had closed it, and we had not seen it yet
@@ -68,7 +70,7 @@ func (c *Caller) Do(ctx context.Context, r *Request) (*http.Response, error) {
 		}
 		x.end(false)
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, leash.Cause(ctx)
 		}
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func (c *Caller) connection(ctx context.Context, fresh bool) (k *conn, again boo
 		_ = k.Close()
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, false, context.Cause(ctx)
+		return nil, false, leash.Cause(ctx)
 	}
 	dialled, err := c.Dial(ctx)
 	if err != nil {

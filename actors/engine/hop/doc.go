@@ -12,5 +12,5 @@
 // Only plain connections are served, and bodies that the kernel takes while nobody reads;
 // for TLS and larger bodies there is net/http.
 //
-// actors/engine calls it. It imports no package of this module.
+// actors/engine calls it. Of this module it imports cluster/spec/leash alone.
 package hop

@@ -1,10 +1,13 @@
 package hop
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/lotabots/lotabots/cluster/spec/leash"
 )
 
 // An exchange is one request and its answer, whose body it is. One goroutine reads;
@@ -12,9 +15,10 @@ import (
 type exchange struct {
 	caller   *Caller
 	conn     *conn
-	stop     func() bool // of the context's hold on conn
-	keep     bool        // conn may have another request after this
-	headless bool        // answers to it have no body
+	leash    *leash.Leash // that it hangs on; nil: stop has it hang on the context no more
+	stop     func() bool
+	keep     bool // conn may have another request after this
+	headless bool // answers to it have no body
 	answer   http.Response
 	ended    atomic.Bool // conn is somebody else's, or closed
 
@@ -143,15 +147,35 @@ func (x *exchange) Close() error {
 	return nil
 }
 
-// abort is for the context's end.
-func (x *exchange) abort() { _ = x.conn.Close() }
+// hang has the context's end close the connection.
+func (x *exchange) hang(ctx context.Context) {
+	l, ok := ctx.(*leash.Leash)
+	if !ok {
+		x.stop = context.AfterFunc(ctx, func() { x.Ended(nil) })
+		return
+	}
+	if x.leash = l; !l.Hold(x) {
+		x.Ended(nil)
+	}
+}
+
+// Ended implements leash.Held.
+func (x *exchange) Ended(error) { _ = x.conn.Close() }
+
+// let has it not do so any more; false: it does already.
+func (x *exchange) let() bool {
+	if x.leash != nil {
+		return x.leash.Let(x)
+	}
+	return x.stop()
+}
 
 // end lets go of the connection, once.
 func (x *exchange) end(keep bool) {
 	if x.ended.Swap(true) {
 		return
 	}
-	if x.stop() && keep {
+	if x.let() && keep {
 		x.caller.kept.put(x.conn)
 		return
 	}
