@@ -20,15 +20,21 @@ type Mark struct {
 	Tokens uint32
 }
 
+// held is a name that is held, and its place in the order.
+type held struct {
+	tokens uint32
+	at     int
+}
+
 // A Book is what one engine holds. Its zero value is empty.
 type Book struct {
 	epoch   uint64
-	fresh   int               // how often the epoch is still to be told, be there names or not
-	held    map[uint64]uint32 // tokens
-	order   []uint64          // as they came to be held; some are held no more
-	news    []uint64          // names to be told, in order
-	left    map[uint64]int    // how often each of news is still to be told
-	refresh int               // in order: what is told again next
+	fresh   int // how often the epoch is still to be told, be there names or not
+	held    map[uint64]held
+	order   []uint64       // as they came to be held; some are held no more, or came again later
+	news    []uint64       // names to be told, in order
+	left    map[uint64]int // how often each of news is still to be told
+	refresh int            // in order: what is told again next
 }
 
 // Epoch is the number for an engine's own epoch.
@@ -42,10 +48,10 @@ func Epoch(text string) uint64 {
 func (b *Book) Update(epoch uint64, reset bool, added []Mark, removed []uint64) {
 	switch {
 	case b.held == nil || epoch != b.epoch:
-		*b = Book{epoch: epoch, fresh: times, held: map[uint64]uint32{}, left: map[uint64]int{}}
+		*b = Book{epoch: epoch, fresh: times, held: map[uint64]held{}, left: map[uint64]int{}}
 	case reset:
 		had := b.held
-		b.held, b.order = map[uint64]uint32{}, nil
+		b.held, b.order = map[uint64]held{}, nil
 		for name := range had {
 			b.say(name)
 		}
@@ -57,12 +63,13 @@ func (b *Book) Update(epoch uint64, reset bool, added []Mark, removed []uint64) 
 		}
 	}
 	for _, m := range added {
-		tokens, ok := b.held[m.Name]
+		h, ok := b.held[m.Name]
 		if !ok {
-			b.order = append(b.order, m.Name)
+			h.at, b.order = len(b.order), append(b.order, m.Name)
 		}
-		if !ok || tokens != m.Tokens {
-			b.held[m.Name] = m.Tokens
+		if !ok || h.tokens != m.Tokens {
+			h.tokens = m.Tokens
+			b.held[m.Name] = h
 			b.say(m.Name)
 		}
 	}
@@ -82,17 +89,17 @@ func (b *Book) bound() {
 		return
 	}
 	live := make([]uint64, 0, len(b.held))
-	seen := make(map[uint64]bool, len(b.held))
-	for _, name := range slices.Backward(b.order) { // the last time that it came counts
-		if _, ok := b.held[name]; ok && !seen[name] {
-			seen[name] = true
+	for at, name := range b.order { // the last time that it came counts
+		if h, ok := b.held[name]; ok && h.at == at {
 			live = append(live, name)
 		}
 	}
-	slices.Reverse(live)
 	for len(live) > MaxNames { // the engine holds them still: they are believed until they are old
 		delete(b.held, live[0])
 		live = live[1:]
+	}
+	for at, name := range live {
+		b.held[name] = held{b.held[name].tokens, at}
 	}
 	b.order, b.refresh = live, 0
 }
@@ -113,12 +120,12 @@ func (b *Book) Next(instance string, room int) *wire.PrefixNews {
 	told := 0
 	var again []uint64
 	for _, name := range b.news {
-		tokens, held := b.held[name]
+		h, ok := b.held[name]
 		if left -= pair; left < 0 {
 			break
 		}
-		if told++; held {
-			n.Added, n.Tokens = append(n.Added, name), append(n.Tokens, tokens)
+		if told++; ok {
+			n.Added, n.Tokens = append(n.Added, name), append(n.Tokens, h.tokens)
 		} else {
 			n.Removed = append(n.Removed, name)
 		}
@@ -143,12 +150,11 @@ func (b *Book) Again(instance string, room int) *wire.PrefixNews {
 			b.refresh = 0
 		}
 		name := b.order[b.refresh]
-		tokens, held := b.held[name]
-		if held {
+		if h, ok := b.held[name]; ok && h.at == b.refresh {
 			if left -= pair; left < 0 {
 				break
 			}
-			n.Added, n.Tokens = append(n.Added, name), append(n.Tokens, tokens)
+			n.Added, n.Tokens = append(n.Added, name), append(n.Tokens, h.tokens)
 		}
 		b.refresh++
 	}
