@@ -21,7 +21,7 @@ func (o operations) Plan(_ context.Context, d *wire.Deployment, m *wire.Model) (
 	seen := n.observation()
 	seen.Now = time.Now()
 	w := placement.Wanted{Deployments: n.state.Deployments(), Placements: n.state.Placements(), Nodes: n.state.Nodes(), Models: n.state.Models(),
-		DeadGrace: n.config.Placement.DeadGrace, DrainGrace: n.config.Placement.DrainGrace}
+		DeadGrace: n.config.Placement.DeadGrace, DrainGrace: n.config.Placement.DrainGrace, Still: n.census.level() < placement.MovesLevel}
 	d.Version = versionOf(w.Deployments, d)
 	for i, x := range w.Deployments {
 		w.Deployments[i] = n.asScaled(x, w.Placements)

@@ -20,6 +20,7 @@ func (n *Node) startReconciler(context.Context) error {
 	}
 	n.loop = reconcile.New(reconcile.Config{
 		State: n.state, Observed: n.observation, Propose: n.raft.Propose, Command: n.actors.Command, Barrier: n.raft.Barrier,
+		Level:     n.census.level,
 		Demand:    func() map[string]scale.Demand { return n.demands.sum(time.Now()) },
 		DeadGrace: n.config.Placement.DeadGrace, DrainGrace: n.config.Placement.DrainGrace, Settle: n.config.Placement.SettleTime, Log: n.log, Registerer: n.metrics,
 	})

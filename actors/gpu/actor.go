@@ -320,6 +320,9 @@ func (a *Actor) obey(c actor.Context, m proto.Message) error {
 		do, err = a.table.add(m, a.check)
 		if err == nil {
 			a.table.placed(m, predicted)
+			if m.Ahead {
+				a.table.ahead(a.table.instances[spec.InstanceID(m.Instance)], a.cfg.Now())
+			}
 			a.cfg.Log.Info("instance is to be loaded", "instance", m.Instance, "deployment", m.Deployment, "version", m.Version,
 				"epoch", m.Epoch, "memory_bytes", m.MemoryBytes, "predicted_bytes", predicted, "on_demand", m.OnDemand, "waits", do.start == nil)
 		}

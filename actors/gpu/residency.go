@@ -76,6 +76,16 @@ func (t *table) wake(in *inst, now time.Time) {
 	}
 }
 
+// ahead has the instance loaded before anybody asks for it, where that takes no memory
+// that others wait for or hold.
+func (t *table) ahead(in *inst, now time.Time) {
+	if in == nil || in.state != wire.InstanceState_INSTANCE_STATE_COLD || in.sleeping || t.draining || t.quarantined() || t.pressed() || in.load.GetMemoryBytes() > t.free() {
+		return
+	}
+	in.state = wire.InstanceState_INSTANCE_STATE_LOADING
+	in.waiting, in.asked, in.wanted, in.fitted = true, now, now, now
+}
+
 // sleep unloads the instance, which stays placed. Its actor is to be stopped.
 func (t *table) sleep(in *inst) {
 	in.state, in.reason, in.engine, in.adapters = wire.InstanceState_INSTANCE_STATE_COLD, "", nil, nil

@@ -115,6 +115,33 @@ func TestManyRequestsMakeOneLoad(t *testing.T) {
 	}
 }
 
+// TestLoadedAhead of any request, where that takes nobody's memory.
+func TestLoadedAhead(t *testing.T) {
+	s := newShelf(t)
+	a, b, c := s.place("a", 600), s.place("b", 600), s.place("c", 300)
+	s.ahead(a, s.now)
+	s.ahead(b, s.now) // a waits for what b would take
+	if a.state != loading || b.state != cold {
+		t.Fatalf("a is %s, b is %s", a.state, b.state)
+	}
+	start, stop := s.turn()
+	want(t, "started", start, "a")
+	want(t, "stopped", stop)
+	s.ahead(a, s.now)
+	s.ahead(b, s.now)
+	s.ahead(c, s.now)
+	start, stop = s.turn()
+	want(t, "started where there is room", start, "c")
+	want(t, "stopped", stop)
+	if b.state != cold || b.waiting {
+		t.Fatalf("b is %s", b.state)
+	}
+	s.ask("b") // what nobody has asked for goes for what somebody does
+	s.now = s.now.Add(time.Minute)
+	start, _ = s.turn()
+	want(t, "started for a request", start, "b")
+}
+
 // TestTheLeastMissedGoes: what is used least goes first, and nothing goes in vain.
 func TestTheLeastMissedGoes(t *testing.T) {
 	s := newShelf(t)

@@ -98,7 +98,8 @@ func (r *roll) sort(x *replica) {
 // coming notes that the replica's memory is on its way back.
 func (r *replica) coming() {
 	if r.OnDemand {
-		return // it holds none that others could be promised
+		r.leaves = true // it holds none that others could be promised, but they need not leave it room
+		return
 	}
 	for _, d := range r.all() {
 		if d != nil {

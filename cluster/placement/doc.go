@@ -12,7 +12,6 @@
 // packer.go). A move is a placement that names the instance it replaces, so that it
 // goes on over calls and leaders; the old one serves until the new one does.
 //
-// Not done yet: instances over several devices and on demand are not moved to make
-// room. In clusters of more than some dozens of devices the search for room looks at
-// the most promising ones alone. A move is not weighed by the size of its model.
+// Not done yet: in clusters of more than some dozens of devices the search for room looks
+// at the most promising ones alone, and at one set of devices of each node. A move is not weighed by the size of its model.
 package placement

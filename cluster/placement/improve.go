@@ -16,7 +16,7 @@ const (
 
 // improve moves one replica to where it stands better, if the deployment is at rest.
 func (r *roll) improve() {
-	if r.idle || len(r.good) != r.want || len(r.old)+len(r.lacks)+r.leaving > 0 || r.p.moving >= movesAtOnce {
+	if r.p.w.Still || r.idle || len(r.good) != r.want || len(r.old)+len(r.lacks)+r.leaving > 0 || r.p.moving >= movesAtOnce {
 		return
 	}
 	for _, x := range r.good {

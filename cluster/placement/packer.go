@@ -10,45 +10,54 @@ type packer struct {
 	p     *plan
 	rolls map[string]*roll
 	on    [][]*replica // by device: those that could move
-	room  []int64      // by device: beside its head-room, once what is on its way has left; below 0: too full
-	base  []int64      // the same, before this search
+	now   ledger
+	base  ledger // as it was before this search
 	moves []transfer
 	left  int
 	for_  *roll
 	ends  bool // those above their deployment's floor may be ended
 }
 
-// A transfer is a replica that leaves its device; to nil: it ends.
+// A transfer is a replica that leaves its devices for others of one node; to none: it ends.
 type transfer struct {
 	x     *replica
 	owner *roll
-	to    *device
+	to    []*device
 }
 
-func (t transfer) need() int64 {
-	if t.to == nil {
-		return 0
+// need is what it takes on each of them.
+func (t transfer) need() uint64 { return t.owner.search.needs(t.to) }
+
+// needs is what a replica takes on each of the devices.
+func (s *search) needs(set []*device) (need uint64) {
+	for _, d := range set {
+		need = max(need, s.memory.need(d))
 	}
-	return int64(t.owner.search.memory.need(t.to))
+	return need
 }
 
 // fresh tells whether the replica is placed by this plan alone: to place it elsewhere costs nothing.
 func (t transfer) fresh() bool { return t.x.Instance == "" }
 
 func (p *plan) packer() *packer {
-	pk := &packer{p: p, rolls: map[string]*roll{}, on: make([][]*replica, len(p.devices)), room: make([]int64, len(p.devices)), left: roomVisits}
-	for i, d := range p.devices {
-		pk.room[i] = int64(d.free+d.coming) - int64(d.owed) - int64(d.load.MemoryTotal/headroom) - int64(d.largest)
-	}
+	pk := &packer{p: p, rolls: map[string]*roll{}, on: make([][]*replica, len(p.devices)), now: p.ledger(), left: roomVisits}
 	for _, r := range p.rolls {
 		pk.rolls[r.d.Name] = r
 		for _, x := range r.good {
-			if x.dev != nil && len(x.Devices) == 0 && !x.OnDemand && x.MemoryBytes > 0 {
-				pk.on[x.dev.at] = append(pk.on[x.dev.at], x)
-			}
+			pk.note(x)
 		}
 	}
 	return pk
+}
+
+// note has the replica among those that could move, if it may be.
+func (pk *packer) note(x *replica) {
+	if x.MemoryBytes == 0 || slices.Contains(x.all(), nil) || x.Instance == "" && (x.OnDemand || len(x.Devices) > 0) {
+		return
+	}
+	for _, d := range x.all() {
+		pk.on[d.at] = append(pk.on[d.at], x)
+	}
 }
 
 // find looks for devices that have room after that many moves of replicas that run.
@@ -57,25 +66,17 @@ func (pk *packer) find(s *search, most int) []*device {
 		if pk.left <= 0 {
 			return nil
 		}
-		pk.base, pk.moves = slices.Clone(pk.room), pk.moves[:0]
-		pk.take(s, set, 1)
+		pk.base, pk.moves = pk.now.clone(), pk.moves[:0]
+		need := s.needs(set)
+		for _, d := range set {
+			pk.now.enter(d, need, s.onDemand)
+		}
 		if pk.settle(most, roomDepth) {
 			return set
 		}
-		pk.room = pk.base
+		pk.now = pk.base
 	}
 	return nil
-}
-
-// take has the devices hold the replica that is searched for, n times.
-func (pk *packer) take(s *search, set []*device, n int64) {
-	for _, d := range set {
-		need := s.memory.need(d)
-		if s.onDemand { // it takes no more than the largest beside it, at another time
-			need = max(need, d.largest) - d.largest
-		}
-		pk.room[d.at] -= n * int64(need)
-	}
 }
 
 // options are the devices where the replica could be but for memory, those that lack least first.
@@ -96,7 +97,7 @@ func (pk *packer) options(s *search) (out [][]*device) {
 		}
 		by[k] = append(by[k], d)
 	}
-	short := func(d *device) int64 { return int64(s.memory.need(d)) - pk.room[d.at] }
+	short := func(d *device) int64 { return int64(s.memory.need(d)) - pk.now.spare(d) }
 	for _, k := range sites {
 		set := by[k]
 		slices.SortStableFunc(set, func(a, b *device) int { return cmp.Compare(short(a), short(b)) })
@@ -110,7 +111,7 @@ func (pk *packer) options(s *search) (out [][]*device) {
 
 // settle moves replicas away from devices that are too full, until none is.
 func (pk *packer) settle(most, depth int) bool {
-	full := pk.p.tooFull(pk.room, pk.base)
+	full := pk.tooFull()
 	if full == nil {
 		return pk.inTurn()
 	}
@@ -123,40 +124,34 @@ func (pk *packer) settle(most, depth int) bool {
 		if cost > most {
 			continue
 		}
-		for _, t.to = range pk.targets(t) {
-			if pk.try(t, full, most-cost, depth-1) {
+		for _, t.to = range pk.targets(t, full) {
+			if pk.try(t, most-cost, depth-1) {
 				return true
 			}
 		}
-		if t.to = nil; pk.ends && t.owner.spares(x) && !pk.endsAlready(t.owner) && pk.try(t, full, most-cost, depth-1) {
+		if t.to = nil; pk.ends && t.owner.spares(x) && !pk.endsAlready(t.owner) && pk.try(t, most-cost, depth-1) {
 			return true
 		}
 	}
 	return false
 }
 
-func (pk *packer) try(t transfer, from *device, most, depth int) bool {
+func (pk *packer) try(t transfer, most, depth int) bool {
 	pk.moves = append(pk.moves, t)
-	pk.room[from.at] += int64(t.x.MemoryBytes)
-	if t.to != nil {
-		pk.room[t.to.at] -= t.need()
-	}
+	pk.now.move(t)
 	if pk.settle(most, depth) {
 		return true
 	}
 	pk.moves = pk.moves[:len(pk.moves)-1]
-	pk.room[from.at] -= int64(t.x.MemoryBytes)
-	if t.to != nil {
-		pk.room[t.to.at] += t.need()
-	}
+	pk.now.back(t)
 	return false
 }
 
 // tooFull is the first device that has been given too much; one that nothing was given to is left alone.
-func (p *plan) tooFull(room, base []int64) *device {
-	for i, n := range room {
-		if n < 0 && n < base[i] {
-			return p.devices[i]
+func (pk *packer) tooFull() *device {
+	for _, d := range pk.p.devices {
+		if n := pk.now.spare(d); n < 0 && n < pk.base.spare(d) {
+			return d
 		}
 	}
 	return nil
@@ -177,21 +172,34 @@ func (pk *packer) endsAlready(r *roll) bool {
 }
 
 // victims are the replicas of the device that could leave it: first one that is enough by itself, the smallest such.
-func (pk *packer) victims(d *device) (out []*replica) {
+// Of those that are loaded on demand the largest alone takes room from others.
+func (pk *packer) victims(d *device) []*replica {
+	type victim struct {
+		*replica
+		gain uint64
+	}
+	var found []victim
 	for _, x := range pk.on[d.at] {
-		if x.dev == d && pk.movable(x) && !slices.ContainsFunc(pk.moves, func(t transfer) bool { return t.x == x }) {
-			out = append(out, x)
+		switch {
+		case !slices.Contains(x.all(), d) || x.OnDemand && x.MemoryBytes < pk.now.most[d.at]:
+		case !pk.movable(x) || slices.ContainsFunc(pk.moves, func(t transfer) bool { return t.x == x }):
+		default:
+			found = append(found, victim{x, pk.now.gain(d, x)})
 		}
 	}
-	lacks := uint64(-pk.room[d.at])
-	slices.SortStableFunc(out, func(a, b *replica) int {
-		if ea, eb := a.MemoryBytes >= lacks, b.MemoryBytes >= lacks; ea != eb {
+	lacks := uint64(-pk.now.spare(d))
+	slices.SortStableFunc(found, func(a, b victim) int {
+		if ea, eb := a.gain >= lacks, b.gain >= lacks; ea != eb {
 			return b2i(eb) - b2i(ea)
 		} else if ea {
-			return cmp.Compare(a.MemoryBytes, b.MemoryBytes)
+			return cmp.Compare(a.gain, b.gain)
 		}
-		return cmp.Compare(b.MemoryBytes, a.MemoryBytes)
+		return cmp.Compare(b.gain, a.gain)
 	})
+	out := make([]*replica, len(found))
+	for i, v := range found {
+		out[i] = v.replica
+	}
 	return out
 }
 
@@ -205,10 +213,11 @@ func (pk *packer) movable(x *replica) bool {
 	return x.Instance == "" && x.Replaces == "" || pk.ends && x.load == nil && r.spares(x) || x.ready() && x.cond == sound && len(r.old) == 0 && r.leaving == 0 && len(r.failed) == 0
 }
 
-// targets are the devices that could take the replica: those with room first, as its
-// deployment would choose among them; then those that would have to part with another.
-func (pk *packer) targets(t transfer) []*device {
-	if !t.fresh() && t.x.load == nil {
+// targets are the devices that could take the replica, which leaves from: those with
+// room first, as its deployment would choose among them; then those that would have to
+// part with another.
+func (pk *packer) targets(t transfer, from *device) [][]*device {
+	if !t.fresh() && (t.x.load == nil || pk.p.w.Still) {
 		return nil // it may end, and is not worth a move
 	}
 	s := t.owner.search
@@ -220,21 +229,58 @@ func (pk *packer) targets(t transfer) []*device {
 	var roomy, tight []ranked
 	for d := range s.all() {
 		pk.left--
-		if r := pk.p.declines(&s, d); d == t.x.dev || r != fine && r != tooFull || s.failures[d.id].Until.After(pk.p.o.Now) {
+		if r := pk.p.declines(&s, d); d == from || r != fine && r != tooFull || s.failures[d.id].Until.After(pk.p.o.Now) {
 			continue
 		}
 		k := ranked{d, s.rank(d)}
-		if pk.room[d.at] >= int64(s.memory.need(d)) {
+		if pk.now.admits(d, s.memory.need(d), s.onDemand) {
 			roomy = append(roomy, k)
 		} else {
 			tight = append(tight, k)
 		}
 	}
 	slices.SortStableFunc(roomy, func(a, b ranked) int { return b2i(b.before(a)) - b2i(a.before(b)) })
-	slices.SortStableFunc(tight, func(a, b ranked) int { return cmp.Compare(pk.room[b.at], pk.room[a.at]) })
-	var out []*device
+	slices.SortStableFunc(tight, func(a, b ranked) int { return cmp.Compare(pk.now.spare(b.device), pk.now.spare(a.device)) })
+	if n := s.devices(); n > 1 {
+		return sets(roomy, tight, n)
+	}
+	var out [][]*device
 	for _, k := range slices.Concat(roomy[:min(len(roomy), roomBreath)], tight[:min(len(tight), roomBreath)]) {
-		out = append(out, k.device)
+		out = append(out, []*device{k.device})
+	}
+	return out
+}
+
+// sets are n devices of a node and a kind each: first those that all have room.
+func sets(roomy, tight []ranked, n int) (out [][]*device) {
+	var some [][]*device
+	seen := map[kindAt]bool{}
+	for _, first := range slices.Concat(roomy, tight) {
+		k := kindAt{first.site.at, first.load.Kind}
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		there := func(of []ranked) (in []ranked) {
+			for _, r := range of {
+				if r.site == first.site {
+					in = append(in, r)
+				}
+			}
+			return in
+		}
+		if set := devicesOf(around(first, there(roomy), n)); set != nil && slices.Contains(roomy, first) {
+			out = append(out, set)
+		} else if set := devicesOf(around(first, slices.Concat(there(roomy), there(tight)), n)); set != nil {
+			some = append(some, set)
+		}
+	}
+	return slices.Concat(out[:min(len(out), roomBreath)], some[:min(len(some), roomBreath)])
+}
+
+func devicesOf(set []ranked) (out []*device) {
+	for _, r := range set {
+		out = append(out, r.device)
 	}
 	return out
 }
@@ -242,23 +288,21 @@ func (pk *packer) targets(t transfer) []*device {
 // inTurn tells whether the moves can be made: those of this plan's own at once, the
 // others one after the other, each with the memory of both places for a while.
 func (pk *packer) inTurn() bool {
-	room := slices.Clone(pk.base)
+	sim := pk.base.clone()
+	var pending []transfer
 	for _, t := range pk.moves {
 		if t.fresh() || t.to == nil { // no sooner said than done
-			room[t.x.dev.at] += int64(t.x.MemoryBytes)
-		}
-		if t.fresh() && t.to != nil {
-			room[t.to.at] -= t.need()
+			sim.move(t)
+		} else {
+			pending = append(pending, t)
 		}
 	}
-	pending := slices.DeleteFunc(slices.Clone(pk.moves), func(t transfer) bool { return t.fresh() || t.to == nil })
 	for len(pending) > 0 {
-		i := slices.IndexFunc(pending, func(t transfer) bool { return room[t.to.at] >= t.need() })
+		i := slices.IndexFunc(pending, sim.holds)
 		if i < 0 {
 			return false
 		}
-		room[pending[i].to.at] -= pending[i].need()
-		room[pending[i].x.dev.at] += int64(pending[i].x.MemoryBytes)
+		sim.move(pending[i])
 		pending = slices.Delete(pending, i, i+1)
 	}
 	return pk.reassigns()
@@ -271,8 +315,8 @@ func (pk *packer) reassigns() bool {
 	for _, t := range pk.moves {
 		if t.fresh() {
 			gained[t.x.dev] += int64(t.x.MemoryBytes)
-			if t.to != nil {
-				gained[t.to] -= t.need()
+			for _, d := range t.to {
+				gained[d] -= int64(t.need())
 			}
 		}
 	}

@@ -23,11 +23,18 @@ type Wanted struct {
 	// elsewhere is moved to it; 0: none is.
 	SettleAfter time.Duration
 
+	// Still: nothing that runs is moved, for a member's build does not know of moves: as the next leader
+	// it would take the one that moves and the one that it moves to for one too many, and end either.
+	Still bool
+
 	// Replicas is how many a deployment wants where that is not its own number, by name; Floors how many it must
 	// have at least. Absent: its own number; all that it wants.
 	Replicas map[string]uint32
 	Floors   map[string]uint32
 }
+
+// MovesLevel is the feature level of builds that know of moves; see Wanted.Still.
+const MovesLevel = 5
 
 // Observed is what is known of the cluster at Now. Whoever gathers it fills the
 // first block; the reconciler, which remembers, fills the second.
@@ -75,11 +82,12 @@ const (
 	Load                     // have the device load the instance of a placement
 	Unload                   // have the device unload an instance
 	Remove                   // remove a placement whose instance is gone
+	Warm                     // have the device load now what it would load on demand; Plan asks for none
 	Unplaced                 // nothing to do: says why a replica has no place
 )
 
 func (k Kind) String() string {
-	return [...]string{"none", "place", "load", "unload", "remove", "unplaced"}[min(k, Unplaced)]
+	return [...]string{"none", "place", "load", "unload", "remove", "warm", "unplaced"}[min(k, Unplaced)]
 }
 
 // A Cause is why a replica gets a place, for metrics.

@@ -34,6 +34,7 @@ func drawCluster(t *rapid.T) *sim {
 		}
 	}
 	s.w.SettleAfter = time.Duration(rapid.IntRange(0, 2).Draw(t, "settle")) * time.Minute
+	s.w.Still = rapid.IntRange(0, 7).Draw(t, "still") == 0
 	for i := range rapid.IntRange(1, 4).Draw(t, "deployments") {
 		drawWish(t, s.deploy(fmt.Sprintf("m%d", i), 0, 0))
 	}
@@ -177,15 +178,15 @@ func keep(since map[spec.DeviceID]time.Time, now map[spec.DeviceID]bool, at time
 	}
 }
 
-// A ledger is what one device has promised.
-type ledger struct{ always, largest, held uint64 }
+// A promise is what one device has promised.
+type promise struct{ always, largest, held uint64 }
 
-// promises are the ledgers before the plan: of placements that are not loaded yet,
+// promises are those before the plan: of placements that are not loaded yet,
 // of those that are loaded on demand and stay, and of what these hold now.
-func promises(s *sim) map[string]*ledger {
-	out := map[string]*ledger{}
+func promises(s *sim) map[string]*promise {
+	out := map[string]*promise{}
 	for _, d := range s.o.Devices {
-		out[d.Load.Device] = &ledger{}
+		out[d.Load.Device] = &promise{}
 		for _, i := range d.Load.Instances {
 			if onDemand[i.Instance] {
 				out[d.Load.Device].held += i.MemoryReserved
@@ -215,6 +216,9 @@ func check(t *rapid.T, s *sim, actions []Action) {
 			continue
 		}
 		d := s.w.Deployments[slices.IndexFunc(s.w.Deployments, func(d *wire.Deployment) bool { return d.Name == a.Deployment })]
+		if s.w.Still && a.Replaces != "" {
+			t.Fatalf("%+v: a move, where a build does not know of moves", a)
+		}
 		if a.Version != d.Version || a.OnDemand != d.GetResidency().GetOnDemand() || len(a.Others)+1 != max(int(d.Gpus), 1) {
 			t.Fatalf("%+v: not what %v wants", a, d)
 		}
@@ -225,7 +229,7 @@ func check(t *rapid.T, s *sim, actions []Action) {
 	serving(t, s, actions)
 }
 
-func checkPlace(t *rapid.T, s *sim, d *wire.Deployment, a Action, id spec.DeviceID, l *ledger) {
+func checkPlace(t *rapid.T, s *sim, d *wire.Deployment, a Action, id spec.DeviceID, l *promise) {
 	n := s.w.Nodes[slices.IndexFunc(s.w.Nodes, func(n *wire.Node) bool { return n.Id == string(a.Node) })]
 	at := slices.IndexFunc(s.o.Devices, func(d Device) bool { return d.Load.Device == string(id) && d.Node == a.Node })
 	if at < 0 {

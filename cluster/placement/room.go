@@ -103,12 +103,13 @@ func (pk *packer) carryOut(r *roll, s *search, set []*device, l *gap) bool {
 			running++
 			t.owner.end(t.x, r.d.Name)
 		case t.fresh():
-			t.owner.shift(t.x, t.to)
-			pk.on[t.to.at] = append(pk.on[t.to.at], t.x)
+			t.owner.shift(t.x, t.to[0])
+			pk.note(t.x)
 		default:
 			running++
-			if t.to.fits(uint64(t.need()), false) && pk.p.moving < roomAtOnce {
-				t.owner.move(t.x, []*device{t.to}, Displaced, "it makes room for "+r.d.Name).For = r.d.Name
+			need := t.need()
+			if !slices.ContainsFunc(t.to, func(d *device) bool { return !d.fits(need, t.x.OnDemand) }) && pk.p.moving < roomAtOnce {
+				t.owner.move(t.x, t.to, Displaced, "it makes room for "+r.d.Name).For = r.d.Name
 				moving++
 			}
 		}
@@ -116,10 +117,7 @@ func (pk *packer) carryOut(r *roll, s *search, set []*device, l *gap) bool {
 	fits := !slices.ContainsFunc(set, func(d *device) bool { return !d.fits(s.memory.need(d), s.onDemand) })
 	switch {
 	case running == 0 && fits:
-		x := r.put(set, r.due(), "the deployment is short of replicas")
-		if len(set) == 1 && !x.OnDemand {
-			pk.on[x.dev.at] = append(pk.on[x.dev.at], x)
-		}
+		pk.note(r.put(set, r.due(), "the deployment is short of replicas"))
 		return true
 	case running == 0:
 		l.note = fmt.Sprintf("; it waits for memory of device %s that is on its way back", set[0].id)

@@ -77,6 +77,7 @@ type replica struct {
 	cond   condition
 	reason string // of moved and lost
 	cause  Cause  // the same, for metrics
+	leaves bool   // it is loaded on demand, and leaves
 	action int    // of what this plan places: its index in plan.actions
 }
 

@@ -34,6 +34,9 @@ type Config struct {
 	// Demand is what gateways tell of requests, by deployment; nil: nobody tells.
 	Demand func() map[string]scale.Demand
 
+	// Level is the feature level that every member knows; nil: that of this build.
+	Level func() uint32
+
 	Interval   time.Duration // 0: 1 s
 	DeadGrace  time.Duration // 0: 30 s
 	DrainGrace time.Duration // 0: 2 min
@@ -73,6 +76,9 @@ func New(c Config) *Reconciler {
 	}
 	if c.DrainGrace <= 0 {
 		c.DrainGrace = 2 * time.Minute
+	}
+	if c.Level == nil {
+		c.Level = func() uint32 { return wire.Level }
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now

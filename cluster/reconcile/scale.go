@@ -32,6 +32,9 @@ func (t *term) scale(w *placement.Wanted, o placement.Observed) {
 		if changed && !known {
 			was = began
 		}
+		if changed && decision.Wanted > was {
+			t.rose(d, decision.Wanted, o.Now)
+		}
 		if changed {
 			t.tellChange(d, was, decision)
 		}

@@ -27,6 +27,7 @@ type term struct {
 	said     map[lack]bool
 	scaler   *scale.Controller
 	wanted   map[string]int  // by deployment that is scaled
+	rises    map[string]rise // by deployment that is loaded on demand
 	squeezed map[string]bool // deployments whose replicas lacked a place at the last look
 	unsure   bool            // a write may have been agreed and not be in the state yet
 }
@@ -36,7 +37,7 @@ type lack struct{ deployment, reason string }
 
 func newTerm(r *Reconciler) *term {
 	return &term{Reconciler: r, memory: newMemory(), pace: newPace(), slots: make(chan struct{}, atOnce), said: map[lack]bool{},
-		scaler: scale.NewController(), wanted: map[string]int{}}
+		scaler: scale.NewController(), wanted: map[string]int{}, rises: map[string]rise{}}
 }
 
 // turn looks once and does what is to be done.
@@ -50,7 +51,7 @@ func (t *term) turn(ctx context.Context) {
 	w := placement.Wanted{
 		Deployments: t.cfg.State.Deployments(), Placements: t.cfg.State.Placements(),
 		Nodes: t.cfg.State.Nodes(), Models: t.cfg.State.Models(),
-		DeadGrace: g.Dead, DrainGrace: g.Drain, SettleAfter: g.Settle,
+		DeadGrace: g.Dead, DrainGrace: g.Drain, SettleAfter: g.Settle, Still: t.cfg.Level() < placement.MovesLevel,
 	}
 	t.scale(&w, o)
 	t.memory.recall(w, &o, t.pace.refused())
@@ -67,6 +68,9 @@ func (t *term) turn(ctx context.Context) {
 		default:
 			t.command(ctx, w, o.Now, a)
 		}
+	}
+	for _, a := range t.ahead(w, o) {
+		t.command(ctx, w, o.Now, a)
 	}
 	t.tell(unplaced)
 	t.say(unplaced)
@@ -152,7 +156,7 @@ func (t *term) command(ctx context.Context, w placement.Wanted, now time.Time, a
 	})
 }
 
-// message makes the message of a Load or an Unload.
+// message makes the message of a Load, a Warm or an Unload.
 func message(w placement.Wanted, a placement.Action) (proto.Message, error) {
 	if a.Kind == placement.Unload {
 		return &wire.UnloadModel{Instance: string(a.Instance), Epoch: a.Epoch, Reason: a.Reason, Drain: a.Drain}, nil
@@ -164,7 +168,7 @@ func message(w placement.Wanted, a placement.Action) (proto.Message, error) {
 		m := &wire.LoadModel{Instance: string(a.Instance), Deployment: d.Name, Version: d.Version, Epoch: a.Epoch,
 			Model: d.Model, Engine: d.Engine, Options: d.Options, Context: d.Context, Slots: d.Slots, MemoryBytes: a.Memory,
 			Devices: names(a.Others), OnDemand: a.OnDemand, KeepAliveMs: d.GetResidency().GetKeepAliveMs(),
-			MinResidentMs: d.GetResidency().GetMinResidentMs(), Tenant: d.Tenant, MemorySource: a.Source}
+			MinResidentMs: d.GetResidency().GetMinResidentMs(), Tenant: d.Tenant, MemorySource: a.Source, Ahead: a.Kind == placement.Warm}
 		digests := map[string][]byte{}
 		for _, model := range w.Models {
 			digests[model.Name] = model.Digest

@@ -12,7 +12,4 @@
 // cluster/reconcile calls it, and node/bench/scaling on virtual time. It imports
 // cluster/spec and cluster/wire alone, and does nothing itself: the planner places
 // what is wanted and drains what is not.
-//
-// Not done yet: replicas that are loaded on demand are placed as they are wanted,
-// and loaded by the requests that wait for them.
 package scale

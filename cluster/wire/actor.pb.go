@@ -181,6 +181,7 @@ type LoadModel struct {
 	Adapters      []*ModelFile           `protobuf:"bytes,16,rep,name=adapters,proto3" json:"adapters,omitempty"`
 	Tenant        string                 `protobuf:"bytes,17,opt,name=tenant,proto3" json:"tenant,omitempty"`                                                                     // the deployment's; empty: every tenant's
 	MemorySource  MemorySource           `protobuf:"varint,18,opt,name=memory_source,json=memorySource,proto3,enum=lotabots.wire.v1.MemorySource" json:"memory_source,omitempty"` // of memory_bytes
+	Ahead         bool                   `protobuf:"varint,19,opt,name=ahead,proto3" json:"ahead,omitempty"`                                                                      // of one that is on demand: load it now if memory is free, though nobody has asked
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -339,6 +340,13 @@ func (x *LoadModel) GetMemorySource() MemorySource {
 		return x.MemorySource
 	}
 	return MemorySource_MEMORY_SOURCE_UNSPECIFIED
+}
+
+func (x *LoadModel) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
+	}
+	return false
 }
 
 type ModelFile struct {
@@ -661,7 +669,7 @@ const file_cluster_wire_actor_proto_rawDesc = "" +
 	"deadlineMs\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa9\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbf\x05\n" +
 	"\tLoadModel\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -683,7 +691,8 @@ const file_cluster_wire_actor_proto_rawDesc = "" +
 	"\adevices\x18\x0f \x03(\tR\adevices\x127\n" +
 	"\badapters\x18\x10 \x03(\v2\x1b.lotabots.wire.v1.ModelFileR\badapters\x12\x16\n" +
 	"\x06tenant\x18\x11 \x01(\tR\x06tenant\x12C\n" +
-	"\rmemory_source\x18\x12 \x01(\x0e2\x1e.lotabots.wire.v1.MemorySourceR\fmemorySource\x1a:\n" +
+	"\rmemory_source\x18\x12 \x01(\x0e2\x1e.lotabots.wire.v1.MemorySourceR\fmemorySource\x12\x14\n" +
+	"\x05ahead\x18\x13 \x01(\bR\x05ahead\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"M\n" +

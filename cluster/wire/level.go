@@ -54,6 +54,6 @@ func fifthLevel(c *Command) bool {
 	d := c.GetPutDeployment().GetDeployment()
 	return d.GetLimits() != nil || d.GetPrice() != nil || d.GetPlacing() != nil || d.GetScale() != nil ||
 		c.GetPutTenant().GetTenant().GetLimits() != nil || len(c.GetPutModel().GetModel().GetParts()) > 0 ||
-		c.GetPutKey().GetKey().GetLimits() != nil || c.GetChangeKey().GetKey().GetLimits() != nil ||
+		c.GetPutPlacement().GetPlacement().GetReplaces() != "" || c.GetPutKey().GetKey().GetLimits() != nil || c.GetChangeKey().GetKey().GetLimits() != nil ||
 		slices.ContainsFunc(c.GetPutUsage().GetRows(), func(r *UsageRow) bool { return r.GetVersion() != 0 })
 }
