@@ -70,7 +70,7 @@ func (n *Node) startActors(context.Context) error {
 		},
 		AnswerBytes: n.config.Devices.Answers,
 		RunDir:      n.layout.engines(), Faults: n.layout.faults(), Learnt: n.layout.learnt(), Log: n.log,
-		Quota: quota.Config{Now: n.clock, Spent: n.state.Budget, Changed: n.quotas.Changed}, Registerer: n.metrics,
+		Quota: quota.Config{Now: n.clock, Spent: n.state.Budget, Lost: n.quotas.Lost, Changed: n.quotas.Changed}, Registerer: n.metrics,
 	})
 	if err != nil {
 		return err

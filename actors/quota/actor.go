@@ -45,6 +45,9 @@ type Config struct {
 	Now func() time.Time
 	// Spent is what the replicated state has of a budget. nil: nothing.
 	Spent func(limit string) (*wire.BudgetSpent, bool)
+	// Lost tells for how long the node owns a limit that others knew who have died: one
+	// that is not known here counts as spent when they did. nil: there is no such limit.
+	Lost func(limit string) (ago time.Duration, ok bool)
 	// Changed is called where there is something to collect. It must not block. nil: nobody collects.
 	Changed func()
 }
@@ -101,6 +104,11 @@ func (a *Actor) grantRate(now time.Time, r *wire.QuotaRequest) *wire.QuotaGrant 
 	if l == nil {
 		a.forgetIdle(now)
 		l = &rate{perMinute: r.GetPerMinute()}
+		if a.cfg.Lost != nil {
+			if ago, ok := a.cfg.Lost(r.GetLimit()); ok {
+				l.learn(now, full-ago)
+			}
+		}
 		a.rates[r.GetLimit()] = l
 	}
 	l.rescale(now, r.GetPerMinute())

@@ -67,6 +67,24 @@ func TestNoLimitGrantsAll(t *testing.T) {
 	}
 }
 
+// TestLostLimitsCountAsSpent: what died with who knew it is not granted again.
+func TestLostLimitsCountAsSpent(t *testing.T) {
+	c, lost := newClock(), true
+	a := New(Config{Now: c.now, Lost: func(string) (time.Duration, bool) { return 10 * time.Second, lost }})
+	ask := func(id string) uint32 {
+		return a.answer(&wire.QuotaRequest{Limit: id, PerMinute: 60, Want: 60}).Granted
+	}
+	if got := ask("a"); got != 10 {
+		t.Errorf("granted %d of 60 a minute 10 s after it was lost, want 10", got)
+	}
+	if c.at = c.at.Add(5 * time.Second); ask("a") != 5 {
+		t.Error("what is known is not what leaked since")
+	}
+	if lost = false; ask("b") != 60 {
+		t.Error("one that was not lost is not granted whole")
+	}
+}
+
 func TestIdleLimitsAreForgotten(t *testing.T) {
 	c := newClock()
 	a := New(Config{Now: c.now})

@@ -17,7 +17,9 @@
 // node/ has one Keeper, and node/bench/limits one for each of its nodes. The package
 // uses actors/quota and cluster/spec, cluster/wire.
 //
+// Where the owner and the next one die before another has been told, a rate that its
+// new owner does not know counts as spent when it got it.
+//
 // Not done yet: slots are not assigned by the replicated state, so that a partition in
-// which both sides hear of the leader may have two owners of a slot; where an owner and
-// the next one die within moments of each other, a rate begins anew.
+// which both sides hear of the leader may have two owners of a slot.
 package quotas

@@ -107,6 +107,17 @@ func (k *Keeper) Grant(ctx context.Context, _ spec.NodeID, r *wire.QuotaRequest)
 	return k.cfg.Own(ctx, r)
 }
 
+// Lost is for how long this node has owned the limit since all died who knew of it, as
+// far as it was used; ok is false where that is not so.
+func (k *Keeper) Lost(limit string) (ago time.Duration, ok bool) {
+	if k.cfg.Level() < level {
+		return 0, false
+	}
+	now, slot := k.view.of(k.cfg.Workers()), SlotOf(limit)
+	at := now.lost[slot]
+	return time.Since(at), now.owners[slot][0] == k.cfg.Self && !at.IsZero()
+}
+
 func (k *Keeper) mayGrant(limit string) error {
 	now, slot := k.view.of(k.cfg.Workers()), SlotOf(limit)
 	owner, age := now.owners[slot][0], k.cfg.Age()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -175,6 +176,44 @@ func TestSlotsAreSpread(t *testing.T) {
 	}
 	if len(seen) < 250 {
 		t.Errorf("4000 limits are in %d slots", len(seen))
+	}
+}
+
+// TestWhoOwnsWithoutHavingBeenTold knows that: the owner and the next have died at once, or
+// one soon after the other.
+func TestWhoOwnsWithoutHavingBeenTold(t *testing.T) {
+	all, begun := []spec.NodeID{"a", "b", "c", "d"}, time.Unix(1_700_000_000, 0)
+	without := func(gone ...spec.NodeID) (left []spec.NodeID) {
+		for _, w := range all {
+			if !slices.Contains(gone, w) {
+				left = append(left, w)
+			}
+		}
+		return left
+	}
+	for slot, of := range newRing(all).owners {
+		heir := newRing(without(of[0], of[1])).owners[slot][0]
+		after := func(self spec.NodeID, pause time.Duration, views ...[]spec.NodeID) bool {
+			last, at := (*ring)(nil), begun
+			for _, workers := range append([][]spec.NodeID{all}, views...) {
+				r := newRing(workers)
+				r.takeOver(last, self, at)
+				last, at = r, at.Add(pause)
+			}
+			return !last.lost[slot].IsZero()
+		}
+		for what, got := range map[string]bool{
+			"the owner alone dies":            !after(of[1], time.Minute, without(of[0])),
+			"both at once":                    after(heir, time.Minute, without(of[0], of[1])),
+			"one soon after the other":        after(heir, time.Second, without(of[0]), without(of[0], of[1])),
+			"one long after the other":        !after(heir, time.Minute, without(of[0]), without(of[0], of[1])),
+			"both, and then another comes":    after(heir, time.Minute, without(of[0], of[1]), without(of[0], of[1])),
+			"both, as who owns nothing there": !after(newRing(without(of[0], of[1])).owners[slot][1], time.Minute, without(of[0], of[1])),
+		} {
+			if !got {
+				t.Errorf("slot %d: %s", slot, what)
+			}
+		}
 	}
 }
 

@@ -20,6 +20,8 @@ type ring struct {
 	workers []spec.NodeID // sorted
 	owners  [Slots][2]spec.NodeID
 	from    [Slots]time.Time // when this node may grant of a slot that it has got from one who lives
+	next    [Slots]time.Time // since when this node is the next owner
+	lost    [Slots]time.Time // when this node got a slot of which it may not know all
 }
 
 func newRing(workers []spec.NodeID) *ring {
@@ -77,10 +79,15 @@ func (v *view) of(workers []spec.NodeID) *ring {
 }
 
 // takeOver sets when self may grant of what it did not own before: at once where the
-// owner before has died, for self was the next then and knows; else when that one has
-// had the time to tell.
+// owner before has died, for self was the next then and knows, if it was for long
+// enough; else when that one has had the time to tell.
 func (r *ring) takeOver(before *ring, self spec.NodeID, now time.Time) {
 	for slot, of := range r.owners {
+		if of[1] == self {
+			if r.next[slot] = now; before != nil && before.owners[slot][1] == self {
+				r.next[slot] = before.next[slot]
+			}
+		}
 		switch {
 		case of[0] != self:
 		case before == nil:
@@ -88,12 +95,19 @@ func (r *ring) takeOver(before *ring, self spec.NodeID, now time.Time) {
 				r.from[slot] = now.Add(handOver)
 			}
 		case before.owners[slot][0] == self:
-			r.from[slot] = before.from[slot]
+			r.from[slot], r.lost[slot] = before.from[slot], before.lost[slot]
 		case slices.Contains(r.workers, before.owners[slot][0]):
 			r.from[slot] = now.Add(handOver)
+		case before.owners[slot][1] != self || now.Sub(before.next[slot]) < initiated:
+			r.lost[slot] = now
 		}
 	}
 }
+
+// initiated is how long a node must have been the next owner to know what the owner
+// does: as the one before it may have died before it saw that it is the owner, so long
+// as a death may go unseen, and the time to tell.
+const initiated = 10 * time.Second
 
 // handOver is how long who takes over from a living owner waits for what that one knows:
 // until the other has seen it, and told.
