@@ -43,6 +43,16 @@ func (l *limits) endpoint(path string) []limit.Limit {
 	return nil
 }
 
+// everyEndpoint is all limits of endpoints.
+func (l *limits) everyEndpoint() (out []limit.Limit) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, e := range l.endpoints {
+		out = append(out, e.limits...)
+	}
+	return out
+}
+
 // putTenant takes over what a tenant has from now on; nil: it is removed.
 func (l *limits) putTenant(id string, t *wire.Tenant) {
 	of := limit.Of(limit.OfTenant, id, t.GetLimits())

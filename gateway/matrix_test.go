@@ -132,6 +132,8 @@ var asks = map[string]struct{ path, body string }{
 	"verifyAudit":          {"/admin/v1/audit/verify", ""},
 	"showUsage":            {"/admin/v1/usage?tenant=t1", ""},
 	"listUsageRecords":     {"/admin/v1/usage/records?tenant=t1", ""},
+	"showLimits":           {"/admin/v1/limits?tenant=t1", ""},
+	"showOwnLimits":        {"/v1/limits", ""},
 }
 
 // A caller is a column of the matrix.

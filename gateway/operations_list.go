@@ -40,6 +40,7 @@ func (g *Gateway) Operations() []Operation {
 		{Method: post, Path: "/v1/images/generations", ID: "createImage", Verb: access.Infer, serve: inference(openai.Images)},
 		{Method: get, Path: "/v1/models", ID: "listModels", Verb: access.ModelsList, serve: listVisible},
 		{Method: get, Path: "/v1/models/{id:*}", ID: "showModel", Verb: access.ModelsList, serve: showVisible},
+		{Method: get, Path: "/v1/limits", ID: "showOwnLimits", Verb: access.ModelsList, serve: showOwnLimits},
 		{Method: get, Path: "/healthz", ID: "health", Open: true, serve: healthz},
 		{Method: get, Path: "/readyz", ID: "ready", Open: true, serve: readyz},
 		{Method: get, Path: "/metrics", ID: "metrics", Open: true, Verb: access.MetricsRead, serve: showMetrics(g.cfg.Gatherer)},
@@ -167,5 +168,6 @@ func auditOperations() []Operation {
 		{Method: get, Path: at + "/verify", ID: "verifyAudit", Verb: access.AuditRead, on: whole, from: fromState, serve: verifyAudit},
 		{Method: get, Path: "/admin/v1/usage", ID: "showUsage", Verb: access.UsageRead, Own: access.KeysOwn, self: true, from: fromState, query: ofUsage, serve: showUsage},
 		{Method: get, Path: "/admin/v1/usage/records", ID: "listUsageRecords", Verb: access.UsageRead, Own: access.KeysOwn, self: true, from: fromState, query: ofRecords, serve: listRecords},
+		{Method: get, Path: "/admin/v1/limits", ID: "showLimits", Verb: access.UsageRead, Own: access.KeysOwn, self: true, from: fromState, query: ofLimits, serve: showLimits},
 	}
 }

@@ -1,0 +1,97 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+)
+
+type limitsShown struct {
+	Data []struct {
+		Scope, Name, Tenant, Unit, Per string
+		Limit                          uint64
+		Used, Remaining                *uint64
+		ResetMS                        *int64 `json:"reset_ms"`
+		Partition                      string `json:"on_partition"`
+	}
+}
+
+func (r *rig) limits(token, path string) (out limitsShown) {
+	r.t.Helper()
+	res, body := r.do(token, "GET", path, "")
+	if res.StatusCode != 200 {
+		r.t.Fatalf("%s: %d %s", path, res.StatusCode, body)
+	}
+	if err := json.Unmarshal([]byte(body), &out); err != nil {
+		r.t.Fatal(err)
+	}
+	return out
+}
+
+// line is one limit in short: what is used of it.
+func (l limitsShown) lines() (out []string) {
+	for _, d := range l.Data {
+		text := strings.Join([]string{d.Scope, d.Name, d.Unit, d.Per, d.Partition}, " ")
+		switch {
+		case d.Used == nil && d.Remaining == nil && d.ResetMS == nil:
+			text += " ?"
+		case d.Used == nil || d.Remaining == nil || d.ResetMS == nil || *d.Used+*d.Remaining != d.Limit:
+			text += " wrong"
+		case *d.Used == 0:
+			text += " unused"
+		default:
+			text += " used"
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// TestLimitsAreShown to whoever may see them: what is used, left, and when it is whole again.
+func TestLimitsAreShown(t *testing.T) {
+	r, p := billed(t, nil)
+	r.puts("tenants/t1", `{"name":"one","tokens_per_minute":200,"tokens_per_day":1000,"requests_per_minute":9}`)
+	r.puts("settings/limits%2Fendpoints", `{"value":"{\"/v1/embeddings\":{\"requests_per_minute\":5}}"}`)
+	if res, body := r.do(r.infer, "POST", "/v1/chat/completions", shortBody); res.StatusCode != 200 {
+		t.Fatalf("%d %s", res.StatusCode, body)
+	}
+	own := r.limits(r.infer, "/v1/limits")
+	said := strings.Join(own.lines(), "\n")
+	if said != "tenant t1 requests minute share used\ntenant t1 tokens minute share used\ntenant t1 tokens day deny used" {
+		t.Fatalf("its own are\n%s", said)
+	}
+	for _, d := range own.Data {
+		want := map[string]uint64{"requests": 1, "tokens": 40}[d.Unit] // not what was reserved
+		if *d.Used != want {
+			t.Errorf("%d of %s are used, want %d", *d.Used, d.Unit, want)
+		}
+		at := time.Until(time.UnixMilli(*d.ResetMS))
+		if most := map[string]time.Duration{"minute": time.Minute, "day": 24 * time.Hour}[d.Per]; at < -time.Minute || at > most {
+			t.Errorf("%s per %s are whole again in %s", d.Unit, d.Per, at)
+		}
+	}
+	all := strings.Join(r.limits(r.admin, "/admin/v1/limits").lines(), "\n")
+	if !strings.Contains(all, "endpoint /v1/embeddings requests minute share unused") || !strings.Contains(all, said) {
+		t.Errorf("all are\n%s", all)
+	}
+	if at := r.limits(r.admin, "/admin/v1/limits?endpoint=/v1/embeddings").lines(); len(at) != 1 {
+		t.Errorf("the endpoint's are %v", at)
+	}
+	for path, want := range map[string]int{"?key=none": 404, "?deployment=none": 404, "?deployment=m": 200} {
+		if res, body := r.do(r.admin, "GET", "/admin/v1/limits"+path, ""); res.StatusCode != want {
+			t.Errorf("%s: %d %s", path, res.StatusCode, body)
+		}
+	}
+	if res, _ := r.do(r.infer, "GET", "/admin/v1/limits?tenant=t1", ""); res.StatusCode != 403 {
+		t.Errorf("a key for inference alone reads the tenant's: %d", res.StatusCode)
+	}
+	p.Lock()
+	p.down = true
+	p.Unlock()
+	for _, l := range r.limits(r.infer, "/v1/limits").lines() {
+		if !strings.HasSuffix(l, " ?") {
+			t.Errorf("with no owner: %s", l)
+		}
+	}
+}
