@@ -71,7 +71,10 @@ func (pk *packer) find(s *search, most int) []*device {
 		for _, d := range set {
 			pk.now.enter(d, need, s.onDemand)
 		}
-		if pk.settle(most, roomDepth) {
+		pk.p.bar(s.d.Name, set[0].site, 1)
+		found := pk.settle(most, roomDepth)
+		pk.p.bar(s.d.Name, set[0].site, -1)
+		if found {
 			return set
 		}
 		pk.now = pk.base
@@ -129,7 +132,7 @@ func (pk *packer) settle(most, depth int) bool {
 				return true
 			}
 		}
-		if t.to = nil; pk.ends && t.owner.spares(x) && !pk.endsAlready(t.owner) && pk.try(t, most-cost, depth-1) {
+		if t.to = nil; pk.ends && pk.spares(t.owner, x) && !pk.endsAlready(t.owner) && pk.try(t, most-cost, depth-1) {
 			return true
 		}
 	}
@@ -139,6 +142,10 @@ func (pk *packer) settle(most, depth int) bool {
 func (pk *packer) try(t transfer, most, depth int) bool {
 	pk.moves = append(pk.moves, t)
 	pk.now.move(t)
+	if t.to != nil {
+		pk.p.bar(t.owner.d.Name, t.to[0].site, 1)
+		defer pk.p.bar(t.owner.d.Name, t.to[0].site, -1) // who carries it out notes it anew
+	}
 	if pk.settle(most, depth) {
 		return true
 	}
@@ -159,12 +166,24 @@ func (pk *packer) tooFull() *device {
 
 // spares tells whether the deployment has as many as it must without x. One that is
 // loaded ends only where all serve; one that is not is missed by nobody.
-func (r *roll) spares(x *replica) bool {
-	region := x.site.node.Region
-	if x.Instance == "" || len(r.good) <= r.floor || len(r.good) > r.want || allowedMin(r, region) && r.in(region) <= int(r.d.MinPerRegion) {
+func (pk *packer) spares(r *roll, x *replica) bool {
+	if x.Instance == "" || len(r.good) <= r.floor || len(r.good) > r.want || pk.needed(r, x) && allowed(r.d, x.site.node.Region) {
 		return false
 	}
 	return x.load == nil || r.ready(r.good) == len(r.good)
+}
+
+// needed tells whether x's region has no more of the deployment than it must, once those
+// have left that are to.
+func (pk *packer) needed(r *roll, x *replica) bool {
+	region := x.site.node.Region
+	stay := r.in(region)
+	for _, t := range pk.moves {
+		if t.owner == r && t.x.site.node.Region == region && (t.to == nil || t.to[0].site.node.Region != region) {
+			stay--
+		}
+	}
+	return r.d.MinPerRegion > 0 && stay <= int(r.d.MinPerRegion)
 }
 
 func (pk *packer) endsAlready(r *roll) bool {
@@ -210,7 +229,7 @@ func (pk *packer) movable(x *replica) bool {
 	if r == pk.for_ || !slices.Contains(r.good, x) {
 		return false
 	}
-	return x.Instance == "" && x.Replaces == "" || pk.ends && x.load == nil && r.spares(x) || x.ready() && x.cond == sound && len(r.old) == 0 && r.leaving == 0 && len(r.failed) == 0
+	return x.Instance == "" && x.Replaces == "" || pk.ends && x.load == nil && pk.spares(r, x) || x.ready() && x.cond == sound && len(r.old) == 0 && r.leaving == 0 && len(r.failed) == 0
 }
 
 // targets are the devices that could take the replica, which leaves from: those with
@@ -221,11 +240,18 @@ func (pk *packer) targets(t transfer, from *device) [][]*device {
 		return nil // it may end, and is not worth a move
 	}
 	s := t.owner.search
-	if region := t.x.site.node.Region; t.owner.d.MinPerRegion > 0 && t.owner.in(region) <= int(t.owner.d.MinPerRegion) {
-		s.region = region
+	if pk.needed(t.owner, t.x) {
+		s.region = t.x.site.node.Region
 	}
 	s.among.add(t.x, -1)
 	defer s.among.add(t.x, 1)
+	for _, m := range pk.moves {
+		if m.owner == t.owner && m.to != nil {
+			comes := &replica{dev: m.to[0], others: m.to[1:], site: m.to[0].site}
+			s.among.add(comes, 1)
+			defer s.among.add(comes, -1)
+		}
+	}
 	var roomy, tight []ranked
 	for d := range s.all() {
 		pk.left--
