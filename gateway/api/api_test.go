@@ -117,7 +117,8 @@ var ofSome = map[string][]int{
 	"showResponse": {404}, "removeResponse": {404},
 	"login": {401, 404, 409, 429}, "exchange": {401, 404, 409, 429}, "refresh": {401, 409, 429}, "logout": {409}, // each writes a session
 	"beginSSO": {401, 404}, "finishSSO": {401, 404, 409, 429},
-	"canI":      {404},                                              // its subject
+	"canI":       {404},                          // its subject
+	"showLimits": {404}, "showLimitsHead": {404}, // the key or deployment
 	"createKey": {404}, "createUser": {404}, "createBinding": {404}, // the tenant, or the user that it is for
 	"verifyAudit": {504}, "verifyAuditHead": {504},
 }
