@@ -20,19 +20,22 @@ const (
 	batchWindow    = 2 * time.Millisecond
 	batchRounds    = 4 // callers for so many calls wait here; others wait at their gateways
 	embeddingsPath = "/v1/embeddings"
+	rerankPath     = "/v1/rerank"
 )
 
-// batching is the stage that puts requests for embeddings together.
+// batching is the stage that puts requests for embeddings together, and for ranks where their
+// engine takes several queries in one call.
 func (s *System) batching(next opening) opening {
 	s.batches = batch.New(batch.Config{
 		Open: next, Reserve: s.Reserve, Metrics: batch.NewMetrics(s.cfg.Registerer), Log: s.cfg.Log,
 	})
 	return func(ctx context.Context, target spec.Target, call *spec.Call, body []byte) (spec.Stream, error) {
 		in := s.servedAt(target.Instance)
-		if in == nil || in.limits.Callers == 0 || !batchable(call) || in.Deployment != call.Deployment || call.Version != 0 && in.Version != call.Version {
+		parse := parserOf(call)
+		if in == nil || in.limits.Callers == 0 || parse == nil || call.Path == rerankPath && in.GetEngine() != engine.Embedded || in.Deployment != call.Deployment || call.Version != 0 && in.Version != call.Version {
 			return next(ctx, target, call, body)
 		}
-		r, ok := batch.Parse(body)
+		r, ok := parse(body)
 		if !ok {
 			return next(ctx, target, call, body)
 		}
@@ -40,8 +43,16 @@ func (s *System) batching(next opening) opening {
 	}
 }
 
-func batchable(c *spec.Call) bool {
-	return c.Path == embeddingsPath && !c.Stream && c.HeadLength == 0 && (c.Method == "" || c.Method == http.MethodPost)
+// parserOf reads the call's body; nil: it is not put together with others.
+func parserOf(c *spec.Call) func([]byte) (*batch.Request, bool) {
+	switch {
+	case c.Stream, c.HeadLength != 0, c.Method != "" && c.Method != http.MethodPost:
+	case c.Path == embeddingsPath:
+		return batch.Parse
+	case c.Path == rerankPath:
+		return batch.ParseRank
+	}
+	return nil
 }
 
 // batchLimits is what the deployment says, or what suits its engine; no Callers: nothing

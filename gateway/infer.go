@@ -151,6 +151,9 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 		Region: r.g.cfg.Region, PromptTokens: check.PromptTokens, Expected: d.placed > 0,
 		Shared: x.endpoint == openai.Embeddings,
 	}
+	if x.endpoint == openai.Rerank && d.GetEngine() == "embedded" { // where nodes of older builds are there, not all of its do
+		x.Query.Shared, x.Query.Sharing = true, spec.AbleRanks
+	}
 	if d.adapter != "" {
 		x.Query.Adapter = spec.AdapterMark(d.adapter)
 	}

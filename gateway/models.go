@@ -31,7 +31,7 @@ func (g *Gateway) modelOf(d *deployment) model {
 	}
 	able, context := g.table.Abilities(d.GetName())
 	m.Context = context
-	if can := able.Can &^ (spec.AbleContinue | spec.AbleSleep | spec.AbleAdapters | spec.AbleCount | spec.AbleUsage | spec.AbleTokens); can != 0 { // these are the cluster's business
+	if can := able.Can &^ (spec.AbleContinue | spec.AbleSleep | spec.AbleAdapters | spec.AbleCount | spec.AbleUsage | spec.AbleTokens | spec.AbleRanks); can != 0 { // these are the cluster's business
 		m.Capabilities = can.Names()
 	}
 	return m

@@ -55,7 +55,7 @@ func read(body []byte, inputs int) (*answer, error) {
 
 // alone is the answer to one request, as it came but for what clients do not get.
 func alone(body []byte, r *Request) []byte {
-	if !bytes.Contains(body[max(0, len(body)-maxTail):], []byte(TokenCounts)) {
+	if r.rank || !bytes.Contains(body[max(0, len(body)-maxTail):], []byte(TokenCounts)) {
 		return body
 	}
 	a, err := read(body, len(r.inputs))
@@ -67,6 +67,18 @@ func alone(body []byte, r *Request) []byte {
 		return body
 	}
 	return bodies[0]
+}
+
+// part gives each request its own part of the answer to all, and how many tokens that counts as.
+func part(body []byte, requests []*Request, inputs int) (bodies [][]byte, counts []int64, err error) {
+	if requests[0].rank {
+		return splitRanks(body, requests)
+	}
+	a, err := read(body, inputs)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.split(requests)
 }
 
 // maxTail is where an engine's usage stands that tells the tokens of each input: at the end.

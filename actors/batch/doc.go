@@ -1,5 +1,5 @@
-// Package batch puts small requests for embeddings together, so that many of them are
-// one call to their engine, and gives each its own part of the answer.
+// Package batch puts small requests for embeddings, or for ranks, together, so that many of
+// them are one call to their engine, and gives each its own part of the answer.
 //
 // A request that comes while nothing runs goes at once. What comes while a call runs
 // waits for it to end and goes together then (a window bounds that where an engine may
@@ -15,6 +15,6 @@
 //
 // package actors calls it, as the stage before admission. It imports cluster/spec alone.
 //
-// Ranks are not put together: no engine takes two queries in one call, and documents of
-// one query may be judged in view of each other.
+// Ranks go together at the embedded engine alone, which takes several queries in one call:
+// no other engine does, and documents of one query may be judged in view of each other there.
 package batch

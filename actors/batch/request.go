@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// A Request is the body of one request for embeddings, in OpenAI's form.
+// A Request is the body of one request for embeddings, in OpenAI's form, or for ranks.
 type Request struct {
+	rank       bool
 	body       []byte
 	parameters string            // all but the inputs and who the end user is, as the members of an object
 	inputs     []json.RawMessage // each a string, or a list of tokens
@@ -120,8 +121,11 @@ func kindOf(raw json.RawMessage) byte {
 
 // merge is the body of one call for all of them.
 func merge(requests []*Request) []byte {
-	if len(requests) == 1 {
+	switch {
+	case len(requests) == 1:
 		return requests[0].body
+	case requests[0].rank:
+		return mergeRanks(requests)
 	}
 	size := len(requests[0].parameters) + len(inputField) + 8
 	for _, r := range requests {

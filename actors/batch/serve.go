@@ -96,18 +96,13 @@ func divisible(status int) bool {
 // split gives each its part of one answer. Of an engine whose answers have no parts each
 // is asked for alone, from now on.
 func (s *serving) split(callers []*caller, out outcome) bool {
-	requests := requestsOf(callers)
-	a, err := read(out.body, inputsOf(callers))
+	bodies, counts, err := part(out.body, requestsOf(callers), inputsOf(callers))
 	if err == nil {
-		var bodies [][]byte
-		var counts []int64
-		if bodies, counts, err = a.split(requests); err == nil {
-			s.charge(callers, out.took, counts)
-			for i, c := range callers {
-				s.give(c, &out.answered, bodies[i])
-			}
-			return true
+		s.charge(callers, out.took, counts)
+		for i, c := range callers {
+			s.give(c, &out.answered, bodies[i])
 		}
+		return true
 	}
 	s.charge(callers, out.took, nil)
 	s.b.cfg.Log.Warn("an engine's answer to several inputs cannot be divided, and each is asked for alone", "instance", s.l.group.Instance, "error", err)

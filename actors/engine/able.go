@@ -66,11 +66,11 @@ func abilities(preset string, o map[string]string) (a spec.Abilities) {
 	}()
 	switch preset {
 	case Embedded:
-		a.Can = writes | shaped | spec.AbleTools | spec.AbleContinue | spec.AbleAdapters | spec.AbleCount | spec.AbleUsage | spec.AbleTokens
+		a.Can = writes | shaped | spec.AbleTools | spec.AbleContinue | spec.AbleAdapters | spec.AbleCount | spec.AbleUsage | spec.AbleTokens | spec.AbleRanks
 		a.Cannot = media | spec.AbleKServe | spec.AbleImages | spec.AbleAudio | spec.AbleSleep
 		switch {
 		case o["embeddings"] == "off":
-			a.Cannot |= vector
+			a.Can, a.Cannot = a.Can&^spec.AbleRanks, a.Cannot|vector
 		case o["pooling"] == "rank":
 			a.Can, a.Cannot = a.Can|spec.AbleRerank, a.Cannot|spec.AbleEmbed
 		default:

@@ -108,7 +108,8 @@
 // llama.cpp applies the model's chat template where it recognises its format (it runs no Jinja); else the
 // format is told by control tokens, or by --chat-template. /v1/embeddings pools as the GGUF says, or
 // --pooling. Texts and pairs of several requests are computed in common steps, one of each in turn. With the header
-// X-LotaBots-Token-Counts usage has the tokens of each input as input_tokens. /v1/rerank needs a model with the pooling type rank; scores lie between 0 and 1.
+// X-LotaBots-Token-Counts usage has the tokens of each input as input_tokens. /v1/rerank needs a model with the pooling type rank; scores lie between 0 and 1. Under the
+// name together it takes several requests in a list and answers in the same form: the node's way of asking for them in one call.
 //
 // Not there yet: functions (the older name of tools), best_of, echo, suffix, moving a sequence elsewhere. Fields that ask for these are refused by name. GPUs are
 // placed on by --device N, which nobody has tried.

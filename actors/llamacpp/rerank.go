@@ -11,35 +11,42 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// rerank gives each document's relevance, and how many tokens were read. A model with one output gives a
-// logit, of which the logistic function makes a number from 0 to 1; one with several has made
-// probabilities of them itself, and the first one counts.
-func (e *Engine) rerank(ctx context.Context, r *openai.Rerank) ([]float64, int, error) {
+// rerank gives each request's documents' relevance, and how many tokens were read for it. A model with one
+// output gives a logit, of which the logistic function makes a number from 0 to 1; one with several has made
+// probabilities of them itself, and the first one counts. Each document is judged by itself.
+func (e *Engine) rerank(ctx context.Context, requests []*openai.Rerank) (scores [][]float64, tokens []int, err error) {
 	emb, err := e.embedder()
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if !emb.ranks {
-		return nil, 0, &spec.Error{Code: spec.CodeUnsupported, Message: "the model does not rank texts", Hint: "Use a reranking model: its GGUF has the pooling type rank"}
+		return nil, nil, &spec.Error{Code: spec.CodeUnsupported, Message: "the model does not rank texts", Hint: "Use a reranking model: its GGUF has the pooling type rank"}
 	}
-	texts, total, err := e.pairTokens(ctx, r, emb.capacity)
+	var pairs [][]llama.Token
+	for _, r := range requests {
+		own, total, err := e.pairTokens(ctx, r, emb.capacity)
+		if err != nil {
+			return nil, nil, err
+		}
+		pairs, tokens = append(pairs, own...), append(tokens, total)
+	}
+	vectors, err := emb.embed(ctx, pairs)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
-	vectors, err := emb.embed(ctx, texts)
-	if err != nil {
-		return nil, 0, err
-	}
-	scores := make([]float64, len(vectors))
+	all := make([]float64, len(vectors))
 	for i, v := range vectors {
-		if scores[i] = float64(v[0]); len(v) == 1 {
-			scores[i] = 1 / (1 + math.Exp(-scores[i]))
+		if all[i] = float64(v[0]); len(v) == 1 {
+			all[i] = 1 / (1 + math.Exp(-all[i]))
 		}
-		if math.IsNaN(scores[i]) {
-			return nil, 0, spec.Errorf(spec.CodeUpstream, "llama.cpp gave no score")
+		if math.IsNaN(all[i]) {
+			return nil, nil, spec.Errorf(spec.CodeUpstream, "llama.cpp gave no score")
 		}
 	}
-	return scores, total, nil
+	for _, r := range requests {
+		scores, all = append(scores, all[:len(r.Documents)]), all[len(r.Documents):]
+	}
+	return scores, tokens, nil
 }
 
 // pair is what a reranker reads: by the model's own template where it has one, else query and document

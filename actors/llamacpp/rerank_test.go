@@ -74,11 +74,41 @@ func TestRerank(t *testing.T) {
 	if _, one := rerankOf(t, url, fields{"query": "abc", "documents": documents, "top_n": 1}); len(one.Results) != 1 || one.Results[0].Index != all.Results[0].Index {
 		t.Errorf("the best is %+v", one)
 	}
+	rankTogether(t, url, documents)
 	if status, r := ask(t, url, "/v1/embeddings", fields{"input": "abc"}); status != 400 || r.Error == nil || r.Error.Code != "unsupported_parameter" {
 		t.Errorf("embeddings of a reranker: %d %+v", status, r.Error)
 	}
 	if status, r := ask(t, url, "/v1/chat/completions", question("x", nil)); status != 400 || r.Error == nil {
 		t.Errorf("text of a reranker: %d %+v", status, r.Error)
+	}
+}
+
+// rankTogether asks for several queries in one call: each has the answer that it has alone.
+func rankTogether(t *testing.T, url string, documents []string) {
+	t.Helper()
+	requests := []fields{{"query": "abc", "documents": documents, "top_n": 2}, {"query": "q", "documents": documents[1:], "return_documents": true}, {"query": "hello", "documents": documents[:1]}}
+	r, err := post(t.Context(), url, "/v1/rerank", fields{"together": requests})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	var out struct{ Together []ranked }
+	if err := json.NewDecoder(r.Body).Decode(&out); err != nil || r.StatusCode != 200 || len(out.Together) != len(requests) {
+		t.Fatalf("%d %+v, %v", r.StatusCode, out, err)
+	}
+	for i, got := range out.Together {
+		_, alone := rerankOf(t, url, requests[i])
+		if len(got.Results) != len(alone.Results) || got.Usage["prompt_tokens"] != alone.Usage["prompt_tokens"] {
+			t.Fatalf("request %d: %+v, alone %+v", i, got, alone)
+		}
+		for j := range got.Results {
+			if a, b := got.Results[j], alone.Results[j]; a.Index != b.Index || math.Abs(a.Score-b.Score) > 1e-4 || (a.Document == nil) != (b.Document == nil) {
+				t.Errorf("request %d: %+v, alone %+v", i, a, b)
+			}
+		}
+	}
+	if status, r := rerankOf(t, url, fields{"together": []fields{requests[0], {"query": "", "documents": documents}}}); status != 400 || r.Error == nil {
+		t.Errorf("with a bad one: %d %+v", status, r)
 	}
 }
 

@@ -158,15 +158,24 @@ func (s *Server) rerank(w http.ResponseWriter, r *http.Request, e *Engine) error
 	if err != nil {
 		return err
 	}
-	request, err := openai.ParseRerank(body)
+	requests, together, err := openai.ParseReranks(body)
 	if err != nil {
 		return err
 	}
-	scores, tokens, err := e.rerank(r.Context(), request)
-	if err == nil {
-		writeBytes(w, http.StatusOK, openai.RerankAnswer(request, orName(request.Model, e), scores, tokens))
+	scores, tokens, err := e.rerank(r.Context(), requests)
+	if err != nil {
+		return err
 	}
-	return err
+	answers := make([]json.RawMessage, len(requests))
+	for i, q := range requests {
+		answers[i] = openai.RerankAnswer(q, orName(q.Model, e), scores[i], tokens[i])
+	}
+	answer := []byte(answers[0])
+	if together {
+		answer = openai.TogetherAnswer(answers)
+	}
+	writeBytes(w, http.StatusOK, answer)
+	return nil
 }
 
 func orName(asked string, e *Engine) string {

@@ -30,6 +30,7 @@ const (
 	AbleTokens    // tells token ids, and goes on behind them: continuation as the embedded engine has it
 	AbleMessages  // speaks Anthropic's Messages, and is to be asked in them
 	AbleResponses // speaks OpenAI's Responses, likewise
+	AbleRanks     // ranks for several queries in one call, as the embedded engine has it
 	abilityEnd
 )
 
@@ -37,7 +38,7 @@ const (
 const AbleServe = AbleChat | AbleComplete | AbleEmbed | AbleRerank | AbleTranscribe | AbleSpeak | AbleDraw | AbleKServe
 
 var abilityNames = [...]string{"chat", "completions", "embeddings", "rerank", "transcription", "speech", "image-generation", "kserve",
-	"tools", "images", "audio", "json-schema", "logprobs", "continuation", "sleep", "lora", "token-count", "stream-usage", "token-continuation", "messages", "responses"}
+	"tools", "images", "audio", "json-schema", "logprobs", "continuation", "sleep", "lora", "token-count", "stream-usage", "token-continuation", "messages", "responses", "rank-batches"}
 
 // Names lists the set, in the order of the constants. What this build does not know is
 // left out.

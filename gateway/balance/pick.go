@@ -97,6 +97,7 @@ type Query struct {
 	Kept         uint64            // of the answer that may be kept for it, by its canonical request; 0: none may
 	Why          *Reasons          // nil: nobody asks
 	Shared       bool              // it may go to its engine together with others
+	Sharing      spec.Ability      // and does so at instances that can do that; 0: at all that share
 
 	expects prefix.Expectation
 	came    time.Time // when it began to wait, the first time

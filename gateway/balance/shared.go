@@ -9,7 +9,9 @@ type sharing struct {
 }
 
 // shared tells whether q goes to the instance's engine together with others.
-func (in *Instance) shared(q *Query) bool { return q.Shared && in.sharing.shares > 0 }
+func (in *Instance) shared(q *Query) bool {
+	return q.Shared && in.sharing.shares > 0 && in.able.Can&q.Sharing == q.Sharing
+}
 
 // crowd is how much of what it takes of such requests the instance has.
 func (in *Instance) crowd(q *Query) float64 {

@@ -86,3 +86,22 @@ func TestSharedRequestsSpread(t *testing.T) {
 		t.Errorf("%v", n)
 	}
 }
+
+// TestSomeShareWhereTheirInstanceCan: elsewhere they take slots like others.
+func TestSomeShareWhereTheirInstanceCan(t *testing.T) {
+	f := newField(Config{})
+	f.tell("a", "north", 1, 0, shares(4, 0))
+	q := askShared()
+	q.Sharing = spec.AbleRanks
+	first := f.must(t, q)
+	if first.shared {
+		t.Error("it shares where its instance does not know how")
+	}
+	first.Release()
+	f.tell("a", "north", 1, 0, shares(4, 0), func(d *wire.DeviceLoad) { d.Instances[0].Can = uint32(spec.AbleRanks | spec.AbleRerank) })
+	for range 4 {
+		if g := f.must(t, q); !g.shared {
+			t.Error("it takes a slot for itself")
+		}
+	}
+}

@@ -64,6 +64,38 @@ func ParseRerank(body []byte) (*Rerank, error) {
 	return r, nil
 }
 
+// ParseReranks reads and checks a body that is one request, or several under the name
+// together, each as it would be alone. One that is bad spoils all.
+func ParseReranks(body []byte) (all []*Rerank, together bool, err error) {
+	var several struct {
+		Together []json.RawMessage `json:"together"`
+	}
+	if json.Unmarshal(body, &several) != nil || several.Together == nil {
+		one, err := ParseRerank(body)
+		return []*Rerank{one}, false, err
+	}
+	documents := 0
+	for _, raw := range several.Together {
+		one, err := ParseRerank(raw)
+		if err != nil {
+			return nil, true, err
+		}
+		if documents += len(one.Documents); documents > MaxDocuments {
+			return nil, true, invalid("together", "together has more than %d documents", MaxDocuments)
+		}
+		all = append(all, one)
+	}
+	if len(all) == 0 {
+		return nil, true, invalid("together", "together is empty")
+	}
+	return all, true, nil
+}
+
+// TogetherAnswer is the body of an answer to several requests, of theirs in their order.
+func TogetherAnswer(answers []json.RawMessage) []byte {
+	return marshal(map[string]any{"together": answers})
+}
+
 // RerankAnswer is the body of an answer: the best documents first, equals in the request's order.
 func RerankAnswer(r *Rerank, model string, scores []float64, tokens int) []byte {
 	type document struct {

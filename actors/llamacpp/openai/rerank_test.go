@@ -33,6 +33,23 @@ func TestRerankIsRead(t *testing.T) {
 	}
 }
 
+func TestRanksTogetherAreRead(t *testing.T) {
+	one, together, err := ParseReranks([]byte(`{"query":"q","documents":["a"]}`))
+	if err != nil || together || len(one) != 1 || one[0].Query != "q" {
+		t.Errorf("%+v, %v, %v", one, together, err)
+	}
+	two, together, err := ParseReranks([]byte(`{"together":[{"query":"q","documents":["a"]},{"query":"r","documents":["b","c"],"top_n":1}]}`))
+	if err != nil || !together || len(two) != 2 || two[1].Query != "r" || two[1].TopN != 1 {
+		t.Errorf("%+v, %v, %v", two, together, err)
+	}
+	many := `{"query":"q","documents":["a"` + strings.Repeat(`,"a"`, MaxDocuments-1) + `]}`
+	for _, body := range []string{`{"together":[]}`, `{"together":[{}]}`, `{"together":[5]}`, `{"together":5}`, `{"together":[` + many + `,{"query":"q","documents":["a"]}]}`} {
+		if all, _, err := ParseReranks([]byte(body)); err == nil {
+			t.Errorf("%.100s was taken: %+v", body, all)
+		}
+	}
+}
+
 func FuzzRerank(f *testing.F) {
 	f.Add([]byte(`{"query":"q","documents":["a",{"text":"b"}],"top_n":1}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
