@@ -18,6 +18,7 @@ type Status struct {
 	Instances  []InstanceStatus `json:"instances"`
 	Lacking    []LackStatus     `json:"lacking"`
 	Scaling    []ScaleStatus    `json:"scaling"`
+	Transfers  []ModelTransfer  `json:"transfers"` // model files on their way to nodes
 }
 
 // ScaleStatus is how many copies the leader wants of a deployment that has a scale.

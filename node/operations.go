@@ -119,6 +119,7 @@ func (o operations) Status(ctx context.Context) (*gateway.Status, error) {
 	}
 	n.statusNodes(ctx, s)
 	n.statusLoad(s)
+	s.Transfers = n.shelf.Transfers(ctx)
 	s.Lacking, s.Scaling = n.askLacking(ctx, spec.NodeID(s.Leader)), n.askScaling(ctx, spec.NodeID(s.Leader))
 	return s, nil
 }

@@ -2,9 +2,13 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -24,10 +28,11 @@ import (
 func (n *Node) startModels() {
 	n.transfers = blob.NewMetrics(n.metrics)
 	n.pace.Set(int64(n.config.Models.FetchRate))
-	n.models = blob.NewFetcher(n.port, n.blobs, n.holders, blob.Options{Log: n.log, Pace: &n.pace, Metrics: n.transfers})
+	n.models = blob.NewFetcher(n.port, n.blobs, n.holders, blob.Options{Dial: n.dialChunks, Log: n.log, Pace: &n.pace, Metrics: n.transfers})
 	n.shelf = models.New(models.Config{
 		Self: n.id, Store: n.blobs, Fetcher: n.models, View: n.modelsView, Options: n.modelsOptions, Client: n.port.Client("blob"),
 		Others: n.others, Announce: n.makeKnown, Pace: &n.pace, Metrics: n.transfers, Log: n.log,
+		Pulls: filepath.Join(n.layout.models(), "pulls.json"),
 	})
 	cancel := n.state.Subscribe(func(c state.Change) {
 		if c.Reset || slices.ContainsFunc(c.Records, func(r state.Ref) bool { return placed(r) || r.Kind == state.KindSetting }) {
@@ -36,6 +41,16 @@ func (n *Node) startModels() {
 	})
 	n.onStop("models' view", func(context.Context) error { cancel(); return nil })
 	n.background("models", n.shelf.Run)
+}
+
+// dialChunks opens a connection that chunks come by. A node of an older build does not
+// serve it: it is asked by HTTP.
+func (n *Node) dialChunks(ctx context.Context, id spec.NodeID) (net.Conn, error) {
+	c, err := n.port.DialNode(ctx, blob.Proto, id)
+	if errors.Is(err, transport.ErrNotServed) {
+		return nil, fmt.Errorf("%w: %w", blob.ErrOlder, err)
+	}
+	return c, err
 }
 
 // serveBlobs is what other nodes ask of model files.
@@ -136,11 +151,13 @@ func (n *Node) modelsView() models.View {
 // Import stores a model's file on this node and makes it known: other nodes
 // fetch it from here when they are to have it.
 func (n *Node) Import(ctx context.Context, name string, r io.Reader) (*wire.Model, error) {
+	defer n.shelf.Hold()()
 	return n.imported(ctx)(n.blobs.Import(name, n.counted(r)))
 }
 
 // ImportFolder does the same with the files of a tar.
 func (n *Node) ImportFolder(ctx context.Context, name string, r io.Reader) (*wire.Model, error) {
+	defer n.shelf.Hold()()
 	return n.imported(ctx)(n.blobs.ImportFolder(name, n.counted(r)))
 }
 

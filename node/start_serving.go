@@ -15,6 +15,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors"
 	"github.com/lotabots/lotabots/actors/quota"
+	"github.com/lotabots/lotabots/cluster/blob"
 	"github.com/lotabots/lotabots/cluster/feed"
 	"github.com/lotabots/lotabots/cluster/gossip"
 	"github.com/lotabots/lotabots/cluster/infer"
@@ -134,6 +135,8 @@ func (n *Node) serveCluster(context.Context) error {
 	n.port.Handle("join", n.withEpoch(signer.Handler()))
 	n.port.Handle("state", inTime(mux))
 	n.port.Handle("blob", n.serveBlobs())
+	chunks := n.port.Listener(blob.Proto)
+	n.background("chunks", func(ctx context.Context) { blob.NewServer(n.blobs, n.state.Model, n.transfers).Serve(ctx, chunks) })
 	if n.actors != nil {
 		n.port.Handle("infer", infer.Handler(n.actors.Opener(), infer.Config{
 			Reserve: n.actors.Reserve, Lines: n.lines, Quota: n.quotas.Grant, Peer: peerOf, May: mayInfer, Log: n.log, Registerer: n.metrics,

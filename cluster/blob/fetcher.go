@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,9 @@ type Port interface {
 type Writer interface {
 	Missing() []int
 	PutChunk(i int, b []byte) error // verifies b; the code of what is wrong is spec.CodeModelDamaged
+	// Receive reads chunk i from r, to its last byte and no further, and does with it as
+	// PutChunk does. r's error is wrapped.
+	Receive(i int, r io.Reader) error
 	Commit() (path string, err error)
 	Close() error // keeps what is there for the next attempt
 }
@@ -56,8 +60,13 @@ type Fetcher struct {
 	failed map[string]error   // why the last fetch did not bring it, by digest
 }
 
+// ErrOlder is wrapped by Options.Dial where a node does not serve Proto.
+var ErrOlder = errors.New("the node's build is older")
+
 // Options of a Fetcher. The zero value will do.
 type Options struct {
+	// Dial opens a connection of Proto to a node. nil: all are asked by Handler's protocol.
+	Dial     func(ctx context.Context, id spec.NodeID) (net.Conn, error)
 	Log      *slog.Logger
 	Pace     *Pace                                // of all fetches together; nil: without bound
 	Metrics  *Metrics                             // nil: nothing is counted
@@ -180,13 +189,13 @@ func (f *Fetcher) fetch(ctx context.Context, m *wire.Model, fl *flight) (_ strin
 	p.flight = fl
 	here := int64(m.Size)
 	for _, i := range missing {
-		here -= int64(p.length(i))
+		here -= int64(lengthOf(m, i))
 	}
 	fl.here.Store(here)
 	fl.before.Store(here)
 	if len(missing) > 0 {
 		f.opts.Log.Info("fetching a model", "model", m.Name, "digest", hex.EncodeToString(m.Digest),
-			"chunks", len(m.Chunks), "missing", len(missing), "holders", p.names())
+			"chunks", len(m.Chunks), "missing", len(missing), "holders", ids(p.holders))
 		if err := p.run(ctx); err != nil {
 			return "", err
 		}

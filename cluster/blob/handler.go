@@ -21,6 +21,11 @@ const hdrAgain = "Lotabots-Again"
 // A Source has models' chunks.
 type Source interface {
 	Has(digest []byte) bool
+	// Chunks tells which chunks are here, also of a model that is on its way; nil: none.
+	Chunks(m *wire.Model) []bool
+	// ReadPieces calls use with a chunk's pieces, in order, each of which is good until use
+	// returns. It ends with use's error. A chunk that is not here is spec.CodeNotFound.
+	ReadPieces(m *wire.Model, i int, again bool, use func(piece []byte) error) error
 	// LendChunk calls use with a chunk, which is good until use returns. again: it was
 	// asked for before and came wrong.
 	LendChunk(m *wire.Model, i int, again bool, use func(b []byte)) error

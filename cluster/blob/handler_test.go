@@ -66,7 +66,10 @@ func TestTheHandlersAnswers(t *testing.T) {
 	}
 }
 
-type rotten struct{ err error }
+type rotten struct {
+	Source
+	err error
+}
 
 func (rotten) Has([]byte) bool { return true }
 func (r rotten) LendChunk(*wire.Model, int, bool, func([]byte)) error {
@@ -79,7 +82,7 @@ func TestAHolderKeepsItsTroublesToItself(t *testing.T) {
 		err    error
 		status int
 	}{{spec.Errorf(spec.CodeModelDamaged, "/secret is damaged"), 502}, {errors.New("/secret: I/O error"), 500}} {
-		w := ask(Handler(rotten{c.err}, knows(m), nil), "GET", "/blob/small/0", hexOf(m.Digest))
+		w := ask(Handler(rotten{err: c.err}, knows(m), nil), "GET", "/blob/small/0", hexOf(m.Digest))
 		if w.Code != c.status || strings.Contains(w.Body.String(), "secret") {
 			t.Errorf("%v: %d %s", c.err, w.Code, w.Body)
 		}

@@ -4,14 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
+
+// patience is how long a pull waits for holders that are fetching themselves, and have
+// nothing that it lacks.
+const patience = 10 * time.Second
 
 // A pull is one model on its way from several holders. Its streams take chunks
 // from one list; a holder that failed is asked no further.
@@ -22,110 +28,125 @@ type pull struct {
 	flight *flight
 
 	mu      sync.Mutex
-	missing []int
+	missing []int // nobody is asked for them now
+	asked   int   // chunks that somebody is asked for
 	have    int
 	told    int // percent last logged
 	holders []*holder
+	scouted bool          // every holder that is to be asked what it has was asked once
+	moved   time.Time     // when a chunk came last, or more was heard of
+	turn    chan struct{} // closed when something has changed
 }
 
-type holder struct {
-	id     spec.NodeID
-	busy   int // streams that ask it now
-	failed error
-}
-
+// newPull has its chunks come in turn from a place of its own where holders tell what
+// they have: two nodes that begin together have different ones to give each other.
 func newPull(f *Fetcher, m *wire.Model, w Writer, missing []int) *pull {
-	p := &pull{f: f, model: m, to: w, missing: missing, have: len(m.Chunks) - len(missing)}
-	for _, id := range f.holders() {
-		p.holders = append(p.holders, &holder{id: id})
+	p := &pull{f: f, model: m, to: w, have: len(m.Chunks) - len(missing), moved: time.Now(), turn: make(chan struct{})}
+	first := 0
+	if f.opts.Dial != nil && len(missing) > 0 {
+		first = rand.IntN(len(missing))
 	}
+	p.missing = append(append(p.missing, missing[first:]...), missing[:first]...)
+	for _, id := range f.holders() {
+		p.holders = append(p.holders, &holder{id: id, plain: f.opts.Dial == nil})
+	}
+	p.scouted = f.opts.Dial == nil
 	return p
 }
 
-// length is of chunk i, which the model has.
-func (p *pull) length(i int) int {
-	size := int64(p.model.ChunkSize)
-	return int(min(size, int64(p.model.Size)-int64(i)*size))
+// lengthOf is of chunk i, which the model has.
+func lengthOf(m *wire.Model, i int) int {
+	size := int64(m.GetChunkSize())
+	return int(min(size, int64(m.GetSize())-int64(i)*size))
 }
 
 func (p *pull) run(ctx context.Context) error {
 	if size := p.model.ChunkSize; size == 0 || size > maxChunk {
 		return fmt.Errorf("the model's chunk size of %d is out of range", size)
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	own, done := context.WithCancel(ctx)
+	var scouts sync.WaitGroup
+	if !p.scouted {
+		scouts.Go(func() { p.scout(own) })
+	}
+	g, streaming := errgroup.WithContext(ctx)
 	for range min(streams, len(p.missing)) {
 		g.Go(func() error {
-			buf := make([]byte, min(uint64(p.model.ChunkSize), p.model.Size))
-			for {
-				i, ok := p.take()
-				if !ok {
-					return nil
-				}
-				if err := p.one(ctx, i, buf[:p.length(i)]); err != nil {
-					return err
-				}
-			}
+			s := stream{p: p, links: map[*holder]*link{}}
+			defer s.close()
+			return s.run(streaming)
 		})
 	}
-	return g.Wait()
+	err := g.Wait()
+	done()
+	scouts.Wait()
+	return err
 }
 
-func (p *pull) take() (int, bool) {
+// next takes a chunk and who is to give it, and waits where nobody has one now. Without
+// a holder and an error all has come.
+func (p *pull) next(ctx context.Context) (*holder, int, error) {
+	for {
+		h, i, turn, err := p.try()
+		if h != nil || turn == nil {
+			return h, i, err
+		}
+		select {
+		case <-turn:
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil, 0, context.Cause(ctx)
+		}
+	}
+}
+
+// try gives neither a holder nor what to wait for at the end.
+func (p *pull) try() (*holder, int, <-chan struct{}, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.missing) == 0 {
-		return 0, false
+	h, at := choose(p.holders, p.missing)
+	switch {
+	case h != nil:
+		i := p.missing[at]
+		p.missing = append(p.missing[:at], p.missing[at+1:]...)
+		h.busy++
+		p.asked++
+		return h, i, nil, nil
+	case len(p.missing) == 0 && p.asked == 0:
+		return nil, 0, nil, nil
+	case len(p.missing) > 0 && p.asked == 0 && p.scouted && !(anyHope(p.holders) && time.Since(p.moved) < patience):
+		return nil, 0, nil, p.exhaustedLocked()
 	}
-	i := p.missing[0]
-	p.missing = p.missing[1:]
-	return i, true
+	return nil, 0, p.turn, nil
 }
 
-// one brings chunk i from whichever holder has it whole.
-func (p *pull) one(ctx context.Context, i int, buf []byte) error {
-	for {
-		h := p.choose()
-		if h == nil {
-			return p.exhausted()
-		}
-		err := p.from(ctx, h.id, i, buf)
-		if fault := (*keeping)(nil); err == nil || errors.As(err, &fault) {
-			p.release(h, nil)
-			return err // a failure to write, for which no other holder can help
-		}
-		if ctx.Err() != nil {
-			p.release(h, nil)
-			return context.Cause(ctx)
-		}
-		p.release(h, err)
+// settle notes how it went with a chunk that next gave. Its error ends the pull.
+func (p *pull) settle(ctx context.Context, h *holder, i int, err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.turnLocked()
+	h.busy--
+	p.asked--
+	if err == nil {
+		p.moved = time.Now()
+		return nil
+	}
+	p.missing = append(p.missing, i)
+	if fault := (*keeping)(nil); errors.As(err, &fault) {
+		return fmt.Errorf("keep chunk %d of model %s: %w", i, p.model.Name, fault.error) // no other holder can help
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if h.lost(i, err) {
 		p.f.opts.Log.Warn("a holder failed to give a chunk", "model", p.model.Name, "chunk", i, "node", h.id, "error", err)
 	}
+	return nil
 }
 
-// from brings chunk i from one holder. What is wrong is asked for once more: a holder
-// that finds it wrong on its own disk sets its copy aside.
-func (p *pull) from(ctx context.Context, id spec.NodeID, i int, buf []byte) error {
-	for again := false; ; again = true {
-		if err := p.f.opts.Pace.Wait(ctx, len(buf)); err != nil {
-			return err
-		}
-		b, err := p.f.get(ctx, id, p.model, i, buf, again)
-		if err != nil {
-			return err
-		}
-		err = p.to.PutChunk(i, b)
-		switch {
-		case err == nil:
-			p.progress(len(b))
-			return nil
-		case spec.CodeOf(err) != spec.CodeModelDamaged:
-			return &keeping{fmt.Errorf("keep chunk %d of model %s: %w", i, p.model.Name, err)}
-		case again:
-			return err
-		}
-		p.f.opts.Metrics.Damaged("wire", 1)
-		p.f.opts.Log.Warn("a chunk came that does not match its digest", "model", p.model.Name, "chunk", i, "node", id)
-	}
+func (p *pull) turnLocked() {
+	close(p.turn)
+	p.turn = make(chan struct{})
 }
 
 // keeping is a failure to write what was good.
@@ -133,34 +154,7 @@ type keeping struct{ error }
 
 func (k *keeping) Unwrap() error { return k.error }
 
-// choose takes the least busy holder that has not failed, the first of equals.
-func (p *pull) choose() *holder {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var best *holder
-	for _, h := range p.holders {
-		if h.failed == nil && (best == nil || h.busy < best.busy) {
-			best = h
-		}
-	}
-	if best != nil {
-		best.busy++
-	}
-	return best
-}
-
-func (p *pull) release(h *holder, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	h.busy--
-	if err != nil && h.failed == nil {
-		h.failed = err
-	}
-}
-
-func (p *pull) exhausted() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *pull) exhaustedLocked() error {
 	if len(p.holders) == 0 {
 		return &spec.Error{Code: spec.CodeNotReady, Message: "No live node is known that could hold model " + p.model.Name + ".",
 			Hint: "Start a node that has the model, or import it again."}
@@ -168,8 +162,9 @@ func (p *pull) exhausted() error {
 	var why []error
 	var said []string
 	for _, h := range p.holders {
-		why = append(why, fmt.Errorf("%s: %w", h.id, h.failed))
-		said = append(said, fmt.Sprintf("%s (%v)", h.id, h.failed))
+		err := h.trouble()
+		why = append(why, fmt.Errorf("%s: %w", h.id, err))
+		said = append(said, fmt.Sprintf("%s (%v)", h.id, err))
 	}
 	return &spec.Error{Code: spec.CodeNotReady, Err: errors.Join(why...),
 		Message: fmt.Sprintf("Model %s could not be fetched: tried %s; %d of %d chunks are here.",
@@ -194,12 +189,4 @@ func (p *pull) progress(bytes int) {
 	if tell {
 		p.f.opts.Log.Info("fetching a model", "model", p.model.Name, "percent", percent, "chunks", have, "of", total)
 	}
-}
-
-func (p *pull) names() []spec.NodeID {
-	var out []spec.NodeID
-	for _, h := range p.holders {
-		out = append(out, h.id)
-	}
-	return out
 }

@@ -76,7 +76,13 @@ func (p *Port) receive(c net.Conn, leave func()) {
 		p.metrics.handshakes.WithLabelValues(handshakeOK).Inc()
 		_ = c.SetDeadline(time.Time{})
 		leave()
-		p.deliver(&conn{Conn: secured, tls: secured, port: p, proto: proto, peer: peer})
+		made := &conn{Conn: secured, tls: secured, port: p, proto: proto, peer: peer}
+		if proto == protoBulk {
+			made.bulk = newBulk(c)
+			hello.bulk = made.bulk
+			made.bulk.cork()
+		}
+		p.deliver(made)
 	}
 }
 
@@ -170,9 +176,13 @@ type helloConn struct {
 	seen  []byte // at most what crypto/tls takes for a ClientHello and one read more
 	heard bool   // keep no more
 	mute  bool   // swallow what crypto/tls would answer
+	bulk  *bulk  // nil: none; what is read and written goes through it, after the handshake
 }
 
 func (h *helloConn) Read(b []byte) (int, error) {
+	if h.bulk != nil {
+		return h.bulk.Read(b)
+	}
 	n, err := h.Conn.Read(b)
 	if !h.heard {
 		h.seen = append(h.seen, b[:n]...)
@@ -181,6 +191,9 @@ func (h *helloConn) Read(b []byte) (int, error) {
 }
 
 func (h *helloConn) Write(b []byte) (int, error) {
+	if h.bulk != nil {
+		return h.bulk.Write(b)
+	}
 	if h.mute {
 		return len(b), nil
 	}

@@ -35,6 +35,7 @@ const (
 	protoJoin  = "join"  // the client has no certificate yet
 	protoActor = "actor" // gRPC, which insists on h2: the client offers both
 	protoH2    = "h2"
+	protoBulk  = "chunks" // moves much: see conn.Flush
 )
 
 // limits bound what peers can make a port do before and after they are known.

@@ -19,12 +19,25 @@ type conn struct {
 	ending   *time.Timer // of a stranger's connection; nil: it may stand
 	outgoing bool
 	pooled   bool // HTTP, of which the port itself is a user and waits for the end
+	bulk     *bulk
 	closing  sync.Once
 	dead     atomic.Bool // it was killed
 }
 
+// Flush sends what was written. Where the protocol moves much nothing is sent before
+// there is much of it, or Flush is called; elsewhere it does nothing.
+func (c *conn) Flush() error {
+	if c.bulk == nil {
+		return nil
+	}
+	return c.bulk.flush()
+}
+
 // Close ends the connection in good order.
 func (c *conn) Close() error {
+	if c.bulk != nil {
+		c.bulk.uncork()
+	}
 	err := c.Conn.Close()
 	c.forget()
 	return err

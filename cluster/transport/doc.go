@@ -2,7 +2,7 @@
 // that tells its protocols apart by ALPN, and UDP gossip on the same number.
 //
 // A protocol is served in one of three ways: by an http.Handler over HTTP/2
-// (Handle; infer, state, blob, join), as raw connections (Listener; raft, gossip),
+// (Handle; infer, state, blob, join), as raw connections (Listener; raft, gossip, chunks),
 // or by handing the connection over untouched, by its ClientHello alone, to a
 // server on loopback (Splice; actor). Client, Dial and ClientTLS are the other
 // ends. A protocol that nobody serves is refused.

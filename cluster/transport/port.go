@@ -126,10 +126,10 @@ func (p *Port) Splice(proto, loopbackAddr string) {
 	p.mu.splices[proto] = loopbackAddr
 }
 
-// Drop closes the pooled connections to a node that is known to be dead. What
-// is under way on them fails at once. The next request dials again.
+// Drop closes the pooled connections to a node that is known to be dead, and those
+// that move much. What is under way on them fails at once. The next request dials again.
 func (p *Port) Drop(id spec.NodeID) {
-	for _, c := range p.standing.list(func(c *conn) bool { return c.outgoing && c.pooled && c.peer.peer.ID == id }) {
+	for _, c := range p.standing.list(func(c *conn) bool { return c.outgoing && (c.pooled || c.bulk != nil) && c.peer.peer.ID == id }) {
 		c.kill()
 	}
 }

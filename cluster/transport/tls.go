@@ -73,7 +73,7 @@ func (p *Port) clientTLS(proto string, id spec.NodeID, identified func(vetted)) 
 		InsecureSkipVerify: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if want := serverProtos(proto)[0]; s.NegotiatedProtocol != want {
-				return fmt.Errorf("the peer does not serve %s", proto)
+				return fmt.Errorf("%w %s", ErrNotServed, proto)
 			}
 			v, err := p.vet(s, proto, id)
 			if err == nil && identified != nil {

@@ -27,6 +27,9 @@ type scene struct {
 	grace    time.Duration
 	limit    int64                    // bytes of whole models; 0: none
 	safe     func(m *wire.Model) bool // all its homes have it
+
+	promised  map[string]bool // copies that are kept for others, by digest
+	importing bool            // a model may be here that the state is to know in a moment
 }
 
 // discard tells what is to go: what nobody needs, after the grace, and then, while
@@ -39,6 +42,10 @@ func discard(s scene) []Doomed {
 	for _, m := range wanted(s.view) {
 		want[string(m.GetDigest())] = true
 	}
+	whole := map[string]bool{}
+	for _, h := range s.held {
+		whole[string(h.Digest)] = whole[string(h.Digest)] || h.Kind == blobs.Whole
+	}
 	var out []Doomed
 	total := int64(0)
 	var spare []blobs.Held
@@ -49,7 +56,7 @@ func discard(s scene) []Doomed {
 		switch {
 		case h.Kind == blobs.Damaged:
 			d.Cause = causeDamaged
-		case h.Kind == blobs.Partial && !want[key]:
+		case h.Kind == blobs.Partial && (whole[key] || !want[key] && (m == nil || s.safe(m))): // it may be a damaged copy's sound part, and the last
 			d.Cause = causePartial
 		case h.Kind == blobs.Whole && m == nil:
 			d.Cause = causeOrphan
@@ -58,7 +65,7 @@ func discard(s scene) []Doomed {
 			}
 		case h.Kind == blobs.Whole:
 			total += h.Bytes
-			if !want[key] && !s.inUse[key] {
+			if !want[key] && !s.inUse[key] && !s.promised[key] {
 				spare = append(spare, h)
 			}
 			continue

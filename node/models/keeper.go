@@ -45,6 +45,7 @@ type Config struct {
 	Client   *http.Client         // of the cluster port's protocol blob
 	Others   func() []spec.NodeID // living nodes, this one not among them
 	Announce func(ctx context.Context, m *wire.Model) error
+	Pulls    string     // the file that pulls under way are noted in; empty: they end with the process
 	Pace     *blob.Pace // of what comes
 	Metrics  *blob.Metrics
 	Log      *slog.Logger
@@ -66,6 +67,9 @@ type Keeper struct {
 		pulls    map[string]*pull              // by the model's name
 		checked  map[string]time.Time          // by digest
 		checking map[string]*checking          // by the model's name
+		promised map[string]time.Time          // until when a copy is kept for others, by digest
+		removing map[string]bool               // by digest
+		holds    int                           // imports whose models are not in the state yet
 	}
 }
 
@@ -78,6 +82,7 @@ type retry struct {
 func New(c Config) *Keeper {
 	k := &Keeper{cfg: c, wake: make(chan struct{}, 1)}
 	k.mu.fetching, k.mu.after, k.mu.needless = map[string]context.CancelFunc{}, map[string]retry{}, map[string]time.Time{}
+	k.mu.promised, k.mu.removing = map[string]time.Time{}, map[string]bool{}
 	k.mu.pulls, k.mu.checked, k.mu.checking = map[string]*pull{}, map[string]time.Time{}, map[string]*checking{}
 	return k
 }
@@ -93,6 +98,7 @@ func (k *Keeper) Wake() {
 // Run keeps files until ctx ends, and has ended what it began when it returns.
 func (k *Keeper) Run(ctx context.Context) {
 	defer k.end()
+	k.resumePulls(ctx)
 	look, sweep := time.NewTicker(lookEvery), time.NewTicker(sweeps)
 	defer look.Stop()
 	defer sweep.Stop()
@@ -189,33 +195,33 @@ func (k *Keeper) Collect(ctx context.Context, dry bool) ([]Doomed, error) {
 	}
 	var failed []error
 	for _, d := range all {
-		if d.InMS > 0 || d.InUse || !s.view.Fresh {
+		if d.InMS > 0 || d.InUse || !s.view.Fresh || d.Cause == causeOrphan && s.importing {
 			continue
 		}
-		digest, err := hex.DecodeString(d.Digest)
-		if err == nil {
-			err = k.cfg.Store.Remove(digest, blobs.Kind(d.Kind))
+		if err := k.remove(ctx, s, d); errors.Is(err, blobs.ErrBusy) || errors.Is(err, errKept) {
+			k.cfg.Log.Debug("a model's file stays", "digest", d.Digest, "model", d.Model, "kind", d.Kind, "why", err)
+		} else if err != nil {
+			failed = append(failed, err)
+		} else {
+			k.cfg.Log.Info("a model's file was removed", "digest", d.Digest, "model", d.Model, "kind", d.Kind, "bytes", d.Bytes, "cause", d.Cause)
 		}
-		if err != nil {
-			if !errors.Is(err, blobs.ErrBusy) {
-				failed = append(failed, err)
-			}
-			continue
-		}
-		k.cfg.Log.Info("a model's file was removed", "digest", d.Digest, "model", d.Model, "kind", d.Kind, "bytes", d.Bytes, "cause", d.Cause)
 	}
 	return all, errors.Join(failed...)
 }
 
 // scene looks at what there is. Other nodes are asked only where copies may have to go.
 func (k *Keeper) scene(ctx context.Context) (scene, error) {
+	o := k.cfg.Options()
+	s := scene{now: time.Now(), needless: map[string]time.Time{}, grace: o.Grace, limit: o.Disk} // what comes after now is not judged by what was seen
+	k.mu.Lock()
+	s.importing = k.mu.holds > 0
+	k.mu.Unlock()
 	held, err := k.cfg.Store.List()
 	if err != nil {
 		return scene{}, err
 	}
-	o := k.cfg.Options()
-	s := scene{view: k.cfg.View(), held: held, now: time.Now(), needless: map[string]time.Time{}, grace: o.Grace, limit: o.Disk}
-	known, total := map[string]bool{}, int64(0)
+	s.view, s.held = k.cfg.View(), held
+	known, total, left := map[string]bool{}, int64(0), false
 	for _, m := range s.view.Models {
 		known[string(m.GetDigest())] = true
 	}
@@ -231,14 +237,16 @@ func (k *Keeper) scene(ctx context.Context) (scene, error) {
 		if h.Kind == blobs.Whole {
 			total += h.Bytes
 		}
+		left = left || h.Kind == blobs.Partial && known[string(h.Digest)] && s.now.Sub(h.Used) > s.grace
 	}
 	k.mu.needless = s.needless
+	s.promised = k.promisedLocked(s.now)
 	k.mu.Unlock()
 	if len(held) > 0 {
 		s.inUse = k.cfg.Store.InUse()
 	}
 	s.safe = func(*wire.Model) bool { return false }
-	if s.limit > 0 && total > s.limit {
+	if left || s.limit > 0 && total > s.limit {
 		s.safe = safeBy(s.view, k.Reports(ctx))
 	}
 	return s, nil

@@ -36,6 +36,8 @@ type pull struct {
 	digest []byte
 	began  time.Time
 	cancel context.CancelFunc
+	hold   func()      // nil: the model is not here
+	caller spec.Caller // for whom
 
 	// Guarded by Keeper.mu.
 	bytes, before, total int64
@@ -65,7 +67,9 @@ func (k *Keeper) Pull(ctx context.Context, name, from, digest string) (Transfer,
 	}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p := &pull{name: name, url: u, digest: sum, began: time.Now(), cancel: cancel}
+	p.caller, _ = spec.CallerOf(ctx)
 	k.mu.pulls[name] = p
+	k.notePullsLocked()
 	k.all.Go(func() { defer cancel(); k.runPull(own, p) })
 	return k.transfer(p), nil
 }
@@ -159,6 +163,9 @@ func (k *Keeper) CancelPull(ctx context.Context, name string) error {
 
 func (k *Keeper) runPull(ctx context.Context, p *pull) {
 	m, err := k.bring(ctx, p)
+	if p.hold != nil {
+		defer p.hold()
+	}
 	if err == nil {
 		err = k.cfg.Announce(ctx, m)
 	}
@@ -167,6 +174,9 @@ func (k *Keeper) runPull(ctx context.Context, p *pull) {
 	}
 	k.mu.Lock()
 	p.ended, p.err = true, err
+	if !k.mu.closed { // what the node's end has cut off goes on when it is back
+		k.notePullsLocked()
+	}
 	k.mu.Unlock()
 	if err != nil {
 		k.cfg.Log.Warn("a model was not pulled", "model", p.name, "url", shown(p.url), "error", err)
@@ -180,6 +190,7 @@ func (k *Keeper) runPull(ctx context.Context, p *pull) {
 func (k *Keeper) bring(ctx context.Context, p *pull) (*wire.Model, error) {
 	for _, m := range k.cfg.View().Models {
 		if bytes.Equal(m.GetDigest(), p.digest) && k.cfg.Store.Has(p.digest) {
+			p.hold = k.Hold()
 			m = proto.Clone(m).(*wire.Model)
 			m.Name = p.name
 			return m, nil
@@ -202,6 +213,7 @@ func (k *Keeper) bring(ctx context.Context, p *pull) (*wire.Model, error) {
 		before := in.Size()
 		done, err := k.get(ctx, client, p, in)
 		if done {
+			p.hold = k.Hold()
 			return in.Finish(p.name)
 		}
 		if failed++; in.Size() > before {

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +20,8 @@ import (
 const (
 	reportTime  = 3 * time.Second // that a node may take to tell
 	reportBytes = 16 << 20
+
+	transfersTime = time.Second
 )
 
 // What is told has the form of the admin API.
@@ -43,10 +46,16 @@ func (k *Keeper) Report() Report {
 		r.Models = append(r.Models, Copy{Digest: hex.EncodeToString(h.Digest), Kind: string(h.Kind), Bytes: h.Bytes, UsedMS: h.Used.UnixMilli()})
 		r.Used += h.Bytes
 	}
-	flying := map[string]bool{}
+	r.Coming = k.coming()
+	return r
+}
+
+// coming is what is on its way here, and what failed to come.
+func (k *Keeper) coming() []Transfer {
+	out, flying := []Transfer{}, map[string]bool{}
 	for _, f := range k.cfg.Fetcher.Flights() {
 		flying[string(f.Model.GetDigest())] = true
-		r.Coming = append(r.Coming, Transfer{
+		out = append(out, Transfer{
 			Node: string(k.cfg.Self), Model: f.Model.GetName(), Digest: hex.EncodeToString(f.Model.GetDigest()), From: "nodes", Bytes: f.Here, Total: int64(f.Model.GetSize()),
 			Rate: rateOf(f.Here-f.Before, time.Since(f.Began)), BeganMS: f.Began.UnixMilli(),
 		})
@@ -55,11 +64,30 @@ func (k *Keeper) Report() Report {
 		if err := k.cfg.Fetcher.Failed(m.GetDigest()); err != nil && !flying[string(m.GetDigest())] && !k.cfg.Store.Has(m.GetDigest()) {
 			t := Transfer{Node: string(k.cfg.Self), Model: m.GetName(), Digest: hex.EncodeToString(m.GetDigest()), From: "nodes", Total: int64(m.GetSize())}
 			t.Error, t.Hint = said(err)
-			r.Coming = append(r.Coming, t)
+			out = append(out, t)
 		}
 	}
-	r.Coming = append(r.Coming, k.pulling()...)
-	return r
+	return append(out, k.pulling()...)
+}
+
+// Transfers are those of all living nodes. One that does not tell in time, or is of an
+// older build, is left out.
+func (k *Keeper) Transfers(ctx context.Context) []Transfer {
+	out := k.coming()
+	var mu sync.Mutex
+	k.each(ctx, func(ctx context.Context, id spec.NodeID) {
+		var there []Transfer
+		if k.ask(ctx, http.MethodGet, id, "/coming", transfersTime, &there) != nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		out = append(out, there...)
+	})
+	slices.SortStableFunc(out, func(a, b Transfer) int {
+		return cmp.Or(compare(a.Model, b.Model), compare(a.Node, b.Node))
+	})
+	return out
 }
 
 func rateOf(bytes int64, took time.Duration) int64 {

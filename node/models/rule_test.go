@@ -104,7 +104,7 @@ func TestNothingThatIsNeededIsDiscarded(t *testing.T) {
 		for _, d := range discard(s) {
 			switch {
 			case blobs.Kind(d.Kind) == blobs.Damaged && d.Cause == causeDamaged:
-			case blobs.Kind(d.Kind) == blobs.Partial && d.Cause == causePartial && !want[d.Digest]:
+			case blobs.Kind(d.Kind) == blobs.Partial && d.Cause == causePartial && !want[d.Digest] && (safe || known[d.Digest] == nil):
 			case blobs.Kind(d.Kind) == blobs.Whole && d.Cause == causeOrphan && known[d.Digest] == nil:
 			case blobs.Kind(d.Kind) == blobs.Whole && d.Cause == causePressure && known[d.Digest] != nil && !want[d.Digest] && safe && !d.InUse && s.limit > 0 && total > s.limit:
 				total -= d.Bytes

@@ -8,9 +8,9 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// Handler answers other nodes: what is here (GET /held), and may go (GET /storage, and
+// Handler answers other nodes: what is here (GET /held), on its way (GET /coming), and may go (GET /storage, and
 // POST /collect, which removes it), whether a model is right (POST /verify/NAME), and the
-// end of a pull (DELETE /pull/NAME).
+// end of a pull (DELETE /pull/NAME). POST /keep/NAME asks to keep a copy for a while.
 // may refuses who is not to command this node.
 func (k *Keeper) Handler(may func(r *http.Request) error) http.Handler {
 	mux := http.NewServeMux()
@@ -25,7 +25,11 @@ func (k *Keeper) Handler(may func(r *http.Request) error) http.Handler {
 		})
 	}
 	mux.HandleFunc("GET /held", func(w http.ResponseWriter, _ *http.Request) { answer(w, k.Report(), nil) })
+	mux.HandleFunc("GET /coming", func(w http.ResponseWriter, _ *http.Request) { answer(w, k.coming(), nil) })
 	mux.HandleFunc("GET /storage", func(w http.ResponseWriter, r *http.Request) { answer(w, k.storage(r.Context(), true), nil) })
+	mux.HandleFunc("POST /keep/{name}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, k.keep(r.PathValue("name"), r.URL.Query().Get("digest")), nil)
+	})
 	command("POST /collect", func(r *http.Request) (any, error) { return k.storage(r.Context(), false), nil })
 	command("POST /verify/{name}", func(r *http.Request) (any, error) {
 		return k.check(r.Context(), r.PathValue("name"))

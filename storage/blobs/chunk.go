@@ -51,8 +51,8 @@ func matches(m *wire.Model, i int, b []byte) bool {
 }
 
 // ReadChunk returns chunk i of a model that is here whole, verified. If it is
-// damaged, the model is set aside, so that it is fetched or imported anew, and
-// the error's code is spec.CodeModelDamaged.
+// damaged, the model is one that lacks it from then on, and the error's code is
+// spec.CodeModelDamaged.
 func (s *Store) ReadChunk(m *wire.Model, i int) ([]byte, error) {
 	if err := check(m); err != nil {
 		return nil, err
@@ -69,6 +69,10 @@ func (s *Store) ReadChunk(m *wire.Model, i int) ([]byte, error) {
 // use returns. It verifies it unless the whole was verified before and has not
 // changed since, or again is set: whoever receives a chunk verifies it anyway.
 func (s *Store) LendChunk(m *wire.Model, i int, again bool, use func(b []byte)) error {
+	return s.lend(m, i, again, func(b []byte) error { use(b); return nil })
+}
+
+func (s *Store) lend(m *wire.Model, i int, again bool, use func(b []byte) error) error {
 	if err := check(m); err != nil {
 		return err
 	}
@@ -86,8 +90,7 @@ func (s *Store) LendChunk(m *wire.Model, i int, again bool, use func(b []byte)) 
 	if err := s.readInto(b, m, i, verify); err != nil {
 		return err
 	}
-	use(b)
-	return nil
+	return use(b)
 }
 
 func (s *Store) readInto(b []byte, m *wire.Model, i int, verify bool) error {
@@ -121,11 +124,18 @@ func (s *Store) borrow(length int) []byte {
 
 func (s *Store) giveBack(b []byte) { s.spare.Put(&b) }
 
-// damage sets the model aside and says so.
+// damage takes the chunk from the model, and says so.
 func (s *Store) damage(had fs.FileInfo, m *wire.Model, i int) error {
-	moved, err := s.setAside(had, m.GetDigest())
+	err := s.demote(m, []int{i}, had)
+	said := "It is fetched again from another copy."
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrBusy):
+		said, err = "The damaged copy is being mended already.", nil
+	case err != nil:
+		said = "The damaged copy could not be made one to be mended."
+	}
 	return &spec.Error{Code: spec.CodeModelDamaged, Err: err,
-		Message: fmt.Sprintf("Chunk %d of model %s (%s) does not match its digest. %s", i, m.GetName(), hex.EncodeToString(m.GetDigest()[:6]), fate(moved, err))}
+		Message: fmt.Sprintf("Chunk %d of model %s (%s) does not match its digest. %s", i, m.GetName(), hex.EncodeToString(m.GetDigest()[:6]), said)}
 }
 
 // fate says what became of a damaged file.

@@ -1,12 +1,16 @@
 package blobs
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // allocated is what a file, or a directory's files, take on the disk: a file with
@@ -30,13 +34,51 @@ func allocated(name string) int64 {
 }
 
 // Free is what the store's disk has room for, bytes; below 0: it is not known.
-func (s *Store) Free() int64 {
+func (s *Store) Free() int64 { return s.free() }
+
+func freeAt(dir string) int64 {
 	var fs syscall.Statfs_t
-	if syscall.Statfs(s.dir, &fs) != nil {
+	if syscall.Statfs(dir, &fs) != nil {
 		return -1
 	}
 	return int64(uint64(fs.Bavail) * uint64(fs.Bsize)) //nolint:unconvert // other systems have other types
 }
+
+// enter makes a Writer one of the store's, if the disk has room for what it still lacks
+// beside what the others lack.
+func (s *Store) enter(w *Writer) error {
+	need := min(w.left, max(0, int64(w.m.GetSize())-allocated(w.c.root))) // what is mended has its room
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	promised := int64(0)
+	for _, other := range s.mu.writers {
+		promised += other.lacks()
+	}
+	if free := s.free(); free >= 0 && need > 0 && need+promised > free {
+		return &spec.Error{Code: spec.CodeInternal, Err: syscall.ENOSPC,
+			Message: fmt.Sprintf("Model %s needs %d more bytes, and the disk of the model store has room for %d, of which %d are promised to other models.", w.m.GetName(), need, free, promised),
+			Hint:    "Free some space on the node's disk: lotabots models gc --dry-run tells what may go."}
+	}
+	s.mu.writers[string(w.m.GetDigest())] = w
+	return nil
+}
+
+// lacks is how many bytes are still to be written.
+func (w *Writer) lacks() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.left
+}
+
+// failed is diskError's error, and has what came go where the disk is full.
+func (w *Writer) failed(err error) error {
+	if full(err) {
+		w.full.Store(true)
+	}
+	return w.s.diskError(err)
+}
+
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // InUse tells which models some process has open or mapped, as far as this one may
 // look: engines, and shims that hold them. Where there is no /proc it tells none.

@@ -170,9 +170,10 @@ func describe(root string, parts []*wire.ModelPart) (*wire.Model, error) {
 	return m, nil
 }
 
-// cut reads the content once more, and notes the digests of its chunks.
+// cut reads the content once more, and notes the digests of its chunks: they are what
+// every other node goes by, so they are to be of the files whose digests are known.
 func (c content) cut(m *wire.Model) error {
-	buf := make([]byte, m.GetChunkSize())
+	buf, sums := make([]byte, m.GetChunkSize()), newSums(c.at)
 	for at := int64(0); at < int64(m.GetSize()); at += int64(len(buf)) {
 		b := buf[:min(int64(len(buf)), int64(m.GetSize())-at)]
 		if err := c.read(b, at); err != nil {
@@ -180,6 +181,10 @@ func (c content) cut(m *wire.Model) error {
 		}
 		sum := sha256.Sum256(b)
 		m.Chunks = append(m.Chunks, sum[:])
+		sums.write(b)
+	}
+	if sums.bad != nil {
+		return spec.Errorf(spec.CodeModelDamaged, "The file %s reads otherwise than it was written: the disk is at fault.", sums.bad.path)
 	}
 	return nil
 }

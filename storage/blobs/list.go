@@ -54,7 +54,10 @@ func (s *Store) List() ([]Held, error) {
 				continue // it has gone meanwhile
 			}
 			h := Held{Digest: digest, Kind: where.kind, Bytes: allocated(name), Used: info.ModTime()}
-			if note, err := os.Stat(filepath.Join(s.used(), hex.EncodeToString(digest))); err == nil && where.kind == Whole {
+			if came := s.cameAt(digest); came.After(h.Used) && where.kind == Whole {
+				h.Used = came
+			}
+			if note, err := os.Stat(filepath.Join(s.used(), hex.EncodeToString(digest))); err == nil && where.kind == Whole && note.ModTime().After(h.Used) {
 				h.Used = note.ModTime()
 			}
 			if list, err := os.Stat(strings.TrimSuffix(name, ".data") + ".have"); err == nil && where.kind == Partial {
@@ -64,6 +67,13 @@ func (s *Store) List() ([]Held, error) {
 		}
 	}
 	return all, nil
+}
+
+// cameAt is when the model came last since Open, or came again; zero: it did not.
+func (s *Store) cameAt(digest []byte) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.came[string(digest)]
 }
 
 // digestOf reads the digest in the name of a file of the store.
@@ -91,24 +101,13 @@ func (s *Store) Digests() [][]byte {
 }
 
 // Remove drops what the store has of a model, of that kind. Whoever has a file of it
-// open keeps that file's content. What is being written is ErrBusy.
-func (s *Store) Remove(digest []byte, kind Kind) error {
+// open keeps that file's content. What is being written is ErrBusy, and so is a whole
+// model that came again after seen, which is when it was decided that it may go.
+func (s *Store) Remove(digest []byte, kind Kind, seen time.Time) error {
 	key := hex.EncodeToString(digest)
 	switch kind {
 	case Whole:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		root, ok := s.at(digest)
-		if !ok {
-			return nil
-		}
-		delete(s.mu.verified, string(digest))
-		_ = os.Remove(filepath.Join(s.used(), key))
-		gone := filepath.Join(s.incoming(), "removed-"+filepath.Base(root)) // which Open clears, after a crash
-		if err := os.Rename(root, gone); err != nil {
-			return err
-		}
-		return os.RemoveAll(gone)
+		return s.removeWhole(digest, seen)
 	case Partial:
 		if !s.claim(digest) {
 			return fmt.Errorf("remove what came of model %s: %w", key[:12], ErrBusy)
@@ -120,6 +119,35 @@ func (s *Store) Remove(digest []byte, kind Kind) error {
 	return errors.Join(os.RemoveAll(filepath.Join(s.damaged(), key)), os.RemoveAll(filepath.Join(s.damaged(), key+extension)))
 }
 
+// removeWhole takes the model's name from it at once; what is then nobody's goes without
+// anybody waiting for it.
+func (s *Store) removeWhole(digest []byte, seen time.Time) error {
+	gone, err := os.MkdirTemp(s.incoming(), "removed-") // which Open clears, after a crash
+	if err != nil {
+		return s.diskError(err)
+	}
+	if err := s.takeAway(digest, seen, gone); err != nil {
+		return errors.Join(err, os.Remove(gone))
+	}
+	return os.RemoveAll(gone)
+}
+
+func (s *Store) takeAway(digest []byte, seen time.Time, to string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	root, ok := s.at(digest)
+	if !ok {
+		return nil
+	}
+	if came, ok := s.mu.came[string(digest)]; ok && came.After(seen) {
+		return fmt.Errorf("remove model %s: %w: it came again", hex.EncodeToString(digest[:6]), ErrBusy)
+	}
+	delete(s.mu.verified, string(digest))
+	delete(s.mu.came, string(digest))
+	_ = os.Remove(filepath.Join(s.used(), hex.EncodeToString(digest)))
+	return os.Rename(root, filepath.Join(to, filepath.Base(root)))
+}
+
 func missingIsFine(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -129,7 +157,10 @@ func missingIsFine(err error) error {
 
 // Demote makes a whole model, some chunks of which are damaged, one that is on its
 // way: a Writer asks for those alone. Whoever has it open sees it mended.
-func (s *Store) Demote(m *wire.Model, bad []int) error {
+func (s *Store) Demote(m *wire.Model, bad []int) error { return s.demote(m, bad, nil) }
+
+// demote does so if the model is still the one that was had, where that is given.
+func (s *Store) demote(m *wire.Model, bad []int, had fs.FileInfo) error {
 	if err := check(m); err != nil {
 		return err
 	}
@@ -137,6 +168,9 @@ func (s *Store) Demote(m *wire.Model, bad []int) error {
 		return fmt.Errorf("mend model %s: %w", m.GetName(), ErrBusy)
 	}
 	defer s.release(m.GetDigest())
+	if err := s.still(m.GetDigest(), had); err != nil {
+		return err
+	}
 	w := &Writer{s: s, m: m, have: make([]bool, len(m.GetChunks()))}
 	for i := range w.have {
 		w.have[i] = true
@@ -163,4 +197,17 @@ func (s *Store) Demote(m *wire.Model, bad []int) error {
 	}
 	delete(s.mu.verified, string(m.GetDigest()))
 	return errors.Join(os.Rename(root, w.file(".data")), syncDir(s.dir))
+}
+
+// still is fs.ErrNotExist where the whole model is not the one that was had, nil: any.
+// Nobody but who may write it takes a model's place or name, and it is claimed.
+func (s *Store) still(digest []byte, had fs.FileInfo) error {
+	root, ok := s.at(digest)
+	if !ok {
+		return fs.ErrNotExist
+	}
+	if has, err := os.Stat(root); err != nil || had != nil && !os.SameFile(had, has) {
+		return errors.Join(fs.ErrNotExist, err)
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -49,11 +50,11 @@ func TestWhatThereIsIsListedAndRemoved(t *testing.T) {
 	if got := kinds(t, s); got[Whole] != 2 || got[Partial] != 1 || len(s.Digests()) != 2 {
 		t.Errorf("listed %v", got)
 	}
-	if err := s.Remove(m.Digest, Partial); !errors.Is(err, ErrBusy) {
+	if err := s.Remove(m.Digest, Partial, time.Now()); !errors.Is(err, ErrBusy) {
 		t.Errorf("what is being written: %v", err)
 	}
 	w.Close()
-	if err := errors.Join(s.Remove(m.Digest, Partial), s.Remove(one.Digest, Whole), s.Remove(many.Digest, Whole), s.Remove(one.Digest, Whole)); err != nil {
+	if err := errors.Join(s.Remove(m.Digest, Partial, time.Now()), s.Remove(one.Digest, Whole, time.Now()), s.Remove(many.Digest, Whole, time.Now()), s.Remove(one.Digest, Whole, time.Now())); err != nil {
 		t.Error(err)
 	}
 	if got := files(t, dir); len(got) != 0 {

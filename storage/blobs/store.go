@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -23,21 +22,26 @@ const extension = ".gguf"
 type Store struct {
 	dir    string
 	shared bool // by Share, before anything else
+	free   func() int64
 
-	spare sync.Pool // *[]byte, of a chunk's size
+	spare  sync.Pool // *[]byte, of a chunk's size
+	pieces sync.Pool // *[]byte of pieceSize
 
 	mu struct {
 		sync.Mutex
-		writing  map[string]bool  // digests that have a Writer
-		verified map[string]stamp // digests whose files were read and found right
+		writing  map[string]bool // digests that have a Writer or an Intake
+		writers  map[string]*Writer
+		verified map[string]stamp     // digests whose files were read and found right
+		came     map[string]time.Time // when a model came last, or the same once more
 	}
 }
 
 // Open makes the directory if it is missing, and removes what imports that were
 // cut off by a crash have left. What fetches have left is kept: they go on.
 func Open(dir string) (*Store, error) {
-	s := &Store{dir: dir}
-	s.mu.writing, s.mu.verified = map[string]bool{}, map[string]stamp{}
+	s := &Store{dir: dir, free: func() int64 { return freeAt(dir) }}
+	s.mu.writing, s.mu.writers, s.mu.verified = map[string]bool{}, map[string]*Writer{}, map[string]stamp{}
+	s.mu.came = map[string]time.Time{}
 	for _, d := range []string{s.dir, s.incoming(), s.partial(), s.damaged(), s.used()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("open the model store: %w", err)
@@ -91,7 +95,8 @@ func (s *Store) at(digest []byte) (root string, ok bool) {
 }
 
 // Path returns the whole model of that digest, if it is here: its file; of several
-// files, the first GGUF, by which engines find the others, or else their directory.
+// files, the first GGUF that is no projector's, by which engines find the others, or else
+// their directory.
 // It stays what it is; only if it turns out to be damaged is it moved away. See Verified.
 func (s *Store) Path(digest []byte) (string, bool) {
 	root, ok := s.at(digest)
@@ -106,10 +111,16 @@ func entry(root string) string {
 	if filepath.Ext(root) == extension {
 		return root
 	}
-	if shards, err := filepath.Glob(filepath.Join(root, "*"+extension)); err == nil && len(shards) > 0 {
-		return shards[0] // Glob sorts them
+	shards, err := filepath.Glob(filepath.Join(root, "*"+extension)) // sorted
+	if err != nil || len(shards) == 0 {
+		return root
 	}
-	return root
+	for _, name := range shards {
+		if !projects(name) {
+			return name
+		}
+	}
+	return shards[0]
 }
 
 // Has tells whether the whole model is here.
@@ -126,6 +137,7 @@ func (s *Store) adopt(c content, m *wire.Model) (path string, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.mu.came[string(m.GetDigest())] = time.Now()
 	if path, ok := s.at(m.GetDigest()); ok {
 		return entry(path), os.RemoveAll(c.root)
 	}
@@ -176,7 +188,7 @@ func (s *Store) setAside(had fs.FileInfo, digest []byte) (moved string, err erro
 
 // diskError says so where the disk is full, which is the failure to expect here.
 func (s *Store) diskError(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if said := (*spec.Error)(nil); full(err) && !errors.As(err, &said) {
 		return &spec.Error{Code: spec.CodeInternal, Err: err, Message: "The disk of the model store is full.",
 			Hint: "Free some space under " + s.dir + ", or move the node's data to a larger disk."}
 	}

@@ -27,8 +27,8 @@ type stamp struct {
 // been held against it: at the first call since Open, and when it has changed since.
 // It reads the file then, which an engine is about to do anyway. m is the model's
 // record, where the state has it: a model of several files is not known without. A
-// damaged one is set aside, and the error's code is spec.CodeModelDamaged; the error
-// wraps fs.ErrNotExist if there is none.
+// damaged one lacks its damaged chunks from then on, or is set aside where no record names
+// them, and the error's code is spec.CodeModelDamaged; the error wraps fs.ErrNotExist if there is none.
 func (s *Store) Verified(ctx context.Context, digest []byte, m *wire.Model) (string, error) {
 	root, ok := s.at(digest)
 	if !ok {
@@ -57,6 +57,9 @@ func (s *Store) Verified(ctx context.Context, digest []byte, m *wire.Model) (str
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("verify model %s: %w", root, err)
+	case bad != "" && s.mendable(ctx, digest, m, had):
+		return "", &spec.Error{Code: spec.CodeModelDamaged, Message: fmt.Sprintf("The file %s of model %s does not match its digest. What is damaged is fetched again from another copy.",
+			bad, hex.EncodeToString(digest[:min(6, len(digest))]))}
 	case bad != "":
 		moved, err := s.setAside(had, digest)
 		return "", &spec.Error{Code: spec.CodeModelDamaged, Err: err,
@@ -65,6 +68,22 @@ func (s *Store) Verified(ctx context.Context, digest []byte, m *wire.Model) (str
 	s.vouch(digest, now)
 	s.use(digest)
 	return entry(root), nil
+}
+
+// mendable makes a damaged model one that lacks its damaged chunks, and tells whether it could.
+func (s *Store) mendable(ctx context.Context, digest []byte, m *wire.Model, had fs.FileInfo) bool {
+	if !bytes.Equal(m.GetDigest(), digest) {
+		return false
+	}
+	bad, err := s.Scrub(ctx, m, func(ctx context.Context, _ int) error { return ctx.Err() })
+	if err != nil || len(bad) == 0 {
+		return false
+	}
+	chunks := make([]int, 0, len(bad))
+	for _, f := range bad {
+		chunks = append(chunks, f.Chunk)
+	}
+	return s.demote(m, chunks, had) == nil
 }
 
 // damaged names the first file that is not what its digest says; empty: none.

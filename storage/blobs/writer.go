@@ -1,6 +1,8 @@
 package blobs
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -9,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -29,8 +32,9 @@ type Writer struct {
 	mu     sync.Mutex
 	list   *os.File // dir/partial/DIGEST.have: numbers of chunks, 4 bytes each, big-endian
 	have   []bool
-	sums   *sums // of the chunks before next
-	next   int
+	left   int64       // bytes that are still to be written
+	found  int         // chunks that were there already
+	full   atomic.Bool // the disk is
 	closed bool
 }
 
@@ -43,11 +47,16 @@ func (s *Store) Writer(m *wire.Model) (*Writer, error) {
 	if !s.claim(m.GetDigest()) {
 		return nil, fmt.Errorf("write model %s: %w", m.GetName(), ErrBusy)
 	}
-	w := &Writer{s: s, m: m, have: make([]bool, len(m.GetChunks())), sums: newSums(layout(m))}
+	w := &Writer{s: s, m: m, have: make([]bool, len(m.GetChunks()))}
 	w.c = content{w.file(".data"), layout(m)}
-	if err := w.open(); err != nil {
+	err := w.open()
+	if err == nil {
+		err = s.enter(w)
+	}
+	if err != nil {
+		err = w.failed(err)
 		w.Close()
-		return nil, fmt.Errorf("write model %s: %w", m.GetName(), s.diskError(err))
+		return nil, fmt.Errorf("write model %s: %w", m.GetName(), err)
 	}
 	return w, nil
 }
@@ -67,6 +76,7 @@ func (s *Store) release(digest []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.mu.writing, string(digest))
+	delete(s.mu.writers, string(digest))
 }
 
 func (w *Writer) file(extension string) string {
@@ -88,6 +98,7 @@ func (w *Writer) open() error {
 	}
 	found, buf := 0, w.s.borrow(int(w.m.GetChunkSize()))
 	defer w.s.giveBack(buf)
+	w.left = int64(w.m.GetSize())
 	for _, i := range listed(raw, len(w.have)) {
 		offset, length := span(w.m, i)
 		if err := w.c.read(buf[:length], offset); err != nil {
@@ -96,9 +107,10 @@ func (w *Writer) open() error {
 		if matches(w.m, i, buf[:length]) {
 			w.have[i] = true
 			found++
+			w.left -= int64(length)
 		}
 	}
-	if 4*found == len(raw) {
+	if w.found = found; 4*found == len(raw) {
 		return nil // the file's position is its end
 	}
 	return w.relist()
@@ -175,8 +187,50 @@ func (w *Writer) PutChunk(i int, b []byte) error {
 		return fmt.Errorf("chunk %d of model %s has %d bytes by its digest, %d by the record's sizes", i, w.m.GetName(), len(b), length)
 	}
 	if err := w.c.write(b, offset); err != nil {
-		return w.s.diskError(err)
+		return w.failed(err)
 	}
+	return w.keep(i)
+}
+
+// Receive reads chunk i from r, to its last byte and no further, and does with it as
+// PutChunk does, piece by piece: what is wrong has been written, and counts for nothing.
+func (w *Writer) Receive(i int, r io.Reader) error {
+	if i < 0 || i >= len(w.have) {
+		return spec.Errorf(spec.CodeInvalidRequest, "model %s has chunks 0 to %d, not %d", w.m.GetName(), len(w.have)-1, i)
+	}
+	if w.ended() {
+		return os.ErrClosed
+	}
+	offset, length := span(w.m, i)
+	to, sum := w.c.from(offset), sha256.New()
+	if w.done(i) { // what is right is not written over
+		to = nil
+	}
+	defer to.close()
+	piece := w.s.borrowPiece()
+	defer w.s.pieces.Put(piece)
+	for left := length; left > 0; {
+		b := (*piece)[:min(left, pieceSize)]
+		if _, err := io.ReadFull(r, b); err != nil {
+			return err
+		}
+		sum.Write(b)
+		if err := to.write(b); err != nil {
+			return w.failed(err)
+		}
+		left -= len(b)
+	}
+	if !bytes.Equal(sum.Sum(nil), w.m.GetChunks()[i]) {
+		return spec.Errorf(spec.CodeModelDamaged, "What came for chunk %d of model %s does not match its digest.", i, w.m.GetName())
+	}
+	if err := to.close(); err != nil {
+		return w.failed(err)
+	}
+	return w.keep(i)
+}
+
+// keep notes that chunk i was written.
+func (w *Writer) keep(i int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -186,10 +240,12 @@ func (w *Writer) PutChunk(i int, b []byte) error {
 		return nil
 	}
 	if err := w.note(i); err != nil {
-		return w.s.diskError(err)
+		return w.failed(err)
 	}
 	w.have[i] = true
-	return w.follow(i, b)
+	_, length := span(w.m, i)
+	w.left -= int64(length)
+	return nil
 }
 
 func (w *Writer) done(i int) bool {
@@ -204,38 +260,9 @@ func (w *Writer) ended() bool {
 	return w.closed
 }
 
-// follow hashes what is there from the beginning on, while it is at hand: the
-// digest of the whole is known as soon as the last chunk is. b is chunk i.
-func (w *Writer) follow(i int, b []byte) error {
-	if i != w.next {
-		return nil
-	}
-	w.sums.write(b)
-	w.next++
-	if w.next == len(w.have) || !w.have[w.next] {
-		return nil
-	}
-	return w.catchUp()
-}
-
-// catchUp hashes what came out of order.
-func (w *Writer) catchUp() error {
-	buf := w.s.borrow(int(w.m.GetChunkSize()))
-	defer w.s.giveBack(buf)
-	for ; w.next < len(w.have) && w.have[w.next]; w.next++ {
-		offset, length := span(w.m, w.next)
-		if err := w.c.read(buf[:length], offset); err != nil {
-			return err
-		}
-		w.sums.write(buf[:length])
-	}
-	return nil
-}
-
-// Commit makes the model one of the store, once no chunk is missing, and returns
-// its path. What its name promises is the digest of the whole. If the chunks are
-// right and the whole is not, the record is at fault, and everything that was
-// written is dropped.
+// Commit makes the model one of the store, once no chunk is missing, and returns its
+// path. Each chunk has been held against the record, which is the importer's word that
+// they make up what its digest names: Scrub holds the whole against that.
 func (w *Writer) Commit() (path string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -245,15 +272,6 @@ func (w *Writer) Commit() (path string, err error) {
 	if missing := len(w.missing()); missing > 0 {
 		return "", fmt.Errorf("commit model %s: %d of %d chunks are missing", w.m.GetName(), missing, len(w.have))
 	}
-	if err := w.catchUp(); err != nil {
-		return "", err
-	}
-	if w.sums.bad != nil {
-		os.Remove(w.file(".have"))
-		os.RemoveAll(w.file(".data"))
-		return "", errors.Join(spec.Errorf(spec.CodeModelDamaged,
-			"The chunks of model %s are those of its record, but together they do not have its digest: import it again.", w.m.GetName()), w.close())
-	}
 	if path, err = w.s.adopt(w.c, w.m); err != nil {
 		return "", fmt.Errorf("commit model %s: %w", w.m.GetName(), err)
 	}
@@ -261,8 +279,9 @@ func (w *Writer) Commit() (path string, err error) {
 	return path, w.close()
 }
 
-// Close ends the writing, and keeps what is there for the next attempt. It may
-// be called after Commit, and more than once.
+// Close ends the writing, and keeps what is there for the next attempt, unless the disk
+// was full and all of it is this Writer's: others may need the room. It may be called
+// after Commit, and more than once.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -277,6 +296,10 @@ func (w *Writer) close() error {
 	var err error
 	if w.list != nil {
 		err = w.list.Close()
+	}
+	if w.full.Load() && w.found == 0 {
+		os.Remove(w.file(".have"))
+		os.RemoveAll(w.file(".data"))
 	}
 	w.s.release(w.m.GetDigest())
 	return err

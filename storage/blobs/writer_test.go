@@ -169,27 +169,6 @@ func TestWriterGoesOnAfterACrash(t *testing.T) {
 	}
 }
 
-// TestCommitVerifiesTheWhole has a record whose chunks are not the model's.
-func TestCommitVerifiesTheWhole(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
-	m, parts := record(model(1, 2500), 1000)
-	m.Digest[0] ^= 1
-	w := writer(t, s, m)
-	for i, part := range parts {
-		if err := w.PutChunk(i, part); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := w.Commit(); spec.CodeOf(err) != spec.CodeModelDamaged {
-		t.Error(err)
-	}
-	if got := files(t, dir); len(got) != 0 {
-		t.Errorf("the store holds %v", got)
-	}
-	writer(t, s, m) // may be tried again
-}
-
 // TestCommitAfterAnImport: the same bytes came by another way meanwhile.
 func TestCommitAfterAnImport(t *testing.T) {
 	dir := t.TempDir()

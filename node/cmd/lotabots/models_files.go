@@ -313,7 +313,7 @@ func modelsPullCommand(flags *client.Flags) *cobra.Command {
 	c.Flags().StringVar(&name, "name", "", "name of the model; default: the URL's last part")
 	c.Flags().StringVar(&digest, "digest", "", "what the file must have: sha256: and its SHA-256")
 	c.Flags().StringVar(&stop, "cancel", "", "end the pull of the model of that name instead")
-	c.Flags().BoolVar(&leave, "no-wait", false, "return when it has begun: lotabots models show and status tell of its progress")
+	c.Flags().BoolVar(&leave, "no-wait", false, "return when it has begun: lotabots status tells of its progress")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		api, err := client.Find(*flags)
 		if err != nil {

@@ -45,6 +45,7 @@ func statusTable(w io.Writer, s gateway.Status) {
 		row(w, i.ID, fmt.Sprintf("%s v%d", i.Deployment, i.Version), i.Node, i.Region, stateWord(i),
 			fmt.Sprintf("%d of %d", i.Running, i.Slots), i.Queued, fmt.Sprintf("%.0f", i.DecodeTPS), i.Reason)
 	}
+	transferRows(w, s.Transfers)
 	scaleRows(w, s.Scaling)
 	if len(s.Lacking) > 0 {
 		row(w)
@@ -52,6 +53,17 @@ func statusTable(w io.Writer, s gateway.Status) {
 	}
 	for _, l := range s.Lacking {
 		row(w, fmt.Sprintf("%s v%d", l.Deployment, l.Version), l.Reason)
+	}
+}
+
+func transferRows(w io.Writer, transfers []gateway.ModelTransfer) {
+	if len(transfers) == 0 {
+		return
+	}
+	row(w)
+	row(w, "MODEL ON ITS WAY", "TO", "FROM", "CAME", "OF", "SPEED", "ERROR")
+	for _, t := range transfers {
+		row(w, t.Model, t.Node, t.From, size(uint64(t.Bytes)), size(uint64(t.Total)), size(uint64(max(0, t.Rate)))+"/s", t.Error)
 	}
 }
 

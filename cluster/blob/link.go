@@ -1,0 +1,108 @@
+package blob
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+const (
+	comeWithin = 20 * time.Second // that a holder may send nothing
+	tellWithin = 5 * time.Second  // that it may take to tell what it has
+)
+
+// A link is a connection to one holder, on which one goroutine asks. It ends with its
+// context, and is of no use after an error that is no refusal and no damage.
+type link struct {
+	c       net.Conn
+	stop    func() bool
+	metrics *Metrics
+}
+
+func newLink(ctx context.Context, c net.Conn, metrics *Metrics) *link {
+	return &link{c: c, metrics: metrics, stop: context.AfterFunc(ctx, func() { _ = c.Close() })}
+}
+
+func (l *link) close() {
+	l.stop()
+	_ = l.c.Close()
+}
+
+func (l *link) ask(q request) error {
+	_, err := l.c.Write(q.append(nil))
+	if err == nil {
+		err = flush(l.c)
+	}
+	return err
+}
+
+// chunk asks for chunk i and hands it to w, piece by piece.
+func (l *link) chunk(m *wire.Model, i int, again bool, w Writer) error {
+	op := askChunk
+	if again {
+		op = askAgain
+	}
+	if err := l.ask(request{op, uint32(i), m.GetDigest(), m.GetName()}); err != nil {
+		return err
+	}
+	in := &coming{l: l, within: comeWithin}
+	if err := readAnswer(in, lengthOf(m, i)); err != nil {
+		return err
+	}
+	in.counts = true
+	err := w.Receive(i, in)
+	switch {
+	case in.err != nil:
+		return fmt.Errorf("the chunk came in part: %w", in.err)
+	case err == nil || spec.CodeOf(err) == spec.CodeModelDamaged:
+		return err
+	}
+	return &keeping{err}
+}
+
+// have asks which chunks are there; nil: none is, nor is it going to be.
+func (l *link) have(m *wire.Model) ([]bool, error) {
+	if err := l.ask(request{op: askHave, digest: m.GetDigest(), name: m.GetName()}); err != nil {
+		return nil, err
+	}
+	b := make([]byte, (len(m.GetChunks())+7)/8)
+	in := &coming{l: l, within: tellWithin}
+	if err := readAnswer(in, len(b)); err != nil {
+		return nil, err
+	}
+	for at := 0; at < len(b); {
+		n, err := in.Read(b[at:])
+		if at += n; err != nil && at < len(b) {
+			return nil, err
+		}
+	}
+	return unmap(b, len(m.GetChunks())), nil
+}
+
+// coming is what a holder sends. It remembers its own failure: who reads it may fail too.
+type coming struct {
+	l      *link
+	within time.Duration
+	counts bool
+	set    time.Time // when the deadline was: a read gives one TLS record
+	err    error
+}
+
+func (in *coming) Read(b []byte) (int, error) {
+	if now := time.Now(); now.Sub(in.set) > time.Second {
+		if in.err = in.l.c.SetReadDeadline(now.Add(in.within)); in.err != nil {
+			return 0, in.err
+		}
+		in.set = now
+	}
+	n, err := in.l.c.Read(b)
+	if in.counts {
+		in.l.metrics.In(PeerNode, n)
+	}
+	in.err = err
+	return n, err
+}

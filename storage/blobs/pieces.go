@@ -1,0 +1,130 @@
+package blobs
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// pieceSize is what is read, hashed and written at a time: it stays in a processor's cache.
+const pieceSize = 256 << 10
+
+// Chunks tells which of m's chunks are here, whole or while it comes; nil: none, nor is
+// it coming.
+func (s *Store) Chunks(m *wire.Model) []bool {
+	have := make([]bool, len(m.GetChunks()))
+	if s.Has(m.GetDigest()) {
+		for i := range have {
+			have[i] = true
+		}
+		return have
+	}
+	w := s.writer(m)
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	copy(have, w.have)
+	return have
+}
+
+// writer is who writes the model now, if its record has the same chunks.
+func (s *Store) writer(m *wire.Model) *Writer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.mu.writers[string(m.GetDigest())]
+	if w == nil || w.m.GetChunkSize() != m.GetChunkSize() || w.m.GetSize() != m.GetSize() || len(w.have) != len(m.GetChunks()) {
+		return nil
+	}
+	return w
+}
+
+// ReadPieces calls use with the pieces of chunk i, in order, each of which is good until
+// use returns. It ends with use's error. The chunk may be of a model that is on its way.
+// It is verified as LendChunk verifies it.
+func (s *Store) ReadPieces(m *wire.Model, i int, again bool, use func(piece []byte) error) error {
+	if err := check(m); err != nil {
+		return err
+	}
+	if i < 0 || i >= len(m.GetChunks()) {
+		return spec.Errorf(spec.CodeInvalidRequest, "model %s has chunks 0 to %d, not %d", m.GetName(), len(m.GetChunks())-1, i)
+	}
+	if c, ok := s.trusted(m, i, again); ok {
+		begun := false
+		err := s.walk(c, m, i, func(piece []byte) error { begun = true; return use(piece) })
+		if begun || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+	return s.lend(m, i, again, func(b []byte) (err error) {
+		for ; len(b) > 0 && err == nil; b = b[min(len(b), pieceSize):] {
+			err = use(b[:min(len(b), pieceSize)])
+		}
+		return err
+	})
+}
+
+// trusted is where chunk i can be read from without being verified: it has been, and
+// the file has not changed since.
+func (s *Store) trusted(m *wire.Model, i int, again bool) (content, bool) {
+	c := s.content(m)
+	if !again && s.Has(m.GetDigest()) {
+		now, err := c.stamp()
+		return c, err == nil && s.known(m.GetDigest(), now)
+	}
+	w := s.writer(m)
+	if w == nil || !w.done(i) {
+		return c, false
+	}
+	if again && !w.right(i) {
+		return c, false
+	}
+	return w.c, true
+}
+
+func (s *Store) walk(c content, m *wire.Model, i int, use func(piece []byte) error) error {
+	offset, length := span(m, i)
+	from := c.from(offset)
+	defer from.close()
+	piece := s.borrowPiece()
+	defer s.pieces.Put(piece)
+	for length > 0 {
+		b := (*piece)[:min(length, pieceSize)]
+		if err := from.read(b); err != nil {
+			return fmt.Errorf("read chunk %d of model %s: %w", i, m.GetName(), err)
+		}
+		if err := use(b); err != nil {
+			return err
+		}
+		length -= len(b)
+	}
+	return nil
+}
+
+// right reads chunk i, which was written, once more. What is wrong is missing from now on.
+func (w *Writer) right(i int) bool {
+	sum := sha256.New()
+	err := w.s.walk(w.c, w.m, i, func(b []byte) error { _, err := sum.Write(b); return err })
+	if err == nil && bytes.Equal(sum.Sum(nil), w.m.GetChunks()[i]) {
+		return true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.have[i] = false // the list still has it; the next Writer reads what is listed
+	return false
+}
+
+func (s *Store) borrowPiece() *[]byte {
+	if b, ok := s.pieces.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, pieceSize)
+	return &b
+}
