@@ -2,7 +2,6 @@ package blobs
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,85 +31,6 @@ func (c content) read(b []byte, offset int64) error {
 func (c content) write(b []byte, offset int64) error {
 	to := c.from(offset)
 	return errors.Join(to.write(b), to.close())
-}
-
-// from writes, or reads, the content from offset on.
-func (c content) from(offset int64) *cursor { return &cursor{c: c, offset: offset} }
-
-// A cursor goes through a content's files, one of which it has open. The nil cursor
-// writes nothing.
-type cursor struct {
-	c      content
-	offset int64
-	f      *os.File
-	in     string // the file that is open
-	since  int64  // where in it writing began
-	at     int64  // and has got to
-}
-
-func (u *cursor) open(path string, flag int) error {
-	if u.f != nil && u.in == path {
-		return nil
-	}
-	err := u.close()
-	if err == nil {
-		u.in = path
-		u.f, err = os.OpenFile(path, flag, 0)
-	}
-	return err
-}
-
-func (u *cursor) write(b []byte) error {
-	if u == nil {
-		return nil
-	}
-	for _, piece := range within(u.c.at, u.offset, len(b)) {
-		was := u.f
-		if err := u.open(u.c.file(piece), os.O_WRONLY); err != nil {
-			return err
-		}
-		if u.f != was {
-			u.since = piece.offset
-		}
-		if _, err := u.f.WriteAt(b[:piece.size], piece.offset); err != nil {
-			return err
-		}
-		u.at = piece.offset + piece.size
-		u.offset += piece.size
-		b = b[piece.size:]
-	}
-	return nil
-}
-
-// read fills b. A file that is too short gives io.EOF.
-func (u *cursor) read(b []byte) error {
-	for _, piece := range within(u.c.at, u.offset, len(b)) {
-		if err := u.open(u.c.file(piece), os.O_RDONLY); err != nil {
-			return err
-		}
-		if n, err := u.f.ReadAt(b[:piece.size], piece.offset); int64(n) < piece.size {
-			return err
-		}
-		u.offset += piece.size
-		b = b[piece.size:]
-	}
-	if len(b) > 0 {
-		return io.EOF
-	}
-	return nil
-}
-
-// close has the disk begin with what was written. It may be called twice.
-func (u *cursor) close() error {
-	if u == nil || u.f == nil {
-		return nil
-	}
-	if u.at > u.since {
-		flush(u.f, u.since, u.at-u.since)
-	}
-	err := u.f.Close()
-	u.f, u.since, u.at = nil, 0, 0
-	return err
 }
 
 // make makes every file, with its size; what is in them stays.

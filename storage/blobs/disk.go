@@ -44,29 +44,52 @@ func freeAt(dir string) int64 {
 	return int64(uint64(fs.Bavail) * uint64(fs.Bsize)) //nolint:unconvert // other systems have other types
 }
 
-// enter makes a Writer one of the store's, if the disk has room for what it still lacks
-// beside what the others lack.
-func (s *Store) enter(w *Writer) error {
-	need := min(w.left, max(0, int64(w.m.GetSize())-allocated(w.c.root))) // what is mended has its room
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	promised := int64(0)
-	for _, other := range s.mu.writers {
-		promised += other.lacks()
-	}
-	if free := s.free(); free >= 0 && need > 0 && need+promised > free {
+// room makes the files, where the disk has room for what they still lack beside what
+// other Writers lack, and has the disk set it aside.
+func (w *Writer) room() error {
+	_, err := os.Lstat(w.c.root)
+	w.fresh = errors.Is(err, fs.ErrNotExist)
+	need, promised := max(0, int64(w.m.GetSize())-allocated(w.c.root)), w.s.promised()
+	if free := w.s.free(); free >= 0 && need > 0 && need+promised > free {
 		return &spec.Error{Code: spec.CodeInternal, Err: syscall.ENOSPC,
 			Message: fmt.Sprintf("Model %s needs %d more bytes, and the disk of the model store has room for %d, of which %d are promised to other models.", w.m.GetName(), need, free, promised),
 			Hint:    "Free some space on the node's disk: lotabots models gc --dry-run tells what may go."}
 	}
-	s.mu.writers[string(w.m.GetDigest())] = w
+	if err := w.c.make(); err != nil {
+		return err
+	}
+	w.kept = true
+	for _, e := range w.c.at {
+		f, err := os.OpenFile(w.c.file(e), os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		kept, err := w.s.reserve(f, e.size)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		w.kept = w.kept && kept
+	}
 	return nil
 }
 
-// lacks is how many bytes are still to be written.
+// promised is what Writers are to write for which the disk has set nothing aside.
+func (s *Store) promised() (sum int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.mu.writers {
+		sum += w.lacks()
+	}
+	return sum
+}
+
+// lacks is how many bytes are still to be written to where there may be no room.
 func (w *Writer) lacks() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.kept {
+		return 0
+	}
 	return w.left
 }
 

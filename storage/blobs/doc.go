@@ -3,7 +3,7 @@
 //
 // It owns the directory of models: whole ones, those that are being imported or
 // pulled, those that are on their way from other nodes, and damaged ones that were
-// set aside. A whole model has been verified to the last byte before it got its name.
+// set aside. Every chunk of a whole model has been verified before it got its name.
 // It is a GGUF, a tar of a LoRA adapter (adapter.go), or a directory of several files
 // (folder.go), whose content is one file after the other (parts.go). What a model is
 // called, and which chunks it has, is in the replicated state.

@@ -58,7 +58,7 @@ func (s *Store) ReadPieces(m *wire.Model, i int, again bool, use func(piece []by
 	}
 	if c, ok := s.trusted(m, i, again); ok {
 		begun := false
-		err := s.walk(c, m, i, func(piece []byte) error { begun = true; return use(piece) })
+		err := s.walk(c, m, i, c.root != s.root(m), func(piece []byte) error { begun = true; return use(piece) })
 		if begun || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) {
 			return err
 		}
@@ -89,14 +89,15 @@ func (s *Store) trusted(m *wire.Model, i int, again bool) (content, bool) {
 	return w.c, true
 }
 
-func (s *Store) walk(c content, m *wire.Model, i int, use func(piece []byte) error) error {
+func (s *Store) walk(c content, m *wire.Model, i int, direct bool, use func(piece []byte) error) error {
 	offset, length := span(m, i)
 	from := c.from(offset)
+	from.direct = direct
 	defer from.close()
 	piece := s.borrowPiece()
 	defer s.pieces.Put(piece)
 	for length > 0 {
-		b := (*piece)[:min(length, pieceSize)]
+		b := (*piece)[:from.next(min(length, pieceSize))]
 		if err := from.read(b); err != nil {
 			return fmt.Errorf("read chunk %d of model %s: %w", i, m.GetName(), err)
 		}
@@ -111,7 +112,7 @@ func (s *Store) walk(c content, m *wire.Model, i int, use func(piece []byte) err
 // right reads chunk i, which was written, once more. What is wrong is missing from now on.
 func (w *Writer) right(i int) bool {
 	sum := sha256.New()
-	err := w.s.walk(w.c, w.m, i, func(b []byte) error { _, err := sum.Write(b); return err })
+	err := w.s.walk(w.c, w.m, i, true, func(b []byte) error { _, err := sum.Write(b); return err })
 	if err == nil && bytes.Equal(sum.Sum(nil), w.m.GetChunks()[i]) {
 		return true
 	}
@@ -125,6 +126,6 @@ func (s *Store) borrowPiece() *[]byte {
 	if b, ok := s.pieces.Get().(*[]byte); ok {
 		return b
 	}
-	b := make([]byte, pieceSize)
+	b := aligned(pieceSize)
 	return &b
 }

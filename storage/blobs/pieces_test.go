@@ -16,6 +16,8 @@ import (
 	"testing/iotest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -151,6 +153,7 @@ func TestAFetchLooksForRoom(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	s.free = func() int64 { return 9000 }
+	s.reserve = func(*os.File, int64) (bool, error) { return false, nil }
 	first, parts := record(model(1, 5000), 1000)
 	w := writer(t, s, first)
 	second, _ := record(model(2, 5000), 1000)
@@ -223,6 +226,7 @@ func TestAnImportOnAFullDiskLeavesNothing(t *testing.T) {
 	if _, err := s.ImportFolder("x", bytes.NewReader(archive(t, folder()))); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("an import of a folder: %v", err)
 	}
+	s.reserve = func(*os.File, int64) (bool, error) { return false, nil } // as where a file system cannot
 	m, parts := record(model(1, 5<<20), 1<<20)
 	w := writer(t, s, m)
 	if err := os.WriteFile(filepath.Join(dir, "another's"), make([]byte, 4<<20), 0o600); err != nil {
@@ -341,6 +345,62 @@ func FuzzIsProjector(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if isProjector(b) && !bytes.Contains(b, []byte("clip")) && !bytes.Contains(b, []byte("mmproj")) {
 			t.Fatalf("%q is none", b)
+		}
+	})
+}
+
+// TestPiecesGoPastThePageCache and come out as they went in, wherever files begin and end.
+func TestPiecesGoPastThePageCache(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		dir, err := os.MkdirTemp(t.TempDir(), "") //nolint:usetesting // one for each check of rapid
+		if err != nil {
+			r.Fatal(err)
+		}
+		s, err := Open(dir)
+		if err != nil {
+			r.Fatal(err)
+		}
+		c, size := content{root: filepath.Join(dir, "files")}, int64(0)
+		for i := range rapid.IntRange(1, 4).Draw(r, "files") {
+			n := rapid.SampledFrom([]int64{0, 1, 4095, 4096, 4097, 40_000, pieceSize, pieceSize + 5000}).Draw(r, "size")
+			c.at = append(c.at, extent{path: string(rune('a' + i)), offset: size, size: n})
+			size += n
+		}
+		if err := c.make(); err != nil {
+			r.Fatal(err)
+		}
+		whole := model(3, int(size)+100)[:size]
+		for at := int64(0); at < size; { // chunk by chunk, as they are received
+			to, end := c.from(at), min(size, at+rapid.Int64Range(1, 100_000).Draw(r, "chunk"))
+			to.direct = true
+			for at < end {
+				piece := s.borrowPiece()
+				b := (*piece)[:to.next(int(min(end-at, pieceSize)))]
+				at += int64(copy(b, whole[at:]))
+				if err := to.write(b); err != nil {
+					r.Fatal(err)
+				}
+				s.pieces.Put(piece)
+			}
+			if err := to.close(); err != nil {
+				r.Fatal(err)
+			}
+		}
+		for _, direct := range []bool{false, true} {
+			from, got := c.from(0), make([]byte, 0, size)
+			from.direct = direct
+			for int64(len(got)) < size {
+				piece := s.borrowPiece()
+				b := (*piece)[:from.next(int(min(size-int64(len(got)), pieceSize)))]
+				if err := from.read(b); err != nil {
+					r.Fatal(err)
+				}
+				got = append(got, b...)
+				s.pieces.Put(piece)
+			}
+			if from.close() != nil || !bytes.Equal(got, whole) {
+				r.Fatalf("read past the cache %v: another content", direct)
+			}
 		}
 	})
 }

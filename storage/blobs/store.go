@@ -22,7 +22,9 @@ const extension = ".gguf"
 type Store struct {
 	dir    string
 	shared bool // by Share, before anything else
-	free   func() int64
+
+	free    func() int64 // Free, but in tests
+	reserve func(f *os.File, size int64) (done bool, err error)
 
 	spare  sync.Pool // *[]byte, of a chunk's size
 	pieces sync.Pool // *[]byte of pieceSize
@@ -39,7 +41,7 @@ type Store struct {
 // Open makes the directory if it is missing, and removes what imports that were
 // cut off by a crash have left. What fetches have left is kept: they go on.
 func Open(dir string) (*Store, error) {
-	s := &Store{dir: dir, free: func() int64 { return freeAt(dir) }}
+	s := &Store{dir: dir, free: func() int64 { return freeAt(dir) }, reserve: reserve}
 	s.mu.writing, s.mu.writers, s.mu.verified = map[string]bool{}, map[string]*Writer{}, map[string]stamp{}
 	s.mu.came = map[string]time.Time{}
 	for _, d := range []string{s.dir, s.incoming(), s.partial(), s.damaged(), s.used()} {

@@ -33,7 +33,8 @@ type Writer struct {
 	list   *os.File // dir/partial/DIGEST.have: numbers of chunks, 4 bytes each, big-endian
 	have   []bool
 	left   int64       // bytes that are still to be written
-	found  int         // chunks that were there already
+	fresh  bool        // nothing was there before
+	kept   bool        // the disk has set room aside for all of it
 	full   atomic.Bool // the disk is
 	closed bool
 }
@@ -49,15 +50,14 @@ func (s *Store) Writer(m *wire.Model) (*Writer, error) {
 	}
 	w := &Writer{s: s, m: m, have: make([]bool, len(m.GetChunks()))}
 	w.c = content{w.file(".data"), layout(m)}
-	err := w.open()
-	if err == nil {
-		err = s.enter(w)
-	}
-	if err != nil {
+	if err := w.open(); err != nil {
 		err = w.failed(err)
 		w.Close()
 		return nil, fmt.Errorf("write model %s: %w", m.GetName(), err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.writers[string(m.GetDigest())] = w
 	return w, nil
 }
 
@@ -85,7 +85,7 @@ func (w *Writer) file(extension string) string {
 
 // open finds what there is already, and mends the list where it names more.
 func (w *Writer) open() error {
-	if err := w.c.make(); err != nil {
+	if err := w.room(); err != nil {
 		return err
 	}
 	var err error
@@ -110,7 +110,7 @@ func (w *Writer) open() error {
 			w.left -= int64(length)
 		}
 	}
-	if w.found = found; 4*found == len(raw) {
+	if 4*found == len(raw) {
 		return nil // the file's position is its end
 	}
 	return w.relist()
@@ -203,6 +203,7 @@ func (w *Writer) Receive(i int, r io.Reader) error {
 	}
 	offset, length := span(w.m, i)
 	to, sum := w.c.from(offset), sha256.New()
+	to.direct = true
 	if w.done(i) { // what is right is not written over
 		to = nil
 	}
@@ -210,7 +211,7 @@ func (w *Writer) Receive(i int, r io.Reader) error {
 	piece := w.s.borrowPiece()
 	defer w.s.pieces.Put(piece)
 	for left := length; left > 0; {
-		b := (*piece)[:min(left, pieceSize)]
+		b := (*piece)[:to.next(min(left, pieceSize))]
 		if _, err := io.ReadFull(r, b); err != nil {
 			return err
 		}
@@ -297,7 +298,7 @@ func (w *Writer) close() error {
 	if w.list != nil {
 		err = w.list.Close()
 	}
-	if w.full.Load() && w.found == 0 {
+	if w.full.Load() && w.fresh {
 		os.Remove(w.file(".have"))
 		os.RemoveAll(w.file(".data"))
 	}
