@@ -132,3 +132,19 @@ func TestKServeErrors(t *testing.T) {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
 }
+
+// TestErrorsBeforeAnOperation is known are in the form of the path that was asked.
+func TestErrorsBeforeAnOperation(t *testing.T) {
+	r := newRig(t)
+	for path, begins := range map[string]string{
+		"/v2": `{"error":"`, "/v2/models/m": `{"error":"`, "/v2/models/m/nothing": `{"error":"`, "/v2/health/live?x": `{"error":"`,
+		"/v2/rerank": `{"error":{"message":`, "/v2/modelsx": `{"error":{"message":`, "/v1/models": `{"error":{"message":`, "/v1/messages?beta=true": `{"type":"error",`,
+	} {
+		for _, c := range [][2]string{{"Accept-Encoding", "*;q=0"}, {"X-Large", strings.Repeat("x", 20<<10)}, {"Content-Length", strings.Repeat("9", 30)}} {
+			answer, _ := r.raw("GET "+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+c[0]+": "+c[1]+"\r\n\r\n", 20*time.Second)
+			if _, body, _ := strings.Cut(answer, "\r\n\r\n"); !strings.HasPrefix(body, begins) || !strings.Contains(body, `"hint"`) {
+				t.Errorf("%s with %s: %s", path, c[0], answer)
+			}
+		}
+	}
+}

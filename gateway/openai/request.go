@@ -81,9 +81,12 @@ func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
 	return nil
 }
 
-// CheckText refuses a body that is not UTF-8: what engines make of such bytes differs.
+// CheckText refuses a body that has nothing in it, or is not UTF-8: what engines make of such bytes differs.
 func CheckText(body []byte) *spec.Error {
-	if utf8.Valid(body) {
+	switch {
+	case skipSpace(body, 0) == len(body):
+		return &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is empty."}
+	case utf8.Valid(body):
 		return nil
 	}
 	at := 0
