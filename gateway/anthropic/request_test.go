@@ -128,6 +128,9 @@ func FuzzTranslate(f *testing.F) {
 	f.Add([]byte(said(`"messages":[{"role":"user","content":[{"type":"tool_result","tool_use_id":"\ud800","content":"\u0000"}]},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"b","input":{"x":1e9}}]}]`)))
 	f.Add([]byte(`{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"\"","data":"\\"}}]}],"zz":{"":[]}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
+		if c, err := TranslateCount(body); err == nil && (c.Chat == nil) != (len(c.Problems) > 0) {
+			t.Fatalf("%s with %v", c.Chat, c.Problems)
+		}
 		q, err := Translate(body)
 		if err != nil {
 			return

@@ -133,5 +133,8 @@ func FuzzEvents(f *testing.F) {
 			t.Fatalf("%+v", u)
 		}
 		_ = a.Error(events)
+		if out, err := a.Whole(nil, events); err == nil && !bytes.Equal(out, events) {
+			t.Fatalf("%q became %q", events, out)
+		}
 	})
 }

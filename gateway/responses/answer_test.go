@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -348,6 +349,19 @@ func FuzzEvents(f *testing.F) {
 		}
 		if _, err := follow(out); err != nil {
 			t.Fatalf("%v\n%s", err, out)
+		}
+	})
+}
+
+// FuzzWhole: of whatever an engine answers, what the client gets is JSON, or there is an error.
+func FuzzWhole(f *testing.F) {
+	f.Add([]byte(`{"id":"a","choices":[{"message":{"content":"x","tool_calls":[{"id":"b","function":{"name":"f","arguments":"{"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":-1}}`))
+	f.Add([]byte(`{"choices":[{"message":{"content":[1],"reasoning_content":"\ud800","refusal":"no"},"finish_reason":7},null],"usage":{"completion_tokens":1e99}}`))
+	f.Add([]byte(`{"choices":[{"message":{"content":null,"tool_calls":[{"function":{"arguments":"{\"a\":inf}"}}]},"logprobs":{"content":[{"token":"a","logprob":nan}]}}]}`))
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		out, err := shape(t).Whole(nil, answer)
+		if err == nil && utf8.Valid(answer) && !json.Valid(out) {
+			t.Fatalf("%s became %s", answer, out)
 		}
 	})
 }
