@@ -190,8 +190,12 @@ func (g *Gateway) standing(ctx context.Context, l *tenantLimit) limitView {
 		v.Partition = "deny"
 	}
 	if s := g.limiter.Look(ctx, &l.Limit); s.Known {
-		at := time.Now().Add(s.Reset).UnixMilli()
-		v.Used, v.Remaining, v.ResetMS = &s.Used, &s.Remaining, &at
+		at := time.Now().Add(s.Reset)
+		if l.Per != limit.Minute {
+			at = at.Round(time.Second) // a day ends at midnight, however long the answer was on its way
+		}
+		reset := at.UnixMilli()
+		v.Used, v.Remaining, v.ResetMS = &s.Used, &s.Remaining, &reset
 	}
 	return v
 }

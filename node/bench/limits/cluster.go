@@ -56,7 +56,8 @@ func (c *cluster) config(self spec.NodeID) quotas.Config {
 // start adds a worker that knows nothing.
 func (c *cluster) start(id spec.NodeID) {
 	w := &worker{}
-	w.local = quota.StartLocal(quota.Config{Changed: func() { w.keeper.Changed() }})
+	w.local = quota.StartLocal(quota.Config{Changed: func() { w.keeper.Changed() },
+		Lost: func(limit string) (time.Duration, bool) { return w.keeper.Lost(limit) }})
 	k := c.config(id)
 	k.Own, k.Collect = w.local.Ask, w.local.Collect
 	w.keeper = quotas.New(k)
