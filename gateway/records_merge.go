@@ -107,3 +107,22 @@ func mergeRecords(found []FoundRecords, was places, limit int) (page []mergedRec
 	}
 	return page, next
 }
+
+// NewestRecords leaves of what gateways have found, which it changes, what a page of so many can have, and has each go
+// on with what it leaves out: a page of what it returns and of what others find is the same. Who asks many
+// gateways need not hold what all of them have found. found is ordered by the gateways' names.
+func NewestRecords(found []FoundRecords, limit int) []FoundRecords {
+	page, _ := mergeRecords(found, nil, limit)
+	taken := map[spec.NodeID]int{}
+	for _, r := range page {
+		taken[r.gateway]++
+	}
+	for i := range found {
+		f := &found[i]
+		if n := taken[f.Gateway]; n < len(f.Records) {
+			f.Next = f.Records[n].Number + 1
+			f.Records = append([]FoundRecord(nil), f.Records[:n]...) // the rest is not to be held
+		}
+	}
+	return found
+}

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -43,6 +45,7 @@ func TestMergedPages(t *testing.T) {
 			}
 			slices.SortFunc(found, func(a, b FoundRecords) int { return int(a.Gateway[1]) - int(b.Gateway[1]) })
 			page, next := mergeRecords(found, at, limit)
+			comparePruned(t, found, at, limit, page, next)
 			for _, r := range page {
 				if seen[r.GetRequest()] || steady && r.GetAtMs() > last {
 					t.Fatalf("%s again, or late", r.GetRequest())
@@ -95,4 +98,25 @@ func FuzzPlaces(f *testing.F) {
 			t.Fatalf("%q: %v %v", text, p, err)
 		}
 	})
+}
+
+// comparePruned has found come gateway by gateway, in any order, with only the newest held: the page is the same.
+func comparePruned(t *rapid.T, found []FoundRecords, at places, limit int, page []mergedRecord, next places) {
+	var held []FoundRecords
+	for _, f := range rapid.Permutation(found).Draw(t, "order") {
+		held = append(held, FoundRecords{f.Gateway, slices.Clone(f.Records), f.Next})
+		slices.SortFunc(held, func(a, b FoundRecords) int { return strings.Compare(string(a.Gateway), string(b.Gateway)) })
+		held = NewestRecords(held, limit)
+		n := 0
+		for _, f := range held {
+			n += len(f.Records)
+		}
+		if n > limit {
+			t.Fatalf("%d records are held for a page of %d", n, limit)
+		}
+	}
+	again, on := mergeRecords(held, at, limit)
+	if !slices.Equal(again, page) || !maps.Equal(on, next) {
+		t.Fatalf("held all: %v, then %v; the newest alone: %v, then %v", page, next, again, on)
+	}
 }

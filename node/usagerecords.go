@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -71,12 +72,12 @@ func (r records) Records(ctx context.Context, q gateway.RecordQuery, asked func(
 				r.n.log.Info("a gateway does not tell its records of usage", "gateway", id, "error", err)
 				silent = append(silent, id)
 			case one != nil:
-				found = append(found, *one)
+				at, _ := slices.BinarySearchFunc(found, one.Gateway, func(f gateway.FoundRecords, id spec.NodeID) int { return cmp.Compare(f.Gateway, id) })
+				found = gateway.NewestRecords(slices.Insert(found, at, *one), q.Limit)
 			}
 		})
 	}
 	asking.Wait()
-	slices.SortFunc(found, func(a, b gateway.FoundRecords) int { return bytes.Compare([]byte(a.Gateway), []byte(b.Gateway)) })
 	slices.Sort(silent)
 	return found, silent
 }

@@ -33,6 +33,10 @@ const clockSlackMS = 3_600_000
 // findAtOnce is how many records one call looks at.
 const findAtOnce = 500_000
 
+// findAnyway is how often a record is read that lacks the text looked for: the time that it ended at tells
+// whether any before it can be wanted.
+const findAnyway = 256
+
 // Find returns the newest records on disk that fit, the newest first, and before which
 // number the next call goes on; 0: there are no more. It looks at a bounded number of them, so
 // that what it returns may be less than the limit though there are more.
@@ -47,13 +51,14 @@ func (l *Ledger) Find(ctx context.Context, q Query) (found []Found, next uint64,
 	}
 	rare := q.rarest()
 	looked := 0
+	defer func() { l.metrics.looked.Add(float64(looked)) }()
 	for ok := it.Last(); ok; ok = it.Prev() {
 		number := numberOf(it.Key())
 		if looked++; looked > findAtOnce || looked%1024 == 0 && ctx.Err() != nil {
 			next = number + 1
 			break
 		}
-		if len(rare) > 0 && !bytes.Contains(it.Value(), rare) { // most, and quick to see
+		if len(rare) > 0 && (q.FromMS == 0 || looked%findAnyway != 0) && !bytes.Contains(it.Value(), rare) { // most, and quick to see
 			continue
 		}
 		_, r, err := decode(it.Key(), it.Value())

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"pgregory.net/rapid"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -90,4 +91,50 @@ func TestFindOne(t *testing.T) {
 	if _, next, err := l.Find(ended, Query{Request: "x", Limit: 1}); err != nil || next != 0 {
 		t.Errorf("so few are looked at whatever happens: %d %v", next, err)
 	}
+}
+
+// TestFindLooksBackNoFurther: a search for a text in records since a moment does not look at all before it.
+func TestFindLooksBackNoFurther(t *testing.T) {
+	c := newCluster(t)
+	defer c.db.Close()
+	reg := prometheus.NewPedanticRegistry()
+	l, db := c.openIn(t, storage.Memory(), func(cfg *Config) { cfg.Registerer = reg })
+	defer end(t, l, db)
+	const old, recent = 20 * findAnyway, 10
+	for i := range old + recent {
+		r := request("k")
+		r.AtMs = day + int64(i)
+		if i >= old {
+			r.AtMs += 10 * clockSlackMS
+		}
+		l.Note(r)
+	}
+	last := request("k")
+	last.AtMs = day + 11*clockSlackMS
+	try(t, l.Settle(last))
+	for _, q := range []Query{{Key: "nobody's"}, {Tenant: "acme", Code: "none"}, {Key: "k", Request: "req-k"}} {
+		before := looked(t, reg)
+		q.FromMS, q.Limit = day+10*clockSlackMS, 2*recent
+		found, next, err := l.Find(t.Context(), q)
+		try(t, err)
+		if n := looked(t, reg) - before; n > recent+1+2*findAnyway || next != 0 {
+			t.Errorf("%+v: %d were looked at, of which %d are not too old; next %d", q, int(n), recent, next)
+		}
+		if q.Request != "" && len(found) != recent+1 {
+			t.Errorf("%+v: %d were found", q, len(found))
+		}
+	}
+}
+
+func looked(t *testing.T, reg *prometheus.Registry) float64 {
+	t.Helper()
+	all, err := reg.Gather()
+	try(t, err)
+	for _, f := range all {
+		if f.GetName() == "lotabots_usage_looked_at_records_total" {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Fatal("there is no such metric")
+	return 0
 }

@@ -68,6 +68,8 @@ type Ledger struct {
 		asked  uint64 // the state may have been asked to count so far
 		bytes  uint64 // of all records ever
 		lowest uint64 // the same before the oldest one kept
+
+		put, batches, full uint64 // records taken, batches written, records for which the queue had no room
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -348,6 +349,55 @@ func TestADiskThatStandsStill(t *testing.T) {
 		t.Fatalf("the state has %d requests", len(got))
 	}
 	end(t, l, db)
+}
+
+// TestWhoJoinsLate has as long as who came first: the disk moves on when the first has given up.
+func TestWhoJoinsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		defer c.db.Close()
+		disk := diskfault.New(vfs.NewMem())
+		l, db := c.openIn(t, disk, func(cfg *Config) { cfg.Wait = time.Second })
+		defer end(t, l, db)
+		disk.Stall()
+		l.Note(request("what the disk stands at"))
+		synctest.Wait()
+		settle := func(key string) chan error {
+			settled := make(chan error, 1)
+			go func() { settled <- l.Settle(request(key)) }()
+			return settled
+		}
+		first := settle("first")
+		time.Sleep(900 * time.Millisecond)
+		late := settle("late")
+		if err := <-first; !errors.Is(err, ErrLate) {
+			t.Fatalf("the first settles with %v", err)
+		}
+		if err := l.Settle(request("third")); !errors.Is(err, ErrLate) {
+			t.Fatalf("on a disk that is known to stand still it settles with %v", err)
+		}
+		disk.Resume()
+		if err := <-late; err != nil {
+			t.Errorf("who has waited for 100 ms settles with %v", err)
+		}
+		if err := l.Settle(request("after")); err != nil {
+			t.Errorf("on a disk that moves it settles with %v", err)
+		}
+	})
+}
+
+// TestAGroupThatIsWritten is not late, whenever its time runs out: the disk is not said to stand still for it.
+func TestAGroupThatIsWritten(t *testing.T) {
+	c := newCluster(t)
+	defer c.db.Close()
+	l, db := c.openIn(t, vfs.NewMem(), nil)
+	defer end(t, l, db)
+	g := newGroup()
+	l.end(g, nil)
+	l.overdue(g)
+	if err := g.wait(time.Now(), time.Minute); err != nil || l.mu.stands {
+		t.Errorf("%v, %v", err, l.mu.stands)
+	}
 }
 
 // TestADiskThatFails loses what comes, and says so at once.

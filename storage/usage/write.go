@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -24,19 +23,31 @@ var (
 // A group is the records that wait for one batch.
 type group struct {
 	records []*wire.UsageRecord
-	done    chan struct{} // closed when they are on disk or lost, or nobody is to wait any longer
-	ended   sync.Once     // has done closed
-	fate    error         // to be read after done; nil: they are on disk
-	limit   *time.Timer   // of those who wait; nil: nobody does
+	settled chan struct{} // closed when they are on disk or lost
+	fate    error         // to be read after settled; nil: they are on disk
+	over    bool          // settled is closed, or about to be; guarded by the ledger's mu
+	late    chan struct{} // closed when the first who waits has waited long enough
+	limit   *time.Timer   // of that; nil: nobody waits
 }
 
-// end tells those who wait what has become of the group, once.
-func (g *group) end(fate error) (told bool) {
-	g.ended.Do(func() {
-		g.fate, told = fate, true
-		close(g.done)
-	})
-	return told
+func newGroup() *group { return &group{settled: make(chan struct{}), late: make(chan struct{})} }
+
+// wait returns what has become of the group, within the time for which one waits who has come at began: those
+// who join the first one late have it to themselves.
+func (g *group) wait(began time.Time, most time.Duration) error {
+	select {
+	case <-g.settled:
+		return g.fate
+	case <-g.late:
+	}
+	own := time.NewTimer(most - time.Since(began))
+	defer own.Stop()
+	select {
+	case <-g.settled:
+		return g.fate
+	case <-own.C:
+		return ErrLate
+	}
 }
 
 // most is how many records one batch has.
@@ -76,25 +87,40 @@ func (l *Ledger) Settle(r *wire.UsageRecord) error {
 		l.metrics.late.Inc()
 		return ErrLate
 	}
-	<-g.done
-	switch g.fate {
+	fate := g.wait(began, l.cfg.Wait)
+	switch fate {
 	case nil:
 		l.metrics.settled.Inc()
 		l.metrics.settle.Observe(time.Since(began).Seconds())
 	case ErrLate:
 		l.metrics.late.Inc()
 	}
-	return g.fate
+	return fate
 }
 
 // overdue lets those go who have waited for the group long enough; it is written all the same.
 func (l *Ledger) overdue(g *group) {
-	if !g.end(ErrLate) {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if g.over {
+		return
+	}
 	l.mu.stands = true
+	close(g.late)
+}
+
+// end tells those who wait what has become of the group.
+func (l *Ledger) end(g *group, fate error) {
+	l.mu.Lock()
+	g.over, g.fate = true, fate
+	if fate == nil {
+		l.mu.stands = false
+	}
+	l.mu.Unlock()
+	close(g.settled)
+	if g.limit != nil {
+		g.limit.Stop()
+	}
 }
 
 // Note is Settle for what nobody waits for.
@@ -115,12 +141,14 @@ func (l *Ledger) put(r *wire.UsageRecord, waits bool) (g *group, stands bool) {
 		return nil, false
 	}
 	if l.mu.queue == nil {
-		l.mu.queue = &group{done: make(chan struct{})}
+		l.mu.queue = newGroup()
 	}
 	g = l.mu.queue
 	if len(g.records) >= l.cfg.Queue {
+		l.mu.full++
 		return nil, false
 	}
+	l.mu.put++
 	g.records = append(g.records, r)
 	if waits && g.limit == nil && !l.mu.stands {
 		g.limit = time.AfterFunc(l.cfg.Wait, func() { l.overdue(g) })
@@ -195,10 +223,7 @@ func (l *Ledger) writeQueued() {
 				l.metrics.lost.Add(float64(len(rest)))
 			}
 		}
-		g.end(fate)
-		if g.limit != nil {
-			g.limit.Stop()
-		}
+		l.end(g, fate)
 	}
 }
 
@@ -212,6 +237,7 @@ func (l *Ledger) commit(records []*wire.UsageRecord) bool {
 		total, err := l.tryCommit(records, first, bytes)
 		if err == nil {
 			l.mu.Lock()
+			l.mu.batches++
 			l.mu.next = first + uint64(len(records))
 			l.mu.onDisk, l.mu.bytes, l.mu.stands = l.mu.next-1, total, false
 			l.mu.Unlock()
