@@ -26,6 +26,10 @@ type crowd struct {
 	}
 	sluice   *sluice // for what is still sent on connections that are about to be closed
 	refusing atomic.Int32
+	asked    atomic.Uint64  // requests that have begun on its connections
+	joined   atomic.Uint64  // connections
+	closed   atomic.Uint64  // to make room
+	sent     atomic.Uint64  // away
 	telling  sync.WaitGroup // of those who refuse
 	evicted  prometheus.Counter
 	refused  prometheus.Counter
@@ -66,6 +70,7 @@ func (c *crowd) size() int {
 // join takes in a connection; false: there is no room, and none could be made.
 func (c *crowd) join(one *conn) bool {
 	one.crowd = c
+	c.joined.Add(1)
 	one.idle.Store(time.Now().UnixMilli())
 	c.mu.Lock()
 	full := len(c.mu.open) >= c.most
@@ -84,6 +89,7 @@ func (c *crowd) join(one *conn) bool {
 		_ = o.TCPConn.Close() // its server sees it, and closes it once more
 	}
 	c.evicted.Add(float64(len(out)))
+	c.closed.Add(uint64(len(out)))
 	return !full || len(out) > 0
 }
 
@@ -116,6 +122,7 @@ func (c *crowd) idlestLocked(n int) []*conn {
 // refuse tells a client that there is no room, and closes its connection.
 func (c *crowd) refuse(one *conn) {
 	c.refused.Inc()
+	c.sent.Add(1)
 	if c.refusing.Add(1) > mostRefusing {
 		c.refusing.Add(-1)
 		_ = one.TCPConn.Close()

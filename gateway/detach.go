@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"net"
 	"os"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -41,15 +43,17 @@ func (g *Gateway) detach(ctx *fasthttp.RequestCtx, pass func(net.Conn) (keep boo
 			}
 		}
 		one.dry = false
-		one.letGo.Store(true)
+		one.letGo.Add(1)
 		close(d.let)
 	})
 	return true
 }
 
-// connState notes that a connection waits for its next request, or that the server is done with it.
+// connState notes that a request begins on a connection, that it waits for its next, or that the server is done with it.
 func (g *Gateway) connState(c net.Conn, s fasthttp.ConnState) {
 	switch s {
+	case fasthttp.StateActive:
+		g.crowd.asked.Add(1)
 	case fasthttp.StateIdle:
 		busy(c, false)
 	case fasthttp.StateHijacked:
@@ -74,14 +78,10 @@ func (g *Gateway) apart(c net.Conn, one *conn) {
 		_ = c.Close()
 		return
 	}
+	_ = c.SetWriteDeadline(time.Time{}) // that of the stream: the server writes some answers without one of its own
 	busy(c, false)
-	one.fresh, one.again = true, true
-	if a, ok := c.(*ahead); ok && len(a.rest) == 0 {
-		c = a.Conn
-	}
-	if len(d.rest) > 0 {
-		c = &ahead{c, d.rest}
-	}
+	c, sent := sentAhead(c, d.rest)
+	one.fresh, one.again = !sent, true
 	_ = g.server.ServeConn(c)
 }
 
@@ -89,6 +89,24 @@ func (g *Gateway) apart(c net.Conn, one *conn) {
 type ahead struct {
 	net.Conn
 	rest []byte
+}
+
+// sentAhead is the connection with what was sent ahead on it, if anything was: first what the server had
+// read, then what it had not yet taken of what was sent ahead of an earlier stream.
+func sentAhead(c net.Conn, read []byte) (net.Conn, bool) {
+	switch was := c.(type) {
+	case *ahead:
+		c, read = was.Conn, append(read, was.rest...)
+	case *aheadSecure:
+		c, read = was.Conn, append(read, was.rest...)
+	}
+	if len(read) == 0 {
+		return c, false
+	}
+	if s, ok := c.(*secure); ok {
+		return &aheadSecure{ahead{s, read}, s}, true
+	}
+	return &ahead{c, read}, true
 }
 
 // Read implements net.Conn.
@@ -103,6 +121,18 @@ func (a *ahead) Read(p []byte) (int, error) {
 
 // NetConn is the connection below.
 func (a *ahead) NetConn() net.Conn { return below(a.Conn) }
+
+// An aheadSecure is one by TLS, which the server is to see that it is.
+type aheadSecure struct {
+	ahead
+	tls *secure
+}
+
+// Handshake is over.
+func (a *aheadSecure) Handshake() error { return a.tls.Handshake() }
+
+// ConnectionState tells what was agreed on.
+func (a *aheadSecure) ConnectionState() tls.ConnectionState { return a.tls.ConnectionState() }
 
 // errDry ends a read for more than has come. It is one that TLS gets over.
 var errDry = os.ErrDeadlineExceeded

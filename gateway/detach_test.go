@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway"
 )
 
@@ -161,5 +162,64 @@ func TestShutdownAfterAStream(t *testing.T) {
 	}
 	if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
 		t.Errorf("the connection is still there: %v", err)
+	}
+}
+
+// TestSlowHeadSentAhead: what begins a request behind a stream has no longer for the rest than others, and is told so.
+func TestSlowHeadSentAhead(t *testing.T) {
+	r := newRig(t, func(c *gateway.Config) { c.ReadTimeout, c.IdleTimeout = 500*time.Millisecond, time.Minute })
+	r.node("n1", "north", 4, streamed)
+	c := r.dial()
+	if _, err := io.WriteString(c, r.asked("/v1/chat/completions", streamBody)+"POST / HT"); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(c)
+	expectAnswer(t, in, "stream", true)
+	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 408 {
+		t.Errorf("%v, %v", res, err)
+	}
+}
+
+// TestRefusalLongAfterAStream: what the server itself answers, without a deadline of its own, is not held to the stream's.
+func TestRefusalLongAfterAStream(t *testing.T) {
+	const stall = 2 * time.Second
+	r := newRig(t, func(c *gateway.Config) { c.WriteStall = stall })
+	r.node("n1", "north", 4, streamed)
+	c := r.dial()
+	if _, err := io.WriteString(c, r.asked("/v1/chat/completions", streamBody)); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(c)
+	expectAnswer(t, in, "stream", true)
+	time.Sleep(stall + 100*time.Millisecond)
+	if _, err := io.WriteString(c, "this is no request\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 400 {
+		t.Errorf("%v, %v", res, err)
+	}
+}
+
+// TestSecureBehindAStream: a request that was sent ahead of its turn by TLS is known to have come that way.
+func TestSecureBehindAStream(t *testing.T) {
+	lender := httptest.NewUnstartedServer(nil)
+	lender.StartTLS()
+	defer lender.Close()
+	r := newRig(t, func(c *gateway.Config) {
+		c.TLS = &tls.Config{Certificates: lender.TLS.Certificates, MinVersion: tls.VersionTLS12}
+	})
+	r.node("n1", "north", 4, streamed)
+	c := tls.Client(r.dial(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own certificate
+	if _, err := io.WriteString(c, r.asked("/v1/chat/completions", streamBody)+"GET /auth/v1/oidc/login HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	in := bufio.NewReader(c)
+	expectAnswer(t, in, "stream", true)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil || res.StatusCode != 302 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	if ask := r.doors.last().(spec.SSOBegin); ask.Callback != "https://x/auth/v1/oidc/callback" {
+		t.Errorf("the provider is to send browsers to %s", ask.Callback)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -15,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/access"
 	"github.com/lotabots/lotabots/gateway/auth"
@@ -45,7 +45,7 @@ type inferring struct {
 	bill     bill
 }
 
-var checks = sync.Pool{New: func() any { return new(openai.Request) }}
+var checks = pool.New("request-checks", func() *openai.Request { return new(openai.Request) })
 
 // inference serves one of the endpoints.
 func inference(e openai.Endpoint) operation {
@@ -96,7 +96,7 @@ func (x *inferring) checked(r *request) error {
 			panic(p)
 		}
 	}()
-	check := checks.Get().(*openai.Request)
+	check := checks.Get()
 	check.Model = check.Model[:0] // what is refused before it is read names none
 	err := x.prepare(r, check)
 	check.Release()

@@ -101,7 +101,7 @@ type conn struct {
 	apart      *detached // what is to be run once the server has let go of it
 	head, wait time.Duration
 
-	letGo atomic.Bool // the next Close is the server's, which lets go of it
+	letGo atomic.Int32 // as many Closes to come are the server's, which lets go of it, once for each stream
 }
 
 // Read implements net.Conn.
@@ -145,7 +145,7 @@ const (
 
 // discard takes in what comes, for a short while.
 func (c *conn) discard() {
-	in := freePieces.Get().(*piece)
+	in := freePieces.Get()
 	defer freePieces.Put(in)
 	for left := lingerBytes; left > 0; {
 		n, err := c.TCPConn.Read(in[:])
@@ -158,9 +158,20 @@ func (c *conn) discard() {
 	}
 }
 
+// spared tells that this Close is one by which the server lets go. The connection's own may come before it:
+// which of them is the last does not matter.
+func (c *conn) spared() bool {
+	for n := c.letGo.Load(); n > 0; n = c.letGo.Load() {
+		if c.letGo.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+	return false
+}
+
 // Close closes the connection; it takes at most lingerTime.
 func (c *conn) Close() error {
-	if c.letGo.Swap(false) {
+	if c.spared() {
 		return nil
 	}
 	if c.crowd != nil {

@@ -1,6 +1,6 @@
 package gateway
 
-import "sync"
+import "github.com/lotabots/lotabots/cluster/spec/pool"
 
 // pieceSize is that of the pieces in which a large body is gathered.
 const pieceSize = 128 << 10
@@ -9,7 +9,7 @@ const pieceSize = 128 << 10
 // nothing behind for the collector.
 type piece [pieceSize]byte
 
-var freePieces = sync.Pool{New: func() any { return new(piece) }}
+var freePieces = pool.New("body-pieces", func() *piece { return new(piece) })
 
 // pieces gather a body of unknown length: a first part of memory of its own, which is
 // all that a small body takes, and pieces that are lent.
@@ -32,7 +32,7 @@ func (p *pieces) room() []byte {
 }
 
 func (p *pieces) grow() []byte {
-	p.lent = append(p.lent, freePieces.Get().(*piece))
+	p.lent = append(p.lent, freePieces.Get())
 	return p.room()
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -15,8 +16,10 @@ type room struct {
 	most, each int64
 	mu         struct {
 		sync.Mutex
-		held int64
-		by   map[string]int64
+		held    int64
+		by      map[string]int64
+		taken   uint64
+		refused uint64
 	}
 }
 
@@ -28,7 +31,9 @@ func (m *room) set(most, each int64) {
 func (m *room) take(who string, n int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.mu.taken++
 	if m.mu.held+int64(n) > m.most || m.mu.by[who]+int64(n) > m.each {
+		m.mu.refused++
 		return false
 	}
 	m.addLocked(who, int64(n))
@@ -104,15 +109,26 @@ const heavyFrom = 1 << 20
 
 // heavy keeps those who read large bodies from taking all of the processors, and the
 // memory that reading takes from adding up.
-type heavy chan struct{}
+type heavy struct {
+	in                     chan struct{}
+	entered, waits, waited atomic.Uint64
+}
 
-func newHeavy() heavy { return make(heavy, max(1, runtime.GOMAXPROCS(0)/2)) }
+func newHeavy() *heavy { return &heavy{in: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))} }
 
 // enter waits until a body of that size may be read; what it returns is to be called after.
-func (h heavy) enter(size int) (leave func()) {
+func (h *heavy) enter(size int) (leave func()) {
 	if size < heavyFrom {
 		return func() {}
 	}
-	h <- struct{}{}
-	return func() { <-h }
+	h.entered.Add(1)
+	select {
+	case h.in <- struct{}{}:
+	default:
+		began := time.Now()
+		h.in <- struct{}{}
+		h.waits.Add(1)
+		h.waited.Add(uint64(time.Since(began)))
+	}
+	return func() { <-h.in }
 }

@@ -32,7 +32,7 @@ func (s *secure) Handshake() error {
 
 // Close implements net.Conn.
 func (s *secure) Close() error {
-	if s.one.letGo.Swap(false) {
+	if s.one.spared() {
 		return nil
 	}
 	return s.Conn.Close()

@@ -42,7 +42,7 @@ type Gateway struct {
 	pace    *guard.Pace   // of changes
 	notes   *guard.Notes
 	bodies  room
-	heavy   heavy
+	heavy   *heavy
 	crowd   *crowd
 	noted   atomic.Uint64 // writes of the gateway's own
 	uses    uses
@@ -89,6 +89,7 @@ func New(cfg Config) (*Gateway, error) {
 	})
 	g.router = g.routes()
 	g.server = g.newServer()
+	cfg.Registerer.MustRegister(g.pools()...)
 	g.unsubscribe = cfg.Subscribe(g.follow)
 	g.follow(Change{Index: cfg.State.Index(), Reset: true})
 	g.relay.Start()

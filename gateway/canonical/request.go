@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/valyala/fastjson"
+
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 // A Request is what its body says, as far as keeping answers goes.
@@ -31,7 +33,7 @@ var idle = map[string]bool{
 	"prompt_cache_key": true, "prompt_cache_retention": true, "service_tier": true, "priority": true,
 }
 
-var parsers fastjson.ParserPool
+var parsers = pool.New("canonical-parsers", func() *fastjson.Parser { return new(fastjson.Parser) })
 
 // Of reads the body, one JSON object as the engine will get it. purpose is what else the
 // answer depends on, such as the path. Keys may stand in any order where engines read them

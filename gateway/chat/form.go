@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fastjson"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 	"github.com/lotabots/lotabots/gateway/openai"
 )
 
@@ -16,7 +17,7 @@ const maxProblems = 16
 // maxKept is the body size above which a parser's memory is not kept.
 const maxKept = 256 << 10
 
-var parsers fastjson.ParserPool
+var parsers = pool.New("chat-parsers", func() *fastjson.Parser { return new(fastjson.Parser) })
 
 // Read parses body, one JSON object, and gives each of its fields to field, which may
 // keep nothing of it beyond end: that is called when all fields have been seen. The

@@ -7,6 +7,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/valyala/fasthttp"
+
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 // levels are for answers of an API: most of the gain at a small part of the time.
@@ -15,13 +17,13 @@ const (
 	gzipLevel   = 5
 )
 
-var gzips = sync.Pool{New: func() any {
+var gzips = pool.New("gzip-writers", func() *gzip.Writer {
 	w, err := gzip.NewWriterLevel(nil, gzipLevel)
 	if err != nil {
 		panic(err) // of the level alone
 	}
 	return w
-}}
+})
 
 var encoder = sync.OnceValue(func() *zstd.Encoder {
 	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
@@ -40,7 +42,7 @@ func Compress(dst []byte, coding string, plain []byte) []byte {
 		return fasthttp.AppendBrotliBytesLevel(dst, plain, brotliLevel)
 	case Gzip:
 		out := bytes.NewBuffer(dst)
-		w := gzips.Get().(*gzip.Writer)
+		w := gzips.Get()
 		defer gzips.Put(w)
 		w.Reset(out)
 		_, _ = w.Write(plain) // memory takes everything

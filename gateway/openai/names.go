@@ -1,10 +1,9 @@
 package openai
 
 import (
-	"sync"
-
 	"github.com/valyala/fastjson"
 
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 	"github.com/lotabots/lotabots/gateway/prefix"
 )
 
@@ -14,7 +13,7 @@ type parsed struct {
 	messages, prompt, tools, choice *fastjson.Value
 }
 
-var hashers = sync.Pool{New: func() any { return new(prefix.Hasher) }}
+var hashers = pool.New("prompt-hashers", func() *prefix.Hasher { return new(prefix.Hasher) })
 
 // Words of chains.
 var (
@@ -39,7 +38,7 @@ func (r *Request) Release() {
 // text, or several prompts, there are none. What is not well-formed may get any names.
 func (r *Request) Names(body []byte, salt string, p *prefix.Prompt) {
 	p.Reset()
-	h := hashers.Get().(*prefix.Hasher)
+	h := hashers.Get()
 	defer hashers.Put(h)
 	switch {
 	case r.parsed.messages != nil:

@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fastjson"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 // maxProblems bounds how many problems are listed of one request.
@@ -41,7 +42,7 @@ type Request struct {
 	way      []step // to what is held to a rule
 }
 
-var parsers fastjson.ParserPool
+var parsers = pool.New("request-parsers", func() *fastjson.Parser { return new(fastjson.Parser) })
 
 // Check reads body. The error is an invalid_json one where it is no JSON object;
 // whatever else is wrong is listed in r.Problems. body is not kept, but what Names needs of

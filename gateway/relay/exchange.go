@@ -8,11 +8,11 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/spec/leash"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/openai"
 )
@@ -370,7 +370,7 @@ func (x *Exchange) checkEnd() error {
 func (x *Exchange) fill() error {
 	var err error
 	if x.buf == nil {
-		x.buf = buffers.Get().(*[firstRead]byte)[:0]
+		x.buf = buffers.Get()[:0]
 	}
 	if x.buf, err = grown(x.buf, x.r.cfg.MaxAnswer, x.Room, &x.taken); err != nil {
 		return err
@@ -392,12 +392,12 @@ func (x *Exchange) fill() error {
 }
 
 // buffers are what answers are read to. One that has grown is not kept.
-var buffers = sync.Pool{New: func() any { return new([firstRead]byte) }}
+var buffers = pool.New("answers", func() *[firstRead]byte { return new([firstRead]byte) })
 
 // quietRead is the size of buffer that waits for the next piece of a stream whose last was small.
 const quietRead = 1 << 10
 
-var quietBuffers = sync.Pool{New: func() any { return new([quietRead]byte) }}
+var quietBuffers = pool.New("quiet-streams", func() *[quietRead]byte { return new([quietRead]byte) })
 
 // fit has a stream wait with no larger a buffer than its last piece tells that it needs.
 func (x *Exchange) fit() {
@@ -405,7 +405,7 @@ func (x *Exchange) fit() {
 	case len(x.buf) > 0:
 	case small && cap(x.buf) == firstRead:
 		x.letGo()
-		x.buf = quietBuffers.Get().(*[quietRead]byte)[:0]
+		x.buf = quietBuffers.Get()[:0]
 	case !small && cap(x.buf) == quietRead:
 		x.letGo() // fill takes another
 	}

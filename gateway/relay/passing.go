@@ -5,10 +5,11 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 // A passer writes an answer as it comes, and is closed then.
@@ -33,7 +34,7 @@ func (r *Relay) passOn(ctx *fasthttp.RequestCtx, from passer) {
 	if !p.keep {
 		h.SetConnectionClose()
 	}
-	p.head = append(frames.Get().(*frame)[:0], h.Header()...)
+	p.head = append(frames.Get()[:0], h.Header()...)
 	r.apart.Add(1)
 	if r.cfg.Detach != nil && r.cfg.Detach(ctx, p.pass) {
 		return
@@ -100,8 +101,8 @@ type (
 )
 
 var (
-	frames      = sync.Pool{New: func() any { return new(frame) }}
-	largeFrames = sync.Pool{New: func() any { return new(largeFrame) }}
+	frames      = pool.New("stream-frames", func() *frame { return new(frame) })
+	largeFrames = pool.New("large-frames", func() *largeFrame { return new(largeFrame) })
 )
 
 const around = 16 // bytes, at most
@@ -109,12 +110,12 @@ const around = 16 // bytes, at most
 // room has room for n bytes more after what out has.
 func room(out []byte, n int) []byte {
 	if out == nil {
-		out = frames.Get().(*frame)[:0]
+		out = frames.Get()[:0]
 	}
 	if len(out)+n+around <= cap(out) {
 		return out
 	}
-	large := append(largeFrames.Get().(*largeFrame)[:0], out...)
+	large := append(largeFrames.Get()[:0], out...)
 	giveBack(out)
 	return large
 }
