@@ -38,6 +38,48 @@ func TestLargeHeapsGrowLess(t *testing.T) {
 	}
 }
 
+// TestQuietHeapsGiveBack: memory goes back once little of what there is too much of is asked for.
+func TestQuietHeapsGiveBack(t *testing.T) {
+	const mb = 1 << 20
+	for _, c := range []struct {
+		live, spare, allocated uint64
+		want                   bool
+	}{
+		{10 * mb, 100 * mb, 0, true}, {10 * mb, 100 * mb, 6 * mb, true}, {10 * mb, 100 * mb, 7 * mb, false}, // a node at work
+		{10 * mb, 31 * mb, 0, false}, {400 * mb, 99 * mb, 0, false}, {400 * mb, 100 * mb, 0, true},
+	} {
+		before := heap{allocated: 1 << 40}
+		if got := (heap{c.live, c.spare, before.allocated + c.allocated}).wasteful(before); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+// TestBurstsLeaveNothing: what was allocated in a burst is the system's again.
+func TestBurstsLeaveNothing(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); collect(ctx) }()
+	burst := make([][]byte, 256)
+	for i := range burst {
+		burst[i] = make([]byte, 1<<20)
+	}
+	runtime.KeepAlive(burst)
+	burst = nil
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if h := readHeap(); h.spare < leastSpare {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("%d MiB are kept that nobody uses", h.spare>>20)
+		}
+	}
+	cancel()
+	<-ended
+}
+
 func awaitPercent(t *testing.T, want int) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
