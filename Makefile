@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-scaling bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-cache bench-usage bench-auth bench-engine bench-batching bench-eviction bench-planner bench-five check-gpu e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-scaling bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-cache bench-usage bench-auth bench-pools bench-engine bench-batching bench-eviction bench-planner bench-five check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -99,6 +99,9 @@ bench-hostile: build ## 10,000 idle connections, slow readers and writers, flood
 
 bench-auth: ## what it takes to check one of 1,000,000 API keys, a token, a permission (2 GB of memory)
 	@go run ./node/bench/auth
+
+bench-pools: ## what each pool of memory, connections and batches on a request's way saves: the same work with it and without (2 minutes)
+	@go run ./node/bench/pools
 
 bench-engine: helper ## tokens per second of the embedded engine next to llama-server (go run ./node/bench/engine -install builds it)
 	@go run ./node/bench/engine

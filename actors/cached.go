@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/lotabots/lotabots/actors/answers"
 	"github.com/lotabots/lotabots/actors/gpu"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 // expireTurn is how often answers that are too old are looked for.
@@ -81,7 +81,7 @@ func (s *System) unused(target spec.Target, call *spec.Call) {
 	call.Lease, call.Waits = 0, spec.Reservation{}
 }
 
-var pieces = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+var pieces = pool.New("kept-answers", func() *[32 << 10]byte { return new([32 << 10]byte) })
 
 // fly asks the engine for all who wait for the answer, in whose hands its deadline is.
 func (s *System) fly(ctx context.Context, f *answers.Flight, next opening, target spec.Target, call spec.Call, body []byte) {
@@ -107,7 +107,7 @@ func (s *System) fly(ctx context.Context, f *answers.Flight, next opening, targe
 	}
 	load, told := from.Load()
 	f.Open(from.Status(), from.ContentType(), load, told)
-	piece := pieces.Get().(*[32 << 10]byte)
+	piece := pieces.Get()
 	defer pieces.Put(piece)
 	for {
 		n, err := from.Read(piece[:])

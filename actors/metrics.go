@@ -3,7 +3,9 @@ package actors
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/engine/hop"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 type metrics struct {
@@ -59,5 +61,10 @@ func connections() []prometheus.Collector {
 		total("stale", "Kept connections that their engine had closed.", func(c hop.Counts) uint64 { return c.Stale }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lotabots_actor_engine_connections_kept",
 			Help: "Connections to engines that wait for their next request."}, func() float64 { return float64(hop.Count().Waiting) }),
+		pool.Collect("engine-connections", pool.Idle|pool.Closed, func() pool.Stats {
+			c := hop.Count()
+			return pool.Stats{Gets: c.Dialled + c.Reused, Misses: c.Dialled, Items: c.Busy + c.Waiting, Idle: c.Waiting, Closed: c.Stale + c.Aged}
+		}),
+		pool.Collect("engine-connections-tls", 0, engine.Connections),
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/gpu"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 // admitTimeout is for an actor that is stuck: it answers in microseconds.
@@ -70,11 +70,11 @@ type admission struct {
 	limit *time.Timer
 }
 
-var admissions = sync.Pool{New: func() any {
+var admissions = pool.New("admissions", func() *admission {
 	limit := time.NewTimer(admitTimeout)
 	limit.Stop()
 	return &admission{make(chan gpu.Admission, 1), limit}
-}}
+})
 
 // admit takes a place by the instance's lane, or asks the device's actor. A place that is not waited for is given back.
 func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target, call *spec.Call) (place, error) {
@@ -89,7 +89,7 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 	if a, ok := lane.Admit(target.Device, &m); ok {
 		return place{a, lease, device, lane}, nil
 	}
-	w := admissions.Get().(*admission)
+	w := admissions.Get()
 	sent := m // lest every call be allocated
 	sent.Reply = w.reply
 	o.s.system.Root.Send(device, &sent)
@@ -121,7 +121,7 @@ func (o opener) request(ctx context.Context, p place, target spec.Target, call *
 		x.finish(resultGone, errShutdown)
 		return nil, &spec.Rejection{Reason: spec.RejectDraining}
 	}
-	head := heads.Get().(*head)
+	head := heads.Get()
 	resp, err := p.Engine.Do(ctx, call.Path, head.of(call, o.s.parent(ctx, call)), body) //nolint:bodyclose // the stream closes it
 	head.giveBack()
 	if err != nil {
@@ -174,7 +174,7 @@ type head struct {
 	values [4]string
 }
 
-var heads = sync.Pool{New: func() any { return &head{header: make(http.Header, 8)} }}
+var heads = pool.New("request-headers", func() *head { return &head{header: make(http.Header, 8)} })
 
 func (f *head) giveBack() {
 	clear(f.header)

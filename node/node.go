@@ -23,6 +23,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/reconcile"
 	"github.com/lotabots/lotabots/cluster/session"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 	"github.com/lotabots/lotabots/cluster/transport"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
@@ -136,6 +137,7 @@ func Start(ctx context.Context, c config.Config, version string, logs io.Writer,
 	n.ended.done = make(chan struct{})
 	n.work, n.abandon = context.WithCancel(context.Background())
 	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.metrics.MustRegister(pool.Collectors()...)
 	began := time.Now()
 	for _, step := range []struct {
 		name string

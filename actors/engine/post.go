@@ -3,10 +3,10 @@ package engine
 import (
 	"context"
 	"net/http"
-	"sync"
 
 	"github.com/lotabots/lotabots/actors/engine/hop"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 // passed are the headers of a request that an engine gets; credentials are not among them.
@@ -39,7 +39,7 @@ func (w *web) post(ctx context.Context, path string, header http.Header, body []
 	if err != nil {
 		return nil, err
 	}
-	near := nears.Get().(*near)
+	near := nears.Get()
 	near.request = hop.Request{Method: methodOf(header), Path: u.Path, Header: near.request.Header[:0], Body: body, Last: w.fresh}
 	w.fields(header, near.set)
 	answer, err := w.near.Do(ctx, &near.request)
@@ -53,13 +53,13 @@ type near struct {
 	set     func(name, value string) // adds a field
 }
 
-var nears = sync.Pool{New: func() any {
+var nears = pool.New("engine-requests", func() *near {
 	n := &near{request: hop.Request{Header: make([]hop.Field, 0, 12)}}
 	n.set = func(name, value string) {
 		n.request.Header = append(n.request.Header, hop.Field{Name: name, Value: value})
 	}
 	return n
-}}
+})
 
 func (n *near) giveBack() {
 	fields := n.request.Header

@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/lotabots/lotabots/actors/egress"
 	"github.com/lotabots/lotabots/actors/engine/hop"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 // A web calls one engine over HTTP/1.1, on connections that are kept.
@@ -46,7 +48,7 @@ func newWeb(base *url.URL, dial func(ctx context.Context, network, address strin
 	}
 	w := &web{base: base, client: &http.Client{
 		Transport: &http.Transport{
-			DialContext: dial, DisableCompression: true, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: idleTime,
+			DialContext: numbered(dial), DisableCompression: true, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: idleTime,
 			TLSHandshakeTimeout: dialTimeout, MaxResponseHeaderBytes: 64 << 10,
 			Protocols: onlyHTTP1(), // and no Proxy: engines are near, and where requests go is the operator's to say
 		},
@@ -56,6 +58,44 @@ func newWeb(base *url.URL, dial func(ctx context.Context, network, address strin
 		w.near = &hop.Caller{Host: base.Host, Dial: func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", base.Host) }}
 	}
 	return w
+}
+
+// connections are those of all webs of this process that are not a hop.Caller's.
+var connections struct {
+	asked, dialled atomic.Uint64
+	open           atomic.Int64
+}
+
+// Connections tells of those to engines on which nodes ask for themselves, and on which those requests go whose engines speak TLS,
+// or that are large.
+func Connections() pool.Stats {
+	return pool.Stats{Gets: connections.asked.Load(), Misses: connections.dialled.Load(), Items: connections.open.Load()}
+}
+
+// numbered is dial with what it opens counted until it is closed.
+func numbered(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		connections.dialled.Add(1)
+		connections.open.Add(1)
+		return &countedConn{Conn: c}, nil
+	}
+}
+
+type countedConn struct {
+	net.Conn
+	closed atomic.Bool
+}
+
+// Close implements net.Conn.
+func (c *countedConn) Close() error {
+	if !c.closed.Swap(true) {
+		connections.open.Add(-1)
+	}
+	return c.Conn.Close()
 }
 
 func onlyHTTP1() *http.Protocols {
@@ -104,6 +144,7 @@ func (w *web) request(ctx context.Context, method, path string, body []byte) (*h
 }
 
 func (w *web) send(r *http.Request) (*http.Response, error) {
+	connections.asked.Add(1)
 	return answered(w.client.Do(r))
 }
 

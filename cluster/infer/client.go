@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 // Port gives HTTP clients whose host is a node's id.
@@ -37,14 +38,14 @@ var (
 // NewClient returns an Opener that asks other nodes through port.
 func NewClient(port Port) *Client { return &Client{http: port.Client("infer")} }
 
-var heads = sync.Pool{New: func() any { b := make([]byte, 0, 1<<10); return &b }}
+var heads = pool.New("call-heads", func() *[]byte { b := make([]byte, 0, 1<<10); return &b })
 
 // Open sends the call to target's node. Its errors are a *spec.Rejection, a
 // *spec.Error of the serving node, one that wraps ErrUnreached, or another one,
 // after which the request may have begun. body is not read after Open has failed
 // or the stream is closed.
 func (c *Client) Open(ctx context.Context, target spec.Target, call spec.Call, body []byte) (spec.Stream, error) {
-	head := heads.Get().(*[]byte)
+	head := heads.Get()
 	raw, err := appendCall((*head)[:0], callToWire(target, &call))
 	if err != nil {
 		heads.Put(head)

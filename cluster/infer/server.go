@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -46,7 +46,7 @@ const (
 	chunkSize      = 32 << 10
 )
 
-var chunks = sync.Pool{New: func() any { b := make([]byte, chunkSize); return &b }}
+var chunks = pool.New("call-chunks", func() *[]byte { b := make([]byte, chunkSize); return &b })
 
 type server struct {
 	opener  spec.Opener
@@ -245,7 +245,7 @@ func (s *server) serve(ctx context.Context, w http.ResponseWriter, target spec.T
 
 // pass writes each piece that the engine gives at once.
 func pass(w io.Writer, flush *http.ResponseController, stream io.Reader) error {
-	buf := chunks.Get().(*[]byte)
+	buf := chunks.Get()
 	defer chunks.Put(buf)
 	for {
 		n, err := stream.Read(*buf)

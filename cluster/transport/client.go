@@ -10,8 +10,10 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 // ErrUnknownNode is wrapped where a node's address is not known.
@@ -27,7 +29,7 @@ func (p *Port) Client(proto string) *http.Client {
 	if c, ok := p.mu.clients[proto]; ok {
 		return c
 	}
-	pl := &pool{port: p, proto: proto}
+	pl := &links{port: p, proto: proto}
 	pl.mu.lanes = map[spec.NodeID]*lane{}
 	pl.transport = &http.Transport{
 		Protocols: onlyHTTP2(), DialContext: pl.connect, DisableCompression: true,
@@ -37,21 +39,44 @@ func (p *Port) Client(proto string) *http.Client {
 			WriteByteTimeout: p.limits.pingAfter + p.limits.pingTimeout, MaxReadFrameSize: maxFrame,
 		},
 	}
+	if p.cfg.Registerer != nil {
+		p.cfg.Registerer.MustRegister(pool.Collect("node-connections-"+proto, pool.Idle|pool.Waits|pool.Closed, pl.stats))
+	}
 	c := &http.Client{Transport: pl, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	p.mu.clients[proto] = c
 	return c
 }
 
-// A pool has the connections of one protocol, by node. Requests to a node share
+// Links have the connections of one protocol, by node. Requests to a node share
 // one, until its streams are used up; those that find none wait for one dial.
-type pool struct {
+type links struct {
 	port      *Port
 	proto     string
 	transport *http.Transport // makes ClientConns; pools nothing itself
+	counts    struct{ taken, waits, waited, dialled, closed atomic.Uint64 }
 	mu        struct {
 		sync.Mutex
 		lanes map[spec.NodeID]*lane
 	}
+}
+
+// stats tells of the connections; their items are those, not the requests that share them.
+func (pl *links) stats() pool.Stats {
+	s := pool.Stats{Gets: pl.counts.taken.Load(), Misses: pl.counts.dialled.Load(), Waits: pl.counts.waits.Load(), Waited: time.Duration(pl.counts.waited.Load()),
+		Closed: pl.counts.closed.Load()}
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	for _, l := range pl.mu.lanes {
+		for _, c := range l.conns {
+			if c.Err() != nil || c.under.dead.Load() {
+				continue
+			}
+			if s.Items++; c.InFlight() == 0 {
+				s.Idle++
+			}
+		}
+	}
+	return s
 }
 
 type lane struct {
@@ -75,7 +100,7 @@ type dialing struct {
 const maxSends = 3
 
 // RoundTrip implements http.RoundTripper.
-func (pl *pool) RoundTrip(req *http.Request) (*http.Response, error) {
+func (pl *links) RoundTrip(req *http.Request) (*http.Response, error) {
 	id := spec.NodeID(req.URL.Hostname())
 	if err := id.Valid(); err != nil {
 		return nil, giveUp(req, err)
@@ -124,25 +149,30 @@ func rewound(req *http.Request) *http.Request {
 }
 
 // take returns a connection with one place reserved on it.
-func (pl *pool) take(ctx context.Context, id spec.NodeID) (*http.ClientConn, error) {
+func (pl *links) take(ctx context.Context, id spec.NodeID) (*http.ClientConn, error) {
+	pl.counts.taken.Add(1)
 	for {
 		c, d := pl.reserve(id)
 		if c != nil {
 			return c, nil
 		}
+		began := time.Now()
+		pl.counts.waits.Add(1)
 		select {
 		case <-d.done:
+			pl.counts.waited.Add(uint64(time.Since(began)))
 			if d.err != nil {
 				return nil, d.err
 			}
 		case <-ctx.Done():
+			pl.counts.waited.Add(uint64(time.Since(began)))
 			return nil, fmt.Errorf("waiting for a connection to node %s: %w", id, context.Cause(ctx))
 		}
 	}
 }
 
 // reserve takes a place, or tells which dial to wait for.
-func (pl *pool) reserve(id spec.NodeID) (*http.ClientConn, *dialing) {
+func (pl *links) reserve(id spec.NodeID) (*http.ClientConn, *dialing) {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	l := pl.mu.lanes[id]
@@ -150,7 +180,9 @@ func (pl *pool) reserve(id spec.NodeID) (*http.ClientConn, *dialing) {
 		l = &lane{}
 		pl.mu.lanes[id] = l
 	}
+	had := len(l.conns)
 	l.conns = slices.DeleteFunc(l.conns, spent)
+	pl.counts.closed.Add(uint64(had - len(l.conns)))
 	for _, c := range l.conns {
 		if c.Reserve() == nil {
 			return c.ClientConn, nil
@@ -177,11 +209,12 @@ func spent(c pooled) bool {
 
 // dial begins a connection to the node, which belongs to nobody's request: it
 // ends when the port does, or in time.
-func (pl *pool) dial(id spec.NodeID) *dialing {
+func (pl *links) dial(id spec.NodeID) *dialing {
 	d := &dialing{done: make(chan struct{})}
 	if !pl.port.goWork(func() {
 		under := new(*conn)
 		ctx := context.WithValue(pl.port.life, underKey{}, under)
+		pl.counts.dialled.Add(1)
 		c, err := pl.transport.NewClientConn(ctx, "http", net.JoinHostPort(string(id), "80"))
 		pl.mu.Lock()
 		l := pl.mu.lanes[id]
@@ -203,7 +236,7 @@ func (pl *pool) dial(id spec.NodeID) *dialing {
 type underKey struct{}
 
 // connect is called by NewClientConn with the host:port that dial gave it.
-func (pl *pool) connect(ctx context.Context, _, addr string) (net.Conn, error) {
+func (pl *links) connect(ctx context.Context, _, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err

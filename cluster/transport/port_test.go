@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A world is a cluster of ports on loopback that know each other's addresses.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	authority *pki.Authority
 	now       atomic.Pointer[time.Time]
 	log       *slog.Logger
@@ -34,7 +34,7 @@ type world struct {
 	admit     func(Peer, string) error
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, addresses: map[spec.NodeID]string{}, removed: map[spec.NodeID]bool{}, log: slog.New(slog.DiscardHandler)}
 	now := time.Now()
@@ -79,7 +79,7 @@ func (w *world) admits(p Peer, proto string) error {
 	return nil
 }
 
-func identity(t *testing.T, a *pki.Authority, id spec.NodeID, roles ...spec.Role) *pki.Identity {
+func identity(t testing.TB, a *pki.Authority, id spec.NodeID, roles ...spec.Role) *pki.Identity {
 	t.Helper()
 	if len(roles) == 0 {
 		roles = []spec.Role{spec.RoleVoter}

@@ -7,9 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
-	"sync"
 
 	"github.com/lotabots/lotabots/cluster/spec/leash"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 )
 
 // MostBody is the size up to which a body is sent without reading meanwhile: a server
@@ -39,7 +39,7 @@ type Field struct{ Name, Value string }
 
 // heads are what requests' heads, and small requests, are written to, and answers'
 // heads are read to.
-var heads = sync.Pool{New: func() any { b := make([]byte, 0, headSize); return &b }}
+var heads = pool.New("engine-heads", func() *[]byte { b := make([]byte, 0, headSize); return &b })
 
 const (
 	headSize = 4 << 10
@@ -105,7 +105,7 @@ func (c *Caller) connection(ctx context.Context, fresh bool) (k *conn, again boo
 
 // send writes the request, and tells how much of it was taken.
 func (x *exchange) send(r *Request) (wrote int64, err error) {
-	lent := heads.Get().(*[]byte)
+	lent := heads.Get()
 	b := appendHead((*lent)[:0], x.caller.Host, r)
 	if len(b)+len(r.Body) <= oneWrite {
 		b = append(b, r.Body...)
@@ -168,7 +168,7 @@ func appendInt(b []byte, n int) []byte {
 
 // receive reads the answer's head.
 func (x *exchange) receive() error {
-	lent := heads.Get().(*[]byte)
+	lent := heads.Get()
 	b := (*lent)[:0]
 	for informed, looked := 0, 0; ; {
 		end := headEnd(b, looked-2)

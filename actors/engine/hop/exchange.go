@@ -175,6 +175,7 @@ func (x *exchange) end(keep bool) {
 	if x.ended.Swap(true) {
 		return
 	}
+	counters.ended.Add(1)
 	if x.let() && keep {
 		x.caller.kept.put(x.conn)
 		return

@@ -76,6 +76,7 @@ func (all *kept) put(k *conn) {
 	defer all.mu.Unlock()
 	if all.mu.closed || len(all.mu.conns) >= mostKept {
 		_ = k.Close()
+		counters.aged.Add(1)
 		return
 	}
 	all.mu.conns = append(all.mu.conns, k)
@@ -109,6 +110,7 @@ func (all *kept) drop(then time.Time) {
 	clear(all.mu.conns[left:])
 	all.mu.conns = all.mu.conns[:left]
 	counters.waiting.Add(-int64(n))
+	counters.aged.Add(uint64(n))
 }
 
 // close closes all, and those that come.
@@ -125,8 +127,8 @@ func (all *kept) close() {
 
 // counters are of all Callers of this process.
 var counters struct {
-	dialled, reused, stale atomic.Uint64
-	waiting                atomic.Int64
+	dialled, reused, ended, stale, aged atomic.Uint64
+	waiting                             atomic.Int64
 }
 
 // Counts are those of the connections of all Callers of this process.
@@ -135,9 +137,14 @@ type Counts struct {
 	Reused  uint64 // requests on a connection that had been kept
 	Stale   uint64 // connections that the server closed while they were kept
 	Waiting int64  // that are kept now
+	Busy    int64  // that have a request under way
+	Aged    uint64 // connections that were closed because nobody had used them, or too many were kept
 }
 
 // Count returns the counts.
 func Count() Counts {
-	return Counts{counters.dialled.Load(), counters.reused.Load(), counters.stale.Load(), counters.waiting.Load()}
+	ended := counters.ended.Load() // before those that began, lest fewer than none be busy
+	c := Counts{Dialled: counters.dialled.Load(), Reused: counters.reused.Load(), Stale: counters.stale.Load(), Waiting: counters.waiting.Load(), Aged: counters.aged.Load()}
+	c.Busy = int64(c.Dialled + c.Reused - ended)
+	return c
 }
