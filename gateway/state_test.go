@@ -172,7 +172,8 @@ func (s *state) Status(context.Context) (*gateway.Status, error) {
 		{ID: "n2", State: "active"}, {ID: "n1", State: "active", Alive: true}, {ID: "n3", State: "active"}},
 		Instances: []gateway.InstanceStatus{{ID: "i", State: "ready"}},
 		Lacking:   []gateway.LackStatus{{Deployment: "d", Version: 1, Reason: "no room"}},
-		Scaling:   []gateway.ScaleStatus{{Deployment: "d", Min: 1, Max: 2, Wanted: 2, Reason: "queue", Because: "3 requests wait"}}}, nil
+		Scaling:   []gateway.ScaleStatus{{Deployment: "d", Min: 1, Max: 2, Wanted: 2, Reason: "queue", Because: "3 requests wait"}},
+		Transfers: []gateway.ModelTransfer{{Node: "n2", Model: "m", Digest: "ab", From: "nodes", Bytes: 1, Total: 2}}}, nil
 }
 func (s *state) Drain(context.Context, spec.NodeID) error  { return nil }
 func (s *state) Resume(context.Context, spec.NodeID) error { return nil }
