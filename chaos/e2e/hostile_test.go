@@ -14,10 +14,17 @@ import (
 // stays bounded, ordinary requests are served beside them, and nothing is left after.
 // `make bench-hostile` does it with ten thousand connections, and measures.
 func TestHostileClients(t *testing.T) {
-	report, err := chaos.Hostile(t.Context(), chaos.HostileConfig{Binary: binary(t), Idle: 500, Slow: 20, Floods: 2,
-		Alone: 2 * time.Second, Beset: 10 * time.Second, Out: t.Output()})
-	if err != nil {
-		t.Fatal(err)
+	var report *chaos.HostileReport
+	for range 3 { // a machine that has no time for ordinary requests alone shows nothing: it may have later
+		var err error
+		report, err = chaos.Hostile(t.Context(), chaos.HostileConfig{Binary: binary(t), Idle: 500, Slow: 20, Floods: 2,
+			Alone: 2 * time.Second, Beset: 10 * time.Second, Out: t.Output()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if chaos.Quantile(report.Alone, 0.99) < 300*time.Millisecond || len(report.Failed) == 0 && report.Idle == 500 && len(report.Beset) >= 50 {
+			break
+		}
 	}
 	t.Logf("memory %d MiB before, %d at most; ordinary requests %v alone and %v beside, at the 99th percentile; %v",
 		report.MemoryAt>>20, report.MemoryMax>>20, chaos.Quantile(report.Alone, 0.99), chaos.Quantile(report.Beset, 0.99), report.Told)

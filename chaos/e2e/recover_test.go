@@ -38,7 +38,7 @@ func (m *machine) flags() []string {
 
 // command runs lotabots to its end.
 func (m *machine) command(env []string, arguments ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // a passphrase is slow to try, on purpose
 	defer cancel()
 	c := exec.CommandContext(ctx, binary(m.t), arguments...)
 	c.Env = append(os.Environ(), env...)
@@ -59,7 +59,7 @@ func (m *machine) must(env []string, arguments ...string) string {
 func (m *machine) run() {
 	m.t.Helper()
 	m.start()
-	within(m.t, 30*time.Second, m.id+" is ready", func() bool { return m.get("/readyz") == http.StatusOK })
+	within(m.t, 2*time.Minute, m.id+" is ready", func() bool { return m.get("/readyz") == http.StatusOK })
 }
 
 // get returns the status; 0: there was no answer.
@@ -93,7 +93,7 @@ func (m *machine) kill() {
 }
 
 func (m *machine) admin(key, method, path string, in, out any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
 	return client.New(key, "http://"+m.api).Do(ctx, method, path, in, out)
 }
