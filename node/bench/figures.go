@@ -45,6 +45,25 @@ func figures(alone, bare, lota result) []figure {
 	}
 }
 
+// against tells what one build is next to another, by the medians of the rounds' ratios: what
+// else the machine does meanwhile weighs least on those.
+func against(out io.Writer, this, other result) {
+	fmt.Fprint(out, "next to the other build:")
+	for _, r := range []struct {
+		name string
+		of   func(measurement) float64
+	}{
+		{"CPU per request", func(m measurement) float64 { return float64(m.cpu) }},
+		{"CPU per stream", func(m measurement) float64 { return float64(m.streamCPU) }},
+		{"requests/s", func(m measurement) float64 { return m.rate }},
+		{"pieces/s", func(m measurement) float64 { return m.chunks }},
+		{"p50 of one connection", func(m measurement) float64 { return float64(m.alone) }},
+	} {
+		fmt.Fprintf(out, " %s x%.2f", r.name, compare(this, other, func(t, o measurement) float64 { return r.of(t) / r.of(o) }))
+	}
+	fmt.Fprint(out, "\n\n")
+}
+
 // compare is the median over the rounds of what two ways' measurements give.
 func compare(a, b result, with func(a, b measurement) float64) float64 {
 	var values []float64

@@ -98,6 +98,9 @@ func bench(ctx context.Context, s settings) error {
 	}
 	fmt.Printf("%d rounds; generator, engine and what is between share %d CPUs: compare ratios only\n\n", s.rounds, runtime.NumCPU())
 	table(os.Stdout, ways, results)
+	if s.against != "" {
+		against(os.Stdout, results[lota], results[len(results)-1])
+	}
 	for _, f := range figures(results[direct], results[bare], results[lota]) {
 		fmt.Println(f)
 	}
