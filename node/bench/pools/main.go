@@ -13,7 +13,7 @@ import (
 // packages are those that have pools on a request's way.
 var packages = []string{
 	"./gateway", "./gateway/openai", "./gateway/chat", "./gateway/canonical", "./gateway/coding", "./gateway/relay",
-	"./cluster/infer", "./cluster/transport", "./actors", "./actors/engine/hop", "./storage/usage",
+	"./cluster/infer", "./cluster/transport", "./actors", "./actors/engine", "./actors/engine/hop", "./storage/usage",
 }
 
 func main() {
