@@ -33,7 +33,7 @@ func status(r *request) error {
 	for i := range out.Nodes {
 		out.Nodes[i] = out.Nodes[i].whole()
 	}
-	out.Devices, out.Instances = full(s.Devices), full(s.Instances)
+	out.Devices, out.Instances, out.Transfers = full(s.Devices), full(s.Instances), full(s.Transfers)
 	return r.json(200, out)
 }
 
