@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-scaling bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-cache bench-usage bench-auth bench-pools bench-engine bench-batching bench-eviction bench-planner bench-five check-gpu e2e chaos mutants fuzz generate clean
+.PHONY: help run build helper libraries test lint race soak bench bench-gateway bench-overload bench-routing bench-scaling bench-slots bench-limits bench-storage bench-failover bench-revocation bench-cancel bench-resume bench-hostile bench-feed bench-cache bench-usage bench-auth bench-pools bench-engine bench-batching bench-eviction bench-planner bench-five check-gpu e2e chaos mutants fuzz generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -71,6 +71,9 @@ bench-routing: ## time to first token under the production routing code on virtu
 
 bench-scaling: ## replicas by the production code on virtual time, next to a plain threshold rule, who knows the future and fixed numbers (20 s)
 	@go run ./node/bench/scaling
+
+bench-slots: ## the number of requests at a time that is found for simulated engines, next to the best fixed one (1 minute)
+	@go run ./node/bench/slots
 
 bench-limits: ## how exact limits are over nine gateways, in steady state and when a limit's owner is killed (1 minute)
 	@go run ./node/bench/limits

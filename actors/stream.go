@@ -229,7 +229,7 @@ func (x *stream) learn(r *gpu.Release) {
 	if x.s.tracer != nil {
 		x.span.SetAttributes(attribute.Int("gen_ai.usage.input_tokens", u.prompt), attribute.Int("gen_ai.usage.output_tokens", u.completion))
 	}
-	r.PromptTokens, r.CompletionTokens = u.prompt, u.completion
+	r.Whole, r.PromptTokens, r.CompletionTokens = true, u.prompt, u.completion
 	if !x.stream || x.first.IsZero() {
 		return
 	}

@@ -106,6 +106,7 @@ type InstanceStatus struct {
 	OnDemand   bool    `json:"on_demand"`
 	LoadS      float32 `json:"load_seconds,omitempty"` // that its last load took
 	Slots      uint32  `json:"slots"`
+	Ceiling    uint32  `json:"slots_ceiling,omitempty"` // that slots could be, as its engine has it
 	Running    uint32  `json:"running"`
 	Queued     uint32  `json:"queued"`
 	KVUse      float32 `json:"kv_use"`

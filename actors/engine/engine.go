@@ -86,6 +86,7 @@ type Load struct {
 	KVUse      float64
 	PrefillTPS float64 // tokens/s read, all requests together; 0: not told
 	DecodeTPS  float64 // tokens/s written, all requests together; 0: not told
+	Preempted  uint64  // requests from which it has taken memory for others, since it began; 0: none, or not told
 	Steps      uint64  // grows with all that it computes, also within one request; 0: not told
 	Resident   uint64  // bytes of RAM that its processes have; 0: not told. It is told where Known is false, too
 }

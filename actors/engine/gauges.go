@@ -16,6 +16,7 @@ var gauges = map[string]map[string]gauge{
 		"vllm:num_requests_running": running, "vllm:num_requests_waiting": queued, "vllm:num_requests_swapped": queued,
 		"vllm:kv_cache_usage_perc": kvUse, "vllm:gpu_cache_usage_perc": kvUse,
 		"vllm:prompt_tokens_total": steps, "vllm:generation_tokens_total": steps,
+		"vllm:num_preemptions_total": preempted, "vllm:num_preemptions": preempted,
 	},
 	"sglang": {"sglang:num_running_reqs": running, "sglang:num_queue_reqs": queued, "sglang:token_usage": kvUse},
 	"llama-server": {
@@ -36,6 +37,7 @@ const (
 	prefill
 	decode
 	steps // counters that grow while one request is worked on: those that only grow at its end mislead
+	preempted
 	gaugeCount
 )
 
@@ -56,7 +58,7 @@ func parseGauges(text []byte, names map[string]gauge) Load {
 	count := func(g gauge) int { return int(min(sum[g], math.MaxInt32)) }
 	return Load{
 		Known: n[running]+n[queued] > 0, Running: count(running), Queued: count(queued), KVUse: share,
-		PrefillTPS: sum[prefill], DecodeTPS: sum[decode], Steps: uint64(sum[steps]),
+		PrefillTPS: sum[prefill], DecodeTPS: sum[decode], Steps: uint64(sum[steps]), Preempted: uint64(sum[preempted]),
 	}
 }
 

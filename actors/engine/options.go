@@ -85,6 +85,29 @@ var optionsOf = map[string]table{
 	}),
 }
 
+// AdaptiveSlots is an option of every preset, by which no engine goes: whether the requests that an
+// instance takes at a time are found, within what the engine takes, where it is on.
+const AdaptiveSlots = "adaptive-slots"
+
+// everyPresets are the options that a preset has beside its own.
+var everyPresets = table{AdaptiveSlots: among("on", "off")}
+
+// take checks those of given that the table has, and returns the others.
+func (t table) take(given map[string]string) (others map[string]string, err error) {
+	others = maps.Clone(given)
+	for _, name := range slices.Sorted(maps.Keys(t)) {
+		text, there := given[name]
+		if !there {
+			continue
+		}
+		if wrong := t[name](text); wrong != "" {
+			return nil, invalid("options."+name, fmt.Sprintf("the option %s is %.60q; it %s", name, text, wrong))
+		}
+		delete(others, name)
+	}
+	return others, nil
+}
+
 // Options of all presets that make vectors: how requests for them are put together.
 const (
 	Batching    = "batching"

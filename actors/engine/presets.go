@@ -184,6 +184,10 @@ func checkOptions(preset string, given map[string]string, context, slots uint32)
 	if builtIn {
 		read = known.read
 	}
+	given, err := everyPresets.take(given)
+	if err != nil {
+		return nil, err
+	}
 	o, err := read(preset, given)
 	switch {
 	case err != nil:

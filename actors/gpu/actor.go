@@ -133,8 +133,9 @@ func (a *Actor) receive(c actor.Context) {
 	case *instance.Adapted:
 		a.adapted(c, m)
 	case *instance.Measured:
-		if a.table.measure(m) {
+		if a.table.measure(m, a.cfg.Now()) {
 			a.learn(a.table.instances[m.Instance])
+			a.resized(a.table.instances[m.Instance])
 			a.pump(c)
 			a.changed(c)
 		}
@@ -208,6 +209,7 @@ func (a *Actor) release(c actor.Context, m *Release) {
 		return
 	}
 	a.cfg.Metrics.released(in.load.GetDeployment(), m)
+	a.resized(in)
 	if m.Reply != nil {
 		m.Reply <- a.load(in)
 	}

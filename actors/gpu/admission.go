@@ -53,11 +53,12 @@ func (t *table) admit(m *Admit, now time.Time) (engine.Engine, *inst, *spec.Reje
 func (t *table) take(in *inst, a *adapter, l Lease, prompt int, now time.Time) {
 	in.used(now)
 	in.demand.Note(now)
+	beside := in.held.pass(in.leases, now)
 	in.leases++
 	f := t.facts(in)
 	in.unread += prompt
 	in.gate.Take(&f, prompt, now)
-	t.leases[l] = &lease{inst: in, adapter: a, prompt: prompt, ahead: in.unread, began: now}
+	t.leases[l] = &lease{inst: in, adapter: a, prompt: prompt, ahead: in.unread, beside: beside, began: now}
 }
 
 // refuse says why the request may not be served there; "": it may.
@@ -84,7 +85,7 @@ func (t *table) refuse(in *inst, m *Admit) string {
 // retryAfter is when a slot is likely to be free: the mean time that one is held,
 // shared by all slots.
 func (in *inst) retryAfter() time.Duration {
-	mean := time.Duration(in.holdTime / float64(max(in.slots, 1)) * float64(time.Second))
+	mean := time.Duration(in.holdTime / float64(max(in.places(), 1)) * float64(time.Second))
 	return min(max(mean, minRetry), maxRetry)
 }
 
@@ -112,6 +113,7 @@ func (t *table) release(m *Release, now time.Time) (in *inst, stop bool) {
 	}
 	delete(t.leases, m.Lease)
 	in = l.inst
+	t.went(l, m, now)
 	in.leases--
 	in.used(now)
 	if a := l.adapter; a != nil {

@@ -52,7 +52,7 @@ func (t *table) digest(in *inst, now time.Time) *wire.InstanceLoad {
 		DecodeTps: float32(in.decode), Context: in.context, LoadSeconds: float32(in.loadSeconds),
 		Devices: in.load.GetDevices(), Adapters: in.marks(), Phase: in.phase,
 		Grants: t.grants, Paced: f.PrefillTPS > 0,
-		Can: uint32(in.able.Can), Cannot: uint32(in.able.Cannot), TokensPerSecond: float32(in.rate.at(now)),
+		Ceiling: uint32(in.slots), Can: uint32(in.able.Can), Cannot: uint32(in.able.Cannot), TokensPerSecond: float32(in.rate.at(now)),
 	}
 	if in.holds() {
 		d.MemoryReserved, d.MemoryMeasured = in.load.GetMemoryBytes(), in.measured
@@ -121,7 +121,7 @@ func (t *table) fits() bool {
 	d := t.snapshot(time.Time{})
 	d.Seq = 1 << 40
 	for _, i := range d.Instances {
-		i.Running, i.Queued, i.Slots, i.Context = 1<<14, 1<<14, 1<<14, 1<<21
+		i.Running, i.Queued, i.Slots, i.Ceiling, i.Context = 1<<14, 1<<14, 1<<14, 1<<14, 1<<21
 		i.KvUse, i.BacklogSeconds, i.PrefillTps, i.DecodeTps = 1, 1, 1, 1
 		i.MemoryReserved, i.MemoryMeasured, i.Reason = 1<<42, 1<<42, strings.Repeat("x", shortReason)
 		i.IdleSeconds, i.ServedSeconds, i.Demand, i.LoadSeconds, i.TokensPerSecond = 1<<24, 1<<24, 1, 1, 1

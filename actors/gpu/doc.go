@@ -20,10 +20,9 @@
 //
 // A fault of the device (faults.go) restarts the engine that had it, or keeps work
 // away until an operator resumes the device, or ends all that ran there. Heat
-// lowers the slots of its instances.
+// lowers the slots of its instances. So does what is seen of engines that serve fewer at a time
+// as well (resize.go, package slots).
 //
 // Requests wait at their gateways, and are granted places when there are some
 // (grants.go, package gate).
-//
-// Not done yet: slots that adapt.
 package gpu

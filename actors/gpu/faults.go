@@ -22,16 +22,26 @@ type owner interface {
 // the device is gone, until the reconciler has moved it.
 func (t *table) quarantined() bool { return t.fault.Kind != "" }
 
-// slots is how many requests the instance may have at a time: less than it could, while the device is
-// to get a share of its usual work; no more than it has, while it lets its requests run out.
+// slots is how many requests the instance may have at a time: fewer than its engine takes where as many
+// are served so, or while the device is to get a share of its usual work; no more than it has, while it
+// lets its requests run out.
 func (t *table) slots(in *inst) int {
 	if in.yielding {
 		return max(in.leases, 1)
 	}
-	if s := t.reading.Share; t.sampled && s > 0 && s < 1 {
-		return int(math.Ceil(float64(in.slots) * s))
+	most := in.places()
+	if s := t.share(); s < 1 {
+		return min(most, int(math.Ceil(float64(in.slots)*s)))
 	}
-	return in.slots
+	return most
+}
+
+// share is how much of its usual work the device is to get.
+func (t *table) share() float64 {
+	if s := t.reading.Share; t.sampled && s > 0 && s < 1 {
+		return s
+	}
+	return 1
 }
 
 // owns tells whether the process is an engine's of this device.

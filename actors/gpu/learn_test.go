@@ -52,7 +52,7 @@ func TestMeasuredMemoryRaisesTheNextReservation(t *testing.T) {
 	a := learner(t, device.KindCPU)
 	in := a.served(t, "a", 1, 100, stub{slots: 2})
 	for _, bytes := range []uint64{180, 1200, 150, 1000} {
-		if !a.table.measure(&instance.Measured{Instance: "a", Run: in.run, Load: engine.Load{Resident: bytes}}) {
+		if !a.table.measure(&instance.Measured{Instance: "a", Run: in.run, Load: engine.Load{Resident: bytes}}, time.Now()) {
 			t.Fatal("a measurement is not heard")
 		}
 		a.learn(in)
@@ -91,7 +91,7 @@ func (n named) Identity() string { return n.name }
 func TestALoadIsOneEngine(t *testing.T) {
 	a := learner(t, device.KindCPU)
 	seen := func(a *Actor, in *inst, bytes uint64) {
-		a.table.measure(&instance.Measured{Instance: in.id, Run: in.run, Load: engine.Load{Resident: bytes}})
+		a.table.measure(&instance.Measured{Instance: in.id, Run: in.run, Load: engine.Load{Resident: bytes}}, time.Now())
 		a.learn(in)
 	}
 	loads := func() int { return a.cfg.Learnt.Of(memory.KeyOf(model("a", 1, 100), "G"), time.Now()).Loads }
@@ -161,7 +161,7 @@ func TestGPUMemoryIsWeighedByProcess(t *testing.T) {
 	a := learner(t, device.KindNVIDIA)
 	in := a.served(t, "a", 1, 100, behind{possessive{stub{slots: 2}, []int{10, 11}}})
 	a.served(t, "b", 2, 100, stub{slots: 2})
-	a.table.measure(&instance.Measured{Instance: "a", Run: in.run, Load: engine.Load{Resident: 900}})
+	a.table.measure(&instance.Measured{Instance: "a", Run: in.run, Load: engine.Load{Resident: 900}}, time.Now())
 	if in.measured != 0 {
 		t.Errorf("%d bytes of the host's memory count for the card", in.measured)
 	}

@@ -48,6 +48,7 @@ type Waits struct{ spec.Reservation }
 // nil, gets the load that remains, without waiting.
 type Release struct {
 	Lease            Lease
+	Whole            bool          // it was answered to its end: what it took tells of the engine
 	PromptTokens     int           // 0: not known
 	CompletionTokens int           // 0: not known
 	Prefill          time.Duration // from the lease's beginning to the first byte; 0: none came

@@ -27,6 +27,8 @@ type instanceMetrics struct {
 	running          *prometheus.GaugeVec
 	queued           *prometheus.GaugeVec
 	slots            *prometheus.GaugeVec
+	ceiling          *prometheus.GaugeVec
+	resizes          *prometheus.CounterVec
 	backlog          *prometheus.GaugeVec
 	kvUse            *prometheus.GaugeVec
 	predicted        *prometheus.GaugeVec
@@ -65,9 +67,12 @@ func newInstanceMetrics(r prometheus.Registerer) *instanceMetrics {
 			Help: "LoRA adapters that have been asked for, by device, deployment and state: waiting, loading, loaded, leaving, failed."}, []string{"device", "deployment", "state"}),
 		progress: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "lotabots_instance_load_progress_ratio",
 			Help: "How far the phase of a load is, 0 to 1, by device, deployment and phase; the least where several load; there while one does."}, []string{"device", "deployment", "phase"}),
-		running:   gauge("lotabots_instance_running", "Requests that hold a place, by device and deployment."),
-		queued:    gauge("lotabots_instance_queued", "Requests that wait inside of engines, by device and deployment."),
-		slots:     gauge("lotabots_instance_slots", "Places for requests, by device and deployment."),
+		running: gauge("lotabots_instance_running", "Requests that hold a place, by device and deployment."),
+		queued:  gauge("lotabots_instance_queued", "Requests that wait inside of engines, by device and deployment."),
+		slots:   gauge("lotabots_instance_slots", "Places for requests, by device and deployment."),
+		ceiling: gauge("lotabots_instance_slots_ceiling", "Places that the engines could have, by device and deployment."),
+		resizes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_instance_slots_changes_total",
+			Help: "Changes of the places that an instance has, by deployment and reason: gain (more at a time are served faster, or it is tried), no_gain (fewer are served as fast, or it is tried), restored (what was tried was worse), queue (requests stood inside of the engine), preempted."}, []string{"deployment", "reason"}),
 		backlog:   gauge("lotabots_instance_backlog_seconds", "The longest wait until the prompts admitted have been read, by device and deployment."),
 		kvUse:     gauge("lotabots_instance_kv_use_ratio", "The highest use of a KV cache, 0 to 1, by device and deployment."),
 		predicted: gauge("lotabots_instance_memory_predicted_bytes", "Device memory that instances were placed with, by device and deployment."),
@@ -75,9 +80,9 @@ func newInstanceMetrics(r prometheus.Registerer) *instanceMetrics {
 		measured:  gauge("lotabots_instance_memory_measured_bytes", "Device memory that instances were seen to use, by device and deployment; 0: not measured."),
 	}
 	m.mu.told, m.mu.adapted = map[string]map[string]*wire.InstanceLoad{}, map[string][]string{}
-	m.shown = []*prometheus.GaugeVec{m.running, m.queued, m.slots, m.backlog, m.kvUse, m.predicted, m.reserved, m.measured}
+	m.shown = []*prometheus.GaugeVec{m.running, m.queued, m.slots, m.ceiling, m.backlog, m.kvUse, m.predicted, m.reserved, m.measured}
 	if r != nil {
-		r.MustRegister(m.load, m.restarts, m.first, m.token, m.tokens, m.adapterLoads, m.adapterEvictions, m.adapters, m.progress)
+		r.MustRegister(m.load, m.restarts, m.first, m.token, m.tokens, m.adapterLoads, m.adapterEvictions, m.adapters, m.progress, m.resizes)
 		for _, g := range m.shown {
 			r.MustRegister(g)
 		}
@@ -124,6 +129,7 @@ func (m *instanceMetrics) showInstances(d *wire.DeviceLoad, hosted []*wire.Insta
 		}
 		placed[i.Deployment] += predicted[i.Instance]
 		sum.Running, sum.Queued, sum.Slots = sum.Running+i.Running, sum.Queued+i.Queued, sum.Slots+i.Slots
+		sum.Ceiling += i.Ceiling
 		sum.MemoryReserved, sum.MemoryMeasured = sum.MemoryReserved+i.MemoryReserved, sum.MemoryMeasured+i.MemoryMeasured
 		sum.BacklogSeconds, sum.KvUse = max(sum.BacklogSeconds, i.BacklogSeconds), max(sum.KvUse, i.KvUse)
 	}
@@ -144,6 +150,7 @@ func (m *instanceMetrics) showInstances(d *wire.DeviceLoad, hosted []*wire.Insta
 		set(m.running, float64(sum.Running))
 		set(m.queued, float64(sum.Queued))
 		set(m.slots, float64(sum.Slots))
+		set(m.ceiling, float64(sum.Ceiling))
 		set(m.backlog, float64(sum.BacklogSeconds))
 		set(m.kvUse, float64(sum.KvUse))
 		set(m.predicted, float64(placed[name]))

@@ -30,6 +30,7 @@ func (a *Actor) takeOver(c actor.Context) {
 		}
 		a.cfg.Metrics.admitted(a.cfg.Device.ID, came)
 		if ended > 0 {
+			a.resized(in)
 			a.adapt(c, in)
 		}
 		a.changed(c)

@@ -8,6 +8,7 @@ import (
 	"github.com/lotabots/lotabots/actors/gate"
 	"github.com/lotabots/lotabots/actors/instance"
 	"github.com/lotabots/lotabots/actors/memory"
+	"github.com/lotabots/lotabots/actors/slots"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -53,8 +54,10 @@ type inst struct {
 	engine engine.Engine
 	// adapters are those that have been asked for; empty while there is no engine.
 	adapters map[string]*adapter
-	able     spec.Abilities // as its preset has it; a running engine may know better
-	slots    int
+	able     spec.Abilities   // as its preset has it; a running engine may know better
+	slots    int              // that its engine takes
+	limit    slots.Controller // of those that it gets; none, where they are not to be found
+	resized  []slots.Reason   // that the actor has not been told of
 	context  uint32
 
 	phase   string // of its start
@@ -64,6 +67,7 @@ type inst struct {
 
 	lane   *Lane // nil: it has had no engine yet, or every request comes as a message
 	leases int
+	held   integral  // of leases
 	unread int       // prompt tokens of leases whose first byte has not come
 	gate   gate.Gate // of the places besides
 	pace   gate.Pace
@@ -90,6 +94,7 @@ type lease struct {
 	adapter *adapter // nil: none
 	prompt  int      // counted in inst.unread; 0 once the first byte has come
 	ahead   int      // tokens that were unread when it came, its own included
+	beside  float64  // inst.held when it came
 	began   time.Time
 }
 
@@ -134,6 +139,7 @@ func (t *table) change(m *instance.Changed, now time.Time) (stop *inst) {
 	in.engine, in.spent = m.Engine, m.State == wire.InstanceState_INSTANCE_STATE_FAILED
 	if m.Engine != nil {
 		in.slots, in.context = slotsOf(in.load, m.Engine), contextOf(in.load, m.Engine)
+		in.takes()
 		if e, tells := engine.As[engine.Able](m.Engine); tells {
 			in.able = e.Abilities().Over(in.able)
 		}
@@ -184,12 +190,13 @@ func (t *table) progress(m *instance.Progress) bool {
 }
 
 // measure takes in what a probe has read.
-func (t *table) measure(m *instance.Measured) bool {
+func (t *table) measure(m *instance.Measured, now time.Time) bool {
 	in := t.instances[m.Instance]
 	if in == nil || in.run != m.Run {
 		return false
 	}
 	in.busy = m.Load
+	in.told(&m.Load, now)
 	if t.device.Kind != device.KindNVIDIA && m.Load.Resident > 0 {
 		in.measured = max(in.measured, m.Load.Resident)
 		if in.steady == 0 || m.Load.Resident < in.steady {

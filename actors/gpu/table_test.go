@@ -341,7 +341,7 @@ func TestEarlierRunIsNotHeard(t *testing.T) {
 	tab.ended(first)
 	second := tab.mustAdd(t, model("a", 2, 1))
 	tab.becomes(first, isReady, stub{slots: 1})
-	if second.state != loading || tab.measure(&instance.Measured{Instance: "a", Run: first.run}) {
+	if second.state != loading || tab.measure(&instance.Measured{Instance: "a", Run: first.run}, time.Now()) {
 		t.Errorf("the second is %s", second.state)
 	}
 	if tab.buried(first) != nil || tab.instances["a"] != second {

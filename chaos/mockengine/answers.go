@@ -62,7 +62,7 @@ func (e *Engine) generate(w http.ResponseWriter, r *http.Request, hit bool) bool
 		return e.stream(w, r, q, chat, hit)
 	}
 	answer := e.reply(q)
-	if !pause(r, e.config.FirstToken+time.Duration(answer.n-1)*e.config.Interval) {
+	if !pause(r, e.slowed(e.config.FirstToken+time.Duration(answer.n-1)*e.config.Interval)) {
 		return false
 	}
 	body := whole(chat, e.named(q), answer)

@@ -1,6 +1,7 @@
 package mockengine
 
 import (
+	"math"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ type Config struct {
 	Interval   time.Duration // between two tokens
 	FirstToken time.Duration // before the first
 	Slots      int           // requests at a time; more are answered 429; 0: no limit
+	Bears      int           // requests at a time; more slow all down so much that less is done; 0: any number
 	Forget     bool          // keep no sightings: a benchmark sends too many
 	Faults     Faults
 }
@@ -87,6 +89,15 @@ func (e *Engine) Seen(id string) Sighting {
 		return *s
 	}
 	return Sighting{}
+}
+
+// slowed is how long something takes that takes d alone.
+func (e *Engine) slowed(d time.Duration) time.Duration {
+	over := float64(e.running.Load()) / float64(max(e.config.Bears, 1))
+	if e.config.Bears == 0 || over <= 1 {
+		return d
+	}
+	return time.Duration(float64(d) * math.Pow(over, 1.5))
 }
 
 // Running is the number of requests in work.

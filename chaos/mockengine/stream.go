@@ -38,14 +38,14 @@ func (e *Engine) stream(w http.ResponseWriter, r *http.Request, q question, chat
 	if hit && e.config.Faults.Cut > 0 {
 		s.left = e.config.Faults.Cut
 	}
-	if !pause(r, e.config.FirstToken) {
+	if !pause(r, e.slowed(e.config.FirstToken)) {
 		return false
 	}
 	answer := e.reply(q)
 	due := time.Now()
 	for i, delta := range answer.deltas(chat) {
 		if i > 0 && e.config.Interval > 0 {
-			due = due.Add(e.config.Interval) // against the clock, so that the pace does not drift
+			due = due.Add(e.slowed(e.config.Interval)) // against the clock, so that the pace does not drift
 			if !pause(r, time.Until(due)) {
 				return false
 			}

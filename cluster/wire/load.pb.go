@@ -835,6 +835,7 @@ type InstanceLoad struct {
 	Shares          uint32  `protobuf:"varint,32,opt,name=shares,proto3" json:"shares,omitempty"`                                             // that it takes in at a time; 0: none
 	Sharing         uint32  `protobuf:"varint,33,opt,name=sharing,proto3" json:"sharing,omitempty"`                                           // that it has
 	TokensPerSecond float32 `protobuf:"fixed32,34,opt,name=tokens_per_second,json=tokensPerSecond,proto3" json:"tokens_per_second,omitempty"` // of prompts and answers, smoothed
+	Ceiling         uint32  `protobuf:"varint,35,opt,name=ceiling,proto3" json:"ceiling,omitempty"`                                           // that slots could be, as the engine has it; 0: not told
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1086,6 +1087,13 @@ func (x *InstanceLoad) GetTokensPerSecond() float32 {
 	return 0
 }
 
+func (x *InstanceLoad) GetCeiling() uint32 {
+	if x != nil {
+		return x.Ceiling
+	}
+	return 0
+}
+
 var File_cluster_wire_load_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_load_proto_rawDesc = "" +
@@ -1157,7 +1165,7 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x05share\x18\v \x01(\rR\x05share\x12\x14\n" +
 	"\x05links\x18\f \x03(\tR\x05links\x12\x12\n" +
 	"\x04part\x18\r \x01(\rR\x04part\x12\x14\n" +
-	"\x05parts\x18\x0e \x01(\rR\x05parts\"\xa0\a\n" +
+	"\x05parts\x18\x0e \x01(\rR\x05parts\"\xba\a\n" +
 	"\fInstanceLoad\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -1194,7 +1202,8 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x05paced\x18\x1f \x01(\bR\x05paced\x12\x16\n" +
 	"\x06shares\x18  \x01(\rR\x06shares\x12\x18\n" +
 	"\asharing\x18! \x01(\rR\asharing\x12*\n" +
-	"\x11tokens_per_second\x18\" \x01(\x02R\x0ftokensPerSecond*\xee\x01\n" +
+	"\x11tokens_per_second\x18\" \x01(\x02R\x0ftokensPerSecond\x12\x18\n" +
+	"\aceiling\x18# \x01(\rR\aceiling*\xee\x01\n" +
 	"\rInstanceState\x12\x1e\n" +
 	"\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16INSTANCE_STATE_LOADING\x10\x01\x12\x18\n" +

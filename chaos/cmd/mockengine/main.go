@@ -23,6 +23,7 @@ func main() {
 	flag.DurationVar(&c.Interval, "token-interval", 0, "time between two tokens")
 	flag.DurationVar(&c.FirstToken, "first-token", 0, "time before the first token")
 	flag.IntVar(&c.Slots, "slots", 0, "requests at a time; 0: no limit")
+	flag.IntVar(&c.Bears, "bears", 0, "requests at a time, of which more slow all down; 0: any number")
 	flag.BoolVar(&c.Forget, "forget", false, "do not remember request ids")
 	flag.IntVar(&c.Faults.Every, "fault-every", 0, "let every n-th request fail in the ways below; 0: none")
 	flag.BoolVar(&c.Faults.Refuse, "refuse", false, "close the connection before any answer")

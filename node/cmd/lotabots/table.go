@@ -43,7 +43,7 @@ func statusTable(w io.Writer, s gateway.Status) {
 	row(w, "INSTANCE", "DEPLOYMENT", "NODE", "REGION", "STATE", "RUNNING", "QUEUED", "TOKENS/S", "REASON")
 	for _, i := range s.Instances {
 		row(w, i.ID, fmt.Sprintf("%s v%d", i.Deployment, i.Version), i.Node, i.Region, stateWord(i),
-			fmt.Sprintf("%d of %d", i.Running, i.Slots), i.Queued, fmt.Sprintf("%.0f", i.DecodeTPS), i.Reason)
+			slotsWord(i), i.Queued, fmt.Sprintf("%.0f", i.DecodeTPS), i.Reason)
 	}
 	transferRows(w, s.Transfers)
 	scaleRows(w, s.Scaling)
@@ -65,6 +65,14 @@ func transferRows(w io.Writer, transfers []gateway.ModelTransfer) {
 	for _, t := range transfers {
 		row(w, t.Model, t.Node, t.From, size(uint64(t.Bytes)), size(uint64(t.Total)), size(uint64(max(0, t.Rate)))+"/s", t.Error)
 	}
+}
+
+// slotsWord tells in brackets what an instance's engine could take, where it gets less.
+func slotsWord(i gateway.InstanceStatus) string {
+	if i.Ceiling > i.Slots {
+		return fmt.Sprintf("%d of %d (%d)", i.Running, i.Slots, i.Ceiling)
+	}
+	return fmt.Sprintf("%d of %d", i.Running, i.Slots)
 }
 
 func deviceRows(w io.Writer, devices []gateway.DeviceStatus, of func(gateway.DeviceStatus) bool) {

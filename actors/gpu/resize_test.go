@@ -1,0 +1,127 @@
+package gpu
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/actors/engine"
+	"github.com/lotabots/lotabots/actors/instance"
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// A throng are clients of one instance on virtual time, who ask again as soon as they are answered;
+// its engine does bears at a time, and ever less beyond.
+type throng struct {
+	tab   *table
+	in    *inst
+	now   time.Time
+	last  Lease
+	bears int
+	held  map[Lease]float64 // work that is left
+}
+
+// run has so many requests answered, with as many at a time as the instance takes. It returns the
+// seconds that they took.
+func (c *throng) run(t *testing.T, requests int) float64 {
+	t.Helper()
+	begun := c.now
+	for requests > 0 {
+		for {
+			c.last++
+			if _, _, r := c.tab.admit(ask(c.last, "a"), c.now); r != nil {
+				break
+			}
+			c.held[c.last] = 1 + 0.1*float64(c.last%7)
+		}
+		const tick = 50 * time.Millisecond
+		c.now = c.now.Add(tick)
+		each := tick.Seconds()
+		if over := float64(len(c.held)) / float64(c.bears); over > 1 {
+			each /= over * over
+		}
+		for l := range c.held {
+			if c.held[l] -= each; c.held[l] <= 0 {
+				delete(c.held, l)
+				c.tab.release(&Release{Lease: l, Whole: true, PromptTokens: 16, CompletionTokens: 20}, c.now)
+				requests--
+			}
+		}
+	}
+	return c.now.Sub(begun).Seconds()
+}
+
+func newThrong(t *testing.T, options map[string]string) *throng {
+	t.Helper()
+	tab := newTestTable()
+	m := model("a", 1, 1)
+	m.Options = options
+	in := tab.mustBeReady(t, m, 16)
+	return &throng{tab: tab, in: in, now: traceEpoch, bears: 4, held: map[Lease]float64{}}
+}
+
+// TestPlacesAreThoseThatTheEngineBears, in the digest and in answers too; where the deployment does not
+// ask for that they stay.
+func TestPlacesAreThoseThatTheEngineBears(t *testing.T) {
+	c := newThrong(t, map[string]string{engine.AdaptiveSlots: "on"})
+	c.run(t, 2000)
+	if n := c.tab.slots(c.in); n < 4 || n > 5 {
+		t.Errorf("%d places", n)
+	}
+	d := c.tab.digest(c.in, c.now)
+	if int(d.Slots) != c.tab.slots(c.in) || d.Ceiling != 16 || c.tab.loadOf(c.in, c.now).Slots != int(d.Slots) {
+		t.Errorf("told: %v", d)
+	}
+	if len(c.in.resized) == 0 {
+		t.Error("no change is told")
+	}
+	c.bears = 16
+	c.run(t, 20_000)
+	if n := c.tab.slots(c.in); n < 13 {
+		t.Errorf("%d places when it bears all", n)
+	}
+	fixed := newThrong(t, nil)
+	fixed.run(t, 1000)
+	if n := fixed.tab.slots(fixed.in); n != 16 || len(fixed.in.resized) != 0 {
+		t.Errorf("%d places where they are fixed", n)
+	}
+}
+
+// TestHeatTellsNothing of what an engine bears, and takes its part off the places besides.
+func TestHeatTellsNothing(t *testing.T) {
+	c := newThrong(t, map[string]string{engine.AdaptiveSlots: "on"})
+	c.tab.sampled, c.tab.reading.Share = true, 0.5
+	c.run(t, 2000)
+	if n := c.tab.slots(c.in); n != 8 {
+		t.Errorf("%d places at half of its work", n)
+	}
+	c.tab.reading.Share = 0
+	if n := c.tab.slots(c.in); n != 16 {
+		t.Errorf("%d places after", n)
+	}
+}
+
+// TestAQueueInsideTakesPlacesAway, whatever becomes of throughput.
+func TestAQueueInsideTakesPlacesAway(t *testing.T) {
+	c := newThrong(t, map[string]string{engine.AdaptiveSlots: "on"})
+	for i := range 16 {
+		c.tab.admit(ask(Lease(i+1), "a"), c.now)
+	}
+	for range 30 {
+		c.now = c.now.Add(time.Second)
+		running := min(c.in.leases, 6)
+		c.tab.measure(&instance.Measured{Instance: "a", Run: c.in.run, Load: engine.Load{Known: true, Running: running, Queued: c.in.leases - running}}, c.now)
+		if c.in.leases > c.tab.slots(c.in) {
+			c.tab.release(&Release{Lease: Lease(c.in.leases)}, c.now)
+		}
+	}
+	if n := c.tab.slots(c.in); n < 6 || n > 7 {
+		t.Errorf("%d places in an engine that works on six", n)
+	}
+	if _, _, r := c.tab.admit(ask(99, "a"), c.now); r == nil || r.Reason != spec.RejectBusy {
+		t.Errorf("one more: %+v", r)
+	}
+	if c.in.state != wire.InstanceState_INSTANCE_STATE_READY {
+		t.Error(c.in.state)
+	}
+}

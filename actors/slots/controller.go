@@ -1,0 +1,338 @@
+package slots
+
+import (
+	"math"
+	"time"
+)
+
+// A Reason says why the limit has changed.
+type Reason string
+
+// Reasons.
+const (
+	Unchanged Reason = ""
+	Gain      Reason = "gain"      // more are served with more at a time, or may be: it is tried
+	NoGain    Reason = "no_gain"   // as many are served with fewer at a time, or may be: it is tried
+	Queue     Reason = "queue"     // requests stand in the engine's own queue
+	Preempted Reason = "preempted" // the engine has taken memory from requests under way
+	Restored  Reason = "restored"  // what was tried was worse
+)
+
+const (
+	// nearly is the part of the best throughput that is as good as the best.
+	nearly = 0.98
+	// within is how much less may be served before more are let in again, or how much more has to
+	// be with fewer before it is gone back to those: what changes by chance changes nothing.
+	within = 0.01
+	// worth is how long a request has to hold its place for fewer at a time to be tried: shorter
+	// ones do not wait for long inside, either.
+	worth = 200 * time.Millisecond
+	// cut is the most that a limit is lowered by at once.
+	cut = 0.7
+
+	each     = 4   // samples are looked at together
+	fewest   = 16  // samples by which a number of requests is judged
+	most     = 100 // samples after which it is judged, however unsure
+	mostUp   = 40  // after which more at a time have to have brought something
+	sure     = 2.0 // standard errors by which a difference counts
+	vague    = 0.1 // of throughput: who is known no better is not gone to
+	surer    = 3.0 // for what is done early, or on less evidence
+	furthest = 3   // steps up that are tried at once
+
+	upFirst, upLast     = 20 * time.Second, 10 * time.Minute // between two trials
+	downFirst, downLast = time.Minute, 40 * time.Minute
+)
+
+// A Controller finds the limit of one instance. Its zero value has yet to be told a ceiling.
+type Controller struct {
+	steps  []int
+	levels []level // by step
+	at     int     // step that the limit is
+	since  time.Time
+	ended  uint
+	skip   int   // requests whose time was not that of this limit, or that were the first to end since because they were short
+	recent level // of requests that had it
+	load   float64
+	trial  trial
+	up     patience
+	less   patience
+	reach  int // steps up that the next trial takes, less one
+	engine engine
+}
+
+// A trial is a step that was taken without knowing what it brings. Its zero value is none.
+type trial struct {
+	from int
+	on   bool
+}
+
+// A patience is the time between trials: it doubles with each that was in vain.
+type patience struct {
+	wait time.Duration
+	next time.Time
+}
+
+func (p *patience) vain(first, last time.Duration, now time.Time) {
+	p.wait = min(max(2*p.wait, first), last)
+	p.next = now.Add(p.wait)
+}
+
+// Ceiling says how many the engine takes. Another number than before has all begin anew.
+func (c *Controller) Ceiling(n int) {
+	n = max(n, 1)
+	if len(c.steps) > 0 && c.steps[len(c.steps)-1] == n {
+		return
+	}
+	*c = Controller{steps: ladder(n)}
+	c.levels, c.at = make([]level, len(c.steps)), len(c.steps)-1
+}
+
+// Limit is how many requests at a time may be there; 0: no ceiling has been told.
+func (c *Controller) Limit() int {
+	if len(c.steps) == 0 {
+		return 0
+	}
+	return c.steps[c.at]
+}
+
+// Ended takes in a request that was answered whole.
+func (c *Controller) Ended(s Sample, now time.Time) Reason {
+	if len(c.steps) == 0 || s.Held <= 0 || !(s.Beside > 0) {
+		return Unchanged
+	}
+	if c.skip > 0 {
+		c.skip--
+		return Unchanged
+	}
+	i := c.nearest(s.Beside)
+	c.levels[i].add(&s, now)
+	c.ended++
+	const smooth = 1.0 / fewest
+	c.load += smooth * (s.Beside - c.load)
+	if i == c.at {
+		c.recent.add(&s, now)
+	}
+	switch {
+	case c.ended%each != 0:
+		return Unchanged
+	case i == c.at:
+		return c.judge(now)
+	}
+	return c.idle(i, now)
+}
+
+// nearest is the step next to n, as a ratio.
+func (c *Controller) nearest(n float64) int {
+	for i := len(c.steps) - 1; i > 0; i-- {
+		if n*n >= float64(c.steps[i]*c.steps[i-1]) {
+			return i
+		}
+	}
+	return 0
+}
+
+// judge decides at the step that the limit is, where all places are taken.
+func (c *Controller) judge(now time.Time) Reason {
+	if c.recent.n >= fewest/2 && c.recent.n < fewest {
+		if c.trial.on && c.worse(c.at, c.trial.from) {
+			return c.revert(now)
+		}
+		return c.flee(now)
+	}
+	if c.recent.n < fewest {
+		return Unchanged
+	}
+	c.notice(now)
+	if c.trial.on {
+		low, high := min(c.at, c.trial.from), max(c.at, c.trial.from)
+		if !c.decided(low, high) {
+			return Unchanged
+		}
+		if c.enough(low, high) != (c.at == low) {
+			return c.revert(now)
+		}
+		c.settle(now)
+	}
+	best := c.best(now)
+	want := c.want(best, now)
+	if c.short() {
+		want = max(want, c.at)
+	}
+	switch {
+	case want == c.at:
+		return c.try(now)
+	case !c.decided(min(want, c.at), best):
+		return Unchanged
+	case want < c.at:
+		return c.move(c.down(want), NoGain, now)
+	}
+	c.less.vain(downFirst, downLast, now)
+	return c.move(want, Gain, now)
+}
+
+// flee goes down at once where far less is served than with fewer.
+func (c *Controller) flee(now time.Time) Reason {
+	want := c.want(c.best(now), now)
+	if c.short() || want >= c.at || !c.collapsed(want) || !c.worse(c.at, want) {
+		return Unchanged
+	}
+	c.trial = trial{}
+	return c.move(want, NoGain, now)
+}
+
+// collapsed tells whether far less is served at the limit than at a step.
+func (c *Controller) collapsed(than int) bool {
+	return c.levels[c.at].throughput() < c.levels[than].throughput()/2
+}
+
+// down is the step to take on the way down to a known one.
+func (c *Controller) down(to int) int {
+	if c.collapsed(to) {
+		return to
+	}
+	return max(to, c.below(c.steps[c.at]))
+}
+
+// enough tells whether a step has nearly the throughput of another. Where that is in doubt, it has.
+func (c *Controller) enough(i, than int) bool {
+	part := nearly
+	switch {
+	case c.trial.on:
+	case i == c.at:
+		part -= within
+	case i < c.at:
+		part += within
+	}
+	a, b := &c.levels[i], &c.levels[than]
+	return a.throughput()*(1+math.Hypot(a.unsure(), b.unsure())) >= part*b.throughput()
+}
+
+// decided tells whether that is beyond chance, or has been measured for long.
+func (c *Controller) decided(i, than int) bool {
+	a, b := &c.levels[i], &c.levels[than]
+	n := c.recent.n
+	return i == than || n >= most || c.trial.on && c.at > c.trial.from && n >= mostUp || math.Abs(math.Log(a.throughput()/b.throughput()/nearly)) >= sure*math.Hypot(a.unsure(), b.unsure())
+}
+
+// short tells whether requests hold their places for so short a time that it does not matter
+// where they wait.
+func (c *Controller) short() bool { return c.recent.held < c.recent.n*worth.Seconds() }
+
+// settle ends a trial that has brought something.
+func (c *Controller) settle(now time.Time) {
+	if c.at > c.trial.from {
+		c.up, c.reach = patience{}, 0
+	} else {
+		c.less, c.up.next = patience{}, later(c.up.next, now.Add(upFirst)) // what was left is known to be no better
+	}
+	c.trial = trial{}
+}
+
+// revert ends a trial that was in vain.
+func (c *Controller) revert(now time.Time) Reason {
+	from := c.trial.from
+	switch {
+	case c.at > from && c.worse(c.at, from): // and even more at a time would not be better
+		c.up.vain(upFirst, upLast, now)
+		c.up.vain(upFirst, upLast, now)
+		c.reach = 0
+	case c.at > from:
+		c.up.vain(upFirst, upLast, now)
+		c.reach = (c.reach + 1) % furthest
+	default:
+		c.less.vain(downFirst, downLast, now)
+	}
+	c.trial = trial{}
+	return c.move(from, Restored, now)
+}
+
+// worse tells whether a step has clearly less than nearly the throughput of another.
+func (c *Controller) worse(i, than int) bool {
+	l, b := &c.levels[i], &c.levels[than]
+	return math.Log(nearly*b.throughput()/l.throughput()) > surer*math.Hypot(l.unsure(), b.unsure())
+}
+
+// best is the known step with the most throughput: the most of many that are alike is not
+// that which was lucky.
+func (c *Controller) best(now time.Time) int {
+	best := c.at
+	for i := range c.levels {
+		if l := &c.levels[i]; l.known(now) && l.surely() > c.levels[best].surely() {
+			best = i
+		}
+	}
+	return best
+}
+
+// want is the least step that is known to be nearly as good as the best.
+func (c *Controller) want(best int, now time.Time) int {
+	for i := range c.levels {
+		if l := &c.levels[i]; l.known(now) && (i == c.at || l.unsure() < vague) && c.enough(i, best) {
+			return i
+		}
+	}
+	return c.at
+}
+
+// below is the step to which a limit of n is lowered at most.
+func (c *Controller) below(n int) int {
+	return min(c.nearest(cut*float64(n)), max(c.nearest(float64(n))-1, 0))
+}
+
+// try takes a step whose throughput is not known.
+func (c *Controller) try(now time.Time) Reason {
+	if top := len(c.steps) - 1; c.at < top && !now.Before(c.up.next) && !now.Before(c.engine.hold) {
+		to := min(c.at+1+c.reach, top)
+		if c.up.wait > 0 || !c.levels[to].known(now) {
+			return c.begin(to, Gain, now)
+		}
+	}
+	if c.short() || now.Before(c.less.next) {
+		return Unchanged
+	}
+	low := c.hopeless(now)
+	if low >= c.at-1 {
+		return Unchanged
+	}
+	to := max((low+c.at+1)/2, c.below(c.steps[c.at]))
+	return c.begin(to, NoGain, now)
+}
+
+// hopeless is the greatest step below the limit that is known to be worse, by what was
+// measured there, or at fewer requests: none is served faster where there are more. -1: none is.
+func (c *Controller) hopeless(now time.Time) int {
+	least, low := nearly*c.levels[c.at].throughput(), -1
+	fastest := math.Inf(1)
+	for i := range c.at {
+		l := &c.levels[i]
+		if l.known(now) {
+			fastest = min(fastest, l.pace())
+		}
+		if most := float64(c.steps[i]) / fastest; 0 < most && most < least || l.known(now) && l.throughput() < least {
+			low = i
+		}
+	}
+	return low
+}
+
+func (c *Controller) begin(to int, why Reason, now time.Time) Reason {
+	c.trial = trial{from: c.at, on: true}
+	c.levels[to] = level{}
+	return c.move(to, why, now)
+}
+
+func (c *Controller) move(to int, why Reason, now time.Time) Reason {
+	if to == c.at {
+		return Unchanged
+	}
+	c.skip = c.steps[max(to, c.at)]
+	c.at, c.since, c.recent = to, now, level{}
+	return why
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,138 @@
+package slots_test
+
+import (
+	"flag"
+	"os"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/lotabots/lotabots/actors/slots"
+	"github.com/lotabots/lotabots/actors/slots/trial"
+)
+
+const ceiling = 64
+
+// Each check runs through thousands of requests.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set("15"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// each is the tokens per second that a request alone gets.
+const each = 30.0
+
+// pressed is a setting in which there are always more requests than places, of an engine that
+// serves as many as n alone at most. Results count after so many requests, and for as many.
+func pressed(rate func(int, time.Duration) float64, n, requests int, seed uint64) trial.Setting {
+	const tokens = 100
+	counts := time.Duration(float64(requests) * tokens / each / float64(n) * float64(time.Second))
+	return trial.Setting{Rate: rate, Ceiling: ceiling, Clients: 2 * ceiling, Tokens: tokens, Noise: 0.2, Counts: counts, Lasts: 2 * counts, Seed: seed}
+}
+
+// TestTheLimitIsNeverOutsideItsBounds, whatever is told in whatever order.
+func TestTheLimitIsNeverOutsideItsBounds(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		c, now := slots.Controller{}, time.Unix(1_000_000, 0)
+		if c.Limit() != 0 || c.Ended(slots.Sample{Held: time.Second, Beside: 1}, now) != slots.Unchanged {
+			r.Fatal("it decides without a ceiling")
+		}
+		top := rapid.IntRange(-1, 200).Draw(r, "ceiling")
+		c.Ceiling(top)
+		for range rapid.IntRange(1, 400).Draw(r, "steps") {
+			before, why := c.Limit(), slots.Unchanged
+			now = now.Add(time.Duration(rapid.Int64Range(-int64(time.Second), int64(time.Minute)).Draw(r, "passed")))
+			switch rapid.IntRange(0, 9).Draw(r, "what") {
+			case 0:
+				why = c.Look(slots.Told{Leases: rapid.IntRange(-1, 300).Draw(r, "leases"), Known: rapid.Bool().Draw(r, "known"), Running: rapid.IntRange(0, 300).Draw(r, "running"),
+					Queued: rapid.IntRange(0, 300).Draw(r, "queued"), Preempted: rapid.Uint64Range(0, 9).Draw(r, "preempted"), KVUse: rapid.Float64Range(0, 1).Draw(r, "kv")}, now)
+			default:
+				held := time.Duration(rapid.Int64Range(-1, int64(time.Minute)).Draw(r, "held"))
+				beside := float64(before) * rapid.Float64Range(0, 2).Draw(r, "beside")
+				for range rapid.IntRange(1, 20).Draw(r, "alike") {
+					why = c.Ended(slots.Sample{Held: held, Beside: beside, Prompt: rapid.IntRange(-1, 9999).Draw(r, "prompt"), Completion: rapid.IntRange(-1, 9999).Draw(r, "completion")}, now)
+					if why != slots.Unchanged {
+						break
+					}
+				}
+			}
+			if n := c.Limit(); n < 1 || n > max(top, 1) {
+				r.Fatalf("a limit of %d, of %d", n, top)
+			}
+			if (why == slots.Unchanged) != (c.Limit() == before) {
+				r.Fatalf("%d after %d, because of %q", c.Limit(), before, why)
+			}
+		}
+	})
+}
+
+// TestItFindsWhereTheEngineSaturates, be it that throughput stays the same beyond, or falls.
+func TestItFindsWhereTheEngineSaturates(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		n := rapid.IntRange(1, ceiling).Draw(r, "n")
+		rate, least := trial.Saturating(n, each), 0.88
+		if n > ceiling/8 && rapid.Bool().Draw(r, "collapses") { // else next to nothing is served until it is found
+			rate, least = trial.Collapsing(n, each), 0.8 // and the next numbers that are tried have a tenth less
+		}
+		s := pressed(rate, n, 6000, rapid.Uint64().Draw(r, "seed"))
+		s.Noise = rapid.Float64Range(0, 0.3).Draw(r, "noise")
+		got := trial.Run(s)
+		if whole := each * float64(n); got.Goodput < least*whole {
+			r.Errorf("%.0f tokens/s of %.0f, with %.1f at a time of %d: %d to %d, %d moves", got.Goodput, whole, got.Limit, n, got.Low, got.High, got.Moves)
+		}
+		if got.Limit > 2*float64(n)+8 {
+			r.Errorf("%.1f at a time where %d are enough: %d to %d", got.Limit, n, got.Low, got.High)
+		}
+		if got.Moves > 200 { // of 12,000 requests, on the way there included
+			r.Errorf("%d moves", got.Moves)
+		}
+	})
+}
+
+// TestItFollowsTheEngine: when it serves more at a time, or fewer, as much as it can is served.
+func TestItFollowsTheEngine(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		before, after := rapid.IntRange(8, ceiling).Draw(r, "before"), rapid.IntRange(8, ceiling).Draw(r, "after")
+		const slow = each / 6
+		s := pressed(nil, min(before, after), 1000, rapid.Uint64().Draw(r, "seed"))
+		s.Counts = max(s.Counts, 80*time.Minute)
+		s.Lasts = 3 * s.Counts / 2
+		s.Rate = trial.Then(trial.Saturating(before, slow), s.Counts/2, trial.Saturating(after, slow))
+		if got := trial.Run(s); got.Goodput < 0.6*slow*float64(after) {
+			r.Errorf("%d after %d: %.0f tokens/s of %.0f, with %.1f at a time: %d to %d", after, before, got.Goodput, slow*float64(after), got.Limit, got.Low, got.High)
+		}
+	})
+}
+
+// TestLittleDemandTakesNothingAway: where the engine serves each as fast as alone, it stays.
+func TestLittleDemandTakesNothingAway(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		s := pressed(trial.Saturating(ceiling, each), 1, 500, rapid.Uint64().Draw(r, "seed"))
+		s.Clients, s.PerHour = 0, rapid.Float64Range(0.02, 0.5).Draw(r, "load")*ceiling*each/s.Tokens*3600
+		if got := trial.Run(s); got.Last < ceiling*3/4 {
+			r.Errorf("%d of %d are left after %d moves", got.Last, ceiling, got.Moves)
+		}
+	})
+}
+
+// TestAQueueInsideIsSeenAtOnce where the engine tells of it.
+func TestAQueueInsideIsSeenAtOnce(t *testing.T) {
+	s := trial.Setting{Rate: trial.Saturating(8, each), Inside: 8, Told: true, Ceiling: ceiling, Clients: 2 * ceiling, Tokens: 100, Noise: 0.2, Counts: 2 * time.Minute, Lasts: 10 * time.Minute, Seed: 1}
+	if got := trial.Run(s); got.Limit > 12 || got.Goodput < 0.95*8*each {
+		t.Errorf("%.1f at a time, %.0f tokens/s: %d to %d", got.Limit, got.Goodput, got.Low, got.High)
+	}
+}
+
+// TestShortRequestsAreLetIn: where they wait does not matter.
+func TestShortRequestsAreLetIn(t *testing.T) {
+	s := trial.Setting{Rate: trial.Saturating(4, 100*each), Ceiling: ceiling, Clients: 2 * ceiling, Tokens: 30, Noise: 0.2, Counts: time.Minute, Lasts: 3 * time.Minute, Seed: 1}
+	if got := trial.Run(s); got.Moves != 0 {
+		t.Errorf("%d moves: %d to %d", got.Moves, got.Low, got.High)
+	}
+}

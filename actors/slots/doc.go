@@ -1,0 +1,15 @@
+// Package slots finds how many requests at a time an instance serves best: no fewer than one,
+// no more than its engine takes.
+//
+// A Controller is a pure state machine: the time, the requests that have ended and what the
+// engine tells of itself are given in. package gpu has one for each instance that it holds,
+// node/bench/slots runs it on virtual time (package trial). It imports nothing of the project.
+//
+// It begins with all that the engine takes, and goes by throughput alone: by Little's law that
+// is the requests held at a time, over the time that each holds its place for a token. What
+// was measured at each number of requests is remembered for some minutes. Of the numbers that
+// are known it takes the least that is nearly as good as the best: more would only make
+// requests wait inside of the engine, where they cannot go elsewhere any more.
+// What is not known is tried, a step at a time, where there is demand, and the more rarely the
+// more often it was in vain.
+package slots

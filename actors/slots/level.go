@@ -1,0 +1,107 @@
+package slots
+
+import (
+	"math"
+	"time"
+)
+
+// A Sample is one request that was answered whole.
+type Sample struct {
+	Held       time.Duration // from its place to its end
+	Beside     float64       // requests that had places meanwhile, on average, itself included
+	Prompt     int           // tokens; 0: not known
+	Completion int           // tokens; 0: not known
+}
+
+// work is what a request cost, in tokens written: prompts are read many at a time, and a
+// request without any tokens is still one.
+func (s *Sample) work() float64 {
+	const promptsAtOnce = 16
+	return 1 + float64(max(s.Completion, 0)) + float64(max(s.Prompt, 0))/promptsAtOnce
+}
+
+const (
+	keeps    = 400             // samples that a level remembers, in weight
+	halfLife = 4 * time.Minute // of what a level remembers, or
+	lives    = 10              // times as long as requests take
+	outlier  = 4.0             // times as long as others is as long as a request counts: its client may be slow
+)
+
+// A level is what is known of one number of requests at a time. Its zero value knows nothing.
+type level struct {
+	n      float64 // samples, in weight
+	held   float64 // seconds
+	work   float64
+	beside float64 // times held
+	square float64 // of what held was beside the mean for its work
+	at     time.Time
+}
+
+// add takes in a sample.
+func (l *level) add(s *Sample, now time.Time) {
+	l.fade(1-1.0/keeps, now)
+	held, work := s.Held.Seconds(), s.work()
+	if l.work > 0 && l.n >= 4 {
+		usual := work * l.held / l.work
+		held = min(held, outlier*usual)
+		l.square += (held - usual) * (held - usual)
+	}
+	l.n++
+	l.held += held
+	l.work += work
+	l.beside += s.Beside * held
+}
+
+// fade has all count for less, by so much and by the time that has passed.
+func (l *level) fade(by float64, now time.Time) {
+	by *= l.left(now)
+	l.at = now
+	l.n *= by
+	l.held *= by
+	l.work *= by
+	l.beside *= by
+	l.square *= by * by // its root is compared with held
+}
+
+// left is the part that has not been forgotten.
+func (l *level) left(now time.Time) float64 {
+	if l.n == 0 {
+		return 1
+	}
+	half := max(halfLife.Seconds(), lives*l.held/l.n)
+	return math.Exp2(-max(now.Sub(l.at), 0).Seconds() / half)
+}
+
+// known tells whether enough is.
+func (l *level) known(now time.Time) bool {
+	const enough = 4
+	return l.n*l.left(now) >= enough && l.held > 0
+}
+
+// pace is the seconds that a request holds its place for a token.
+func (l *level) pace() float64 { return l.held / l.work }
+
+// throughput is the tokens per second of all requests together.
+func (l *level) throughput() float64 { return l.beside / l.held * l.work / l.held }
+
+// surely is what it is at least, but for one chance in six.
+func (l *level) surely() float64 { return l.throughput() * (1 - l.unsure()) }
+
+// unsure is the standard error of throughput, as a part of it.
+func (l *level) unsure() float64 {
+	const least = 0.005
+	return max(math.Sqrt(l.square)/l.held, least)
+}
+
+// ladder are the numbers of requests that are told apart, up to the ceiling: a step is a
+// quarter, or one.
+func ladder(ceiling int) []int {
+	var all []int
+	for n := 1; n < ceiling; n = max(n+1, n+n/4) {
+		if 10*n > 9*ceiling { // too near to tell from it
+			break
+		}
+		all = append(all, n)
+	}
+	return append(all, ceiling)
+}

@@ -1,0 +1,196 @@
+package trial
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/lotabots/lotabots/actors/slots"
+)
+
+// A Setting is what is simulated.
+type Setting struct {
+	// Rate is the tokens per second that the engine writes for n requests together, at a time.
+	Rate func(n int, at time.Duration) float64
+	// Inside is how many the engine works on; others that are let in wait inside. 0: all.
+	Inside int
+	// Told: the engine tells how many it works on, and how many wait inside.
+	Told    bool
+	Ceiling int
+	Fixed   int           // limit; 0: it is found
+	Clients int           // that ask again as soon as they are answered; 0: requests come by themselves
+	PerHour float64       // requests that come by themselves, a third of them at first
+	Ramp    time.Duration // after which all do
+	Tokens  float64       // of an answer, on average
+	Noise   float64       // of what a request costs beside its tokens: standard deviation of its logarithm
+	Counts  time.Duration // from when on results count
+	Lasts   time.Duration
+	Seed    uint64
+}
+
+// A Result is what a run brought.
+type Result struct {
+	Goodput float64         // tokens per second
+	Took    []time.Duration // by the requests that counted, in order of length: waiting included
+	Moves   int             // changes of the limit
+	Limit   float64         // on average
+	Last    int             // limit at the end
+	Low     int
+	High    int // limits since results counted
+}
+
+// P is the part of the requests that took no longer.
+func (r *Result) P(part float64) time.Duration {
+	if len(r.Took) == 0 {
+		return 0
+	}
+	return r.Took[min(int(part*float64(len(r.Took))), len(r.Took)-1)]
+}
+
+// A request is on its way. Its end is in the engine's own time, in which each request that is
+// worked on gets a token a second.
+type request struct {
+	came   time.Duration
+	let    time.Duration
+	area   float64 // of requests over time when it was let in
+	tokens float64
+	cost   float64
+	end    float64
+}
+
+type world struct {
+	Setting
+	random  *rand.Rand
+	control slots.Controller
+	now     time.Duration
+	own     float64 // engine's own time
+	area    float64
+	waiting []*request
+	inside  []*request // let in, and not worked on yet
+	working []*request // by their ends
+	next    time.Duration
+	looks   time.Duration
+	out     Result
+}
+
+var epoch = time.Unix(1_000_000, 0)
+
+const never = time.Duration(math.MaxInt64)
+
+// Run simulates once.
+func Run(s Setting) Result {
+	w := &world{Setting: s, random: rand.New(rand.NewPCG(s.Seed, 7)), next: never, looks: time.Second}
+	w.control.Ceiling(s.Ceiling)
+	w.out.Low, w.out.High = w.limit(), w.limit()
+	for range s.Clients {
+		w.come()
+	}
+	if s.PerHour > 0 {
+		w.next = w.gap()
+	}
+	for w.now < s.Lasts {
+		w.step()
+	}
+	w.out.Goodput /= (w.now - s.Counts).Seconds()
+	w.out.Limit /= (w.now - s.Counts).Seconds()
+	w.out.Last = w.limit()
+	slices.Sort(w.out.Took)
+	return w.out
+}
+
+func (w *world) limit() int {
+	if w.Fixed > 0 {
+		return w.Fixed
+	}
+	return w.control.Limit()
+}
+
+func (w *world) gap() time.Duration {
+	rate := w.PerHour
+	if w.now < w.Ramp {
+		rate *= (1 + 2*w.now.Seconds()/w.Ramp.Seconds()) / 3
+	}
+	return w.now + time.Duration(w.random.ExpFloat64()/rate*float64(time.Hour))
+}
+
+func (w *world) come() {
+	tokens := math.Ceil(w.Tokens * (0.25 + 1.5*w.random.Float64()))
+	w.waiting = append(w.waiting, &request{came: w.now, tokens: tokens, cost: tokens * math.Exp(w.Noise*w.random.NormFloat64()-w.Noise*w.Noise/2)})
+	w.let()
+}
+
+// let lets requests in, and has the engine take them up.
+func (w *world) let() {
+	for len(w.waiting) > 0 && len(w.working)+len(w.inside) < w.limit() {
+		r := w.waiting[0]
+		w.waiting = w.waiting[1:]
+		r.let, r.area = w.now, w.area
+		w.inside = append(w.inside, r)
+	}
+	for len(w.inside) > 0 && (w.Inside == 0 || len(w.working) < w.Inside) {
+		r := w.inside[0]
+		w.inside = w.inside[1:]
+		r.end = w.own + r.cost
+		at, _ := slices.BinarySearchFunc(w.working, r.end, func(o *request, end float64) int {
+			if o.end < end {
+				return -1
+			}
+			return 1
+		})
+		w.working = slices.Insert(w.working, at, r)
+	}
+}
+
+// step goes on to what happens next.
+func (w *world) step() {
+	each := 0.0 // tokens per second
+	to := min(w.next, w.looks)
+	if n := len(w.working); n > 0 {
+		each = w.Rate(n, w.now) / float64(n)
+		to = min(to, w.now+time.Duration(math.Ceil((w.working[0].end-w.own)/each*float64(time.Second))))
+	}
+	took := (to - w.now).Seconds()
+	w.own += each * took
+	w.area += float64(len(w.working)+len(w.inside)) * took
+	if w.now >= w.Counts {
+		w.out.Limit += float64(w.limit()) * took
+	}
+	w.now = to
+	switch {
+	case len(w.working) > 0 && w.working[0].end <= w.own+1e-9:
+		w.end()
+	case w.now == w.next:
+		w.next = w.gap()
+		w.come()
+	case w.now == w.looks:
+		w.looks += time.Second
+		w.heard(w.control.Look(slots.Told{Known: w.Told, Leases: len(w.working) + len(w.inside), Running: len(w.working), Queued: len(w.inside)}, epoch.Add(w.now)))
+	}
+	w.let()
+}
+
+func (w *world) end() {
+	r := w.working[0]
+	w.working = w.working[1:]
+	if w.now >= w.Counts {
+		w.out.Goodput += r.tokens
+		w.out.Took = append(w.out.Took, w.now-r.came)
+	}
+	held := w.now - r.let
+	w.heard(w.control.Ended(slots.Sample{Held: held, Beside: (w.area - r.area) / held.Seconds(), Completion: int(r.tokens)}, epoch.Add(w.now)))
+	if w.Clients > 0 {
+		w.come()
+	}
+}
+
+func (w *world) heard(why slots.Reason) {
+	if w.now < w.Counts {
+		w.out.Low, w.out.High = w.limit(), w.limit()
+	}
+	if why == slots.Unchanged {
+		return
+	}
+	w.out.Moves++
+	w.out.Low, w.out.High = min(w.out.Low, w.limit()), max(w.out.High, w.limit())
+}
