@@ -68,7 +68,7 @@ func TestBurstsLeaveNothing(t *testing.T) {
 		burst[i] = make([]byte, 1<<20)
 	}
 	runtime.KeepAlive(burst)
-	burst = nil
+	clear(burst)
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if h := readHeap(); h.spare < leastSpare {
 			break
