@@ -82,19 +82,24 @@ func showLimits(r *request) error {
 		if err := r.must(access.UsageRead, access.In(tenant)); err != nil {
 			return err
 		}
-		r.limitsIn(&all, tenant)
+		if _, ok := r.g.cfg.State.Tenant(tenant); !ok {
+			return r.none(access.Resource{Kind: access.KindTenant, Name: tenant})
+		}
+		if key+deployment == "" {
+			r.limitsIn(&all, tenant)
+		}
 	}
 	if key != "" {
 		k, ok := r.g.cfg.State.Key(key)
 		own := k.GetOwner() != "" && k.GetOwner() == r.who.User && (r.me() != "" || r.somewhere(access.KeysOwn))
-		if !ok || !own && !r.who.May(access.UsageRead, access.In(k.GetTenant())) {
+		if !ok || tenant != "" && k.GetTenant() != tenant || !own && !r.who.May(access.UsageRead, access.In(k.GetTenant())) {
 			return r.none(access.Resource{Kind: access.KindKey, Name: key})
 		}
 		all.add(k.GetTenant(), keyLimits(k)...)
 	}
 	if deployment != "" {
 		d := r.g.catalog.find([]byte(deployment))
-		if d == nil || !r.who.May(access.UsageRead, access.In(d.GetTenant())) {
+		if d == nil || tenant != "" && d.GetTenant() != tenant || !r.who.May(access.UsageRead, access.In(d.GetTenant())) {
 			return r.none(access.Resource{Kind: access.KindDeployment, Name: deployment})
 		}
 		all.add(d.GetTenant(), d.limits...)
@@ -161,7 +166,7 @@ func (r *request) limitsIn(all *limitList, tenant string) {
 func (r *request) standings(all limitList) error {
 	if len(all) > mostLimits {
 		return &spec.Error{Code: spec.CodeInvalidRequest, Param: "tenant", Message: "So many limits are not answered at once.",
-			Hint: "Name a tenant, or in it a key, a deployment or an endpoint."}
+			Hint: "Name a tenant, a key, a deployment or an endpoint."}
 	}
 	slices.SortFunc(all, func(a, b tenantLimit) int {
 		return cmp.Or(cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Of, b.Of), cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Per, b.Per))

@@ -81,7 +81,8 @@ func TestLimitsAreShown(t *testing.T) {
 	if at := r.limits(r.admin, "/admin/v1/limits?endpoint=/v1/embeddings").lines(); len(at) != 1 {
 		t.Errorf("the endpoint's are %v", at)
 	}
-	for path, want := range map[string]int{"?key=none": 404, "?deployment=none": 404, "?deployment=m": 200} {
+	for path, want := range map[string]int{"?key=none": 404, "?deployment=none": 404, "?deployment=m": 200,
+		"?tenant=none": 404, "?tenant=none&deployment=m": 404} {
 		if res, body := r.do(r.admin, "GET", "/admin/v1/limits"+path, ""); res.StatusCode != want {
 			t.Errorf("%s: %d %s", path, res.StatusCode, body)
 		}

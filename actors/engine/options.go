@@ -85,12 +85,8 @@ var optionsOf = map[string]table{
 	}),
 }
 
-// AdaptiveSlots is an option of every preset, by which no engine goes: whether the requests that an
-// instance takes at a time are found, within what the engine takes, where it is on.
-const AdaptiveSlots = "adaptive-slots"
-
 // everyPresets are the options that a preset has beside its own.
-var everyPresets = table{AdaptiveSlots: among("on", "off")}
+var everyPresets = table{spec.AdaptiveSlots: among("on", "off")}
 
 // take checks those of given that the table has, and returns the others.
 func (t table) take(given map[string]string) (others map[string]string, err error) {

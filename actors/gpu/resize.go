@@ -5,6 +5,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/slots"
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // An integral is of a number over time, in seconds.
@@ -24,7 +25,7 @@ func (s *integral) pass(n int, now time.Time) float64 {
 
 // takes has the places be found within what the engine takes, where the deployment asks for that.
 func (in *inst) takes() {
-	if in.load.GetOptions()[engine.AdaptiveSlots] == "on" {
+	if in.load.GetOptions()[spec.AdaptiveSlots] == "on" {
 		in.limit.Ceiling(in.slots)
 	}
 }

@@ -63,7 +63,7 @@ func newThrong(t *testing.T, options map[string]string) *throng {
 // TestPlacesAreThoseThatTheEngineBears, in the digest and in answers too; where the deployment does not
 // ask for that they stay.
 func TestPlacesAreThoseThatTheEngineBears(t *testing.T) {
-	c := newThrong(t, map[string]string{engine.AdaptiveSlots: "on"})
+	c := newThrong(t, map[string]string{spec.AdaptiveSlots: "on"})
 	c.run(t, 2000)
 	if n := c.tab.slots(c.in); n < 4 || n > 5 {
 		t.Errorf("%d places", n)
@@ -89,7 +89,7 @@ func TestPlacesAreThoseThatTheEngineBears(t *testing.T) {
 
 // TestHeatTellsNothing of what an engine bears, and takes its part off the places besides.
 func TestHeatTellsNothing(t *testing.T) {
-	c := newThrong(t, map[string]string{engine.AdaptiveSlots: "on"})
+	c := newThrong(t, map[string]string{spec.AdaptiveSlots: "on"})
 	c.tab.sampled, c.tab.reading.Share = true, 0.5
 	c.run(t, 2000)
 	if n := c.tab.slots(c.in); n != 8 {
@@ -103,7 +103,7 @@ func TestHeatTellsNothing(t *testing.T) {
 
 // TestAQueueInsideTakesPlacesAway, whatever becomes of throughput.
 func TestAQueueInsideTakesPlacesAway(t *testing.T) {
-	c := newThrong(t, map[string]string{engine.AdaptiveSlots: "on"})
+	c := newThrong(t, map[string]string{spec.AdaptiveSlots: "on"})
 	for i := range 16 {
 		c.tab.admit(ask(Lease(i+1), "a"), c.now)
 	}

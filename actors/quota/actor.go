@@ -106,7 +106,7 @@ func (a *Actor) grantRate(now time.Time, r *wire.QuotaRequest) *wire.QuotaGrant 
 		l = &rate{perMinute: r.GetPerMinute()}
 		if a.cfg.Lost != nil {
 			if ago, ok := a.cfg.Lost(r.GetLimit()); ok {
-				l.learn(now, full-ago)
+				l.assume(now, ago)
 			}
 		}
 		a.rates[r.GetLimit()] = l

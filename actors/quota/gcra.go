@@ -12,6 +12,7 @@ import (
 type rate struct {
 	perMinute uint32
 	empty     time.Time
+	assumed   time.Time // that empty was when nothing was known of the limit but that others had granted; zero: it was not
 }
 
 // full is how long a full bucket takes to become empty.
@@ -92,6 +93,18 @@ func (r *rate) take(now time.Time, o order) (granted uint64, wait time.Duration)
 	granted = min(max(o.want, need), room)
 	r.empty = r.empty.Add(r.long(granted))
 	return granted, 0
+}
+
+// assume has a bucket be full of what those have granted who have died, ago ago.
+func (r *rate) assume(now time.Time, ago time.Duration) {
+	r.learn(now, full-ago)
+	r.assumed = r.empty
+}
+
+// known is how long what is known to be in the bucket takes to leak out. What is assumed is not told to others:
+// one of them may be the owner, and know better.
+func (r *rate) known(now time.Time) time.Duration {
+	return max(r.empty.Sub(now), 0) - min(max(r.assumed.Sub(now), 0), max(r.empty.Sub(now), 0))
 }
 
 // learn takes over what another owner knew: the fuller bucket counts.

@@ -80,6 +80,9 @@ func TestLostLimitsCountAsSpent(t *testing.T) {
 	if c.at = c.at.Add(5 * time.Second); ask("a") != 5 {
 		t.Error("what is known is not what leaked since")
 	}
+	if told := a.collect(&Collect{Most: 9, All: true}); len(told) != 1 || told[0].EmptyUs != (15*time.Second).Microseconds() {
+		t.Errorf("another who may own it is told of what was granted and of what is assumed: %v", told)
+	}
 	if lost = false; ask("b") != 60 {
 		t.Error("one that was not lost is not granted whole")
 	}

@@ -46,7 +46,7 @@ func (a *Actor) collect(m *Collect) []*wire.QuotaState {
 		}
 		delete(from, id)
 		if l := a.rates[id]; l != nil && !m.Budgets {
-			out = append(out, &wire.QuotaState{Limit: id, PerMinute: l.perMinute, EmptyUs: max(l.empty.Sub(now), 0).Microseconds()})
+			out = append(out, &wire.QuotaState{Limit: id, PerMinute: l.perMinute, EmptyUs: l.known(now).Microseconds()})
 		} else if b := a.budgets[id]; b != nil {
 			out = append(out, &wire.QuotaState{Limit: id, PeriodMs: b.begin, Granted: b.granted, Returned: b.returned})
 		}

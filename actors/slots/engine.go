@@ -54,7 +54,7 @@ func (c *Controller) Look(t Told, now time.Time) Reason {
 	// Of an engine that others use too, the part that is ours.
 	ours := float64(t.Running) * min(float64(t.Leases)/float64(t.Running+t.Queued), 1)
 	e.standing, e.room = e.standing+1, max(e.room, int(math.Ceil(ours)))
-	if e.standing < standingFor {
+	if e.standing < standingFor || e.room == 0 { // it works on none: that it has many is not why
 		return Unchanged
 	}
 	to := max(c.atLeast(e.room), c.below(c.steps[c.at]))
@@ -77,7 +77,11 @@ func (c *Controller) atLeast(n int) int {
 
 // lower takes the limit down because of what the engine has told, and waits before it grows again.
 func (c *Controller) lower(to int, why Reason, now time.Time) Reason {
-	c.up.vain(upFirst, upLast, now)
+	if now.Before(c.up.next) { // it goes on down
+		c.up.next = later(c.up.next, now.Add(upFirst))
+	} else {
+		c.up.vain(upFirst, upLast, now)
+	}
 	c.trial, c.reach = trial{}, 0
 	return c.move(to, why, now)
 }

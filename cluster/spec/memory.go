@@ -7,6 +7,10 @@ import (
 	"strings"
 )
 
+// AdaptiveSlots is an option of every preset, by which no engine goes: whether the requests that an
+// instance takes at a time are found, within what the engine takes, where it is on.
+const AdaptiveSlots = "adaptive-slots"
+
 // MemoryFlags are those settings of an instance that its memory depends on beside its
 // model and engine, as one text: what nodes learn of memory is told under it.
 func MemoryFlags(context, slots uint32, options map[string]string, devices, adapters int) string {
@@ -19,6 +23,9 @@ func MemoryFlags(context, slots uint32, options map[string]string, devices, adap
 		fmt.Fprintf(&b, " adapters=%d", adapters)
 	}
 	for _, name := range slices.Sorted(maps.Keys(options)) {
+		if name == AdaptiveSlots {
+			continue
+		}
 		fmt.Fprintf(&b, " %s=%q", name, options[name])
 	}
 	return b.String()

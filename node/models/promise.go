@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/storage/blobs"
 )
@@ -76,7 +75,7 @@ func (k *Keeper) promises(ctx context.Context, v View, m *wire.Model) bool {
 func (k *Keeper) keep(name, digest string) bool {
 	v := k.cfg.View()
 	at := slices.IndexFunc(v.Models, func(m *wire.Model) bool { return m.GetName() == name })
-	if at < 0 || !v.Fresh || hex.EncodeToString(v.Models[at].GetDigest()) != digest || !slices.Contains(Homes(v, v.Models[at]), spec.NodeID(k.cfg.Self)) {
+	if at < 0 || !v.Fresh || hex.EncodeToString(v.Models[at].GetDigest()) != digest || !slices.Contains(Homes(v, v.Models[at]), k.cfg.Self) {
 		return false
 	}
 	key := string(v.Models[at].GetDigest())

@@ -214,6 +214,20 @@ func TestWhoOwnsWithoutHavingBeenTold(t *testing.T) {
 				t.Errorf("slot %d: %s", slot, what)
 			}
 		}
+		last, at := (*ring)(nil), begun
+		for _, workers := range [][]spec.NodeID{without(of[0]), all, without(of[0])} {
+			r := newRing(workers)
+			r.takeOver(last, of[1], at)
+			if last != nil {
+				at = at.Add(time.Second)
+			} else {
+				at = at.Add(time.Minute)
+			}
+			last = r
+		}
+		if !last.lost[slot].IsZero() {
+			t.Errorf("slot %d: who has owned it for long forgets it over one that came and died", slot)
+		}
 	}
 }
 

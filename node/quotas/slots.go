@@ -84,8 +84,12 @@ func (v *view) of(workers []spec.NodeID) *ring {
 func (r *ring) takeOver(before *ring, self spec.NodeID, now time.Time) {
 	for slot, of := range r.owners {
 		if of[1] == self {
-			if r.next[slot] = now; before != nil && before.owners[slot][1] == self {
+			switch r.next[slot] = now; {
+			case before == nil:
+			case before.owners[slot][1] == self:
 				r.next[slot] = before.next[slot]
+			case before.owners[slot][0] == self && !now.Before(before.from[slot]):
+				r.next[slot] = time.Time{} // it knows what it has granted itself, and is told what comes
 			}
 		}
 		switch {

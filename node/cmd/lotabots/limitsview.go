@@ -33,7 +33,7 @@ func limitsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "limits", Short: "Show how much is left of limits and budgets", Args: cobra.NoArgs}
 	flags, f := where(c), c.Flags()
 	format := f.StringP("output", "o", "table", "table or json")
-	own := f.Bool("own", false, "of the key in use and its tenant, which any key may see")
+	own := f.Bool("own", false, "of the key in use and its tenant, which any key for inference may see")
 	narrow := map[string]*string{}
 	for flag, told := range map[string]string{"tenant": "of this tenant, its keys and deployments", "key-id": "of this API key", "deployment": "of this deployment",
 		"path": "that requests at this path are counted under, such as /v1/embeddings"} {
