@@ -215,7 +215,8 @@ func (n *Node) onMember(e gossip.Event) {
 }
 
 // modelPath finds the file of the model to load, and fetches it from the other
-// nodes where this one lacks it or has it damaged.
+// nodes where this one lacks it or has it damaged. Nothing is loaded that was not held
+// against the digest that was placed: a fetch goes by the record's chunks.
 func (n *Node) modelPath(ctx context.Context, load *wire.LoadModel, told func(part float64)) (string, error) {
 	m, ok := n.state.Model(load.GetModel())
 	path, lacking := n.blobs.Verified(ctx, load.GetDigest(), m)
@@ -230,10 +231,10 @@ func (n *Node) modelPath(ctx context.Context, load *wire.LoadModel, told func(pa
 	if !ok || string(m.GetDigest()) != string(load.GetDigest()) {
 		return "", spec.Errorf(spec.CodeModelNotFound, "the state has no model %q with the digest that was placed", load.GetModel())
 	}
-	path, err := n.models.Fetch(ctx, m, told)
+	_, err := n.models.Fetch(ctx, m, told)
 	switch {
 	case err == nil:
-		return path, nil
+		return n.blobs.Verified(ctx, load.GetDigest(), m)
 	case errors.Is(lacking, fs.ErrNotExist):
 		return "", fmt.Errorf("fetching model %s: %w", m.GetName(), err)
 	}

@@ -55,7 +55,7 @@ func (s *Store) ImportFolder(name string, r io.Reader) (*wire.Model, error) {
 	if err := check(m); err != nil {
 		return nil, fmt.Errorf("import model %s: %w", name, err)
 	}
-	if _, err := s.adopt(c, m); err != nil {
+	if _, err := s.adopt(c, m, true); err != nil {
 		return nil, fmt.Errorf("import model %s: %w", name, err)
 	}
 	return m, nil

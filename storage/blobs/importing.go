@@ -35,7 +35,7 @@ func (s *Store) Import(name string, r io.Reader) (*wire.Model, error) {
 		return nil, fmt.Errorf("import model %s: %w", name, err)
 	}
 	m.Name = name
-	if _, err := s.adopt(content{f.Name(), layout(m)}, m); err != nil {
+	if _, err := s.adopt(content{f.Name(), layout(m)}, m, true); err != nil {
 		return nil, fmt.Errorf("import model %s: %w", name, err)
 	}
 	return m, nil

@@ -79,7 +79,7 @@ func (in *Intake) Finish(name string) (*wire.Model, error) {
 			Hint:    "Compare the digest with its publisher's; what came was dropped, so that pulling again begins anew."}, in.drop())
 	}
 	m.Name = name
-	_, err = in.s.adopt(content{in.f.Name(), layout(m)}, m)
+	_, err = in.s.adopt(content{in.f.Name(), layout(m)}, m, true)
 	return m, err
 }
 

@@ -186,7 +186,8 @@ func (s *Store) demote(m *wire.Model, bad []int, had fs.FileInfo) error {
 		return s.diskError(err)
 	}
 	defer w.list.Close()
-	if err := w.relist(); err != nil {
+	// The list is to be there when the model is: without it nothing of that counts.
+	if err := errors.Join(w.relist(), w.list.Sync(), syncDir(s.partial())); err != nil {
 		return s.diskError(err)
 	}
 	s.mu.Lock()
@@ -196,7 +197,7 @@ func (s *Store) demote(m *wire.Model, bad []int, had fs.FileInfo) error {
 		return fs.ErrNotExist
 	}
 	delete(s.mu.verified, string(m.GetDigest()))
-	return errors.Join(os.Rename(root, w.file(".data")), syncDir(s.dir))
+	return errors.Join(os.Rename(root, w.file(".data")), syncDir(s.partial()), syncDir(s.dir))
 }
 
 // still is fs.ErrNotExist where the whole model is not the one that was had, nil: any.

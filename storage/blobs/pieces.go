@@ -56,7 +56,11 @@ func (s *Store) ReadPieces(m *wire.Model, i int, again bool, use func(piece []by
 	if i < 0 || i >= len(m.GetChunks()) {
 		return spec.Errorf(spec.CodeInvalidRequest, "model %s has chunks 0 to %d, not %d", m.GetName(), len(m.GetChunks())-1, i)
 	}
-	if c, ok := s.trusted(m, i, again); ok {
+	c, ok, err := s.trusted(m, i, again)
+	if err != nil {
+		return err
+	}
+	if ok {
 		begun := false
 		err := s.walk(c, m, i, c.root != s.root(m), func(piece []byte) error { begun = true; return use(piece) })
 		if begun || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, io.EOF) {
@@ -72,21 +76,22 @@ func (s *Store) ReadPieces(m *wire.Model, i int, again bool, use func(piece []by
 }
 
 // trusted is where chunk i can be read from without being verified: it has been, and
-// the file has not changed since.
-func (s *Store) trusted(m *wire.Model, i int, again bool) (content, bool) {
+// the file has not changed since. The error is the disk's trouble.
+func (s *Store) trusted(m *wire.Model, i int, again bool) (_ content, ok bool, _ error) {
 	c := s.content(m)
 	if !again && s.Has(m.GetDigest()) {
 		now, err := c.stamp()
-		return c, err == nil && s.known(m.GetDigest(), now)
+		return c, err == nil && s.known(m.GetDigest(), now), nil
 	}
 	w := s.writer(m)
 	if w == nil || !w.done(i) {
-		return c, false
+		return c, false, nil
 	}
-	if again && !w.right(i) {
-		return c, false
+	if again {
+		ok, err := w.right(i)
+		return w.c, ok, err
 	}
-	return w.c, true
+	return w.c, true, nil
 }
 
 func (s *Store) walk(c content, m *wire.Model, i int, direct bool, use func(piece []byte) error) error {
@@ -109,17 +114,25 @@ func (s *Store) walk(c content, m *wire.Model, i int, direct bool, use func(piec
 	return nil
 }
 
-// right reads chunk i, which was written, once more. What is wrong is missing from now on.
-func (w *Writer) right(i int) bool {
+// right reads chunk i, which was written, once more. What is wrong is missing from now
+// on; what cannot be read is not: that may be for want of files or memory.
+func (w *Writer) right(i int) (bool, error) {
 	sum := sha256.New()
 	err := w.s.walk(w.c, w.m, i, true, func(b []byte) error { _, err := sum.Write(b); return err })
-	if err == nil && bytes.Equal(sum.Sum(nil), w.m.GetChunks()[i]) {
-		return true
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.EOF): // it was committed meanwhile, or there is less of it
+	case err != nil:
+		return false, err
+	case bytes.Equal(sum.Sum(nil), w.m.GetChunks()[i]):
+		return true, nil
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.have[i] = false // the list still has it; the next Writer reads what is listed
-	return false
+	if !w.closed && w.have[i] {
+		_, length := span(w.m, i)
+		w.have[i], w.left = false, w.left+int64(length) // the list still has it; the next Writer reads what is listed
+	}
+	return false, nil
 }
 
 func (s *Store) borrowPiece() *[]byte {

@@ -298,6 +298,10 @@ func TestTheWholeIsHeldAgainstItsDigest(t *testing.T) {
 	if bad, err := s.Scrub(t.Context(), m, free); spec.CodeOf(err) != spec.CodeModelDamaged || len(bad) > 0 {
 		t.Errorf("found %v, %v", bad, err)
 	}
+	path, err := s.Verified(t.Context(), m.Digest, m)
+	if spec.CodeOf(err) != spec.CodeModelDamaged || !strings.Contains(err.Error(), "import it again") || s.Has(m.Digest) {
+		t.Errorf("an engine is given %s, %v", path, err)
+	}
 }
 
 func text(b []byte, s string) []byte {

@@ -33,7 +33,7 @@ type Store struct {
 		sync.Mutex
 		writing  map[string]bool // digests that have a Writer or an Intake
 		writers  map[string]*Writer
-		verified map[string]stamp     // digests whose files were read and found right
+		verified map[string]stamp     // by digest, of files that were read and found right
 		came     map[string]time.Time // when a model came last, or the same once more
 	}
 }
@@ -132,8 +132,9 @@ func (s *Store) Has(digest []byte) bool {
 }
 
 // adopt gives a complete, verified model its name for good. If the same bytes
-// are here already, it drops what it was given instead.
-func (s *Store) adopt(c content, m *wire.Model) (path string, err error) {
+// are here already, it drops what it was given instead. whole tells that not only its
+// chunks were held against their digests.
+func (s *Store) adopt(c content, m *wire.Model, whole bool) (path string, err error) {
 	if err := c.sync(); err != nil {
 		return "", s.diskError(err)
 	}
@@ -153,6 +154,7 @@ func (s *Store) adopt(c content, m *wire.Model) (path string, err error) {
 		return "", err
 	}
 	if now, err := (content{path, c.at}).stamp(); err == nil {
+		now.whole = whole
 		s.mu.verified[string(m.GetDigest())] = now
 	}
 	return entry(path), syncDir(s.dir)

@@ -17,10 +17,12 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-// A stamp tells whether a file may have changed since it was verified.
+// A stamp tells whether a file may have changed since it was verified: as a whole, or
+// only each of its chunks, by a record that may have others than its digest's.
 type stamp struct {
 	size     int64
 	modified time.Time
+	whole    bool
 }
 
 // Verified returns the whole model of that digest as Path does, once its content has
@@ -49,7 +51,7 @@ func (s *Store) Verified(ctx context.Context, digest []byte, m *wire.Model) (str
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	if err == nil && s.known(digest, now) {
+	if err == nil && s.sound(digest, now) {
 		s.use(digest)
 		return entry(root), nil
 	}
@@ -57,33 +59,45 @@ func (s *Store) Verified(ctx context.Context, digest []byte, m *wire.Model) (str
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("verify model %s: %w", root, err)
-	case bad != "" && s.mendable(ctx, digest, m, had):
-		return "", &spec.Error{Code: spec.CodeModelDamaged, Message: fmt.Sprintf("The file %s of model %s does not match its digest. What is damaged is fetched again from another copy.",
-			bad, hex.EncodeToString(digest[:min(6, len(digest))]))}
 	case bad != "":
-		moved, err := s.setAside(had, digest)
-		return "", &spec.Error{Code: spec.CodeModelDamaged, Err: err,
-			Message: fmt.Sprintf("The file %s of model %s does not match its digest. %s", bad, hex.EncodeToString(digest[:min(6, len(digest))]), fate(moved, err))}
+		return "", s.spoilt(ctx, digest, m, had, bad)
 	}
 	s.vouch(digest, now)
 	s.use(digest)
 	return entry(root), nil
 }
 
-// mendable makes a damaged model one that lacks its damaged chunks, and tells whether it could.
-func (s *Store) mendable(ctx context.Context, digest []byte, m *wire.Model, had fs.FileInfo) bool {
+// spoilt takes from a model what is damaged of it, or the whole model where that is not
+// known, and says so.
+func (s *Store) spoilt(ctx context.Context, digest []byte, m *wire.Model, had fs.FileInfo, bad string) error {
+	mended, err := s.mendable(ctx, digest, m, had)
+	if mended {
+		return &spec.Error{Code: spec.CodeModelDamaged, Message: fmt.Sprintf("The file %s of model %s does not match its digest. What is damaged is fetched again from another copy.",
+			bad, hex.EncodeToString(digest[:min(6, len(digest))]))}
+	}
+	why := fmt.Sprintf("The file %s of model %s does not match its digest.", bad, hex.EncodeToString(digest[:min(6, len(digest))]))
+	if said := (*spec.Error)(nil); errors.As(err, &said) && said.Code == spec.CodeModelDamaged {
+		why = said.Message // what other nodes have is no better
+	}
+	moved, err := s.setAside(had, digest)
+	return &spec.Error{Code: spec.CodeModelDamaged, Err: err, Message: why + " " + fate(moved, err)}
+}
+
+// mendable makes a damaged model one that lacks its damaged chunks, and tells whether it
+// could, or Scrub's error.
+func (s *Store) mendable(ctx context.Context, digest []byte, m *wire.Model, had fs.FileInfo) (bool, error) {
 	if !bytes.Equal(m.GetDigest(), digest) {
-		return false
+		return false, nil
 	}
 	bad, err := s.Scrub(ctx, m, func(ctx context.Context, _ int) error { return ctx.Err() })
 	if err != nil || len(bad) == 0 {
-		return false
+		return false, err
 	}
 	chunks := make([]int, 0, len(bad))
 	for _, f := range bad {
 		chunks = append(chunks, f.Chunk)
 	}
-	return s.demote(m, chunks, had) == nil
+	return s.demote(m, chunks, had) == nil, nil
 }
 
 // damaged names the first file that is not what its digest says; empty: none.
@@ -110,16 +124,30 @@ func (c content) damaged(ctx context.Context) (string, error) {
 	return "", nil
 }
 
+// known tells whether the model's chunks are those that were found right.
 func (s *Store) known(digest []byte, now stamp) bool {
+	_, ok := s.was(digest, now)
+	return ok
+}
+
+// sound tells whether the model is what was found to be what its digest says.
+func (s *Store) sound(digest []byte, now stamp) bool {
+	was, ok := s.was(digest, now)
+	return ok && was.whole
+}
+
+func (s *Store) was(digest []byte, now stamp) (stamp, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was, ok := s.mu.verified[string(digest)]
-	return ok && was.size == now.size && was.modified.Equal(now.modified)
+	return was, ok && was.size == now.size && was.modified.Equal(now.modified)
 }
 
+// vouch notes that the whole was held against its digest.
 func (s *Store) vouch(digest []byte, now stamp) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now.whole = true
 	s.mu.verified[string(digest)] = now
 }
 

@@ -194,6 +194,8 @@ func (w *Writer) PutChunk(i int, b []byte) error {
 
 // Receive reads chunk i from r, to its last byte and no further, and does with it as
 // PutChunk does, piece by piece: what is wrong has been written, and counts for nothing.
+// Where there was something before, engines may have it mapped, if it is a copy that is
+// being mended: nothing unverified is written to it.
 func (w *Writer) Receive(i int, r io.Reader) error {
 	if i < 0 || i >= len(w.have) {
 		return spec.Errorf(spec.CodeInvalidRequest, "model %s has chunks 0 to %d, not %d", w.m.GetName(), len(w.have)-1, i)
@@ -202,6 +204,14 @@ func (w *Writer) Receive(i int, r io.Reader) error {
 		return os.ErrClosed
 	}
 	offset, length := span(w.m, i)
+	if !w.fresh {
+		b := w.s.borrow(length)
+		defer w.s.giveBack(b)
+		if _, err := io.ReadFull(r, b); err != nil {
+			return err
+		}
+		return w.PutChunk(i, b)
+	}
 	to, sum := w.c.from(offset), sha256.New()
 	to.direct = true
 	if w.done(i) { // what is right is not written over
@@ -263,7 +273,7 @@ func (w *Writer) ended() bool {
 
 // Commit makes the model one of the store, once no chunk is missing, and returns its
 // path. Each chunk has been held against the record, which is the importer's word that
-// they make up what its digest names: Scrub holds the whole against that.
+// they make up what its digest names: Verified and Scrub hold the whole against that.
 func (w *Writer) Commit() (path string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -273,7 +283,7 @@ func (w *Writer) Commit() (path string, err error) {
 	if missing := len(w.missing()); missing > 0 {
 		return "", fmt.Errorf("commit model %s: %d of %d chunks are missing", w.m.GetName(), missing, len(w.have))
 	}
-	if path, err = w.s.adopt(w.c, w.m); err != nil {
+	if path, err = w.s.adopt(w.c, w.m, false); err != nil {
 		return "", fmt.Errorf("commit model %s: %w", w.m.GetName(), err)
 	}
 	os.Remove(w.file(".have")) // if it stays, the next Writer finds nothing of it to be true
