@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"strings"
@@ -196,6 +197,9 @@ func (k *Keeper) bring(ctx context.Context, p *pull) (*wire.Model, error) {
 			return m, nil
 		}
 	}
+	if m, err := k.cameBefore(ctx, p); err != nil || m != nil {
+		return m, err
+	}
 	in, err := k.cfg.Store.Intake(p.digest)
 	if errors.Is(err, blobs.ErrBusy) {
 		return nil, &spec.Error{Code: spec.CodeConflict, Message: "The same file is on its way here already.", Hint: "Wait for it, then pull again to give it this name.", Err: err}
@@ -230,6 +234,22 @@ func (k *Keeper) bring(ctx context.Context, p *pull) (*wire.Model, error) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// cameBefore is the record of a file that is here whole, and that the state does not know:
+// the node went down before it did; nil: there is none.
+func (k *Keeper) cameBefore(ctx context.Context, p *pull) (*wire.Model, error) {
+	hold := k.Hold()
+	m, err := k.cfg.Store.Record(ctx, p.name, p.digest)
+	switch {
+	case err == nil:
+		p.hold = hold
+		return m, nil
+	case errors.Is(err, fs.ErrNotExist) || spec.CodeOf(err) == spec.CodeModelDamaged:
+		err = nil
+	}
+	hold()
+	return nil, err
 }
 
 // told makes an error of the network one that says what to do.

@@ -2,12 +2,14 @@ package blobs
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -96,4 +98,34 @@ func (in *Intake) Close() error {
 		return nil
 	}
 	return in.f.Close()
+}
+
+// Record reads a whole model of one file, and returns its record as Finish does: it came,
+// and the state does not know it, as after a crash in between. If it is not what its
+// digest says it is set aside, and the error's code is spec.CodeModelDamaged; the error
+// wraps fs.ErrNotExist if there is none.
+func (s *Store) Record(ctx context.Context, name string, digest []byte) (*wire.Model, error) {
+	f, err := os.Open(s.whole(digest))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	had, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.mu.came[string(digest)] = time.Now() // it is not what was to go
+	s.mu.Unlock()
+	m, err := s.take(nil, patient{ctx, f})
+	switch {
+	case err != nil && spec.CodeOf(err) != spec.CodeInvalidRequest:
+		return nil, fmt.Errorf("read model %s: %w", name, err)
+	case err != nil || !bytes.Equal(m.Digest, digest):
+		moved, err := s.setAside(had, digest)
+		return nil, &spec.Error{Code: spec.CodeModelDamaged, Err: err, Message: fmt.Sprintf("The file of model %s does not match its digest. %s", name, fate(moved, err))}
+	}
+	s.vouch(digest, stamp{size: had.Size(), modified: had.ModTime()})
+	m.Name = name
+	return m, nil
 }
