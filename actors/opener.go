@@ -141,7 +141,7 @@ func (x *stream) failed(ctx context.Context, err error) error {
 	if neverSent(err) { // whoever asks may wait until the engine has been started again
 		return &spec.Rejection{Reason: spec.RejectUnhealthy}
 	}
-	failed := spec.Error{Code: spec.CodeUpstream, Message: "The engine of instance " + string(x.instance) + " failed before it answered.", Err: err}
+	failed := spec.Error{Code: spec.CodeUpstream, Message: "The engine failed before it answered.", Err: fmt.Errorf("instance %s: %w", x.instance, err)}
 	if public := (*spec.Error)(nil); errors.As(err, &public) {
 		failed = *public
 	}

@@ -158,6 +158,20 @@ func (c *cluster) readyInstances() int {
 	return ready
 }
 
+// spread tells whether the deployment's two instances are where they stay: one in each region. The first may
+// be placed before all nodes are known.
+func (c *cluster) spread() bool {
+	regions, all := map[string]bool{}, c.status().Instances
+	for _, i := range all {
+		for _, n := range c.file.Nodes {
+			if i.State == "ready" && i.Node == n.ID {
+				regions[n.Region] = true
+			}
+		}
+	}
+	return len(all) == 2 && len(regions) == 2
+}
+
 // await polls until ok or the limit.
 func (c *cluster) await(limit time.Duration, what string, ok func() bool) time.Duration {
 	c.t.Helper()

@@ -19,7 +19,7 @@ import (
 // again: the same process, and no second load, while the others' requests go on. With no linger it ends.
 func TestEnginesOutliveTheirNode(t *testing.T) {
 	c := startCluster(t, []string{"LOTABOTS_PLACEMENT_DEAD_GRACE=2m"})
-	c.await(time.Minute, "two instances are ready", func() bool { return c.readyInstances() >= 2 })
+	c.await(time.Minute, "an instance is ready in each region", c.spread)
 	victim := pick(c, "holder", nil)
 	id := c.file.Nodes[victim].ID
 	c.lingers(victim, "0s", "2m")

@@ -73,7 +73,7 @@ func (c *cluster) instances() map[string]string {
 // started again in the middle of others' requests it disturbs neither them nor an engine.
 func TestSidecar(t *testing.T) {
 	c := startCluster(t, nil)
-	c.await(time.Minute, "two instances are ready", func() bool { return c.readyInstances() >= 2 })
+	c.await(time.Minute, "an instance is ready in each region", c.spread)
 	before := c.instances()
 	engines := map[int]int{} // process by node
 	for i, n := range c.file.Nodes {

@@ -124,7 +124,9 @@ func (t *Table) waitFor(p *pool, s Standing, q *Query) time.Duration {
 		return time.Duration(t.load.Load())
 	case s == Exhausted:
 		return 0
-	case q.Patient:
+	case s == Dying && p.lives(q):
+		return dyingWait
+	case q.patient():
 		return patience * t.cfg.ReadyTimeout
 	case s == Dying:
 		return dyingWait
@@ -137,9 +139,19 @@ func (t *Table) waitFor(p *pool, s Standing, q *Query) time.Duration {
 	}
 }
 
-// patience is how many times as long as another a request waits that is Patient: until the cluster has
+// patience is how many times as long as another a request waits whose answer broke off: until the cluster has
 // found a node dead, and has started what was on it elsewhere.
 const patience = 4
+
+// lives tells whether the node is heard of whose engine has failed the request, and may be about to start anew.
+func (p *pool) lives(q *Query) bool {
+	for _, in := range p.list {
+		if in.died(q) && !in.silent(q) {
+			return true
+		}
+	}
+	return false
+}
 
 // dyingWait is how long a request waits for the news that the engine which failed it has ended. One that goes on
 // is not asked again.
@@ -195,7 +207,11 @@ func (t *Table) look(w *waiter, s *Standing, since *time.Time) (time.Duration, e
 	if now != *s {
 		*s, *since = now, time.Now()
 	}
-	if left := t.waitFor(p, now, w.q) - time.Since(*since); left > 0 {
+	left := t.waitFor(p, now, w.q) - time.Since(*since)
+	if w.q.patient() && (now == NotReady || now == Absent) { // however often what is tried there changes
+		left = min(left, patience*t.cfg.ReadyTimeout-t.cfg.Now().Sub(w.q.Broke))
+	}
+	if left > 0 {
 		return min(left, t.cfg.ReadyTimeout, p.trial(t.cfg.Now())), nil
 	}
 	t.leaveLocked(w)

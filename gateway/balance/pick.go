@@ -72,6 +72,7 @@ type member struct {
 	Member
 	alive bool
 	boot  uint64
+	born  time.Time // when its present process was first heard of
 }
 
 // A Query says what a request needs.
@@ -90,7 +91,7 @@ type Query struct {
 	Priority     fair.Priority     // likewise
 	OutputTokens int               // that it is expected to have answered; 0: as usual
 	Deadline     time.Time         // of the client: it is not worth waiting beyond; zero: none
-	Patient      bool              // a client has begun to read its answer: whoever may serve yet is waited for
+	Broke        time.Time         // when the answer broke off that its client has begun to read: whoever may go on with it is waited for; zero: none has
 	Hasty        bool              // another deployment may serve: only for those that are full is waited
 	Prompt       *prefix.Prompt    // its beginnings; nil: they are not named
 	Session      uint64            // that it belongs to, by Session; 0: none
@@ -175,6 +176,15 @@ func Pick(list []*Instance, q *Query, now time.Time, stale time.Duration, random
 	return best.made(random), Picked
 }
 
+// patient tells whether q is the rest of an answer that its client has begun to read.
+func (q *Query) patient() bool { return !q.Broke.IsZero() }
+
+// silent tells whether the instance's node has failed such a request and was not heard of since:
+// it may have died with all that it has.
+func (in *Instance) silent(q *Query) bool {
+	return q.patient() && slices.Contains(q.Avoid, in.Node) && !in.heard.After(q.Broke)
+}
+
 // takes tells whether the request may go there now.
 func (in *Instance) takes(q *Query, now time.Time, stale time.Duration) bool {
 	return in.ready(q, now) && in.room(q, now, stale) && !excluded(in, q) && !in.brings(q, now)
@@ -187,7 +197,7 @@ func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Stan
 	for _, in := range list {
 		switch {
 		case excluded(in, q):
-			tried = tried || in.reachable(q) && !(q.Patient && slices.Contains(q.Avoid, in.Node)) // though it may be starting again: it is not tried twice
+			tried = tried || in.reachable(q) && !in.silent(q) // though it may be starting again: it is not tried twice
 		case !in.ready(q, now):
 			if s == NotReady || s == Dying || s == Absent {
 				s = in.hope(q, s)
@@ -198,7 +208,7 @@ func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Stan
 			version, s = in.Version, Full
 		}
 	}
-	if s != Full && tried && !(q.Patient && s != Absent) {
+	if s != Full && tried && !(q.patient() && s != Absent) {
 		s = Exhausted
 	}
 	return version, s
@@ -275,7 +285,11 @@ func allowedRegion(region string, allowed []string) bool {
 	return len(allowed) == 0 || slices.Contains(allowed, region)
 }
 
-func excluded(in *Instance, q *Query) bool { return slices.Contains(q.Exclude, in.Target.Instance) }
+// excluded tells whether the instance was tried. One of a node that has started since an answer broke off may be
+// tried again: it was the node that failed.
+func excluded(in *Instance, q *Query) bool {
+	return slices.Contains(q.Exclude, in.Target.Instance) && !(q.patient() && in.node.born.After(q.Broke))
+}
 
 // died tells whether the engine that serves is the one that has failed the request.
 func (in *Instance) died(q *Query) bool {

@@ -167,7 +167,7 @@ func (t *Table) Observe(d *wire.LoadDigest, now time.Time) {
 		return
 	}
 	if d.GetBoot() > m.boot {
-		m.boot = d.GetBoot()
+		m.boot, m.born = d.GetBoot(), now
 		for _, in := range t.mu.instances { // what its last process told is void
 			if in.node == m {
 				t.dropLocked(in)

@@ -335,6 +335,8 @@ func (x *Exchange) receive() error {
 		switch {
 		case err == io.EOF && streaming:
 			return x.checkEnd()
+		case err == io.EOF && x.raw() && x.rawEvents() && (len(x.buf) == 0 || inEvent(x.buf)):
+			return errCutEvent
 		case err == io.EOF:
 			x.keepTail(x.buf)
 			return x.checkAnswer()

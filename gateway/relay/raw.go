@@ -139,6 +139,7 @@ func (b *rawBody) word(n int) int {
 		x.grant.Erred()
 	}
 	x.r.metrics.breaks.WithLabelValues(reasonOf(errEngine)).Inc()
+	x.keepTail(x.buf[:before])
 	_ = x.settle(said)
 	x.buf = x.failed(x.buf[:before], said)
 	return len(x.buf)
@@ -159,6 +160,12 @@ func (x *Exchange) firstWord() error {
 	return said
 }
 
+// errCutEvent says that the engine's answer ended, and not where an event does.
+var errCutEvent = fmt.Errorf("%w: the stream ended inside an event", spec.ErrBroken)
+
+// inEvent tells whether what is left at the end of a stream of events is a part of one.
+func inEvent(left []byte) bool { return len(left) > 0 && left[len(left)-1] != '\n' }
+
 // ended makes ready what is left where the engine has ended its answer.
 func (b *rawBody) ended() error {
 	x := b.x
@@ -167,6 +174,10 @@ func (b *rawBody) ended() error {
 		if b.ready = b.word(len(x.buf)); b.fault != nil {
 			return nil //nolint:nilerr // the event is the answer's last word, and is passed on first
 		}
+	}
+	if b.events() && (b.torn || inEvent(x.buf)) {
+		x.last = errCutEvent
+		return b.fail(x.explain(errCutEvent))
 	}
 	b.ready = len(x.buf)
 	x.keepTail(x.buf)

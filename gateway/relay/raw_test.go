@@ -84,6 +84,24 @@ func TestRawBreaksAreSeen(t *testing.T) {
 	}
 }
 
+// TestRawEventsAreWhole: a stream that ends inside an event has broken off, and one without any is asked for again.
+func TestRawEventsAreWhole(t *testing.T) {
+	b := rawBench(t, streams("data: 1\n\n", 20*time.Millisecond, "data: {\"tex"))
+	if _, body := b.get(true); !strings.HasPrefix(body, "data: 1\n\nevent: error\n") || strings.Contains(body, "tex\n") {
+		t.Errorf("%q", body)
+	}
+	if o := b.outcome(); o.Err == nil || o.Err.Code != spec.CodeStreamBroken {
+		t.Errorf("%+v", o)
+	}
+	for _, begun := range []string{"", "data: {\"tex"} {
+		b := rawBench(t, streams(begun))
+		b.plays("b", streams("data: 1\n\n"))
+		if _, body := b.get(true); body != "data: 1\n\n" || b.outcome().Attempts != 2 {
+			t.Errorf("%q: %q after %s", begun, body, b.tried())
+		}
+	}
+}
+
 // told tells whether the gateway tells of the engine's words "it broke", behind what came before.
 func told(body, before string) bool {
 	return strings.HasPrefix(body, before+"event: error\ndata: {\"error\":{\"message\":\"The engine ended the stream with an error: it broke\",\"type\":\"api_error\"") &&

@@ -66,7 +66,7 @@ func (b *body) resume(err error) bool {
 		x.left = append(x.left, broken)
 	}
 	x.resumes++
-	x.Query.Hasty, x.Query.Patient = false, true
+	x.Query.Hasty, x.Query.Broke = false, time.Now()
 	x.watch.movable.Store(false)
 	if b.wrote.IsZero() {
 		b.wrote = time.Now()

@@ -97,7 +97,7 @@ func (x *Exchange) judge(err error) error {
 		return nil
 	}
 	x.failures++
-	if !x.resuming && brokeOff(err) { // a joined request was the same, and may be what its engine died of
+	if !x.resuming && x.cached.how != spec.CacheHit && brokeOff(err) { // a joined request was the same, and may be what its engine died of
 		x.brokeOff++
 	}
 	if errors.Is(err, errTooLong) || errors.Is(err, openai.ErrNoContinuation) {
