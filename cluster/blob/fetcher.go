@@ -43,6 +43,7 @@ const (
 	streams      = 4               // chunks asked for at a time
 	chunkTimeout = 2 * time.Minute // for one chunk from one holder
 	maxChunk     = 64 << 20
+	pulls        = 3 // of one fetch: a chunk may turn out wrong on the disk here after it came
 	lookEvery    = 200 * time.Millisecond
 	progressStep = 10 // percent between two lines of the log
 )
@@ -184,16 +185,22 @@ func (f *Fetcher) fetch(ctx context.Context, m *wire.Model, fl *flight) (_ strin
 			err = cerr
 		}
 	}()
-	began, missing := time.Now(), w.Missing()
-	p := newPull(f, m, w, missing)
-	p.flight = fl
-	here := int64(m.Size)
-	for _, i := range missing {
-		here -= int64(lengthOf(m, i))
-	}
-	fl.here.Store(here)
-	fl.before.Store(here)
-	if len(missing) > 0 {
+	began := time.Now()
+	for n := range pulls {
+		missing := w.Missing()
+		here := int64(m.Size)
+		for _, i := range missing {
+			here -= int64(lengthOf(m, i))
+		}
+		fl.here.Store(here)
+		if n == 0 {
+			fl.before.Store(here)
+		}
+		if len(missing) == 0 {
+			break
+		}
+		p := newPull(f, m, w, missing)
+		p.flight = fl
 		f.opts.Log.Info("fetching a model", "model", m.Name, "digest", hex.EncodeToString(m.Digest),
 			"chunks", len(m.Chunks), "missing", len(missing), "holders", ids(p.holders))
 		if err := p.run(ctx); err != nil {

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 )
@@ -12,6 +13,8 @@ type holder struct {
 	busy   int    // streams that ask it now
 	plain  bool   // it tells not what it has: it counts as having all until it fails
 	chunks []bool // what it has; nil: nothing that is known
+	told   []bool // what it has said that it has, also where it had it not when asked
+	helps  bool   // it told of a chunk that had not come
 	failed error
 	lacks  error // why there is nothing known
 }
@@ -22,6 +25,11 @@ var errUnheard = errors.New("it was not asked")
 var errPart = errors.New("it has a part, and nothing of what is missing")
 
 func (h *holder) gives() bool { return h.failed == nil && (h.plain || h.chunks != nil) }
+
+// fresh tells whether it was never asked.
+func (h *holder) fresh() bool {
+	return h.failed == nil && !h.plain && h.chunks == nil && h.lacks == nil
+}
 
 func (h *holder) has(i int) bool { return h.plain || h.chunks[i] }
 
@@ -54,16 +62,27 @@ func (h *holder) lost(i int, err error) bool {
 		h.chunks[i] = false
 		return false
 	}
+	if isHungUp(err) { // it is asked what it has before it is asked for a chunk again
+		h.chunks, h.lacks = nil, err
+		return false
+	}
 	if h.failed == nil {
 		h.failed = err
 	}
 	return true
 }
 
-// hear notes what a holder has now, and tells whether that is more.
-func (h *holder) hear(chunks []bool) (more bool) {
+// hear notes what a holder has now, and tells whether that is more than it ever told: one
+// that tells of what it then lacks gives no hope twice. came has the chunks that are here.
+func (h *holder) hear(chunks, came []bool) (more bool) {
+	if h.told == nil {
+		h.told = make([]bool, len(chunks))
+	}
+	h.helps = false
 	for i, is := range chunks {
-		more = more || is && (h.chunks == nil || !h.chunks[i])
+		more = more || is && !h.told[i]
+		h.told[i] = h.told[i] || is
+		h.helps = h.helps || is && !came[i]
 	}
 	h.chunks, h.lacks = chunks, nil
 	return more
@@ -99,12 +118,15 @@ func ids(holders []*holder) (out []spec.NodeID) {
 	return out
 }
 
-// anyHope tells whether somebody may still give something.
-func anyHope(holders []*holder) bool {
+// anyHope tells whether somebody may still give something. before: a part was here when
+// the pull began. Others may have the rest, and tell of it when they begin a pull.
+func anyHope(holders []*holder, before bool) bool {
 	for _, h := range holders {
-		if h.gives() {
+		if h.gives() || h.failed == nil && (before || isHungUp(h.lacks)) {
 			return true
 		}
 	}
 	return false
 }
+
+func anyFresh(holders []*holder) bool { return slices.ContainsFunc(holders, (*holder).fresh) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,7 +32,9 @@ type pull struct {
 	missing []int // nobody is asked for them now
 	asked   int   // chunks that somebody is asked for
 	have    int
-	told    int // percent last logged
+	before  bool   // a part was here when it began
+	came    []bool // chunks that are here
+	told    int    // percent last logged
 	holders []*holder
 	scouted bool          // every holder that is to be asked what it has was asked once
 	moved   time.Time     // when a chunk came last, or more was heard of
@@ -42,6 +45,11 @@ type pull struct {
 // they have: two nodes that begin together have different ones to give each other.
 func newPull(f *Fetcher, m *wire.Model, w Writer, missing []int) *pull {
 	p := &pull{f: f, model: m, to: w, have: len(m.Chunks) - len(missing), moved: time.Now(), turn: make(chan struct{})}
+	p.before, p.came = p.have > 0, make([]bool, len(m.Chunks))
+	for i := range p.came {
+		_, lacks := slices.BinarySearch(missing, i)
+		p.came[i] = !lacks
+	}
 	first := 0
 	if f.opts.Dial != nil && len(missing) > 0 {
 		first = rand.IntN(len(missing))
@@ -114,7 +122,8 @@ func (p *pull) try() (*holder, int, <-chan struct{}, error) {
 		return h, i, nil, nil
 	case len(p.missing) == 0 && p.asked == 0:
 		return nil, 0, nil, nil
-	case len(p.missing) > 0 && p.asked == 0 && p.scouted && !(anyHope(p.holders) && time.Since(p.moved) < patience):
+	case len(p.missing) > 0 && p.asked == 0 && p.scouted && !anyFresh(p.holders) &&
+		!(anyHope(p.holders, p.before) && time.Since(p.moved) < patience):
 		return nil, 0, nil, p.exhaustedLocked()
 	}
 	return nil, 0, p.turn, nil
@@ -128,7 +137,7 @@ func (p *pull) settle(ctx context.Context, h *holder, i int, err error) error {
 	h.busy--
 	p.asked--
 	if err == nil {
-		p.moved = time.Now()
+		p.moved, p.came[i] = time.Now(), true
 		return nil
 	}
 	p.missing = append(p.missing, i)

@@ -71,7 +71,7 @@ func (s *Server) one(c net.Conn) error {
 	m, ok := s.models(q.name)
 	switch {
 	case !ok:
-		err = out.refuse(saidNo, "this node knows no such model")
+		err = out.refuse(saidLacks, "this node knows no such model") // its state may lag
 	case !bytes.Equal(m.GetDigest(), q.digest):
 		err = out.refuse(saidNo, "the model has another digest here")
 	case q.op == askHave:

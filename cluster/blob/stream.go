@@ -57,21 +57,25 @@ func (s *stream) ask(ctx context.Context, h *holder, i int, again bool) error {
 	if h.plain { // which is settled before a holder is chosen
 		return s.plainly(ctx, h, i, again)
 	}
-	l := s.links[h]
-	if l == nil {
-		c, err := s.p.f.opts.Dial(ctx, h.id)
-		if err != nil {
+	for {
+		l, used := s.links[h]
+		if !used {
+			c, err := s.p.f.opts.Dial(ctx, h.id)
+			if err != nil {
+				return err
+			}
+			l = newLink(ctx, c, s.p.f.opts.Metrics)
+			s.links[h] = l
+		}
+		err := l.chunk(s.p.model, i, again, s.p.to)
+		if said := (*refusal)(nil); err != nil && !errors.As(err, &said) && spec.CodeOf(err) != spec.CodeModelDamaged {
+			l.close()
+			delete(s.links, h)
+		}
+		if !used || !isHungUp(err) { // it may have stood idle for too long, while the pace was waited for
 			return err
 		}
-		l = newLink(ctx, c, s.p.f.opts.Metrics)
-		s.links[h] = l
 	}
-	err := l.chunk(s.p.model, i, again, s.p.to)
-	if said := (*refusal)(nil); err != nil && !errors.As(err, &said) && spec.CodeOf(err) != spec.CodeModelDamaged {
-		l.close()
-		delete(s.links, h)
-	}
-	return err
 }
 
 func (s *stream) plainly(ctx context.Context, h *holder, i int, again bool) error {

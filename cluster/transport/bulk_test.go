@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -51,6 +52,47 @@ func TestWhatMovesMuchIsSentWhenItIsFlushed(t *testing.T) {
 	_ = in.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	if n, err := in.Read(make([]byte, 4)); n > 0 || err == nil {
 		t.Errorf("%d bytes came before the flush, %v", n, err)
+	}
+}
+
+// TestCloseDoesNotWaitForABlockedWrite: nobody reads what is written.
+func TestCloseDoesNotWaitForABlockedWrite(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.port("a"), w.port("b")
+	l := a.Listener(protoBulk)
+	out, err := b.DialNode(t.Context(), protoBulk, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	var wrote atomic.Int64
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			n, err := out.Write(make([]byte, 64<<10))
+			if wrote.Add(int64(n)); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	for last := int64(-1); wrote.Load() != last; time.Sleep(300 * time.Millisecond) {
+		last = wrote.Load() // until no more is taken
+	}
+	closed := make(chan struct{})
+	go func() { _ = out.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(30 * time.Second):
+		t.Error("Close waits")
+		out.(*conn).kill()
+	}
+	if <-ended; t.Failed() {
+		<-closed
 	}
 }
 

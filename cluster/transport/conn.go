@@ -36,6 +36,7 @@ func (c *conn) Flush() error {
 // Close ends the connection in good order.
 func (c *conn) Close() error {
 	if c.bulk != nil {
+		_ = c.bulk.SetWriteDeadline(time.Unix(1, 0)) // a write that waits for the peer holds what uncork needs
 		c.bulk.uncork()
 	}
 	err := c.Conn.Close()
