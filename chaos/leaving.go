@@ -28,10 +28,10 @@ type LeavingConfig struct {
 // A LeavingReport has the times from a client's close of its connection, by case:
 // "running, streamed", "running, whole", "queued, streamed", "queued, whole". Those of
 // running requests are until the engine decodes nothing any more, those of queued ones
-// until the gateway's queue is empty.
+// until the gateway has ended them, by its ledger.
 type LeavingReport struct {
 	Times map[string][]time.Duration
-	Polls map[string]time.Duration // longest time between two looks: how coarse the times are
+	Polls map[string]time.Duration // longest time between two looks: how coarse the times of running requests are
 }
 
 // LeavingCases are the cases, in their order.
@@ -80,6 +80,8 @@ type leaving struct {
 	engine *http.Client
 	web    *http.Client
 	report *LeavingReport
+	asked  int
+	at     time.Time // when the last request ended that had waited
 }
 
 // prepare deploys the model on the second node alone.
@@ -121,8 +123,8 @@ func long(stream bool) string {
 		`"response_format":{"type":"json_schema","json_schema":{"name":"a","schema":%s}}}`, leavingModel, stream, rand.IntN(10), schema)
 }
 
-// client sends a long request on a connection of its own; close it to leave.
-func (m *leaving) client(stream bool) (net.Conn, error) {
+// client sends a long request on a connection of its own, under an id; close it to leave.
+func (m *leaving) client(stream bool, id string) (net.Conn, error) {
 	at, err := url.Parse(m.k.nodes[0].API)
 	if err != nil {
 		return nil, err
@@ -132,8 +134,8 @@ func (m *leaving) client(stream bool) (net.Conn, error) {
 		return nil, err
 	}
 	body := long(stream)
-	_, err = fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		m.k.nodes[0].key, len(body), body)
+	_, err = fmt.Fprintf(c, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-Request-Id: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		id, m.k.nodes[0].key, len(body), body)
 	go func() { _, _ = io.Copy(io.Discard, c) }() // ends with the connection
 	return c, err
 }
@@ -147,7 +149,9 @@ func (m *leaving) sample(ctx context.Context, name string, queued, stream bool) 
 	if err != nil {
 		return false, err
 	}
-	first, err := m.client(stream || queued)
+	m.asked++
+	id := fmt.Sprintf("leaving-%d", m.asked)
+	first, err := m.client(stream || queued, id+"-first")
 	if err != nil {
 		return false, err
 	}
@@ -157,14 +161,14 @@ func (m *leaving) sample(ctx context.Context, name string, queued, stream bool) 
 	}
 	leaves, gone := first, m.idle
 	if queued {
-		if leaves, err = m.client(stream); err != nil {
+		if leaves, err = m.client(stream, id); err != nil {
 			return false, err
 		}
 		defer leaves.Close()
 		if _, err := m.until(ctx, name, m.waits, 300*time.Millisecond); err != nil {
 			return false, nil // the engine was done before
 		}
-		gone = m.nobodyWaits
+		gone = m.ended(id)
 	}
 	time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
 	began := time.Now()
@@ -175,6 +179,9 @@ func (m *leaving) sample(ctx context.Context, name string, queued, stream bool) 
 	}
 	if cut, err := m.cutShort(ctx, rest, queued); err != nil || !cut {
 		return false, err
+	}
+	if queued {
+		at = m.at
 	}
 	m.report.Times[name] = append(m.report.Times[name], at.Sub(began))
 	return true, nil
@@ -244,9 +251,21 @@ func (m *leaving) waits(ctx context.Context) (bool, error) {
 	return n == 1, err
 }
 
-func (m *leaving) nobodyWaits(ctx context.Context) (bool, error) {
-	n, err := m.queue(ctx)
-	return n == 0, err
+// ended asks the ledger for a request whose client has left, and notes when it ended.
+func (m *leaving) ended(id string) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		var found struct {
+			Data []struct {
+				At int64 `json:"at_ms"`
+			} `json:"data"`
+		}
+		err := m.k.client().Do(ctx, http.MethodGet, "/admin/v1/usage/records?outcome=gone&request="+id, nil, &found)
+		if err != nil || len(found.Data) == 0 {
+			return false, err
+		}
+		m.at = time.UnixMilli(found.Data[0].At + 1) // it is a whole number
+		return true, nil
+	}
 }
 
 // cutShort tells whether the request was ended before its time: for one that waited,
