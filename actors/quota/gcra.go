@@ -104,7 +104,10 @@ func (r *rate) assume(now time.Time, ago time.Duration) {
 // known is how long what is known to be in the bucket takes to leak out. What is assumed is not told to others:
 // one of them may be the owner, and know better.
 func (r *rate) known(now time.Time) time.Duration {
-	return max(r.empty.Sub(now), 0) - min(max(r.assumed.Sub(now), 0), max(r.empty.Sub(now), 0))
+	if r.assumed.After(now) {
+		now = r.assumed
+	}
+	return max(r.empty.Sub(now), 0)
 }
 
 // learn takes over what another owner knew: the fuller bucket counts.
