@@ -5,8 +5,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -57,23 +55,7 @@ func TestScaling(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var wg sync.WaitGroup
-	var answered, failed atomic.Int64
-	for i := range 6 {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				answer, _, err := call(ctx, "POST", c.file.Nodes[i%3].API+"/v1/chat/completions", c.file.AdminKey, chat("scaled", 1, 60, i%2 == 0))
-				switch {
-				case ctx.Err() != nil:
-				case err == nil && answer.StatusCode == 200:
-					answered.Add(1)
-				default:
-					failed.Add(1)
-					time.Sleep(100 * time.Millisecond)
-				}
-			}
-		})
-	}
+	clients := c.keepAsking(ctx, 6, "scaled", 60)
 	took := c.await(time.Minute, "a second instance serves", func() bool { s, ready := c.scaling(1, "scaled"); return ready == 2 && s.Wanted == 2 })
 	t.Logf("the second instance served %v after the clients came", took.Round(100*time.Millisecond))
 
@@ -94,10 +76,7 @@ func TestScaling(t *testing.T) {
 		return s.Wanted == 2 && c.status().Leader != before
 	})
 	cancel()
-	wg.Wait()
-	if failed.Load() > 0 {
-		t.Errorf("%d requests failed, %d were answered", failed.Load(), answered.Load())
-	}
+	clients.check(t)
 	took = c.await(time.Minute, "the second instance is gone", func() bool { s, ready := c.scaling(0, "scaled"); return ready == 1 && s.Wanted == 1 })
 	t.Logf("the second instance was gone %v after the clients", took.Round(100*time.Millisecond))
 	if took < 5*time.Second {

@@ -5,8 +5,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,31 +52,11 @@ func TestSlotsAreFound(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var wg sync.WaitGroup
-	var answered, failed atomic.Int64
-	for i := range 10 {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				answer, raw, err := call(ctx, "POST", c.file.Nodes[0].API+"/v1/chat/completions", c.file.AdminKey, chat("steep", 1, 4, i%2 == 0))
-				switch {
-				case ctx.Err() != nil:
-				case err == nil && answer.StatusCode == 200:
-					answered.Add(1)
-				default:
-					failed.Add(1)
-					t.Logf("not answered: %v %s", err, raw)
-					time.Sleep(100 * time.Millisecond)
-				}
-			}
-		})
-	}
+	clients := c.keepAsking(ctx, 10, "steep", 4)
 	took := c.await(2*time.Minute, "the engine gets as many as it bears", func() bool { slots, _ := c.places("steep"); return slots == bears || slots == bears+1 })
 	cancel()
-	wg.Wait()
-	t.Logf("%v, %d requests", took.Round(100*time.Millisecond), answered.Load())
-	if failed.Load() > 0 {
-		t.Errorf("%d requests failed, %d were answered", failed.Load(), answered.Load())
-	}
+	clients.check(t)
+	t.Logf("%v, %d requests", took.Round(100*time.Millisecond), clients.answered.Load())
 	if slots, ceiling := c.places("fixed"); slots != 8 || ceiling != 8 {
 		t.Errorf("the fixed one has %d of %d", slots, ceiling)
 	}
