@@ -11,6 +11,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/consensus"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 	"github.com/lotabots/lotabots/node/config"
 	"github.com/lotabots/lotabots/storage"
 	"github.com/lotabots/lotabots/storage/raftlog"
@@ -52,7 +53,7 @@ func (g *ground) close() error { return g.db.Close() }
 // cut off. It holds the name of the command.
 func (l layout) begun() string { return filepath.Join(l.dir, "unfinished") }
 
-func (l layout) begin(command string) error { return writeSynced(l.begun(), []byte(command)) }
+func (l layout) begin(command string) error { return whole.Write(l.begun(), []byte(command)) }
 
 // underWay is the command that was begun and has not come to its end, or "".
 func (l layout) underWay() (string, error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/pki"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/auth"
 	"github.com/lotabots/lotabots/node/client"
@@ -133,7 +134,7 @@ func (l layout) saveBootstrap(cluster string, commands []*wire.Command) error {
 	if err != nil {
 		return err
 	}
-	return writeSynced(l.bootstrap(), raw)
+	return whole.Write(l.bootstrap(), raw)
 }
 
 // loadBootstrap returns no commands where the cluster was founded long ago, or elsewhere.

@@ -47,16 +47,5 @@ func (l layout) claim(id string) error {
 
 // seal ends a node's becoming a member: after this, `node run` will start it.
 func (l layout) seal(c config.Config) error {
-	if err := config.Write(l.configuration()+".new", c); err != nil {
-		return err
-	}
-	if err := os.Rename(l.configuration()+".new", l.configuration()); err != nil {
-		return err
-	}
-	dir, err := os.Open(l.dir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return config.Write(l.configuration(), c)
 }

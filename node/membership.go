@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 // membership is what a node keeps of the cluster that it belongs to, beside its
@@ -25,7 +27,7 @@ func (l layout) saveMembership(m membership) error {
 	if err != nil {
 		return err
 	}
-	return writeSynced(l.membership(), raw)
+	return whole.Write(l.membership(), raw)
 }
 
 func (l layout) loadMembership() (membership, error) {
@@ -41,23 +43,4 @@ func (l layout) loadMembership() (membership, error) {
 		return m, fmt.Errorf("%s is damaged: want a cluster's id and a gossip key of 32 bytes; restore it from a backup, or join again", l.membership())
 	}
 	return m, nil
-}
-
-// writeSynced replaces path by raw, mode 0600, so that a crash leaves the one or the other.
-func writeSynced(path string, raw []byte) error {
-	file, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(raw)
-	if err == nil {
-		err = file.Sync()
-	}
-	if closing := file.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }

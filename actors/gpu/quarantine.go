@@ -15,6 +15,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 // Quarantines outlive the actors of the devices, and in a small file the node's
@@ -176,9 +177,5 @@ func (q *Quarantines) save() error {
 	if err := os.MkdirAll(filepath.Dir(q.path), 0o700); err != nil {
 		return err
 	}
-	beside := q.path + ".new" // one that is cut off by a crash is replaced as a whole, or found damaged
-	if err := os.WriteFile(beside, raw, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(beside, q.path)
+	return whole.Write(q.path, raw)
 }

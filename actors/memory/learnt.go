@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -256,9 +257,5 @@ func (l *Learnt) save() (err error) {
 	if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err != nil {
 		return err
 	}
-	beside := l.path + ".new" // a file cut off by a crash is no loss: it is replaced as a whole, or found damaged
-	if err := os.WriteFile(beside, raw, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(beside, l.path)
+	return whole.Write(l.path, raw)
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 const (
@@ -29,11 +31,7 @@ func (r record) write(room string) error {
 	if err != nil {
 		return err
 	}
-	name := filepath.Join(room, recordName)
-	if err := os.WriteFile(name+".new", raw, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
+	return whole.WriteUnsynced(filepath.Join(room, recordName), raw) // another boot's says nothing
 }
 
 // maxRecord bounds what is read of a record.

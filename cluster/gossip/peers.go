@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 // peers remembers where members were, so that a node finds its cluster again
@@ -132,10 +133,7 @@ func (p *peers) write() {
 	raw, err := json.MarshalIndent(peersFile{p.mu.list}, "", "  ")
 	p.mu.Unlock()
 	if err == nil {
-		err = os.WriteFile(p.file+".new", append(raw, '\n'), 0o600)
-	}
-	if err == nil {
-		err = os.Rename(p.file+".new", p.file)
+		err = whole.Write(p.file, append(raw, '\n'))
 	}
 	if err != nil {
 		p.log.Warn("the peers were not remembered", "file", p.file, "error", err)

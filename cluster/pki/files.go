@@ -5,10 +5,11 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 // The two files of an identity. Each is replaced whole, so that no crash leaves
@@ -27,7 +28,7 @@ func writeKeys(dir string, key ed25519.PrivateKey, seal *ecdh.PrivateKey) error 
 		}
 		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...)
 	}
-	return replaceFile(filepath.Join(dir, keysFile), out)
+	return whole.Write(filepath.Join(dir, keysFile), out)
 }
 
 func readKeys(dir string) (ed25519.PrivateKey, *ecdh.PrivateKey, error) {
@@ -55,7 +56,7 @@ func readKeys(dir string) (ed25519.PrivateKey, *ecdh.PrivateKey, error) {
 func writeCertificates(dir string, cert, authority []byte) error {
 	out := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
 	out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority})...)
-	return replaceFile(filepath.Join(dir, certificatesFile), out)
+	return whole.Write(filepath.Join(dir, certificatesFile), out)
 }
 
 func readCertificates(dir string) (cert, authority []byte, err error) {
@@ -80,28 +81,4 @@ func readBlocks(path, kind string, count int) ([][]byte, error) {
 		out = append(out, block.Bytes)
 	}
 	return out, nil
-}
-
-// replaceFile writes path, mode 0600, so that a crash leaves the old content or
-// the new, and so that the new is on disk when it returns.
-func replaceFile(path string, raw []byte) error {
-	file, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(raw)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 // A Context is a cluster that the command line remembers: where it is and the
@@ -120,20 +121,13 @@ func Save(c Context) (string, error) {
 	return path, WriteContext(path, c)
 }
 
-// WriteContext writes c to path with mode 0600, renamed into place.
+// WriteContext writes c to path with mode 0600, whole or not at all.
 func WriteContext(path string, c Context) error {
 	raw, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return err
 	}
-	// What a cut-off write left may have another mode, so it is not written into.
-	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := os.WriteFile(path+".new", append(raw, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return whole.Write(path, append(raw, '\n'))
 }
 
 func readContext(path string) (Context, error) {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -11,9 +10,10 @@ import (
 	goyaml "gopkg.in/yaml.v3"
 
 	"github.com/lotabots/lotabots/actors/engine/custom"
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
-// Write saves c as a commented file at path with mode 0600.
+// Write saves c as a commented file at path with mode 0600, whole or not at all.
 func Write(path string, c Config) error {
 	var out strings.Builder
 	out.WriteString("# LotaBots node configuration. Every key may also be set by its LOTABOTS_* variable or flag.\n")
@@ -31,10 +31,7 @@ func Write(path string, c Config) error {
 		}
 		fmt.Fprintf(&out, "  %s: %s  # %s\n", key, text, f.Help)
 	}
-	if err := os.WriteFile(path, []byte(out.String()), 0o600); err != nil {
-		return err
-	}
-	return os.Chmod(path, 0o600) // a file that was there keeps its mode otherwise
+	return whole.Write(path, []byte(out.String()))
 }
 
 // Text is the value of a key as a file has it, on one line.

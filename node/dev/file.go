@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 // File is cluster.json: where a dev cluster is and how to speak to it.
@@ -70,10 +72,7 @@ func (f *File) saveAs(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(name+".new", append(raw, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
+	return whole.WriteUnsynced(name, append(raw, '\n')) // it names processes
 }
 
 // update changes dir/cluster.json under a lock, so that two commands lose nothing.

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 // A noted pull is one that goes on after a restart. Its URL may hold a secret: the file
@@ -33,12 +33,12 @@ func (k *Keeper) notePullsLocked() {
 			all = append(all, noted{p.name, p.url.String(), "sha256:" + hex.EncodeToString(p.digest), p.caller})
 		}
 	}
-	if err := writeWhole(k.cfg.Pulls, all); err != nil {
+	if err := keepNoted(k.cfg.Pulls, all); err != nil {
 		k.cfg.Log.Warn("pulls under way could not be noted: a restart ends them", "error", err)
 	}
 }
 
-func writeWhole(name string, all []noted) error {
+func keepNoted(name string, all []noted) error {
 	if len(all) == 0 {
 		if err := os.Remove(name); !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -49,18 +49,7 @@ func writeWhole(name string, all []noted) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".pulls-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(raw)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
+	return whole.Write(name, raw)
 }
 
 // resumePulls begins again what was under way when the process ended.

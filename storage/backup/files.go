@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 // Extension ends the names of backups.
@@ -25,7 +27,7 @@ func Name(m Manifest) string {
 // Create writes a new file at path, mode 0600: fill gives its content, and where
 // it fails nothing is left. The file is on disk when Create returns. A file that
 // is there already is an error.
-func Create(path string, fill func(w io.Writer) error) (err error) {
+func Create(path string, fill func(w io.Writer) error) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("%s: %w", path, fs.ErrExist)
 	}
@@ -33,33 +35,14 @@ func Create(path string, fill func(w io.Writer) error) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(file.Name()))
-		}
-	}()
 	err = file.Chmod(0o600) // what a cut-off attempt left may have another mode
 	if err == nil {
 		err = fill(file)
 	}
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
 	if err != nil {
-		return err
+		return errors.Join(err, file.Close(), os.Remove(file.Name()))
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return whole.Place(file, path)
 }
 
 // A File is a backup in a directory.

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 // A content is a model's files on disk: one, or a directory of several.
@@ -67,7 +69,7 @@ func (c content) sync() error {
 		}
 	}
 	for dir := range dirs {
-		if err := syncDir(dir); err != nil {
+		if err := whole.SyncDir(dir); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -187,7 +188,7 @@ func (s *Store) demote(m *wire.Model, bad []int, had fs.FileInfo) error {
 	}
 	defer w.list.Close()
 	// The list is to be there when the model is: without it nothing of that counts.
-	if err := errors.Join(w.relist(), w.list.Sync(), syncDir(s.partial())); err != nil {
+	if err := errors.Join(w.relist(), w.list.Sync(), whole.SyncDir(s.partial())); err != nil {
 		return s.diskError(err)
 	}
 	s.mu.Lock()
@@ -197,7 +198,7 @@ func (s *Store) demote(m *wire.Model, bad []int, had fs.FileInfo) error {
 		return fs.ErrNotExist
 	}
 	delete(s.mu.verified, string(m.GetDigest()))
-	return errors.Join(os.Rename(root, w.file(".data")), syncDir(s.partial()), syncDir(s.dir))
+	return errors.Join(os.Rename(root, w.file(".data")), whole.SyncDir(s.partial()), whole.SyncDir(s.dir))
 }
 
 // still is fs.ErrNotExist where the whole model is not the one that was had, nil: any.

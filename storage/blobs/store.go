@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -132,9 +133,9 @@ func (s *Store) Has(digest []byte) bool {
 }
 
 // adopt gives a complete, verified model its name for good. If the same bytes
-// are here already, it drops what it was given instead. whole tells that not only its
+// are here already, it drops what it was given instead. held tells that not only its
 // chunks were held against their digests.
-func (s *Store) adopt(c content, m *wire.Model, whole bool) (path string, err error) {
+func (s *Store) adopt(c content, m *wire.Model, held bool) (path string, err error) {
 	if err := c.sync(); err != nil {
 		return "", s.diskError(err)
 	}
@@ -154,10 +155,10 @@ func (s *Store) adopt(c content, m *wire.Model, whole bool) (path string, err er
 		return "", err
 	}
 	if now, err := (content{path, c.at}).stamp(); err == nil {
-		now.whole = whole
+		now.whole = held
 		s.mu.verified[string(m.GetDigest())] = now
 	}
-	return entry(path), syncDir(s.dir)
+	return entry(path), whole.SyncDir(s.dir)
 }
 
 // setAside moves a damaged model out of the way, unless another has taken its
@@ -187,7 +188,7 @@ func (s *Store) setAside(had fs.FileInfo, digest []byte) (moved string, err erro
 	if err := os.Chtimes(moved, now, now); err != nil {
 		return "", err
 	}
-	return moved, syncDir(s.dir)
+	return moved, whole.SyncDir(s.dir)
 }
 
 // diskError says so where the disk is full, which is the failure to expect here.
@@ -197,13 +198,4 @@ func (s *Store) diskError(err error) error {
 			Hint: "Free some space under " + s.dir + ", or move the node's data to a larger disk."}
 	}
 	return err
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

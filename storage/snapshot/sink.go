@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 // A sink takes one snapshot's state. Nothing is to be seen of it until Close has
@@ -106,19 +108,10 @@ func (k *sink) finish() error {
 	if err == nil {
 		err = k.buf.Flush()
 	}
-	if err == nil {
-		err = k.f.Sync()
-	}
-	if cerr := k.f.Close(); err == nil {
-		err = cerr
-	}
 	if err != nil {
-		return err
+		return errors.Join(err, k.f.Close())
 	}
-	if err := os.Rename(k.f.Name(), k.s.path(k.m.ID, stateFile)); err != nil {
-		return err
-	}
-	if err := syncDir(k.s.dir); err != nil {
+	if err := whole.Place(k.f, k.s.path(k.m.ID, stateFile)); err != nil {
 		return err
 	}
 	k.m.SHA256 = hex.EncodeToString(k.sum.Sum(nil))
@@ -126,44 +119,14 @@ func (k *sink) finish() error {
 	if err != nil {
 		return err
 	}
-	if err := writeSynced(k.s.path(k.m.ID, metaFile+unfinished), raw); err != nil {
-		return err
-	}
-	if err := os.Rename(k.s.path(k.m.ID, metaFile+unfinished), k.s.path(k.m.ID, metaFile)); err != nil {
-		return err
-	}
-	return syncDir(k.s.dir)
+	return whole.Write(k.s.path(k.m.ID, metaFile), raw)
 }
 
 // discard removes what finish may have made, the meta file first.
 func (k *sink) discard() {
-	for _, extension := range []string{metaFile, metaFile + unfinished, stateFile, stateFile + unfinished} {
+	for _, extension := range []string{metaFile, stateFile, stateFile + unfinished} {
 		if err := os.Remove(k.s.path(k.m.ID, extension)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			k.s.log.Warn("the rest of a snapshot could not be removed", "snapshot", k.m.ID, "error", err)
 		}
 	}
-}
-
-func writeSynced(path string, raw []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(raw)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/lotabots/lotabots/cluster/spec/whole"
 )
 
 // maxChoices bounds the file; the oldest go first.
@@ -83,19 +85,7 @@ func Keep(file, key string, c Choice) error {
 	if err != nil {
 		return err
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(file), ".engine-tuning-")
-	if err != nil {
-		return err
-	}
-	_, err = temporary.Write(raw)
-	if closed := temporary.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(temporary.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(temporary.Name())
+	if err := whole.Write(file, raw); err != nil {
 		return fmt.Errorf("keep the measurement: %w", err)
 	}
 	return nil
