@@ -56,9 +56,15 @@ func (c *Caller) Do(ctx context.Context, r *Request) (*http.Response, error) {
 		}
 		x := &exchange{caller: c, conn: k, keep: !r.Last, headless: r.Method == http.MethodHead}
 		x.hang(ctx)
-		wrote, err := x.send(r)
-		if err != nil && wrote == 0 && again && ctx.Err() == nil {
-			x.end(false) // the server had closed it, and we had not seen it yet
+		wrote, err := x.ask(r, again)
+		switch {
+		case errors.Is(err, errStale):
+			counters.stale.Add(1)
+			x.let()
+			_ = k.Close()
+			continue
+		case err != nil && wrote == 0 && again && ctx.Err() == nil:
+			x.end(false) // the server closed it between our look and our word
 			continue
 		}
 		unsent := err
@@ -81,16 +87,10 @@ func (c *Caller) Close() { c.kept.close() }
 
 // connection is one that waits, or a new one.
 func (c *Caller) connection(ctx context.Context, fresh bool) (k *conn, again bool, err error) {
-	for !fresh {
-		if k = c.kept.take(); k == nil {
-			break
-		}
-		if k.quiet() {
-			counters.reused.Add(1)
+	if !fresh {
+		if k = c.kept.take(); k != nil {
 			return k, true, nil
 		}
-		counters.stale.Add(1)
-		_ = k.Close()
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, false, leash.Cause(ctx)
@@ -103,18 +103,50 @@ func (c *Caller) connection(ctx context.Context, fresh bool) (k *conn, again boo
 	return newConn(dialled), false, nil
 }
 
-// send writes the request, and tells how much of it was taken.
-func (x *exchange) send(r *Request) (wrote int64, err error) {
+// errStale is of a connection that was kept and on which something has come, an end mostly. Nothing was sent on it.
+var errStale = errors.New("the server has closed the connection")
+
+// ask writes the request, and tells how much of it was taken. What came of an answer by then is x.rest.
+func (x *exchange) ask(r *Request, again bool) (wrote int64, err error) {
 	lent := heads.Get()
 	b := appendHead((*lent)[:0], x.caller.Host, r)
-	if len(b)+len(r.Body) <= oneWrite {
+	k, small := x.conn, len(b)+len(r.Body) <= oneWrite
+	if small {
 		b = append(b, r.Body...)
-		n, err := x.conn.Write(b)
+	}
+	if small && k.raw != nil {
+		t := k.travel(b, b[:cap(b)], again)
+		switch {
+		case t.stale:
+			err = errStale
+		case t.read > 0:
+			*lent = b
+			x.lent, x.rest = lent, b[:t.read]
+			return int64(t.wrote), nil
+		case t.sent || t.err != nil:
+			wrote, err = int64(t.wrote), t.err
+		default: // the kernel takes no more at once
+			var n int
+			n, err = k.Write(b[t.wrote:])
+			wrote = int64(t.wrote + n)
+		}
+		giveBack(lent, b)
+		return wrote, err
+	}
+	if again {
+		if !k.quiet() {
+			giveBack(lent, b)
+			return 0, errStale
+		}
+		counters.reused.Add(1)
+	}
+	if small {
+		n, err := k.Write(b)
 		giveBack(lent, b)
 		return int64(n), err
 	}
 	parts := net.Buffers{b, r.Body}
-	wrote, err = parts.WriteTo(x.conn.Conn)
+	wrote, err = parts.WriteTo(k.Conn)
 	giveBack(lent, b)
 	return wrote, err
 }
@@ -168,8 +200,11 @@ func appendInt(b []byte, n int) []byte {
 
 // receive reads the answer's head.
 func (x *exchange) receive() error {
-	lent := heads.Get()
-	b := (*lent)[:0]
+	lent, b := x.lent, x.rest
+	if x.lent, x.rest = nil, nil; lent == nil {
+		lent = heads.Get()
+		b = (*lent)[:0]
+	}
 	for informed, looked := 0, 0; ; {
 		end := headEnd(b, looked-2)
 		looked = len(b)

@@ -195,6 +195,78 @@ func TestAClosedConnectionIsNotUsed(t *testing.T) {
 	}
 }
 
+// TestWhatNobodyAskedForEndsItsConnection: an answer that a server sends once too often is not the next one's.
+func TestWhatNobodyAskedForEndsItsConnection(t *testing.T) {
+	const answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+	for name, send := range map[string]func(net.Conn){
+		"with the answer": func(c net.Conn) { _, _ = c.Write([]byte(answer + "ok" + answer + "no")) },
+		"after it": func(c net.Conn) {
+			_, _ = c.Write([]byte(answer + "ok"))
+			time.Sleep(time.Millisecond)
+			_, _ = c.Write([]byte(answer + "no"))
+		},
+	} {
+		var requests atomic.Int32
+		c := serve(t, func(c net.Conn) {
+			for in := bufio.NewReader(c); ; {
+				r, err := http.ReadRequest(in)
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				requests.Add(1)
+				send(c)
+			}
+		})
+		before := Count()
+		for _, size := range []int{2, 2, oneWrite + 1, 2} {
+			a, err := c.Do(t.Context(), post(strings.Repeat("x", size)))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if got := read(t, a); got != "ok" {
+				t.Errorf("%s: got %q", name, got)
+			}
+			for until := time.Now().Add(30 * time.Second); len(c.kept.mu.conns) > 0 && c.kept.mu.conns[0].quiet() && time.Now().Before(until); {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		now := Count()
+		if n := requests.Load(); n != 4 || now.Dialled-before.Dialled != 4 || now.Reused != before.Reused {
+			t.Errorf("%s: %d requests came; counts from %+v to %+v", name, n, before, now)
+		}
+		c.Close()
+	}
+}
+
+// TestAContextEndsTheWaitOnAKeptConnection: the request is not sent again.
+func TestAContextEndsTheWaitOnAKeptConnection(t *testing.T) {
+	silent := atomic.Bool{}
+	c := serve(t, func(c net.Conn) {
+		for in := bufio.NewReader(c); ; {
+			if _, err := http.ReadRequest(in); err != nil {
+				return
+			}
+			if !silent.Load() {
+				_, _ = c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+			}
+		}
+	})
+	if _, err := c.Do(t.Context(), post("")); err != nil {
+		t.Fatal(err)
+	}
+	silent.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	before := Count()
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if _, err := c.Do(ctx, post("")); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if now := Count(); now.Reused-before.Reused != 1 || now.Dialled != before.Dialled || now.Busy != before.Busy {
+		t.Errorf("counts from %+v to %+v", before, now)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer string

@@ -26,11 +26,9 @@ type kept struct {
 // A conn is a connection of a Caller's.
 type conn struct {
 	net.Conn
-	raw   syscall.RawConn  // nil: it has none
-	since time.Time        // when it began to wait
-	look  func(fd uintptr) // sets still; made once, as each request looks
-	peek  [1]byte
-	still bool // nothing has come
+	raw   syscall.RawConn // nil: it has none
+	since time.Time       // when it began to wait
+	trip  trip
 }
 
 func newConn(c net.Conn) *conn {
@@ -38,21 +36,8 @@ func newConn(c net.Conn) *conn {
 	if s, ok := c.(syscall.Conn); ok {
 		k.raw, _ = s.SyscallConn()
 	}
-	k.look = func(fd uintptr) {
-		_, _, err := syscall.Recvfrom(int(fd), k.peek[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		k.still = err == syscall.EAGAIN
-	}
+	k.trip.turn = k.trip.step
 	return k
-}
-
-// quiet tells whether nothing came on a connection that waits, no end either.
-func (k *conn) quiet() bool {
-	if k.raw == nil {
-		return true
-	}
-	k.still = false
-	err := k.raw.Control(k.look)
-	return k.still && err == nil
 }
 
 // take returns the one that has waited shortest; nil: there is none.
