@@ -45,8 +45,8 @@ type Config struct {
 	Now func() time.Time
 	// Spent is what the replicated state has of a budget. nil: nothing.
 	Spent func(limit string) (*wire.BudgetSpent, bool)
-	// Lost tells for how long the node owns a limit that others knew who have died: one
-	// that is not known here counts as spent when they did. nil: there is no such limit.
+	// Lost tells for how long the node owns a limit that others knew who have died: one of
+	// which nothing of then is known here counts as spent when they did. nil: there is no such limit.
 	Lost func(limit string) (ago time.Duration, ok bool)
 	// Changed is called where there is something to collect. It must not block. nil: nobody collects.
 	Changed func()
@@ -104,14 +104,14 @@ func (a *Actor) grantRate(now time.Time, r *wire.QuotaRequest) *wire.QuotaGrant 
 	if l == nil {
 		a.forgetIdle(now)
 		l = &rate{perMinute: r.GetPerMinute()}
-		if a.cfg.Lost != nil {
-			if ago, ok := a.cfg.Lost(r.GetLimit()); ok {
-				l.assume(now, ago)
-			}
-		}
 		a.rates[r.GetLimit()] = l
 	}
 	l.rescale(now, r.GetPerMinute())
+	if a.cfg.Lost != nil {
+		if ago, ok := a.cfg.Lost(r.GetLimit()); ok {
+			l.lose(now, ago)
+		}
+	}
 	granted, wait := l.take(now, order{want: uint64(r.GetWant()), need: r.GetNeed(), back: uint64(r.GetGiveBack()), debt: r.GetDebt()})
 	if granted > 0 || r.GetDebt() > 0 {
 		a.touch(r.GetLimit())
@@ -127,6 +127,7 @@ func (a *Actor) grantBudget(now time.Time, r *wire.QuotaRequest) *wire.QuotaGran
 	ask := r.GetBudget()
 	begin, end := Period(ask.GetPeriod()).Bounds(now)
 	b := a.budget(r.GetLimit())
+	a.read(r.GetLimit(), b) // which another may have owned since
 	b.roll(begin.UnixMilli())
 	was := *b
 	granted := b.take(ask.GetAmount(), order{want: ask.GetWant(), need: r.GetNeed(), back: ask.GetGiveBack(), debt: r.GetDebt()}, ask.GetPeriodMs())
@@ -143,7 +144,17 @@ func (a *Actor) grantBudget(now time.Time, r *wire.QuotaRequest) *wire.QuotaGran
 	return g
 }
 
-// budget is what is known of one: that which the replicated state has, to begin with.
+// read takes over what the replicated state has of a budget.
+func (a *Actor) read(id string, b *budget) {
+	if a.cfg.Spent == nil {
+		return
+	}
+	if s, ok := a.cfg.Spent(id); ok {
+		b.learn(s.GetPeriodMs(), s.GetGranted(), s.GetReturned())
+	}
+}
+
+// budget is what is known of one here.
 func (a *Actor) budget(id string) *budget {
 	if b := a.budgets[id]; b != nil {
 		return b
@@ -157,11 +168,6 @@ func (a *Actor) budget(id string) *budget {
 		a.kept = max(sweepAfter, 2*len(a.budgets))
 	}
 	b := &budget{}
-	if a.cfg.Spent != nil {
-		if s, ok := a.cfg.Spent(id); ok {
-			b.learn(s.GetPeriodMs(), s.GetGranted(), s.GetReturned())
-		}
-	}
 	a.budgets[id] = b
 	return b
 }

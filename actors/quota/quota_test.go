@@ -70,7 +70,8 @@ func TestNoLimitGrantsAll(t *testing.T) {
 // TestLostLimitsCountAsSpent: what died with who knew it is not granted again.
 func TestLostLimitsCountAsSpent(t *testing.T) {
 	c, lost := newClock(), true
-	a := New(Config{Now: c.now, Lost: func(string) (time.Duration, bool) { return 10 * time.Second, lost }})
+	died := c.at.Add(-10 * time.Second)
+	a := New(Config{Now: c.now, Lost: func(string) (time.Duration, bool) { return c.at.Sub(died), lost }})
 	ask := func(id string) uint32 {
 		return a.answer(&wire.QuotaRequest{Limit: id, PerMinute: 60, Want: 60}).Granted
 	}
@@ -85,6 +86,40 @@ func TestLostLimitsCountAsSpent(t *testing.T) {
 	}
 	if lost = false; ask("b") != 60 {
 		t.Error("one that was not lost is not granted whole")
+	}
+}
+
+// TestWhatWasKnownOnceIsOld: who owns a limit again goes neither by what it knew then, nor
+// does it take what it has been told meanwhile for nothing.
+func TestWhatWasKnownOnceIsOld(t *testing.T) {
+	c, ago, lost := newClock(), time.Duration(0), false
+	noted := &wire.BudgetSpent{PeriodMs: time.Date(2023, 11, 1, 0, 0, 0, 0, time.UTC).UnixMilli()}
+	a := New(Config{Now: c.now, Lost: func(string) (time.Duration, bool) { return ago, lost }, Spent: func(string) (*wire.BudgetSpent, bool) { return noted, true }})
+	ask := func(id string, back uint32) uint32 {
+		return a.answer(&wire.QuotaRequest{Limit: id, PerMinute: 60, Want: 60, GiveBack: back}).Granted
+	}
+	budget := func() uint64 {
+		return a.answer(&wire.QuotaRequest{Limit: "t", Budget: &wire.BudgetAsk{Amount: 1000, Period: 2, Want: 1}, Need: 1}).GetBudget().GetRemaining()
+	}
+	if ask("a", 0) != 60 || ask("b", 0) != 60 || budget() != 999 {
+		t.Fatal("what nobody has used is not granted")
+	}
+	c.at = c.at.Add(time.Hour)
+	a.answer(&wire.QuotaRequest{States: []*wire.QuotaState{{Limit: "b", PerMinute: 60, EmptyUs: (20 * time.Second).Microseconds()}}})
+	noted.Granted = 900
+	c.at, ago, lost = c.at.Add(5*time.Second), 2*time.Second, true
+	if got := ask("a", 0); got != 2 {
+		t.Errorf("%d were granted of a limit that was lost 2 s ago and known an hour ago", got)
+	}
+	if got := ask("b", 0); got != 45 {
+		t.Errorf("%d were granted of a limit whose owner told, before it died, that 15 of 60 are used now", got)
+	}
+	c.at, ago = c.at.Add(5*time.Second), ago+5*time.Second
+	if got := ask("a", 2); got != 7 {
+		t.Errorf("%d were granted where 5 have leaked out and 2 came back", got)
+	}
+	if got := budget(); got != 99 {
+		t.Errorf("%d are left of 1000 where the state has 900 spent", got)
 	}
 }
 
@@ -141,7 +176,7 @@ func TestNeverMoreThanTheLimit(t *testing.T) {
 	})
 }
 
-// TestDebtIsPaidBack: what was used without a grant is counted, up to a bucket more.
+// TestDebtIsPaidBack: what was used without a grant is counted, however much it is.
 func TestDebtIsPaidBack(t *testing.T) {
 	c := newClock()
 	l := rate{perMinute: 60}
@@ -152,8 +187,44 @@ func TestDebtIsPaidBack(t *testing.T) {
 		t.Errorf("granted %d, wait %v", granted, wait)
 	}
 	l.take(c.at, order{debt: 1 << 60})
-	if l.empty.Sub(c.at) != 2*time.Minute {
+	if l.empty.Sub(c.at) != mostOwed {
 		t.Errorf("empty in %v", l.empty.Sub(c.at))
+	}
+}
+
+// TestLongAnswersKeepTheLimit: who asks for little and uses much waits until that has leaked out, also where
+// the limit is changed or its owner dies meanwhile.
+func TestLongAnswersKeepTheLimit(t *testing.T) {
+	c := newClock()
+	a := New(Config{Now: c.now})
+	used, perMinute := uint64(0), uint32(1000)
+	ask := func(r *wire.QuotaRequest) *wire.QuotaGrant {
+		r.Limit, r.PerMinute = "key/k/tpm", perMinute
+		return a.answer(r)
+	}
+	for minute := range 600 {
+		g := ask(&wire.QuotaRequest{Want: 250, Need: 250})
+		switch {
+		case g.Granted >= 250:
+			used += 32_000
+			ask(&wire.QuotaRequest{Debt: 32_000 - uint64(g.Granted)})
+		case g.RetryAfterMs <= 0 || g.RetryAfterMs > (33*time.Minute).Milliseconds():
+			t.Fatalf("to be asked again in %d ms", g.RetryAfterMs)
+		}
+		switch minute % 100 {
+		case 10:
+			perMinute = 2000
+		case 11:
+			perMinute = 1000
+		case 40:
+			b := New(Config{Now: c.now})
+			b.answer(&wire.QuotaRequest{States: a.collect(&Collect{Most: 9, All: true})})
+			a = b
+		}
+		c.at = c.at.Add(time.Minute)
+	}
+	if used < 500_000 || used > 700_000 {
+		t.Errorf("%d used in ten hours of 60,000 each", used)
 	}
 }
 

@@ -20,7 +20,8 @@ func (a *Actor) learn(now time.Time, s *wire.QuotaState) {
 			a.rates[s.GetLimit()] = l
 		}
 		l.rescale(now, s.GetPerMinute())
-		l.learn(now, time.Duration(min(max(s.GetEmptyUs(), 0), (2*full).Microseconds()))*time.Microsecond)
+		l.told = now
+		l.learn(now, time.Duration(min(max(s.GetEmptyUs(), 0), mostOwed.Microseconds()))*time.Microsecond)
 	}
 }
 

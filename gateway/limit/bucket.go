@@ -48,6 +48,7 @@ const (
 	leaseSeconds  = 2                      // of recent use that a lease should cover
 	budgetSeconds = 30                     // that of a budget: its lease outlives the death of an owner
 	shareBurst    = 100 * time.Millisecond // of its part that a gateway without an owner may spend at once
+	fresh         = 5 * time.Second        // age of a reservation up to which what it has not used may be spent here again
 	mostDenied    = time.Minute            // after which the owner is asked again, whatever it said
 	budgetDenied  = 5 * time.Second        // the same of a budget
 	leastDenied   = 50 * time.Millisecond
@@ -62,8 +63,25 @@ func (b *bucket) is(l *Limit) bool {
 	return b.amount == l.Amount && b.refuses == l.Deny && b.per == l.Per && b.unit == l.Unit
 }
 
+// change has the limit be another of the same unit and period: what is left of the lease
+// goes back, and what is owed and was used without one is still told.
+func (b *bucket) change(l *Limit) {
+	if b.unit != l.Unit || b.per != l.Per {
+		b.reset(l)
+		return
+	}
+	if b.avail > 0 {
+		b.owed += uint64(b.avail)
+		b.avail = 0
+	}
+	b.amount, b.refuses = l.Amount, l.Deny
+	b.granted, b.denied, b.retry = 0, time.Time{}, time.Time{}
+}
+
 // most is the greatest number that one request is counted with.
-func (b *bucket) most() uint64 { return min(b.amount, math.MaxInt64/4) }
+func (b *bucket) most() uint64 { return most(b.amount) }
+
+func most(amount uint64) uint64 { return min(amount, math.MaxInt64/4) }
 
 // take tries to admit one request that is counted with n, which is at most b.most().
 // gateways is how many there are.
@@ -110,9 +128,7 @@ func (b *bucket) part(now time.Time, n uint64, gateways int) time.Duration {
 // to the owner when there is one again.
 func (b *bucket) takeShare(now time.Time, n uint64, gateways int) verdict {
 	interval := b.part(now, n, gateways)
-	if b.tat.Before(now) {
-		b.tat = now
-	}
+	b.tat = latest(b.tat, now)
 	if b.tat.Add(interval).After(now.Add(max(shareBurst, interval))) {
 		return deny
 	}
@@ -141,17 +157,29 @@ func (b *bucket) used(now time.Time, n uint64) {
 	b.uses += float64(n)
 }
 
-// settle corrects what a request was counted with, in the period of.
-func (b *bucket) settle(now time.Time, reserved, used uint64, of int64) {
-	switch {
-	case of != b.period: // of a budget whose period is over
+// settle corrects what a request was counted with; of is its decision's Period.
+func (b *bucket) settle(now time.Time, reserved, used uint64, of int64, gateways int) {
+	switch age := now.UnixMilli() - of; {
+	case b.per != Minute && of != b.period && of != 0: // of a budget whose period is over; 0: it was not known then
 	case used > reserved:
-		b.avail -= int64(min(used-reserved, b.most()))
-	case now.Before(b.expires):
+		over := min(used-reserved, most(math.MaxUint64)) // which may be more than all of the limit
+		b.avail = max(b.avail-int64(over), -math.MaxInt64/4)
+		if now.Before(b.shared) && !b.refuses {
+			b.tat = latest(b.tat, now).Add(b.part(now, over, gateways))
+		}
+	case b.per == Minute && age >= time.Minute.Milliseconds(): // it has leaked out of the bucket
+	case now.Before(b.expires) && (b.per != Minute || age < fresh.Milliseconds()):
 		b.avail += int64(reserved - used)
-	default:
+	default: // the owner knows how much of it is in the bucket yet
 		b.owed += reserved - used
 	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // low tells whether it is time to ask for the next lease before this one is spent.
@@ -195,10 +223,13 @@ func (b *bucket) request(id string, need, want uint64) *wire.QuotaRequest {
 // answer takes over what the owner said to a request.
 func (b *bucket) answer(now time.Time, r *wire.QuotaRequest, g *wire.QuotaGrant) {
 	b.shared = time.Time{}
-	granted, remaining, wait := uint64(g.GetGranted()), uint64(g.GetRemaining()), milliseconds(g.GetRetryAfterMs(), mostDenied)
+	granted, remaining, wait := uint64(g.GetGranted()), uint64(g.GetRemaining()), milliseconds(g.GetRetryAfterMs(), mostRetry)
 	ttl := milliseconds(g.GetTtlMs(), time.Hour)
+	if r.GetDebt() > 0 { // what the share was held up for is told
+		b.tat = time.Time{}
+	}
 	if b.per != Minute {
-		granted, remaining, wait = g.GetBudget().GetGranted(), g.GetBudget().GetRemaining(), milliseconds(g.GetRetryAfterMs(), mostRetry)
+		granted, remaining = g.GetBudget().GetGranted(), g.GetBudget().GetRemaining()
 		reset := milliseconds(g.GetBudget().GetResetMs(), mostRetry)
 		b.resets, ttl = now.Add(reset), min(ttl, reset)
 		if p := g.GetBudget().GetPeriodMs(); p != b.period {
@@ -241,16 +272,20 @@ func (b *bucket) failed(now time.Time, r *wire.QuotaRequest) {
 }
 
 func (b *bucket) decision(now time.Time, n uint64, v verdict, gateways int) Decision {
-	d := Decision{OK: v == spend, Unknown: v == unknown, Limit: b.amount, Shared: now.Before(b.shared) && v != unknown, Period: b.period}
+	d := Decision{OK: v == spend, Unknown: v == unknown, Limit: b.amount, Shared: now.Before(b.shared) && v != unknown, Period: now.UnixMilli()}
 	if b.per != Minute {
-		d.Reset = max(b.resets.Sub(now), 0)
+		d.Reset, d.Period = max(b.resets.Sub(now), 0), b.period
 	}
 	if !now.Before(b.shared) {
-		d.Remaining = min(b.remaining+uint64(max(b.avail, 0)), b.amount)
+		here := uint64(max(b.avail, 0))
+		d.Remaining, d.RetryAfter = min(b.remaining+here+b.owed, b.amount), max(b.retry.Sub(now), 0)
 		if b.per == Minute {
-			d.Reset = time.Duration(float64(b.amount-d.Remaining) / float64(b.amount) * float64(time.Minute))
+			d.Reset = b.leaks(b.amount - d.Remaining)
+			if d.RetryAfter > 0 { // the bucket is full, or fuller than that
+				d.Reset = min(max(d.Reset, d.RetryAfter+time.Minute-b.leaks(min(b.need+here, b.amount))), mostRetry)
+				d.RetryAfter = min(d.RetryAfter+b.leaks(n-min(n, b.need+here)), mostRetry) // the owner was asked for less
+			}
 		}
-		d.RetryAfter = max(b.retry.Sub(now), 0)
 		return d
 	}
 	if v == unknown {
@@ -258,8 +293,13 @@ func (b *bucket) decision(now time.Time, n uint64, v verdict, gateways int) Deci
 		return d
 	}
 	if b.tat.After(now) && b.per == Minute {
-		d.Reset = min(b.tat.Sub(now), time.Minute)
+		d.Reset = min(b.tat.Sub(now), mostRetry)
 	}
 	d.RetryAfter = max(b.tat.Add(b.part(now, n, gateways)).Sub(now)-shareBurst, leastDenied)
 	return d
+}
+
+// leaks is how long n units of a limit per minute take to be there again.
+func (b *bucket) leaks(n uint64) time.Duration {
+	return time.Duration(float64(n) / float64(b.amount) * float64(time.Minute))
 }

@@ -105,7 +105,7 @@ func TestLeaseIsSpentAndRunsOut(t *testing.T) {
 }
 
 func TestRefusalIsBounded(t *testing.T) {
-	for told, want := range map[int64]time.Duration{0: leastDenied, 700: 700 * time.Millisecond, 1 << 40: time.Minute} {
+	for told, want := range map[int64]time.Duration{0: leastDenied, 700: 700 * time.Millisecond, 90_000: time.Minute, 1 << 40: time.Minute} {
 		b := bucketOf(Limit{Amount: 60})
 		b.answer(epoch, b.request("x", 5, 5), &wire.QuotaGrant{RetryAfterMs: told})
 		if b.take(epoch.Add(want-1), 5, 1) != deny || b.take(epoch.Add(want), 5, 1) != ask {
@@ -114,9 +114,26 @@ func TestRefusalIsBounded(t *testing.T) {
 		if b.take(epoch, 4, 1) != ask {
 			t.Error("less than what was refused is refused unasked")
 		}
-		if d := b.decision(epoch, 5, deny, 1); d.OK || d.RetryAfter != want {
+		honest := min(max(time.Duration(min(told, 1<<40))*time.Millisecond, leastDenied), mostRetry)
+		if d := b.decision(epoch, 5, deny, 1); d.OK || d.RetryAfter != honest {
 			t.Errorf("told %d ms: %+v", told, d)
 		}
+	}
+}
+
+// TestRetryAfterIsOfTheRequest: who asks for more than what the owner was asked for waits for longer, and
+// the limit is whole again when what was used beyond it has leaked out too.
+func TestRetryAfterIsOfTheRequest(t *testing.T) {
+	b := bucketOf(Limit{Amount: 1000, Unit: Tokens})
+	b.answer(epoch, b.request("x", 10, 10), &wire.QuotaGrant{RetryAfterMs: 600})
+	for n, want := range map[uint64]time.Duration{10: 600 * time.Millisecond, 510: 30600 * time.Millisecond, 1000: time.Minute} {
+		if d := b.decision(epoch, n, deny, 1); d.RetryAfter != want || d.Reset != time.Minute {
+			t.Errorf("for %d: %+v, want %v", n, d, want)
+		}
+	}
+	b.answer(epoch, b.request("x", 10, 10), &wire.QuotaGrant{RetryAfterMs: 600_600})
+	if d := b.decision(epoch, 10, deny, 1); d.RetryAfter != 600600*time.Millisecond || d.Reset != 11*time.Minute {
+		t.Errorf("with ten minutes' worth used beyond it: %+v", d)
 	}
 }
 
@@ -157,21 +174,94 @@ func TestSettlesWhatWasUsed(t *testing.T) {
 	if b.take(epoch, 500, 1) != spend {
 		t.Fatal("not admitted")
 	}
-	b.settle(epoch, 500, 100, 0)
+	b.settle(epoch, 500, 100, epoch.UnixMilli(), 1)
 	if b.avail != 400 {
 		t.Errorf("%d left after 400 came back", b.avail)
 	}
-	b.settle(epoch, 100, 700, 0)
+	b.settle(epoch, 100, 700, epoch.UnixMilli(), 1)
 	if b.take(epoch, 1, 1) != ask {
 		t.Error("admitted with 200 owed")
 	}
 	if r := b.request("x", 0, 0); r.GetDebt() != 200 || r.GetWant() != 0 {
 		t.Errorf("tells %v", r)
 	}
+	b.settle(epoch, 250, 32_000, epoch.UnixMilli(), 1)
+	if r := b.request("x", 0, 0); r.GetDebt() != 31_750 {
+		t.Errorf("of an answer longer than the limit tells %v", r)
+	}
 	later := epoch.Add(time.Hour)
-	b.settle(later, 90, 0, 0) // its lease has run out
+	b.settle(later, 90, 0, later.UnixMilli(), 1) // its lease has run out
 	if r := b.request("x", 0, 0); r.GetGiveBack() != 90 || r.GetDebt() != 0 {
 		t.Errorf("tells %v", r)
+	}
+}
+
+// TestReservationsDoNotSaveUp: of what has been reserved for a while the owner knows whether it has leaked
+// out of the bucket, and what was reserved a minute ago has.
+func TestReservationsDoNotSaveUp(t *testing.T) {
+	b := bucketOf(Limit{Amount: 1000, Unit: Tokens})
+	var of []int64
+	now := epoch
+	for range 10 { // a minute's worth each minute, for requests that are all cancelled then
+		b.answer(now, b.request("x", 1000, 1000), &wire.QuotaGrant{Granted: 1000, TtlMs: 4000})
+		if b.take(now, 1000, 1) != spend {
+			t.Fatal("not admitted")
+		}
+		of = append(of, b.decision(now, 1000, spend, 1).Period)
+		now = now.Add(time.Minute)
+	}
+	now = now.Add(-30 * time.Second)
+	b.answer(now, b.request("x", 1, 1), &wire.QuotaGrant{Granted: 1, TtlMs: 4000})
+	for _, at := range of {
+		b.settle(now, 1000, 0, at, 1)
+	}
+	if b.take(now, 2, 1) != ask {
+		t.Error("what was reserved long ago is spent here again")
+	}
+	if r := b.request("x", 0, 0); r.GetGiveBack() != 1000 {
+		t.Errorf("%v is told, not the last one alone", r)
+	}
+	b.settle(now, 1000, 400, now.UnixMilli(), 1)
+	if b.take(now, 601, 1) != spend {
+		t.Error("what was reserved just now is not there again")
+	}
+}
+
+// TestShareCountsLongAnswers: without an owner, too, who has used more than it was counted with waits for that.
+func TestShareCountsLongAnswers(t *testing.T) {
+	b := bucketOf(Limit{Amount: 1000, Unit: Tokens})
+	used := uint64(0)
+	for now := epoch; now.Before(epoch.Add(10 * time.Hour)); now = now.Add(time.Second) {
+		if !now.Before(b.shared) {
+			b.failed(now, b.request("x", 0, 0))
+		}
+		if b.take(now, 250, 2) == spend {
+			b.settle(now, 250, 8000, b.decision(now, 250, spend, 2).Period, 2)
+			used += 8000
+		}
+	}
+	if used < 280_000 || used > 320_000 {
+		t.Errorf("%d used in ten hours of the share of 30,000 each", used)
+	}
+	if b.answer(epoch, b.request("x", 0, 0), &wire.QuotaGrant{}); !b.tat.IsZero() {
+		t.Error("what the owner has been told holds up the share as well")
+	}
+}
+
+// TestChangedLimitStillTells what is owed, and what was used beyond the lease.
+func TestChangedLimitStillTells(t *testing.T) {
+	for used, want := range map[uint64][2]uint64{100: {400, 0}, 700: {0, 200}} { // given back, debt
+		b := bucketOf(Limit{Amount: 6000, Unit: Tokens})
+		b.answer(epoch, b.request("x", 500, 500), &wire.QuotaGrant{Granted: 500, TtlMs: 1000})
+		b.take(epoch, 500, 1)
+		b.settle(epoch, 500, used, epoch.UnixMilli(), 1)
+		b.change(&Limit{Amount: 100, Unit: Tokens, Deny: true})
+		if b.take(epoch, 1, 1) != ask || b.amount != 100 || !b.refuses {
+			t.Error("what was leased under the old limit is spent under the new one")
+		}
+		if r := b.request("x", 0, 0); r.GetGiveBack() != uint32(want[0]) || r.GetDebt() != want[1] {
+			t.Errorf("of 500 leased and %d used it tells %v", used, r)
+		}
 	}
 }
 
@@ -212,7 +302,7 @@ func TestPeriodEnds(t *testing.T) {
 		t.Fatal("the lease does not end with its period")
 	}
 	grant(epoch.Add(10*time.Second), 2, time.Hour)
-	b.settle(epoch.Add(11*time.Second), 10, 0, 1)
+	b.settle(epoch.Add(11*time.Second), 10, 0, 1, 1)
 	if b.avail != 100 || b.owed != 0 {
 		t.Errorf("%d left and %d owed of a lease of 100", b.avail, b.owed)
 	}

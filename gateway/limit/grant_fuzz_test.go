@@ -31,8 +31,8 @@ func FuzzGrants(f *testing.F) {
 			if d.Remaining > lim.Amount || d.Limit != lim.Amount || d.Reset < 0 || d.Reset > mostRetry || d.RetryAfter < 0 || d.RetryAfter > mostRetry {
 				t.Errorf("of %d: %+v", lim.Amount, d)
 			}
-			if lim.Per == Minute && (d.Reset > time.Minute+time.Second || d.RetryAfter > time.Minute) {
-				t.Errorf("of %d a minute: %+v", lim.Amount, d)
+			if told := min(max(retry, 0), mostRetry.Milliseconds()); lim.Per == Minute && d.RetryAfter > time.Duration(told)*time.Millisecond+time.Minute+time.Second {
+				t.Errorf("of %d a minute, to come again in %d ms: %+v", lim.Amount, told, d)
 			}
 			if want := max(uint64(q.GetWant()), q.GetBudget().GetWant()); want < q.GetNeed() || want > max(q.GetNeed(), lim.Amount/4, 1) {
 				t.Errorf("asks for %d and needs %d of %d", want, q.GetNeed(), lim.Amount)

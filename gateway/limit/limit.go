@@ -93,5 +93,5 @@ type Decision struct {
 	Remaining  uint64
 	Reset      time.Duration // until all of the limit is there again
 	RetryAfter time.Duration // where not OK
-	Period     int64         // of a budget, to be given to Settle
+	Period     int64         // to be given to Settle: of a budget its period, of a rate when it was decided
 }

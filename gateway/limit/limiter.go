@@ -208,7 +208,7 @@ func (l *Limiter) Take(ctx context.Context, lim *Limit, n uint64) Decision {
 	defer e.Unlock()
 	now := l.cfg.Now()
 	if !e.b.is(lim) {
-		e.b.reset(lim)
+		e.b.change(lim)
 	}
 	n = min(n, e.b.most())
 	e.b.used(now, n)
@@ -244,10 +244,7 @@ func (l *Limiter) Settle(lim *Limit, reserved, used uint64, of int64) {
 	e := l.entry(lim)
 	e.Lock()
 	defer e.Unlock()
-	if !e.b.is(lim) {
-		return // the limit was changed meanwhile
-	}
-	e.b.settle(l.cfg.Now(), min(reserved, e.b.most()), used, of)
+	e.b.settle(l.cfg.Now(), min(reserved, most(lim.Amount)), used, of, l.cfg.Gateways())
 	l.listLocked(e)
 }
 

@@ -208,7 +208,7 @@ func TestManyAtOnce(t *testing.T) {
 	})
 }
 
-// TestChangedLimit begins anew: nothing leased under the old one counts.
+// TestChangedLimit is in force at once: nothing leased under the old one is spent.
 func TestChangedLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &owner{perMin: 600, ttl: time.Minute}

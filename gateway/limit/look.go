@@ -36,7 +36,11 @@ func (l *Limiter) Look(ctx context.Context, lim *Limit) Standing {
 	s.Remaining = min(s.Remaining+l.held(lim, g.GetBudget().GetPeriodMs()), lim.Amount)
 	s.Used = lim.Amount - s.Remaining
 	if lim.Per == Minute {
-		s.Reset = time.Duration(float64(s.Used) / float64(lim.Amount) * float64(time.Minute))
+		b := bucket{amount: lim.Amount}
+		s.Reset = b.leaks(s.Used)
+		if wait := milliseconds(g.GetRetryAfterMs(), mostRetry); wait > 0 && g.GetRemaining() == 0 { // until one fits in
+			s.Reset = max(s.Reset, wait+time.Minute-b.leaks(1))
+		}
 	}
 	return s
 }
