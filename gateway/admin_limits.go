@@ -41,10 +41,12 @@ type tenantLimit struct {
 
 type limitList []tenantLimit
 
-func (l *limitList) add(tenant string, limits ...limit.Limit) {
+// add tells whether there is room for more; an answer with too many is refused.
+func (l *limitList) add(tenant string, limits ...limit.Limit) (more bool) {
 	for _, x := range limits {
 		*l = append(*l, tenantLimit{x, tenant})
 	}
+	return len(*l) <= mostLimits
 }
 
 // showOwnLimits answers with the limits of the caller's key and tenant.
@@ -57,12 +59,10 @@ func showOwnLimits(r *request) error {
 	return r.standings(all)
 }
 
-// keyLimits are all of a key's.
+// keyLimits are all of a key's, whose record has its requests per minute apart.
 func keyLimits(k *wire.APIKey) []limit.Limit {
-	l := &wire.Limits{RequestsPerMinute: k.GetRequestsPerMinute(), TokensPerMinute: k.GetLimits().GetTokensPerMinute(),
-		TokensPerDay: k.GetLimits().GetTokensPerDay(), TokensPerMonth: k.GetLimits().GetTokensPerMonth(),
-		CostPerDay: k.GetLimits().GetCostPerDay(), CostPerMonth: k.GetLimits().GetCostPerMonth(), OnPartition: k.GetLimits().GetOnPartition()}
-	return limit.Of(limit.OfKey, k.GetId(), l)
+	requests := &wire.Limits{RequestsPerMinute: k.GetRequestsPerMinute(), OnPartition: k.GetLimits().GetOnPartition()}
+	return append(limit.Of(limit.OfKey, k.GetId(), requests), limit.Of(limit.OfKey, k.GetId(), k.GetLimits())...)
 }
 
 // showLimits answers with where limits stand: of those that are named, or of all that
@@ -118,48 +118,51 @@ func (r *request) everyLimit(all *limitList) error {
 	everywhere, tenants := r.who.Where(access.UsageRead)
 	switch {
 	case everywhere:
-		r.limitsIn(all, "")
-		all.add("", r.g.limits.everyEndpoint()...)
+		if r.limitsIn(all, "") {
+			all.add("", r.g.limits.everyEndpoint()...)
+		}
 	case len(tenants) > 0:
 		for _, t := range tenants {
-			if t != "" {
-				r.limitsIn(all, t)
+			if t != "" && !r.limitsIn(all, t) {
+				return nil
 			}
 		}
 	case r.who.User != "":
 		for k := range every(func(cursor string) ([]*wire.APIKey, string) {
 			return r.g.cfg.State.Keys(r.who.Tenant, cursor, mostPage)
 		}) {
-			if k.GetOwner() == r.who.User {
-				all.add(k.GetTenant(), keyLimits(k)...)
+			if k.GetOwner() == r.who.User && !all.add(k.GetTenant(), keyLimits(k)...) {
+				return nil
 			}
 		}
 	}
 	return nil
 }
 
-// limitsIn gathers those of the tenant, its keys and deployments; "": of all.
-func (r *request) limitsIn(all *limitList, tenant string) {
-	if tenant != "" {
-		all.add(tenant, r.g.limits.tenant(tenant)...)
-	} else {
+// limitsIn gathers those of the tenant, its keys and deployments; "": of all. It ends as
+// soon as there are too many, and then tells so.
+func (r *request) limitsIn(all *limitList, tenant string) (more bool) {
+	if tenant != "" && !all.add(tenant, r.g.limits.tenant(tenant)...) {
+		return false
+	}
+	if tenant == "" {
 		for t := range every(func(cursor string) ([]*wire.Tenant, string) { return r.g.cfg.State.TenantsPage(cursor, mostPage) }) {
-			all.add(t.GetId(), r.g.limits.tenant(t.GetId())...)
+			if !all.add(t.GetId(), r.g.limits.tenant(t.GetId())...) {
+				return false
+			}
 		}
 	}
 	for k := range every(func(cursor string) ([]*wire.APIKey, string) { return r.g.cfg.State.Keys(tenant, cursor, mostPage) }) {
-		if k.GetRevokedMs() == 0 {
-			all.add(k.GetTenant(), keyLimits(k)...)
-		}
-		if len(*all) > mostLimits {
-			return
+		if k.GetRevokedMs() == 0 && !all.add(k.GetTenant(), keyLimits(k)...) {
+			return false
 		}
 	}
 	for _, d := range *r.g.catalog.now.Load() {
-		if d.adapter == "" && (tenant == "" || d.GetTenant() == tenant) {
-			all.add(d.GetTenant(), d.limits...)
+		if d.adapter == "" && (tenant == "" || d.GetTenant() == tenant) && !all.add(d.GetTenant(), d.limits...) {
+			return false
 		}
 	}
+	return true
 }
 
 // standings asks the owners and answers.

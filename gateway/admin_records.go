@@ -14,12 +14,10 @@ type UsageRecords interface {
 	Records(ctx context.Context, q RecordQuery, asked func(gateway spec.NodeID) (before uint64, ok bool)) (found []FoundRecords, silent []spec.NodeID)
 }
 
-// A RecordQuery says which records are wanted: those for which every field that is set fits.
+// A RecordQuery says which records are wanted, and how many.
 type RecordQuery struct {
-	Request, Tenant, User, Key, Deployment, Adapter, Endpoint, Region, Outcome, Code string
-
-	FromMS, ToMS int64
-	Limit        int // of each gateway
+	spec.RecordFilter
+	Limit int // of each gateway
 }
 
 // ofRecords is the parameters of a question for records.
@@ -103,8 +101,8 @@ func (r *request) recordsAsked() (RecordQuery, places, error) {
 	args := r.ctx.QueryArgs()
 	text := func(name string) string { return string(args.Peek(name)) }
 	f := &form{}
-	q := RecordQuery{Request: text("request"), Tenant: text("tenant"), User: text("user"), Key: text("key"), Deployment: text("deployment"), Adapter: text("adapter"),
-		Endpoint: text("endpoint"), Region: text("region"), Outcome: text("outcome"), Code: text("code"), FromMS: f.moment("from", text("from")), ToMS: f.moment("to", text("to"))}
+	q := RecordQuery{RecordFilter: spec.RecordFilter{Request: text("request"), Tenant: text("tenant"), User: text("user"), Key: text("key"), Deployment: text("deployment"), Adapter: text("adapter"),
+		Endpoint: text("endpoint"), Region: text("region"), Outcome: text("outcome"), Code: text("code"), FromMS: f.moment("from", text("from")), ToMS: f.moment("to", text("to"))}}
 	f.check(q.ToMS == 0 || q.FromMS < q.ToMS, "to", "must be after from")
 	at, err := parsePlaces(text("cursor"))
 	f.check(err == nil, "cursor", "is none: give next_cursor of the page before")

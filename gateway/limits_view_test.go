@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -97,5 +98,33 @@ func TestLimitsAreShown(t *testing.T) {
 		if !strings.HasSuffix(l, " ?") {
 			t.Errorf("with no owner: %s", l)
 		}
+	}
+}
+
+// TestAKeysLimitsAreAll: its requests per minute, which its record has apart, and the others.
+func TestAKeysLimitsAreAll(t *testing.T) {
+	r, _ := billed(t, nil)
+	res, body := r.do(r.admin, "POST", "/admin/v1/keys", `{"name":"k","scopes":["infer"],"tenant":"t1","requests_per_minute":7,"tokens_per_minute":50,"cost_per_month":"9","on_partition":"deny"}`)
+	var made struct{ ID string }
+	if err := json.Unmarshal([]byte(body), &made); err != nil || res.StatusCode >= 300 {
+		t.Fatalf("%d %s", res.StatusCode, body)
+	}
+	said := strings.ReplaceAll(strings.Join(r.limits(r.admin, "/admin/v1/limits?key="+made.ID).lines(), "\n"), made.ID, "ID")
+	if said != "key ID requests minute deny unused\nkey ID tokens minute deny unused\nkey ID cost month deny unused" {
+		t.Errorf("the key's are\n%s", said)
+	}
+}
+
+// TestTooManyLimits are refused, and those of a part of them are shown.
+func TestTooManyLimits(t *testing.T) {
+	r, _ := billed(t, nil)
+	for i := range 101 {
+		r.puts(fmt.Sprint("tenants/many", i), `{"name":"m","requests_per_minute":1,"tokens_per_minute":1,"tokens_per_day":1,"tokens_per_month":1,"cost_per_day":"1"}`)
+	}
+	if res, body := r.do(r.admin, "GET", "/admin/v1/limits", ""); res.StatusCode != 400 || !strings.Contains(body, "So many limits") {
+		t.Errorf("505 limits and more: %d %s", res.StatusCode, body)
+	}
+	if got := r.limits(r.admin, "/admin/v1/limits?tenant=many7").lines(); len(got) != 5 {
+		t.Errorf("one tenant's are %v", got)
 	}
 }

@@ -133,9 +133,7 @@ func (n *Node) findRecords(ctx context.Context, q recordsQuestion) (*recordsAnsw
 	if ledger == nil {
 		return nil, nil
 	}
-	w := q.Query
-	found, next, err := ledger.Find(ctx, usage.Query{Request: w.Request, Tenant: w.Tenant, User: w.User, Key: w.Key, Deployment: w.Deployment, Adapter: w.Adapter,
-		Endpoint: w.Endpoint, Region: w.Region, Outcome: w.Outcome, Code: w.Code, FromMS: w.FromMS, ToMS: w.ToMS, Before: q.Before, Limit: min(max(w.Limit, 1), recordsPage)})
+	found, next, err := ledger.Find(ctx, usage.Query{RecordFilter: q.Query.RecordFilter, Before: q.Before, Limit: min(max(q.Query.Limit, 1), recordsPage)})
 	if err != nil {
 		return nil, err
 	}

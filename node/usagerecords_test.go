@@ -1,11 +1,25 @@
 package node
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/gateway"
 )
+
+// TestTheQuestionForRecords is as nodes of other builds write and read it.
+func TestTheQuestionForRecords(t *testing.T) {
+	q := recordsQuestion{Query: gateway.RecordQuery{RecordFilter: spec.RecordFilter{Request: "r", ToMS: 2}, Limit: 3}, Before: 4}
+	raw, err := json.Marshal(q)
+	const want = `{"Query":{"Request":"r","Tenant":"","User":"","Key":"","Deployment":"","Adapter":"","Endpoint":"","Region":"","Outcome":"","Code":"","FromMS":0,"ToMS":2,"Limit":3},"Before":4}`
+	if err != nil || string(raw) != want {
+		t.Errorf("it is\n%s, %v; want\n%s", raw, err, want)
+	}
+}
 
 // TestRecordsOfAllGateways: a request that one gateway has served is read at another, as long as the first lives; then
 // the answer says that it is silent.

@@ -13,6 +13,14 @@ const (
 	UsageGone    = "gone"    // the client left before the end
 )
 
+// A RecordFilter says which records of single requests are wanted: those for which every
+// field that is set fits. Nodes ask each other by its JSON.
+type RecordFilter struct {
+	Request, Tenant, User, Key, Deployment, Adapter, Endpoint, Region, Outcome, Code string
+
+	FromMS, ToMS int64 // of the requests' ends, from FromMS on, before ToMS; 0: no bound
+}
+
 // UsagePeriods are the lengths of what usage is summed up over, in seconds: the
 // finest first, each a multiple of the one before.
 var UsagePeriods = [...]uint32{60, 3600, 86400}

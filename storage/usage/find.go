@@ -7,17 +7,16 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/storage"
 )
 
-// A Query says which records are wanted: those for which every field that is set fits.
+// A Query says which records are wanted, and how many.
 type Query struct {
-	Request, Tenant, User, Key, Deployment, Adapter, Endpoint, Region, Outcome, Code string
-
-	FromMS, ToMS int64  // of the requests' ends, from FromMS on, before ToMS; 0: no bound
-	Before       uint64 // of the records' numbers; 0: no bound
-	Limit        int
+	spec.RecordFilter
+	Before uint64 // of the records' numbers; 0: no bound
+	Limit  int
 }
 
 // A Found record, with its number.

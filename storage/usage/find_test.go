@@ -82,13 +82,13 @@ func TestFindOne(t *testing.T) {
 		try(t, l.Settle(request(key)))
 	}
 	for id, want := range map[string]int{"req-a": 1, "req-aa": 1, "req-": 0, "acme": 0} {
-		if found, next, err := l.Find(t.Context(), Query{Request: id, Limit: 10}); err != nil || len(found) != want || next != 0 {
+		if found, next, err := l.Find(t.Context(), Query{RecordFilter: spec.RecordFilter{Request: id}, Limit: 10}); err != nil || len(found) != want || next != 0 {
 			t.Errorf("%s: %d, %v", id, len(found), err)
 		}
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, next, err := l.Find(ended, Query{Request: "x", Limit: 1}); err != nil || next != 0 {
+	if _, next, err := l.Find(ended, Query{RecordFilter: spec.RecordFilter{Request: "x"}, Limit: 1}); err != nil || next != 0 {
 		t.Errorf("so few are looked at whatever happens: %d %v", next, err)
 	}
 }
@@ -112,9 +112,10 @@ func TestFindLooksBackNoFurther(t *testing.T) {
 	last := request("k")
 	last.AtMs = day + 11*clockSlackMS
 	try(t, l.Settle(last))
-	for _, q := range []Query{{Key: "nobody's"}, {Tenant: "acme", Code: "none"}, {Key: "k", Request: "req-k"}} {
+	for _, filter := range []spec.RecordFilter{{Key: "nobody's"}, {Tenant: "acme", Code: "none"}, {Key: "k", Request: "req-k"}} {
 		before := looked(t, reg)
-		q.FromMS, q.Limit = day+10*clockSlackMS, 2*recent
+		filter.FromMS = day + 10*clockSlackMS
+		q := Query{RecordFilter: filter, Limit: 2 * recent}
 		found, next, err := l.Find(t.Context(), q)
 		try(t, err)
 		if n := looked(t, reg) - before; n > recent+1+2*findAnyway || next != 0 {
