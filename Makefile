@@ -72,7 +72,7 @@ bench-routing: ## time to first token under the production routing code on virtu
 bench-scaling: ## replicas by the production code on virtual time, next to a plain threshold rule, who knows the future and fixed numbers (20 s)
 	@go run ./node/bench/scaling
 
-bench-slots: ## the number of requests at a time that is found for simulated engines, next to the best fixed one (1 minute)
+bench-slots: ## the number of requests at a time that is found for simulated engines, next to the best fixed one (3 minutes)
 	@go run ./node/bench/slots
 
 bench-limits: ## how exact limits are over nine gateways, in steady state and when a limit's owner is killed (1 minute)

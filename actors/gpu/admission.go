@@ -53,12 +53,12 @@ func (t *table) admit(m *Admit, now time.Time) (engine.Engine, *inst, *spec.Reje
 func (t *table) take(in *inst, a *adapter, l Lease, prompt int, now time.Time) {
 	in.used(now)
 	in.demand.Note(now)
-	beside := in.held.pass(in.leases, now)
+	in.passes(now)
 	in.leases++
 	f := t.facts(in)
 	in.unread += prompt
 	in.gate.Take(&f, prompt, now)
-	t.leases[l] = &lease{inst: in, adapter: a, prompt: prompt, ahead: in.unread, beside: beside, began: now}
+	t.leases[l] = &lease{inst: in, adapter: a, prompt: prompt, ahead: in.unread, share: in.crowded.share.sum, taken: in.crowded.taken.sum, began: now}
 }
 
 // refuse says why the request may not be served there; "": it may.

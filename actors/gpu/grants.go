@@ -22,6 +22,7 @@ func (t *table) facts(in *inst) gate.Facts {
 
 // hears takes in what a request tells of its gateway, and whether its place was kept.
 func (in *inst) hears(m *Admit, now time.Time) (kept bool) {
+	in.passes(now)
 	kept = m.Kept != 0 && in.gate.Bind(m.Waits.Gateway, m.Kept, now)
 	in.gate.Reserve(&m.Waits, now)
 	return kept
@@ -31,6 +32,7 @@ func (in *inst) hears(m *Admit, now time.Time) (kept bool) {
 func (t *table) waits(m *Waits, now time.Time) *inst {
 	in := t.instances[m.Instance]
 	if in != nil {
+		in.passes(now) // a place may be declined
 		in.gate.Reserve(&m.Reservation, now)
 	}
 	return in
@@ -41,6 +43,7 @@ func (t *table) next(in *inst, now time.Time) (spec.Lease, bool) {
 	if t.draining || t.quarantined() || in.engine == nil || in.state != wire.InstanceState_INSTANCE_STATE_READY || in.yielding || in.leaving {
 		return spec.Lease{}, false
 	}
+	in.passes(now)
 	f := t.facts(in)
 	return in.gate.Next(&f, now)
 }
@@ -62,6 +65,7 @@ func (a *Actor) grant(c actor.Context, in *inst) {
 		return
 	}
 	now := a.cfg.Now()
+	in.passes(now)
 	if n := in.gate.Expire(now); n > 0 {
 		a.cfg.Metrics.grants.WithLabelValues(string(a.cfg.Device.ID), "expired").Add(float64(n))
 		a.changed(c)

@@ -15,9 +15,9 @@ type integral struct {
 }
 
 // pass has n count up to now, and returns the integral.
-func (s *integral) pass(n int, now time.Time) float64 {
+func (s *integral) pass(n float64, now time.Time) float64 {
 	if !s.of.IsZero() {
-		s.sum += float64(n) * max(now.Sub(s.of), 0).Seconds()
+		s.sum += n * max(now.Sub(s.of), 0).Seconds()
 	}
 	s.of = now
 	return s.sum
@@ -38,16 +38,28 @@ func (in *inst) places() int {
 	return in.slots
 }
 
+// crowded is what an instance's requests have had beside them so far.
+type crowded struct {
+	share integral // of one over those that are there: what each has of the engine where that is full
+	taken integral // of the places that are taken, those included that are granted and that nobody has come to
+}
+
+// passes has the places count as they are up to now, before any is taken or given back.
+func (in *inst) passes(now time.Time) {
+	in.crowded.share.pass(1/float64(max(in.leases, 1)), now)
+	in.crowded.taken.pass(float64(in.leases+in.gate.Granted()), now)
+}
+
 // went takes in how a request went, whose lease is about to end. What a device does that is
 // held back tells nothing of later.
 func (t *table) went(l *lease, m *Release, now time.Time) {
 	in := l.inst
-	area := in.held.pass(in.leases, now) - l.beside
-	held := now.Sub(l.began)
-	if !m.Whole || held <= 0 || in.engine == nil || t.share() < 1 {
+	in.passes(now)
+	held, share := now.Sub(l.began), in.crowded.share.sum-l.share
+	if !m.Whole || held <= 0 || share <= 0 || in.engine == nil || t.share() < 1 {
 		return
 	}
-	s := slots.Sample{Held: held, Beside: area / held.Seconds(), Prompt: m.PromptTokens, Completion: m.CompletionTokens}
+	s := slots.Sample{Held: held, Beside: held.Seconds() / share, Places: (in.crowded.taken.sum - l.taken) / held.Seconds(), Prompt: m.PromptTokens, Completion: m.CompletionTokens}
 	in.resize(in.limit.Ended(s, now))
 }
 

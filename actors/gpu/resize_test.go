@@ -87,6 +87,52 @@ func TestPlacesAreThoseThatTheEngineBears(t *testing.T) {
 	}
 }
 
+// TestPlacesOnTheirWayAreTaken: where gateways are so far that a place is empty for longer than it is used,
+// more are tried again once there were fewer.
+func TestPlacesOnTheirWayAreTaken(t *testing.T) {
+	const way, tick = 400 * time.Millisecond, 20 * time.Millisecond
+	c := newThrong(t, map[string]string{spec.AdaptiveSlots: "on"})
+	for range 3 { // once something stood inside of it
+		c.tab.admit(ask(1000, "a"), c.now)
+		c.tab.measure(&instance.Measured{Instance: "a", Run: c.in.run, Load: engine.Load{Known: true, Running: 1, Queued: 9}}, c.now)
+	}
+	c.tab.release(&Release{Lease: 1000}, c.now)
+	low := c.tab.slots(c.in)
+	if low >= 16 {
+		t.Fatal("it is not lowered")
+	}
+	coming, ends, seq := map[uint64]time.Time{}, map[Lease]time.Time{}, uint64(0)
+	for until := c.now.Add(10 * time.Minute); c.now.Before(until); c.now = c.now.Add(tick) {
+		for l, at := range ends {
+			if !c.now.Before(at) {
+				delete(ends, l)
+				c.tab.release(&Release{Lease: l, Whole: true, CompletionTokens: 20}, c.now)
+			}
+		}
+		for id, at := range coming {
+			if c.now.Before(at) {
+				continue
+			}
+			delete(coming, id)
+			c.last++
+			m := ask(c.last, "a")
+			m.Kept, m.Waits = id, spec.Reservation{Gateway: "far"}
+			if _, _, r := c.tab.admit(m, c.now); r != nil {
+				t.Fatal(r)
+			}
+			ends[c.last] = c.now.Add(time.Duration(220+c.last*83%200) * time.Millisecond)
+		}
+		seq++
+		c.tab.waits(&Waits{Reservation: spec.Reservation{Gateway: "far", Instance: "a", Seq: seq, Count: 50}}, c.now)
+		for l, ok := c.tab.next(c.in, c.now); ok; l, ok = c.tab.next(c.in, c.now) {
+			coming[l.ID] = c.now.Add(way)
+		}
+	}
+	if n := c.tab.slots(c.in); n != 16 {
+		t.Errorf("%d places after %d, of an engine that bears all", n, low)
+	}
+}
+
 // TestHeatTellsNothing of what an engine bears, and takes its part off the places besides.
 func TestHeatTellsNothing(t *testing.T) {
 	c := newThrong(t, map[string]string{spec.AdaptiveSlots: "on"})

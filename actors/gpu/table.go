@@ -65,13 +65,13 @@ type inst struct {
 
 	predicted uint64 // bytes that it was placed with; load says what is reserved
 
-	lane   *Lane // nil: it has had no engine yet, or every request comes as a message
-	leases int
-	held   integral  // of leases
-	unread int       // prompt tokens of leases whose first byte has not come
-	gate   gate.Gate // of the places besides
-	pace   gate.Pace
-	busy   engine.Load
+	lane    *Lane // nil: it has had no engine yet, or every request comes as a message
+	leases  int
+	crowded crowded
+	unread  int       // prompt tokens of leases whose first byte has not come
+	gate    gate.Gate // of the places besides
+	pace    gate.Pace
+	busy    engine.Load
 	// elsewhere is what it was seen to have on other devices that it spreads over.
 	elsewhere map[spec.DeviceID]uint64
 	measured  uint64  // bytes: the most that its engines' processes were seen to have on the device; 0: not seen
@@ -94,7 +94,8 @@ type lease struct {
 	adapter *adapter // nil: none
 	prompt  int      // counted in inst.unread; 0 once the first byte has come
 	ahead   int      // tokens that were unread when it came, its own included
-	beside  float64  // inst.held when it came
+	share   float64  // inst.crowded's when it came
+	taken   float64  // likewise
 	began   time.Time
 }
 

@@ -47,6 +47,7 @@ const (
 type Controller struct {
 	steps  []int
 	levels []level // by step
+	all    []level // likewise, remembered for long
 	at     int     // step that the limit is
 	since  time.Time
 	ended  uint
@@ -84,7 +85,7 @@ func (c *Controller) Ceiling(n int) {
 		return
 	}
 	*c = Controller{steps: ladder(n)}
-	c.levels, c.at = make([]level, len(c.steps)), len(c.steps)-1
+	c.levels, c.all, c.at = make([]level, len(c.steps)), make([]level, len(c.steps)), len(c.steps)-1
 }
 
 // Limit is how many requests at a time may be there; 0: no ceiling has been told.
@@ -105,12 +106,16 @@ func (c *Controller) Ended(s Sample, now time.Time) Reason {
 		return Unchanged
 	}
 	i := c.nearest(s.Beside)
-	c.levels[i].add(&s, now)
+	if c.nearest(s.Places) == c.at {
+		i = c.at
+	}
+	c.levels[i].add(&s, short, now)
+	c.all[i].add(&s, long, now)
 	c.ended++
 	const smooth = 1.0 / fewest
 	c.load += smooth * (s.Beside - c.load)
 	if i == c.at {
-		c.recent.add(&s, now)
+		c.recent.add(&s, short, now)
 	}
 	switch {
 	case c.ended%each != 0:
@@ -118,7 +123,7 @@ func (c *Controller) Ended(s Sample, now time.Time) Reason {
 	case i == c.at:
 		return c.judge(now)
 	}
-	return c.idle(i, now)
+	return c.idle(now)
 }
 
 // nearest is the step next to n, as a ratio.
@@ -155,7 +160,7 @@ func (c *Controller) judge(now time.Time) Reason {
 	}
 	best := c.best(now)
 	want := c.want(best, now)
-	if c.short() {
+	if c.brief() {
 		want = max(want, c.at)
 	}
 	switch {
@@ -173,7 +178,7 @@ func (c *Controller) judge(now time.Time) Reason {
 // flee goes down at once where far less is served than with fewer.
 func (c *Controller) flee(now time.Time) Reason {
 	want := c.want(c.best(now), now)
-	if c.short() || want >= c.at || !c.collapsed(want) || !c.worse(c.at, want) {
+	if c.brief() || want >= c.at || !c.collapsed(want) || !c.worse(c.at, want) {
 		return Unchanged
 	}
 	c.trial = trial{}
@@ -214,9 +219,9 @@ func (c *Controller) decided(i, than int) bool {
 	return i == than || n >= most || c.trial.on && c.at > c.trial.from && n >= mostUp || math.Abs(math.Log(a.throughput()/b.throughput()/nearly)) >= sure*math.Hypot(a.unsure(), b.unsure())
 }
 
-// short tells whether requests hold their places for so short a time that it does not matter
+// brief tells whether requests hold their places for so short a time that it does not matter
 // where they wait.
-func (c *Controller) short() bool { return c.recent.held < c.recent.n*worth.Seconds() }
+func (c *Controller) brief() bool { return c.recent.held < c.recent.n*worth.Seconds() }
 
 // settle ends a trial that has brought something.
 func (c *Controller) settle(now time.Time) {
@@ -287,7 +292,7 @@ func (c *Controller) try(now time.Time) Reason {
 			return c.begin(to, Gain, now)
 		}
 	}
-	if c.short() || now.Before(c.less.next) {
+	if c.brief() || now.Before(c.less.next) {
 		return Unchanged
 	}
 	low := c.hopeless(now)
@@ -305,6 +310,9 @@ func (c *Controller) hopeless(now time.Time) int {
 	fastest := math.Inf(1)
 	for i := range c.at {
 		l := &c.levels[i]
+		if !l.known(now) {
+			l = &c.all[i]
+		}
 		if l.known(now) {
 			fastest = min(fastest, l.pace())
 		}

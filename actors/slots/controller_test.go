@@ -133,6 +133,34 @@ func TestLittleDemandTakesNothingAway(t *testing.T) {
 	})
 }
 
+// TestItFindsWhereFewerComeThanCanBeServed, by the times at which more or fewer happened to be there.
+func TestItFindsWhereFewerComeThanCanBeServed(t *testing.T) {
+	steadily(t, func(r *rapid.T) {
+		n := rapid.IntRange(1, ceiling/4).Draw(r, "n")
+		s := pressed(trial.Saturating(n, each), n, 10_000, rapid.Uint64().Draw(r, "seed"))
+		s.Clients, s.PerHour, s.Bursts = 0, 0.9*float64(n)*each/s.Tokens*3600, rapid.Bool().Draw(r, "bursts")
+		if s.Bursts {
+			s.PerHour *= 2.0 / 3
+		}
+		if got := trial.Run(s); got.Limit > 2.5*float64(n)+3 {
+			r.Errorf("%.1f at a time where %d are enough: %d to %d, %d moves", got.Limit, n, got.Low, got.High, got.Moves)
+		}
+	})
+}
+
+// TestItFollowsFarGateways: places to which somebody is on the way are taken, not empty.
+func TestItFollowsFarGateways(t *testing.T) {
+	for _, way := range []time.Duration{100 * time.Millisecond, time.Second, 3 * time.Second} {
+		s := pressed(nil, 8, 10_000, 1)
+		s.Way = way
+		s.Rate = trial.Then(trial.Saturating(4, each), s.Counts/2, trial.Saturating(ceiling, each)) // so that it is lowered at first
+		alone := s.Tokens / each
+		if got := trial.Run(s); got.Goodput < 0.85*ceiling*each*alone/(alone+s.Way.Seconds()) {
+			t.Errorf("%v away: %.0f tokens/s, with %.1f at a time: %d to %d", way, got.Goodput, got.Limit, got.Low, got.High)
+		}
+	}
+}
+
 // TestAQueueInsideIsSeenAtOnce where the engine tells of it.
 func TestAQueueInsideIsSeenAtOnce(t *testing.T) {
 	s := trial.Setting{Rate: trial.Saturating(8, each), Inside: 8, Told: true, Ceiling: ceiling, Clients: 2 * ceiling, Tokens: 100, Noise: 0.2, Counts: 2 * time.Minute, Lasts: 10 * time.Minute, Seed: 1}

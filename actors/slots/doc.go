@@ -6,8 +6,10 @@
 // node/bench/slots runs it on virtual time (package trial). It imports nothing of the project.
 //
 // It begins with all that the engine takes, and goes by throughput alone: by Little's law that
-// is the requests held at a time, over the time that each holds its place for a token. What
-// was measured at each number of requests is remembered for some minutes. Of the numbers that
+// is the requests held at a time, over the time that each holds its place for a token. Where their
+// number changes meanwhile it counts by what each has of the engine, one over the number. What
+// was measured at each number of requests is remembered for some minutes, and for ten times as
+// long for those moments at which fewer come than may. Of the numbers that
 // are known it takes the least that is nearly as good as the best: more would only make
 // requests wait inside of the engine, where they cannot go elsewhere any more.
 // What is not known is tried, a step at a time, where there is demand, and the more rarely the

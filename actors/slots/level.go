@@ -8,7 +8,8 @@ import (
 // A Sample is one request that was answered whole.
 type Sample struct {
 	Held       time.Duration // from its place to its end
-	Beside     float64       // requests that had places meanwhile, on average, itself included
+	Beside     float64       // requests that were there meanwhile, itself included: the harmonic mean over time
+	Places     float64       // that were taken meanwhile, on average, those included that nobody has come to yet; 0: as Beside
 	Prompt     int           // tokens; 0: not known
 	Completion int           // tokens; 0: not known
 }
@@ -24,6 +25,8 @@ const (
 	keeps    = 400             // samples that a level remembers, in weight
 	halfLife = 4 * time.Minute // of what a level remembers, or
 	lives    = 10              // times as long as requests take
+	short    = 1.0             // times as long: the memory of what is judged by, and
+	long     = 10.0            // of what many different numbers have shown
 	outlier  = 4.0             // times as long as others is as long as a request counts: its client may be slow
 )
 
@@ -32,57 +35,71 @@ type level struct {
 	n      float64 // samples, in weight
 	held   float64 // seconds
 	work   float64
-	beside float64 // times held
-	square float64 // of what held was beside the mean for its work
+	share  float64 // of held, what each had of the engine: one over those that were there, over time
+	square float64 // of what share was beside the mean for its work
 	at     time.Time
 }
 
 // add takes in a sample.
-func (l *level) add(s *Sample, now time.Time) {
-	l.fade(1-1.0/keeps, now)
+func (l *level) add(s *Sample, memory float64, now time.Time) {
+	l.fade(1-1.0/(keeps*memory), memory, now)
 	held, work := s.Held.Seconds(), s.work()
+	share := held / s.Beside
 	if l.work > 0 && l.n >= 4 {
-		usual := work * l.held / l.work
-		held = min(held, outlier*usual)
-		l.square += (held - usual) * (held - usual)
+		usual := work * l.share / l.work
+		if share > outlier*usual {
+			held, share = held*outlier*usual/share, outlier*usual
+		}
+		l.square += (share - usual) * (share - usual)
 	}
 	l.n++
 	l.held += held
 	l.work += work
-	l.beside += s.Beside * held
+	l.share += share
+}
+
+// join adds what another knows.
+func (l *level) join(o *level, memory float64, now time.Time) {
+	by := o.left(memory, now)
+	l.n += by * o.n
+	l.held += by * o.held
+	l.work += by * o.work
+	l.share += by * o.share
+	l.square += by * by * o.square
+	l.at = now
 }
 
 // fade has all count for less, by so much and by the time that has passed.
-func (l *level) fade(by float64, now time.Time) {
-	by *= l.left(now)
+func (l *level) fade(by, memory float64, now time.Time) {
+	by *= l.left(memory, now)
 	l.at = now
 	l.n *= by
 	l.held *= by
 	l.work *= by
-	l.beside *= by
+	l.share *= by
 	l.square *= by * by // its root is compared with held
 }
 
 // left is the part that has not been forgotten.
-func (l *level) left(now time.Time) float64 {
+func (l *level) left(memory float64, now time.Time) float64 {
 	if l.n == 0 {
 		return 1
 	}
-	half := max(halfLife.Seconds(), lives*l.held/l.n)
+	half := memory * max(halfLife.Seconds(), lives*l.held/l.n)
 	return math.Exp2(-max(now.Sub(l.at), 0).Seconds() / half)
 }
 
 // known tells whether enough is.
 func (l *level) known(now time.Time) bool {
 	const enough = 4
-	return l.n*l.left(now) >= enough && l.held > 0
+	return l.n*l.left(short, now) >= enough && l.held > 0
 }
 
 // pace is the seconds that a request holds its place for a token.
 func (l *level) pace() float64 { return l.held / l.work }
 
 // throughput is the tokens per second of all requests together.
-func (l *level) throughput() float64 { return l.beside / l.held * l.work / l.held }
+func (l *level) throughput() float64 { return l.work / l.share }
 
 // surely is what it is at least, but for one chance in six.
 func (l *level) surely() float64 { return l.throughput() * (1 - l.unsure()) }
@@ -90,7 +107,7 @@ func (l *level) surely() float64 { return l.throughput() * (1 - l.unsure()) }
 // unsure is the standard error of throughput, as a part of it.
 func (l *level) unsure() float64 {
 	const least = 0.005
-	return max(math.Sqrt(l.square)/l.held, least)
+	return max(math.Sqrt(l.square)/l.share, least)
 }
 
 // ladder are the numbers of requests that are told apart, up to the ceiling: a step is a

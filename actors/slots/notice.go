@@ -14,31 +14,56 @@ const (
 func (c *Controller) notice(now time.Time) {
 	l, r := &c.levels[c.at], &c.recent
 	if r.n >= 2*most { // it is what is known
-		c.recent.fade(0.5, now)
+		c.recent.fade(0.5, short, now)
 	}
 	ratio := math.Abs(math.Log(r.throughput() / l.throughput()))
 	if ratio < changed || ratio < surest*math.Hypot(r.unsure(), l.unsure()) {
 		return
 	}
 	clear(c.levels)
+	clear(c.all)
 	*l = *r
 	c.up, c.less, c.reach, c.trial = patience{}, patience{}, 0, trial{}
 }
 
-// idle decides where fewer requests are there than the limit lets in, so many that their
-// number is next to step i. Where demand is low each is served as fast as ever, so fewer
-// would not do: that they would has to be measured well, over half as many again.
-func (c *Controller) idle(i int, now time.Time) Reason {
-	const plain = 0.06
-	l := &c.levels[i]
-	if i > c.at || l.n < fewest || c.nearest(c.load) != i || l.held < l.n*worth.Seconds() {
-		return Unchanged
+// idle decides where fewer requests are there than the limit lets in. Where each is served as
+// fast as ever fewer would not do: that they would has to be measured well, beside the times at
+// which there were half as many again.
+func (c *Controller) idle(now time.Time) Reason {
+	const plain = 0.05
+	for i := range c.at {
+		l := level{}
+		l.join(&c.all[i], long, now)
+		if l.n < fewest {
+			continue
+		}
+		var more level
+		for j := i + 1; j < len(c.all); j++ {
+			if 2*c.steps[j] >= 3*c.steps[i] {
+				more.join(&c.all[j], long, now)
+			}
+		}
+		if more.n < fewest || more.held < more.n*worth.Seconds() {
+			return Unchanged
+		}
+		if math.Hypot(l.unsure(), more.unsure()) > plain || l.throughput() < nearly*more.throughput() || c.better(&l, i, now) {
+			continue
+		}
+		if c.trial.on && c.trial.from < c.at {
+			c.up.vain(upFirst, upLast, now)
+		}
+		c.trial = trial{}
+		return c.move(i, NoGain, now)
 	}
-	want := c.want(c.best(now), now)
-	w := &c.levels[want]
-	if 2*c.steps[i] < 3*c.steps[want] || w.n < fewest || math.Hypot(w.unsure(), l.unsure()) > plain || w.throughput() < nearly*l.throughput() {
-		return Unchanged
+	return Unchanged
+}
+
+// better tells whether a number between that and the limit has shown more.
+func (c *Controller) better(l *level, than int, now time.Time) bool {
+	for j := than + 1; j <= c.at; j++ {
+		if b := &c.all[j]; b.n*b.left(long, now) >= fewest && math.Log(nearly*b.throughput()/l.throughput()) > math.Hypot(b.unsure(), l.unsure()) {
+			return true
+		}
 	}
-	c.trial = trial{}
-	return c.move(max(want, c.below(c.steps[i])), NoGain, now)
+	return false
 }

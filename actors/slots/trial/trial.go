@@ -22,6 +22,8 @@ type Setting struct {
 	Clients int           // that ask again as soon as they are answered; 0: requests come by themselves
 	PerHour float64       // requests that come by themselves, a third of them at first
 	Ramp    time.Duration // after which all do
+	Bursts  bool          // they come in bursts: for half a minute of every two thrice as many as else
+	Way     time.Duration // from when a place is given until its request is there, for which it is taken and empty
 	Tokens  float64       // of an answer, on average
 	Noise   float64       // of what a request costs beside its tokens: standard deviation of its logarithm
 	Counts  time.Duration // from when on results count
@@ -53,7 +55,8 @@ func (r *Result) P(part float64) time.Duration {
 type request struct {
 	came   time.Duration
 	let    time.Duration
-	area   float64 // of requests over time when it was let in
+	share  float64 // world.share when it was let in
+	places float64 // world.places, likewise
 	tokens float64
 	cost   float64
 	end    float64
@@ -65,8 +68,10 @@ type world struct {
 	control slots.Controller
 	now     time.Duration
 	own     float64 // engine's own time
-	area    float64
+	share   float64 // integral of one over the requests that are there
+	places  float64 // integral of places that are taken
 	waiting []*request
+	coming  []*request // to their places
 	inside  []*request // let in, and not worked on yet
 	working []*request // by their ends
 	next    time.Duration
@@ -111,6 +116,12 @@ func (w *world) gap() time.Duration {
 	if w.now < w.Ramp {
 		rate *= (1 + 2*w.now.Seconds()/w.Ramp.Seconds()) / 3
 	}
+	if w.Bursts {
+		const every, lasts = 2 * time.Minute, 30 * time.Second
+		if rate *= 2.0 / 3; w.now%every < lasts { // the mean stays
+			rate *= 3
+		}
+	}
 	return w.now + time.Duration(w.random.ExpFloat64()/rate*float64(time.Hour))
 }
 
@@ -122,10 +133,16 @@ func (w *world) come() {
 
 // let lets requests in, and has the engine take them up.
 func (w *world) let() {
-	for len(w.waiting) > 0 && len(w.working)+len(w.inside) < w.limit() {
+	for len(w.waiting) > 0 && w.taken() < w.limit() {
 		r := w.waiting[0]
 		w.waiting = w.waiting[1:]
-		r.let, r.area = w.now, w.area
+		r.let = w.now + w.Way
+		w.coming = append(w.coming, r)
+	}
+	for len(w.coming) > 0 && w.coming[0].let <= w.now {
+		r := w.coming[0]
+		w.coming = w.coming[1:]
+		r.share, r.places = w.share, w.places
 		w.inside = append(w.inside, r)
 	}
 	for len(w.inside) > 0 && (w.Inside == 0 || len(w.working) < w.Inside) {
@@ -142,17 +159,26 @@ func (w *world) let() {
 	}
 }
 
+// there is the number of requests that the engine has.
+func (w *world) there() int { return len(w.working) + len(w.inside) }
+
+func (w *world) taken() int { return w.there() + len(w.coming) }
+
 // step goes on to what happens next.
 func (w *world) step() {
 	each := 0.0 // tokens per second
 	to := min(w.next, w.looks)
+	if len(w.coming) > 0 {
+		to = min(to, w.coming[0].let)
+	}
 	if n := len(w.working); n > 0 {
 		each = w.Rate(n, w.now) / float64(n)
 		to = min(to, w.now+time.Duration(math.Ceil((w.working[0].end-w.own)/each*float64(time.Second))))
 	}
 	took := (to - w.now).Seconds()
 	w.own += each * took
-	w.area += float64(len(w.working)+len(w.inside)) * took
+	w.share += took / float64(max(w.there(), 1))
+	w.places += float64(w.taken()) * took
 	if w.now >= w.Counts {
 		w.out.Limit += float64(w.limit()) * took
 	}
@@ -165,7 +191,7 @@ func (w *world) step() {
 		w.come()
 	case w.now == w.looks:
 		w.looks += time.Second
-		w.heard(w.control.Look(slots.Told{Known: w.Told, Leases: len(w.working) + len(w.inside), Running: len(w.working), Queued: len(w.inside)}, epoch.Add(w.now)))
+		w.heard(w.control.Look(slots.Told{Known: w.Told, Leases: w.there(), Running: len(w.working), Queued: len(w.inside)}, epoch.Add(w.now)))
 	}
 	w.let()
 }
@@ -178,7 +204,7 @@ func (w *world) end() {
 		w.out.Took = append(w.out.Took, w.now-r.came)
 	}
 	held := w.now - r.let
-	w.heard(w.control.Ended(slots.Sample{Held: held, Beside: (w.area - r.area) / held.Seconds(), Completion: int(r.tokens)}, epoch.Add(w.now)))
+	w.heard(w.control.Ended(slots.Sample{Held: held, Beside: held.Seconds() / (w.share - r.share), Places: (w.places - r.places) / held.Seconds(), Completion: int(r.tokens)}, epoch.Add(w.now)))
 	if w.Clients > 0 {
 		w.come()
 	}
