@@ -55,7 +55,7 @@ func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
 	p := parsers.Get()
 	// Parsing bounds the depth, and validation, which is strict, does not: in this order.
 	v, err := p.ParseBytes(body)
-	if err == nil {
+	if err == nil && !strict(body) {
 		err = fastjson.ValidateBytes(body)
 	}
 	if err != nil {

@@ -20,20 +20,31 @@ type Usage struct {
 // UsageOf finds the usage in the last bytes of an answer, streamed or not. A
 // client's text cannot fake it: inside a JSON string the quotes are escaped.
 func UsageOf(tail []byte) (u Usage, ok bool) {
-	u.Prompt, ok = lastNumber(tail, `"prompt_tokens":`)
-	u.Completion, _ = lastNumber(tail, `"completion_tokens":`)
-	u.Cached, u.HasCached = lastNumber(tail, `"cached_tokens":`)
-	return u, ok
+	for rest := tail; ; {
+		i := bytes.Index(rest, tokensWord)
+		if i < 0 {
+			return u, ok
+		}
+		before := rest[:i]
+		rest = rest[i+len(tokensWord):]
+		switch { // the last of each counts
+		case bytes.HasSuffix(before, promptWord):
+			u.Prompt, ok = number(bytes.TrimLeft(rest, " "), 0)
+		case bytes.HasSuffix(before, completionWord):
+			u.Completion, _ = number(bytes.TrimLeft(rest, " "), 0)
+		case bytes.HasSuffix(before, cachedWord):
+			u.Cached, u.HasCached = number(bytes.TrimLeft(rest, " "), 0)
+		}
+	}
 }
 
-func lastNumber(b []byte, key string) (int, bool) {
-	i := bytes.LastIndex(b, []byte(key))
-	if i < 0 {
-		return 0, false
-	}
-	b = bytes.TrimLeft(b[i+len(key):], " ")
-	return number(b, 0)
-}
+// Words that the numbers of a usage stand behind, which all end with the first.
+var (
+	tokensWord     = []byte(`_tokens":`)
+	promptWord     = []byte(`"prompt`)
+	completionWord = []byte(`"completion`)
+	cachedWord     = []byte(`"cached`)
+)
 
 // Done tells whether the last bytes of a stream end it properly: with [DONE],
 // or with an error event of the engine's own. What a model says cannot fake
