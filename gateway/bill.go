@@ -186,19 +186,19 @@ func utoa(n uint64) string { return strconv.FormatUint(n, 10) }
 // tokens per minute, as OpenAI's clients read it, and Anthropic's on its own routes.
 func (b *bill) standing(r *request) {
 	h := &r.ctx.Response.Header
-	for u, names := range rateHeaders {
+	for u, names := range &rateFields {
 		d := &b.told[u]
 		if d.Limit == 0 {
 			continue
 		}
 		var text [32]byte
-		h.SetBytesV(names[0], strconv.AppendUint(text[:0], d.Limit, 10))
-		h.SetBytesV(names[1], strconv.AppendUint(text[:0], d.Remaining, 10))
-		h.SetBytesV(names[2], openai.AppendDuration(text[:0], d.Reset.Milliseconds()))
+		h.SetCanonical(names[0], strconv.AppendUint(text[:0], d.Limit, 10))
+		h.SetCanonical(names[1], strconv.AppendUint(text[:0], d.Remaining, 10))
+		h.SetCanonical(names[2], openai.AppendDuration(text[:0], d.Reset.Milliseconds()))
 		if errorsOf(r.ctx) == anthropicErrors {
-			h.SetBytesV(names[3], strconv.AppendUint(text[:0], d.Limit, 10))
-			h.SetBytesV(names[4], strconv.AppendUint(text[:0], d.Remaining, 10))
-			h.SetBytesV(names[5], time.Now().Add(d.Reset).UTC().AppendFormat(text[:0], time.RFC3339))
+			h.SetCanonical(names[3], strconv.AppendUint(text[:0], d.Limit, 10))
+			h.SetCanonical(names[4], strconv.AppendUint(text[:0], d.Remaining, 10))
+			h.SetCanonical(names[5], time.Now().Add(d.Reset).UTC().AppendFormat(text[:0], time.RFC3339))
 		}
 	}
 }

@@ -19,15 +19,23 @@ const leastCompressed = 1 << 10
 // as they are: each of their pieces is to arrive at once.
 func compress(ctx *fasthttp.RequestCtx) {
 	h := &ctx.Response.Header
-	if ctx.Response.IsBodyStream() || !compressible(h.ContentType()) || len(h.Peek(fasthttp.HeaderContentEncoding)) > 0 {
+	if ctx.Response.IsBodyStream() || !compressible(h.ContentType()) || len(h.ContentEncoding()) > 0 {
 		return
 	}
-	h.Add(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+	if len(h.PeekCanonical(fieldVary)) == 0 {
+		h.SetCanonical(fieldVary, fieldAcceptEncoding)
+	} else {
+		h.Add(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+	}
 	plain := ctx.Response.Body()
-	if ctx.IsHead() || bytes.Contains(h.Peek(fasthttp.HeaderCacheControl), []byte("no-transform")) {
+	if ctx.IsHead() || bytes.Contains(h.PeekCanonical(fieldCacheControl), []byte("no-transform")) {
 		return
 	}
-	chosen, may := coding.Choose(accepted(ctx))
+	accept := accepted(ctx)
+	if len(plain) < leastCompressed && !mayExclude(accept) {
+		return
+	}
+	chosen, may := coding.Choose(accept)
 	if chosen == coding.Identity || may && len(plain) < leastCompressed {
 		return
 	}
@@ -41,6 +49,9 @@ func compress(ctx *fasthttp.RequestCtx) {
 
 // accepted is what the client takes, of all of its headers that say it.
 func accepted(ctx *fasthttp.RequestCtx) string {
+	if len(ctx.Request.Header.PeekCanonical(fieldAcceptEncoding)) == 0 {
+		return ""
+	}
 	all := ctx.Request.Header.PeekAll(fasthttp.HeaderAcceptEncoding)
 	if len(all) == 1 {
 		return string(all[0])
@@ -52,7 +63,7 @@ func accepted(ctx *fasthttp.RequestCtx) string {
 // known here: before anything is done for it. Streams are not coded, whoever asks.
 func unreadable(ctx *fasthttp.RequestCtx) *spec.Error {
 	accept := accepted(ctx)
-	if !strings.Contains(accept, "=0") { // nearly always
+	if !mayExclude(accept) { // nearly always
 		return nil
 	}
 	if chosen, plain := coding.Choose(accept); plain || chosen != coding.Identity {
@@ -61,6 +72,9 @@ func unreadable(ctx *fasthttp.RequestCtx) *spec.Error {
 	return &spec.Error{Code: spec.CodeNotAcceptable, Param: fasthttp.HeaderAcceptEncoding,
 		Message: "Accept-Encoding excludes every coding that answers come in here: none at all, " + coding.Known + "."}
 }
+
+// mayExclude tells whether the header may say of an answer as it is that it is not acceptable.
+func mayExclude(accept string) bool { return strings.Contains(accept, "=0") }
 
 // jsonContent is what nearly every answer is.
 const jsonContent = "application/json"
@@ -78,7 +92,7 @@ func compressible(contentType []byte) bool {
 
 // restored is the body without its content coding, still at most limit bytes.
 func (r *request) restored(coded []byte, limit int) ([]byte, error) {
-	encoding := string(r.ctx.Request.Header.Peek(fasthttp.HeaderContentEncoding))
+	encoding := string(r.ctx.Request.Header.ContentEncoding())
 	if encoding == "" || r.ctx.IsGet() || r.ctx.IsHead() { // which have no body
 		return coded, nil
 	}

@@ -50,7 +50,7 @@ func errorsOf(ctx *fasthttp.RequestCtx) errorForm {
 	if f, ok := errorsAt(string(ctx.Path())); ok {
 		return f
 	}
-	if len(ctx.Request.Header.Peek(headerAnthropicVersion)) > 0 {
+	if len(ctx.Request.Header.PeekCanonical(fieldAnthropicVersion)) > 0 {
 		return anthropicErrors
 	}
 	return openaiErrors

@@ -32,10 +32,9 @@ func (g *Gateway) headed(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 // it returns is 100, or the status of the answer that it has made.
 func (g *Gateway) expected(ctx *fasthttp.RequestCtx) (status int) {
 	busy(ctx.Conn(), true)
-	g.greet(ctx)
+	id := g.greet(ctx).id
 	defer func() {
 		if p := recover(); p != nil {
-			id := string(ctx.Response.Header.Peek(HeaderRequestID))
 			g.cfg.Log.Error("panic while looking at a request", slog.String("request_id", id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 			writeError(ctx, spec.Errorf(spec.CodeInternal, "The gateway failed to serve the request."), id)
 			status = ctx.Response.StatusCode()

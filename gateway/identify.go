@@ -19,11 +19,11 @@ const headerAPIKey = "X-Api-Key"
 
 // keyOf returns the key that the client sent, or nil.
 func keyOf(ctx *fasthttp.RequestCtx) []byte {
-	h := ctx.Request.Header.Peek(fasthttp.HeaderAuthorization)
+	h := ctx.Request.Header.PeekCanonical(fieldAuthorization)
 	if len(h) > len(bearer) && bytes.EqualFold(h[:len(bearer)], bearer) {
 		return bytes.TrimSpace(h[len(bearer):])
 	}
-	return bytes.TrimSpace(ctx.Request.Header.Peek(headerAPIKey))
+	return bytes.TrimSpace(ctx.Request.Header.PeekCanonical(fieldAPIKey))
 }
 
 // identify finds out who asks, from where, and whether that may be with this
@@ -119,7 +119,7 @@ const maxRequestID = 128
 
 // requestID takes over the client's id, if it is sane, or makes one.
 func requestID(ctx *fasthttp.RequestCtx) string {
-	if h := ctx.Request.Header.Peek(HeaderRequestID); len(h) > 0 && len(h) <= maxRequestID && sane(h) {
+	if h := ctx.Request.Header.PeekCanonical(fieldRequestID); len(h) > 0 && len(h) <= maxRequestID && sane(h) {
 		return string(h)
 	}
 	return newRequestID()

@@ -32,27 +32,35 @@ type request struct {
 	merges  bool   // what it writes is a change to what it has read, and may be made to something newer
 }
 
+// underWay is the key of the user value that is the request.
+type underWay struct{}
+
+// requestOf is the request that greet has begun.
+func requestOf(ctx *fasthttp.RequestCtx) *request {
+	r, _ := ctx.UserValue(underWay{}).(*request)
+	return r
+}
+
 // An operation answers a request; its error becomes the answer.
 type operation func(r *request) error
 
 // handle is the server's handler: whatever happens below it, there is an answer.
 func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 	busy(ctx.Conn(), true)
-	g.greet(ctx)
+	id := g.greet(ctx).id
 	defer func() {
 		if p := recover(); p != nil {
-			id := string(ctx.Response.Header.Peek(HeaderRequestID))
 			g.cfg.Log.Error("panic while serving a request", slog.String("request_id", id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 			writeError(ctx, spec.Errorf(spec.CodeInternal, "The gateway failed to serve the request."), id)
 		}
 	}()
 	if g.work.Err() != nil { // it came in while the last connections were being closed
 		ctx.SetConnectionClose()
-		writeError(ctx, spec.Errorf(spec.CodeDraining, "This gateway is shutting down."), string(ctx.Response.Header.Peek(HeaderRequestID)))
+		writeError(ctx, spec.Errorf(spec.CodeDraining, "This gateway is shutting down."), id)
 		return
 	}
 	if e := unreadable(ctx); e != nil {
-		writeError(ctx, e, string(ctx.Response.Header.Peek(HeaderRequestID)))
+		writeError(ctx, e, id)
 		return
 	}
 	if !g.cors(ctx) {
@@ -62,22 +70,25 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 	g.hold(ctx)
 }
 
-// greet sets what is on every answer.
-func (g *Gateway) greet(ctx *fasthttp.RequestCtx) {
-	ctx.Response.Header.Set(HeaderRequestID, requestID(ctx))
-	ctx.Response.Header.Set("X-LotaBots-Gateway", string(g.cfg.Self))
+// greet begins a request, and sets what is on every answer.
+func (g *Gateway) greet(ctx *fasthttp.RequestCtx) *request {
+	r := &request{g: g, ctx: ctx, id: requestID(ctx)}
+	ctx.SetUserValue(underWay{}, r)
+	ctx.Response.Header.SetCanonical(fieldRequestID, []byte(r.id))
+	ctx.Response.Header.SetCanonical(fieldGateway, []byte(g.cfg.Self))
 	errorsOf(ctx).mark(ctx)
 	if g.draining.Load() {
 		ctx.SetConnectionClose()
 	}
+	return r
 }
 
 // open serves without a key.
 func (g *Gateway) open(op operation) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		r := request{g: g, ctx: ctx, id: string(ctx.Response.Header.Peek(HeaderRequestID))}
+		r := requestOf(ctx)
 		defer r.give()
-		if err := op(&r); err != nil {
+		if err := op(r); err != nil {
 			r.fail(err)
 		}
 	}
@@ -86,7 +97,7 @@ func (g *Gateway) open(op operation) fasthttp.RequestHandler {
 // known serves those whose key or access token is good.
 func (g *Gateway) known(op operation) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		r := &request{g: g, ctx: ctx, id: string(ctx.Response.Header.Peek(HeaderRequestID))}
+		r := requestOf(ctx)
 		defer func() { r.give() }()
 		err := r.attempt(op)
 		for r.mayBegin(err) {
