@@ -49,14 +49,47 @@ func (l *limitList) add(tenant string, limits ...limit.Limit) (more bool) {
 	return len(*l) <= mostLimits
 }
 
-// showOwnLimits answers with the limits of the caller's key and tenant.
+// showOwnLimits answers with the limits of the caller's key and tenant: of the tenant's, to who may not
+// read its usage, those alone that bind the caller.
 func showOwnLimits(r *request) error {
 	var all limitList
 	if k, ok := r.g.cfg.State.Key(r.who.Key); ok && r.who.Key != "" {
 		all.add(r.who.Tenant, keyLimits(k)...)
 	}
 	all.add(r.who.Tenant, r.g.limits.tenant(r.who.Tenant)...)
-	return r.standings(all)
+	views, err := r.stand(all)
+	if err != nil {
+		return err
+	}
+	if !r.who.May(access.UsageRead, access.In(r.who.Tenant)) {
+		views = binding(views)
+	}
+	return r.json(200, limitViews{views})
+}
+
+// binding leaves out the limits of a tenant by which one of its keys has no less than it has anyway: what is
+// used of those are the others' requests. One per minute binds where less is left of it than of the key's
+// own, as the headers of answers tell; a budget where nothing is left. One whose owner does not answer may bind.
+func binding(all []limitView) (out []limitView) {
+	out = []limitView{}
+	for i := range all {
+		if all[i].binds(all) {
+			out = append(out, all[i])
+		}
+	}
+	return out
+}
+
+func (v *limitView) binds(all []limitView) bool {
+	switch {
+	case v.Scope != limit.OfTenant.String() || v.Remaining == nil:
+		return true
+	case v.Per != limit.Minute.String():
+		return *v.Remaining == 0
+	}
+	return !slices.ContainsFunc(all, func(own limitView) bool {
+		return own.Scope == limit.OfKey.String() && own.Unit == v.Unit && own.Per == v.Per && own.Remaining != nil && *own.Remaining <= *v.Remaining
+	})
 }
 
 // keyLimits are all of a key's, whose record has its requests per minute apart.
@@ -165,10 +198,23 @@ func (r *request) limitsIn(all *limitList, tenant string) (more bool) {
 	return true
 }
 
-// standings asks the owners and answers.
+type limitViews struct {
+	Data []limitView `json:"data"`
+}
+
+// standings answers with where the limits stand.
 func (r *request) standings(all limitList) error {
+	views, err := r.stand(all)
+	if err != nil {
+		return err
+	}
+	return r.json(200, limitViews{views})
+}
+
+// stand asks the owners.
+func (r *request) stand(all limitList) ([]limitView, error) {
 	if len(all) > mostLimits {
-		return &spec.Error{Code: spec.CodeInvalidRequest, Param: "tenant", Message: "So many limits are not answered at once.",
+		return nil, &spec.Error{Code: spec.CodeInvalidRequest, Param: "tenant", Message: "So many limits are not answered at once.",
 			Hint: "Name a tenant, a key, a deployment or an endpoint."}
 	}
 	slices.SortFunc(all, func(a, b tenantLimit) int {
@@ -176,20 +222,18 @@ func (r *request) standings(all limitList) error {
 	})
 	ctx, cancel := r.operate()
 	defer cancel()
-	out := struct {
-		Data []limitView `json:"data"`
-	}{make([]limitView, len(all))}
+	out := make([]limitView, len(all))
 	var asking sync.WaitGroup
 	turns := make(chan struct{}, limitsAsked)
 	for i := range all {
 		turns <- struct{}{}
 		asking.Go(func() {
-			out.Data[i] = r.g.standing(ctx, &all[i])
+			out[i] = r.g.standing(ctx, &all[i])
 			<-turns
 		})
 	}
 	asking.Wait()
-	return r.json(200, out)
+	return out, nil
 }
 
 func (g *Gateway) standing(ctx context.Context, l *tenantLimit) limitView {

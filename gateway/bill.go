@@ -230,6 +230,14 @@ func (x *inferring) repay(o relay.Outcome) {
 	x.bill.holds = nil
 }
 
+// giveBack ends the bill of a request that has used nothing.
+func (b *bill) giveBack(l *limit.Limiter) {
+	for _, h := range b.holds {
+		l.Settle(h.lim, h.n, 0, h.of)
+	}
+	b.holds = nil
+}
+
 // used is how many tokens the request has taken. Where an engine that has answered
 // does not tell, the prompt's are those that were reckoned from its length.
 func (x *inferring) used(o relay.Outcome) (prompt, cached, answer uint64) {

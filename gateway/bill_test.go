@@ -232,3 +232,21 @@ func TestLimitsAreKept(t *testing.T) {
 		t.Errorf("%d %s", res.StatusCode, text)
 	}
 }
+
+// TestRefusedByItsHeadHasUsedNothing: what other limits have counted of a request comes back, where it is
+// refused before its body is sent too.
+func TestRefusedByItsHeadHasUsedNothing(t *testing.T) {
+	r, _ := billed(t, nil)
+	r.puts("tenants/t1", `{"name":"one","requests_per_minute":2}`)
+	key := r.state.addKey("few", "t1", 9, "infer")
+	r.tellState()
+	for i, want := range []int{200, 200, 429, 429} {
+		if res, body := r.do(key, "POST", "/v1/chat/completions", shortBody, "Expect", "100-continue"); res.StatusCode != want {
+			t.Fatalf("request %d: %d %s", i, res.StatusCode, body)
+		}
+	}
+	own := r.limits(key, "/v1/limits").Data
+	if len(own) == 0 || own[0].Scope != "key" || own[0].Used == nil || *own[0].Used != 2 {
+		t.Errorf("two requests and two that were refused have used %+v", own)
+	}
+}

@@ -75,6 +75,7 @@ func (r *request) welcome() error {
 	case r.who != nil && r.ctx.IsPost() && !bytes.HasSuffix(path, []byte("/count_tokens")) && (bytes.HasPrefix(path, []byte("/v1/")) || bytes.HasPrefix(path, []byte("/v2/"))):
 		b := new(bill)
 		if err := b.enter(r, string(r.ctx.Path())); err != nil {
+			b.giveBack(r.g.limiter)
 			return err
 		}
 		r.ctx.SetUserValue(paid, b)

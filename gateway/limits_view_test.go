@@ -62,9 +62,14 @@ func TestLimitsAreShown(t *testing.T) {
 		own = r.limits(r.infer, "/v1/limits") // what was used is settled when the answer has gone out
 	}
 	said := strings.Join(own.lines(), "\n")
-	if said != "tenant t1 requests minute share used\ntenant t1 tokens minute share used\ntenant t1 tokens day deny used" {
+	if said != "tenant t1 requests minute share used\ntenant t1 tokens minute share used" {
 		t.Fatalf("its own are\n%s", said)
 	}
+	tenants := r.limits(r.admin, "/admin/v1/limits?tenant=t1").lines()
+	if want := said + "\ntenant t1 tokens day deny used"; strings.Join(tenants, "\n") != want {
+		t.Fatalf("the tenant's are %v", tenants)
+	}
+	said = strings.Join(tenants, "\n")
 	for _, d := range own.Data {
 		want := map[string]uint64{"requests": 1, "tokens": 40}[d.Unit] // not what was reserved
 		if *d.Used != want {
@@ -91,6 +96,19 @@ func TestLimitsAreShown(t *testing.T) {
 	if res, _ := r.do(r.infer, "GET", "/admin/v1/limits?tenant=t1", ""); res.StatusCode != 403 {
 		t.Errorf("a key for inference alone reads the tenant's: %d", res.StatusCode)
 	}
+	_, made := r.do(r.admin, "POST", "/admin/v1/keys", `{"name":"small","tenant":"t1","requests_per_minute":20,"tokens_per_minute":50}`)
+	var small struct{ Key, ID string }
+	if err := json.Unmarshal([]byte(made), &small); err != nil || small.Key == "" {
+		t.Fatal(made, err)
+	}
+	if got := r.limits(small.Key, "/v1/limits").lines(); strings.Join(got, "\n") != "key "+small.ID+" requests minute share unused\nkey "+small.ID+" tokens minute share unused\ntenant t1 requests minute share used" {
+		t.Errorf("of the tenant's limits a key with less of its own is shown %q", got)
+	}
+	r.puts("tenants/t1", `{"name":"one","tokens_per_day":10}`)
+	if got := r.limits(small.Key, "/v1/limits").lines(); got[len(got)-1] != "tenant t1 tokens day deny used" {
+		t.Errorf("of a budget that is spent it is shown %q", got)
+	}
+	r.puts("tenants/t1", `{"name":"one","tokens_per_minute":200,"tokens_per_day":1000,"requests_per_minute":9}`)
 	p.Lock()
 	p.down = true
 	p.Unlock()

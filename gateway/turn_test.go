@@ -136,6 +136,13 @@ func TestTheEngineSeesNoMoreThanIsAllowed(t *testing.T) {
 			t.Errorf("of priority %s the engine got %s", sent, got)
 		}
 	}
+	got = ""
+	for _, sent := range []string{"-3.0", "-3e0", `"-3"`, "-99999999999999999999", "true"} {
+		res, body := r.do(r.infer, "POST", "/v1/chat/completions", strings.Replace(chatBody, "{", `{"priority":`+sent+`,`, 1))
+		if res.StatusCode != 400 || got != "" {
+			t.Errorf("of priority %s the engine got %s: %d %s", sent, got, res.StatusCode, body)
+		}
+	}
 }
 
 func TestDeadlines(t *testing.T) {

@@ -12,7 +12,11 @@ func (r *Request) wishes(key []byte, v *fastjson.Value) {
 	switch string(key) {
 	case "priority":
 		r.once(fPriority, "priority")
-		r.Priority, _ = v.Int() // what is no number is the engine's to refuse
+		n, err := v.Int()
+		if err != nil && v.Type() != fastjson.TypeNull { // engines take -3.0 and "-3" for -3: so might who may not ask for it
+			r.add("priority", "must be a whole number")
+		}
+		r.Priority = n
 	case "service_tier":
 		r.once(fTier, "service_tier")
 		switch string(v.GetStringBytes()) {
