@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -165,12 +164,14 @@ func (c *cluster) sameFile(node int, digest string) {
 }
 
 // TestModelsTravel: what is imported on one of three nodes is soon on all; a node that is
-// killed on the way asks for what it lacks; a flipped byte is found, told and mended.
+// killed on the way asks for what it lacks; what is cut off in the middle leaves nothing; a
+// flipped byte is found, told and mended.
 func TestModelsTravel(t *testing.T) {
 	c := startCluster(t, nil, "--nodes", "3", "--regions", "north")
 	c.put("/admin/v1/settings/models/copies", map[string]string{"value": "3"})
 	t.Run("fast", func(t *testing.T) { inner := *c; inner.t = t; inner.travelsFast() })
 	t.Run("killed on the way", func(t *testing.T) { inner := *c; inner.t = t; inner.travelsOn() })
+	t.Run("cut off", func(t *testing.T) { inner := *c; inner.t = t; inner.cutOff() })
 	t.Run("flipped byte", func(t *testing.T) { inner := *c; inner.t = t; inner.isMended() })
 }
 
@@ -248,9 +249,7 @@ func (c *cluster) travelsOn() {
 	if atMost := int64(float64(rate)*time.Since(began).Seconds()) + 8*4<<20; come > atMost {
 		c.t.Errorf("%d bytes have come in %v at %d a second", come, time.Since(began), rate)
 	}
-	if err := syscall.Kill(c.file.Nodes[victim].PID, syscall.SIGKILL); err != nil {
-		c.t.Fatal(err)
-	}
+	c.kill(c.file.Nodes[victim].PID)
 	c.setFile(victim, rate, 0)
 	c.restart(id)
 	c.await(2*time.Minute, "the model is on all nodes", func() bool { return c.model("cut").whole() == 3 })
