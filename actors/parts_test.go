@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -158,19 +159,44 @@ func TestUsage(t *testing.T) {
 func FuzzUsage(f *testing.F) {
 	f.Add([]byte(`{"usage":{"prompt_tokens":12,"completion_tokens":5}}`), 3)
 	f.Fuzz(func(t *testing.T, b []byte, at int) {
-		var whole, torn tally
+		var whole, torn, once tally
 		whole.add(b)
 		at = max(0, min(at, len(b)))
 		torn.add(b[:at])
 		torn.add(b[at:])
+		once.last = b
 		u := whole.usage()
 		if u.prompt < 0 || u.completion < 0 {
 			t.Errorf("%v", u)
 		}
-		if string(whole.tail) != string(torn.tail) {
+		if string(whole.tail) != string(torn.tail) && !bytes.HasSuffix(b[:at], eventEnd) && !bytes.HasSuffix(b[:max(0, len(b)-1)], eventEnd) {
 			t.Errorf("torn at %d, %d bytes of tail are others than %d", at, len(torn.tail), len(whole.tail))
 		}
+		if len(b) <= tailSize && once.usage() != u {
+			t.Errorf("in one piece %v, else %v", once.usage(), u)
+		}
 	})
+}
+
+// TestUsageIsFoundHoweverItComes: in a piece of its own, after the others, or torn.
+func TestUsageIsFoundHoweverItComes(t *testing.T) {
+	answer := strings.Repeat("data: {\"usage\":null}\n\n", 300) + "data: {\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":5}}\n\ndata: [DONE]\n\n"
+	for _, size := range []int{1, 7, 23, 100, 5000, 1 << 20} {
+		for _, how := range []string{"then its end", "with its end"} {
+			var c tally
+			for at := 0; at < len(answer); at += size {
+				piece := answer[at:min(at+size, len(answer))]
+				if how == "with its end" && at+size >= len(answer) && len(c.tail) == 0 {
+					c.last = []byte(piece)
+				} else {
+					c.add([]byte(piece))
+				}
+			}
+			if u := c.usage(); u != (usage{12, 5}) {
+				t.Errorf("in pieces of %d, %s: %v", size, how, u)
+			}
+		}
+	}
 }
 
 func TestEventsStandForTokens(t *testing.T) {

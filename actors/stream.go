@@ -144,7 +144,11 @@ func (x *stream) Read(p []byte) (int, error) {
 				x.s.system.Root.Send(x.place.device, &gpu.FirstByte{Lease: m.Lease, Streamed: m.Streamed})
 			}
 		}
-		x.tally.add(p[:n])
+		if err == io.EOF && len(x.tally.tail) == 0 {
+			x.tally.last = p[:n] // to be looked at below, and no longer
+		} else {
+			x.tally.add(p[:n])
+		}
 	}
 	if err == nil {
 		return n, nil
@@ -158,6 +162,7 @@ func (x *stream) Read(p []byte) (int, error) {
 	default:
 		x.finish(resultOK, nil)
 	}
+	x.tally.last = nil
 	return n, x.end
 }
 
@@ -256,10 +261,13 @@ func (x *stream) release(r gpu.Release) {
 	x.mu.left = left
 }
 
-// A tally counts an answer's events and keeps its end, where the usage stands.
+// A tally counts an answer's events and looks for the usage, which stands near its end. What comes as whole
+// events is looked at as it comes, and so is an answer that comes in one piece; of others the end is kept.
 type tally struct {
 	tail   []byte
+	last   []byte // all of an answer, or what has come after whole events
 	events int
+	told   usage // in events that came whole
 }
 
 const tailSize = 4 << 10
@@ -268,21 +276,39 @@ var eventEnd = []byte("\n\n")
 
 func (t *tally) add(b []byte) {
 	t.events += bytes.Count(b, eventEnd)
-	if len(b) >= tailSize {
-		t.tail = append(t.tail[:0], b[len(b)-tailSize:]...)
+	if len(t.tail) == 0 && bytes.HasSuffix(b, eventEnd) {
+		t.look(b)
 		return
 	}
+	b = b[max(0, len(b)-tailSize):]
 	if over := len(t.tail) + len(b) - tailSize; over > 0 {
 		t.tail = t.tail[:copy(t.tail, t.tail[over:])]
 	}
-	t.tail = append(t.tail, b...)
+	if t.tail = append(t.tail, b...); bytes.HasSuffix(t.tail, eventEnd) {
+		t.look(t.tail)
+		t.tail = t.tail[:0]
+	}
+}
+
+// look takes in what whole events tell.
+func (t *tally) look(b []byte) {
+	if bytes.Contains(b, usageKey) {
+		if u, ok := usageOf(b); ok {
+			t.told = u
+		}
+	}
 }
 
 // usage is what the engine has told, or, of a stream without, the number of its
 // events: one token each with most engines.
 func (t *tally) usage() usage {
-	if u, ok := usageOf(t.tail); ok {
-		return u
+	for _, end := range [][]byte{t.last, t.tail} {
+		if u, ok := usageOf(end); ok {
+			return u
+		}
 	}
-	return usage{completion: max(0, t.events-2)} // the last chunk has no token, and neither has [DONE]
+	if t.told != (usage{}) {
+		return t.told
+	}
+	return usage{completion: max(0, t.events+bytes.Count(t.last, eventEnd)-2)} // the last chunk has no token, and neither has [DONE]
 }

@@ -5,15 +5,17 @@ import "bytes"
 // usage is the tokens of one request; 0: not told.
 type usage struct{ prompt, completion int }
 
+var usageKey = []byte(`"usage"`)
+
 // usageOf finds the usage object of an OpenAI answer near its end. It reads no
 // JSON but the two numbers: what it gets wrong blurs an estimate and nothing else.
 func usageOf(tail []byte) (usage, bool) {
 	for end := len(tail); ; {
-		at := bytes.LastIndex(tail[:end], []byte(`"usage"`))
+		at := bytes.LastIndex(tail[:end], usageKey)
 		if at < 0 {
 			return usage{}, false
 		}
-		object := bytes.TrimLeft(tail[at+len(`"usage"`):], " \t\r\n:")
+		object := bytes.TrimLeft(tail[at+len(usageKey):], " \t\r\n:")
 		if bytes.HasPrefix(object, []byte("{")) {
 			u := usage{prompt: numberOf(object, `"prompt_tokens"`), completion: numberOf(object, `"completion_tokens"`)}
 			return u, u != usage{}

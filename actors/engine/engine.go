@@ -43,7 +43,8 @@ type Engine interface {
 	Err() error
 
 	// Do posts body to path, such as /v1/chat/completions, and returns once the headers have come.
-	// Of header, which it does not keep, only what concerns the request is passed on. Closing the response's body early, or
+	// Of header, which it does not keep, only what concerns the request is passed on; that of the response is
+	// not to be changed. Closing the response's body early, or
 	// ending ctx, ends the engine's work on it. Redirects are errors.
 	Do(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error)
 

@@ -35,12 +35,12 @@ func (w *web) post(ctx context.Context, path string, header http.Header, body []
 	if w.near == nil || len(body) > hop.MostBody {
 		return w.postFar(ctx, path, header, body)
 	}
-	u, err := w.at(path)
+	at, err := w.pathAt(path)
 	if err != nil {
 		return nil, err
 	}
 	near := nears.Get()
-	near.request = hop.Request{Method: methodOf(header), Path: u.Path, Header: near.request.Header[:0], Body: body, Last: w.fresh}
+	near.request = hop.Request{Method: methodOf(header), Path: at, Header: near.request.Header[:0], Body: body, Last: w.fresh}
 	w.fields(header, near.set)
 	answer, err := w.near.Do(ctx, &near.request)
 	near.giveBack()

@@ -58,6 +58,7 @@ func unrepeated(resp *http.Response, was string) error {
 	}
 	answer, _ = u.without(answer, "message")
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(answer)), int64(len(answer))
+	resp.Header = resp.Header.Clone() // which others may have
 	resp.Header.Del("Content-Length")
 	return nil
 }

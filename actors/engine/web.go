@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,8 @@ type web struct {
 	fresh   bool        // a client's request gets a connection of its own: the server closes those that it said it would keep
 	socket  string      // name of the engine's socket in its room; empty: base says where it is
 	aside   string      // another address of the engine's, where its driver has one
+
+	latest atomic.Pointer[[2]string] // path that a request went to, and where that is
 }
 
 const (
@@ -122,6 +125,20 @@ func (w *web) at(path string) (u url.URL, err error) {
 		return u, spec.Errorf(spec.CodeEngineUnavailable, "this node may not call %s: none of its engines.external-urls is a prefix of it", &u)
 	}
 	return u, nil
+}
+
+// pathAt is at, of which the path alone is wanted: that of the request before mostly.
+func (w *web) pathAt(path string) (string, error) {
+	if p := w.latest.Load(); p != nil && p[0] == path {
+		return p[1], nil
+	}
+	u, err := w.at(path)
+	if err != nil {
+		return "", err
+	}
+	path = strings.Clone(path)
+	w.latest.Store(&[2]string{path, w.base.Path + path})
+	return u.Path, nil
 }
 
 func (w *web) request(ctx context.Context, method, path string, body []byte) (*http.Request, error) {

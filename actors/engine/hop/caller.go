@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"sync/atomic"
 
 	"github.com/lotabots/lotabots/cluster/spec/leash"
 	"github.com/lotabots/lotabots/cluster/spec/pool"
@@ -22,6 +23,7 @@ type Caller struct {
 	Host string // the header's
 
 	kept kept
+	last atomic.Pointer[head] // of an answer
 }
 
 // A Request is one request. Method and Path are written as they are, and so must be
@@ -46,7 +48,7 @@ const (
 	oneWrite = 16 << 10 // up to which head and body are sent by one write
 )
 
-// Do sends r and returns once the answer's head is there. The error of a failed dial is
+// Do sends r and returns once the answer's head is there, whose fields are not to be changed. The error of a failed dial is
 // the dialler's own; every other one says that the server may have had the request.
 func (c *Caller) Do(ctx context.Context, r *Request) (*http.Response, error) {
 	for {
@@ -220,7 +222,7 @@ func (x *exchange) receive() error {
 			}
 			continue
 		}
-		h, err := parseHead(string(b[:end]))
+		h, err := x.caller.head(b[:end])
 		switch {
 		case err != nil:
 			giveBack(lent, b)

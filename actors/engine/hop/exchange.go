@@ -37,7 +37,7 @@ var chunkedCoding = []string{"chunked"}
 var ErrClosed = errors.New("the answer was closed")
 
 // begin makes h the answer's.
-func (x *exchange) begin(h head) {
+func (x *exchange) begin(h *head) {
 	x.keep = x.keep && h.keep
 	x.chunked, x.left = h.chunked, h.length
 	a := &x.answer

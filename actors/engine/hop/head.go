@@ -14,7 +14,22 @@ type head struct {
 	fields  http.Header
 	length  int64 // of the body; -1: it is not told
 	chunked bool
-	keep    bool // the server takes another request on the connection
+	keep    bool      // the server takes another request on the connection
+	text    string    // all of it
+	values  [8]string // of the first fields: most heads have no more, and each field one
+}
+
+// head is what b says, a whole head. A server's heads are alike for a second at a time, but where they tell of answers of different
+// lengths: the last one is kept, and nobody changes its fields.
+func (c *Caller) head(b []byte) (*head, error) {
+	if last := c.last.Load(); last != nil && last.text == string(b) {
+		return last, nil
+	}
+	h, err := parseHead(string(b))
+	if err == nil {
+		c.last.Store(h)
+	}
+	return h, err
 }
 
 var (
@@ -42,25 +57,25 @@ func headEnd(b []byte, from int) int {
 }
 
 // parseHead reads a whole head.
-func parseHead(text string) (h head, err error) {
+func parseHead(text string) (*head, error) {
+	h := &head{text: text, fields: make(http.Header, 8), length: -1}
 	line, rest := cutLine(text)
-	if h, err = parseStatus(line); err != nil {
-		return h, err
+	if err := h.begin(line); err != nil {
+		return nil, err
 	}
-	h.fields, h.length = make(http.Header, 8), -1
 	h.keep = h.proto == "HTTP/1.1"
-	values := make([]string, 0, 8) // one for all, as most headers have one value
+	values := h.values[:0]
 	for n := 0; ; n++ {
 		if line, rest = cutLine(rest); line == "" {
 			break
 		}
 		colon := strings.IndexByte(line, ':')
 		if n >= mostFields || colon <= 0 || !isToken(line[:colon]) {
-			return h, errField
+			return nil, errField
 		}
 		name, value := canonical(line[:colon]), strings.Trim(line[colon+1:], " \t")
 		if !written(value) {
-			return h, errField
+			return nil, errField
 		}
 		if before, ok := h.fields[name]; ok {
 			h.fields[name] = append(before[:len(before):len(before)], value)
@@ -69,7 +84,7 @@ func parseHead(text string) (h head, err error) {
 			h.fields[name] = values[len(values)-1 : len(values) : len(values)]
 		}
 		if err := h.frame(name, value); err != nil {
-			return h, err
+			return nil, err
 		}
 	}
 	if h.chunked && h.length >= 0 { // which of the two it is nobody knows for sure
@@ -102,24 +117,26 @@ func (h *head) frame(name, value string) error {
 	return nil
 }
 
-func parseStatus(line string) (h head, err error) {
+// begin takes in the status line.
+func (h *head) begin(line string) error {
 	if len(line) < len("HTTP/1.1 200") || line[8] != ' ' || len(line) > 12 && line[12] != ' ' {
-		return h, errStatusLine
+		return errStatusLine
 	}
 	if h.proto = line[:8]; h.proto != "HTTP/1.1" && h.proto != "HTTP/1.0" {
-		return h, errStatusLine
+		return errStatusLine
 	}
-	for _, c := range []byte(line[9:12]) {
+	for i := range 3 {
+		c := line[9+i]
 		if c < '0' || c > '9' {
-			return h, errStatusLine
+			return errStatusLine
 		}
 		h.status = 10*h.status + int(c-'0')
 	}
 	if h.status < 100 {
-		return h, errStatusLine
+		return errStatusLine
 	}
 	h.reason = line[9:]
-	return h, nil
+	return nil
 }
 
 // cutLine returns text up to the first line end, and what follows.
