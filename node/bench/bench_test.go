@@ -41,9 +41,19 @@ func TestCPUIn(t *testing.T) {
 	}
 }
 
+func TestUsedIn(t *testing.T) {
+	const profile = "heap profile: 1: 2 [3: 4] @ heap/524288\n\n# runtime.MemStats\n# HeapSys = 100\n# HeapInuse = 70\n# Stack = 30 / 90\n# MSpan = 5 / 6\n"
+	if got := usedIn([]byte(profile)); got != 100 {
+		t.Errorf("got %v, want 100", got)
+	}
+	if got := usedIn([]byte("no profile")); got != 0 {
+		t.Errorf("got %v, want 0", got)
+	}
+}
+
 func TestFigures(t *testing.T) {
 	ms := time.Millisecond
-	b := result{{rate: 1000, cpu: 10, alone: ms, chunks: 100}, {rate: 2000, cpu: 10, alone: ms, chunks: 100}, {rate: 4000, cpu: 10, alone: ms, chunks: 100}}
+	b := result{{rate: 1000, cpu: 10, alone: ms, chunks: 100, firstToken: 10 * ms}, {rate: 2000, cpu: 10, alone: ms, chunks: 100, firstToken: 10 * ms}, {rate: 4000, cpu: 10, alone: ms, chunks: 100, firstToken: 10 * ms}}
 	l := result{{rate: 700, cpu: 20, alone: 2 * ms, chunks: 95, firstToken: 11 * ms, lag: ms}, {rate: 1400, cpu: 20, alone: 2 * ms, chunks: 95, firstToken: 11 * ms, lag: ms}, {rate: 400, cpu: 20, alone: 2 * ms, chunks: 95, firstToken: 11 * ms, lag: ms}}
 	d := result{{firstToken: 10 * ms}, {firstToken: 10 * ms}, {firstToken: 10 * ms}}
 	got := figures(d, b, l)
@@ -52,6 +62,7 @@ func TestFigures(t *testing.T) {
 		"figure: cpu_per_request_ratio 2.000 x goal <= 1.7 (missed)",
 		"figure: p50_added 1.000 ms goal <= 0.1 (missed)",
 		"figure: stream_pieces_per_second_ratio 0.950 x goal >= 0.9",
+		"figure: first_token_ratio 0.909 x goal >= 0.9",
 		"figure: first_token_added 1.000 ms goal <= 1",
 		"figure: token_added 1.000 ms goal <= 0.5 (missed)",
 	}

@@ -7,6 +7,9 @@
 // With -against FILE another build is measured in turn with the first, so that what a
 // change is worth shows on a busy machine too.
 //
+// Idle streams are held by a node that is started for them and has had a burst of streams before; what a
+// process takes is read once it has stood still for a while.
+//
 // With -usage (`make bench-usage`) it compares nodes that write each request to the
 // usage ledger before its answer ends, soon after, and not at all.
 //

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -24,21 +24,42 @@ const (
 	idleModel   = "bench-idle"
 	idleSpare   = 500 // file descriptors that a process has open beside streams
 	idleOpening = 64  // streams that are opened at a time
-	idleLimit   = 60 * time.Second
+	idleLimit   = 100 * time.Second
 	idlePace    = 20 * time.Second // between two tokens: within what a gateway waits for one
+	idleWarm    = 1500 * time.Millisecond
+
+	settleEvery = 500 * time.Millisecond
+	settleQuiet = 6 * time.Second // a node gives back what a burst has left once it has been quiet for five
+	settleMost  = 15 * time.Second
+	settled     = 100 // parts of which less than one is no change
 )
 
 // An idling is what streams cost that say nothing.
 type idling struct {
 	streams int
-	bare    float64 // KB of the pass-through's memory, per stream
-	lota    float64
+	bare    holding // of the pass-through
+	lota    holding
+}
+
+// A holding is what a process has of memory, or has more of for a stream.
+type holding struct {
+	resident float64 // bytes
+	used     float64 // of the node's heap after a collection, and of its stacks; 0: it cannot be told
 }
 
 // idle holds many streams that have said one token and say no more, and looks at what
-// memory the processes in between have grown by.
+// memory the processes in between have grown by. The node is a fresh one, which has had a
+// burst of streams and no other load before.
 // The node's heap is written to heap, if that names a file.
-func (p *parts) idle(ctx context.Context, streams int, heap string) (m idling, err error) {
+func (p *parts) idle(ctx context.Context, binary string, streams int, heap string) (m idling, err error) {
+	node, err := p.beside(ctx, binary)
+	if err != nil {
+		return m, err
+	}
+	defer node.stop()
+	if _, err := streamLoop(ctx, node.ways()[lota].fast, manyConnections, idleWarm); err != nil {
+		return m, err
+	}
 	m.streams = min(streams, idleMost())
 	self, err := os.Executable()
 	if err != nil {
@@ -49,19 +70,60 @@ func (p *parts) idle(ctx context.Context, streams int, heap string) (m idling, e
 		return m, err
 	}
 	wanted := map[string]any{"engine": "external", "options": map[string]string{"url": "http://" + p.quiet}, "replicas": 1, "slots": 2 * m.streams}
-	if err := client.New(p.adminKey, "http://"+p.lota).Do(ctx, http.MethodPut, "/admin/v1/deployments/"+idleModel, wanted, nil); err != nil {
+	if err := client.New(node.adminKey, "http://"+node.lota).Do(ctx, http.MethodPut, "/admin/v1/deployments/"+idleModel, wanted, nil); err != nil {
 		return m, err
 	}
-	if m.bare, err = holdStreams(ctx, target{pass, idleModel, p.key}, m.streams, func() (int, error) { return resident(pid) }); err != nil {
+	if m.bare, err = holdStreams(ctx, target{pass, idleModel, p.key}, m.streams, func() (h holding, err error) {
+		h.resident, err = settledResident(ctx, pid)
+		return h, err
+	}); err != nil {
 		return m, fmt.Errorf("pass-through: %w", err)
 	}
-	m.lota, err = holdStreams(ctx, target{p.lota, idleModel, p.key}, m.streams, func() (int, error) {
-		if err := p.fetch(ctx, "heap?gc=1", cmp.Or(heap, filepath.Join(p.dir, "heap"))); err != nil {
-			return 0, err
+	m.lota, err = holdStreams(ctx, target{node.lota, idleModel, node.key}, m.streams, func() (h holding, err error) {
+		if h.resident, err = settledResident(ctx, node.nodePID); err != nil {
+			return h, err
 		}
-		return resident(p.nodePID)
+		if heap != "" {
+			if err := node.fetch(ctx, "heap?gc=1", heap); err != nil {
+				return h, err
+			}
+		}
+		told, err := profileFrom(ctx, node.nodeData, "heap?gc=1&debug=1")
+		h.used = usedIn(told)
+		return h, err
 	})
 	return m, err
+}
+
+// usedIn reads what is used of the heap and of stacks out of a heap's profile as text.
+func usedIn(profile []byte) (bytes float64) {
+	for line := range strings.Lines(string(profile)) {
+		name, rest, _ := strings.Cut(strings.TrimPrefix(line, "# "), " = ")
+		if name == "HeapInuse" || name == "Stack" {
+			value, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+			n, _ := strconv.ParseFloat(value, 64)
+			bytes += n
+		}
+	}
+	return bytes
+}
+
+// settledResident is resident once it has not changed for a while, or has not settled for long.
+func settledResident(ctx context.Context, pid int) (float64, error) {
+	began := time.Now()
+	last, err := resident(pid)
+	for since := began; err == nil && time.Since(since) < settleQuiet && time.Since(began) < settleMost; {
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(settleEvery):
+		}
+		var now int
+		if now, err = resident(pid); max(now-last, last-now)*settled > last {
+			since, last = time.Now(), now
+		}
+	}
+	return float64(last), err
 }
 
 // idleMost is how many streams a process that stands in between may have: each is two
@@ -74,17 +136,16 @@ func idleMost() int {
 	return (int(limit.Max) - idleSpare) / 2
 }
 
-// holdStreams opens n streams and returns by how many KB each has made size grow.
-func holdStreams(ctx context.Context, t target, n int, size func() (int, error)) (float64, error) {
+// holdStreams opens n streams and returns by how much each has made size grow.
+func holdStreams(ctx context.Context, t target, n int, size func() (holding, error)) (grown holding, err error) {
 	ctx, cancel := context.WithTimeout(ctx, idleLimit)
 	defer cancel()
 	var one net.Conn
-	var err error
 	for one == nil { // the first has the way made
 		if one, err = openStream(ctx, t); err != nil {
 			select {
 			case <-ctx.Done():
-				return 0, err
+				return grown, err
 			case <-time.After(50 * time.Millisecond):
 			}
 		}
@@ -92,7 +153,7 @@ func holdStreams(ctx context.Context, t target, n int, size func() (int, error))
 	defer one.Close()
 	before, err := size()
 	if err != nil {
-		return 0, err
+		return grown, err
 	}
 	held, errs := make([]net.Conn, n), make([]error, idleOpening)
 	defer func() {
@@ -112,11 +173,10 @@ func holdStreams(ctx context.Context, t target, n int, size func() (int, error))
 	}
 	opening.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return 0, err
+		return grown, err
 	}
-	time.Sleep(2 * time.Second) // what opening them took is collected
 	after, err := size()
-	return float64(after-before) / float64(n) / 1024, err
+	return holding{(after.resident - before.resident) / float64(n), (after.used - before.used) / float64(n)}, err
 }
 
 // openStream returns a connection on which a stream has said its first token.
@@ -161,5 +221,5 @@ func resident(pid int) (int, error) {
 }
 
 func (m idling) figures() []figure {
-	return []figure{{"idle_stream_memory", m.lota, "KB", "<=", 16}}
+	return []figure{{"idle_stream_memory", m.lota.resident / 1024, "KB", "<=", 16}}
 }

@@ -101,6 +101,7 @@ func bench(ctx context.Context, s settings) error {
 	if s.against != "" {
 		against(os.Stdout, results[lota], results[len(results)-1])
 	}
+	added(os.Stdout, results[direct], results[bare], results[lota])
 	for _, f := range figures(results[direct], results[bare], results[lota]) {
 		fmt.Println(f)
 	}
@@ -116,11 +117,12 @@ func bench(ctx context.Context, s settings) error {
 	if s.profile != "" {
 		heap = s.profile + ".heap"
 	}
-	m, err := p.idle(ctx, s.idle, heap)
+	m, err := p.idle(ctx, s.binary, s.idle, heap)
 	if err != nil {
 		return fmt.Errorf("idle streams: %w", err)
 	}
-	fmt.Printf("\nmemory per idle stream of %d, KB: %.1f through the pass-through, %.1f through LotaBots\n", m.streams, m.bare, m.lota)
+	fmt.Printf("\nmemory per idle stream of %d, KB: %.1f through the pass-through, %.1f through LotaBots, which uses %.1f of it in heap and stacks\n",
+		m.streams, m.bare.resident/1024, m.lota.resident/1024, m.lota.used/1024)
 	for _, f := range m.figures() {
 		fmt.Println(f)
 	}

@@ -24,6 +24,7 @@ const startLimit = 40 * time.Second
 // parts are the processes of a benchmark.
 type parts struct {
 	fast, paced, pass string // host:port
+	passPaced         string // a pass-through to paced
 	quiet             string // an engine of idle streams; empty: there is none
 	lota              string // host:port of the node's gateway
 	nginx             string // empty: it is not installed
@@ -61,6 +62,9 @@ func startParts(ctx context.Context, binary string) (p *parts, err error) {
 	if p.pass, p.passPID, err = p.serve(self, "pass", "-upstream", p.fast); err != nil {
 		return p, err
 	}
+	if p.passPaced, _, err = p.serve(self, "pass", "-upstream", p.paced); err != nil {
+		return p, err
+	}
 	if err = p.startCluster(ctx, binary); err != nil {
 		return p, err
 	}
@@ -74,7 +78,7 @@ func startParts(ctx context.Context, binary string) (p *parts, err error) {
 func (p *parts) beside(ctx context.Context, binary string) (q *parts, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	q = &parts{fast: p.fast, paced: p.paced, pass: p.pass}
+	q = &parts{fast: p.fast, paced: p.paced, quiet: p.quiet, pass: p.pass, passPaced: p.passPaced}
 	if err = q.startCluster(ctx, binary); err == nil {
 		err = q.deploy(ctx)
 	}
@@ -166,12 +170,11 @@ func (p *parts) deploy(ctx context.Context) error {
 	return nil
 }
 
-// ways lists the ways to the engine. There is one pass-through, to the fast
-// engine: what streams at a pace cost is told against the engine alone.
+// ways lists the ways to the engine.
 func (p *parts) ways() []way {
 	all := []way{
 		direct: {name: "direct", fast: target{p.fast, fastModel, p.key}, paced: target{p.paced, pacedModel, p.key}},
-		bare:   {name: "pass-through", fast: target{p.pass, fastModel, p.key}, pid: p.passPID},
+		bare:   {name: "pass-through", fast: target{p.pass, fastModel, p.key}, paced: target{p.passPaced, pacedModel, p.key}, pid: p.passPID},
 		lota:   {name: "LotaBots", fast: target{p.lota, fastModel, p.key}, paced: target{p.lota, pacedModel, p.key}, pid: p.nodePID, data: p.nodeData},
 	}
 	if p.nginx != "" {
