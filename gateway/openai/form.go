@@ -53,6 +53,13 @@ func (r *Request) formPart(p form.Part) {
 		if f, err := strconv.ParseFloat(string(p.Value), 64); err != nil || !(f >= 0 && f <= 1) {
 			r.add("temperature", "must be a number from 0 to 1")
 		}
+	case "priority": // which is not rewritten in a form
+		r.once(fPriority, "priority")
+		n, err := strconv.ParseUint(string(p.Value), 10, 31)
+		if err != nil {
+			r.add("priority", "must be a whole number of at least 0 in a form: ask for more by the header X-LotaBots-Priority")
+		}
+		r.Priority = int(n)
 	case "timestamp_granularities[]":
 		if text := string(p.Value); text != "word" && text != "segment" {
 			r.add("timestamp_granularities", "must be word or segment")
