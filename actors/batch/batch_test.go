@@ -343,3 +343,34 @@ func TestSolo(t *testing.T) {
 		}
 	})
 }
+
+// TestAPlaceOutlivesAPanic: one that was granted, and that a call which failed in the node has not
+// taken, goes back.
+func TestAPlaceOutlivesAPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{perCall: time.Millisecond, slots: 1, running: 1}
+		b := f.batcher(t)
+		open := b.cfg.Open
+		b.cfg.Open = func(ctx context.Context, target spec.Target, call *spec.Call, body []byte) (spec.Stream, error) {
+			if call.Lease != 0 {
+				panic("before the engine is asked")
+			}
+			return open(ctx, target, call, body)
+		}
+		var out []asked
+		var wait sync.WaitGroup
+		wait.Go(func() { out = together(b, usual, 3, plain, nil) })
+		time.Sleep(5 * time.Millisecond) // none of it is real
+		b.Granted("d", spec.Lease{Gateway: Gateway, Instance: where.Instance, ID: 7})
+		wait.Wait()
+		for i, a := range out {
+			if spec.CodeOf(a.err) != spec.CodeInternal {
+				t.Errorf("request %d: %+v", i, a)
+			}
+		}
+		synctest.Wait()
+		if last := f.told(); last.Declined != 7 || last.Count != 0 {
+			t.Errorf("reservation %+v", last)
+		}
+	})
+}

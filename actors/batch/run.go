@@ -39,6 +39,9 @@ func (b *Batcher) run(l *lane) {
 			for _, c := range callers {
 				b.deliver(c, result{err: errPanic})
 			}
+			if lease != 0 { // declined in vain where the call has taken it
+				b.decline(l.group.Target, lease)
+			}
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -61,6 +64,9 @@ func (b *Batcher) run(l *lane) {
 		b.uncut(l, callers)
 		callers = nil
 		if lease = b.await(l, refused.RetryAfter); b.work.Err() != nil {
+			if lease != 0 {
+				b.decline(l.group.Target, lease)
+			}
 			b.fail(l, errClosed)
 			return
 		}
