@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -119,7 +120,8 @@ func (b *rawBody) sift() bool {
 		case n > 0:
 			n = b.word(n)
 		case len(x.buf) > maxEvent:
-			n, b.torn = len(x.buf), true
+			// An end of a line stays, which may be half of the event's: it would be looked for in what follows.
+			n, b.torn = len(bytes.TrimRight(x.buf, "\r\n")), true
 		}
 	}
 	b.ready = n

@@ -235,3 +235,30 @@ func TestRawOverHTTP10(t *testing.T) {
 		res.Body.Close()
 	}
 }
+
+// TestRawEventsTornAtTheirEnd: where one that is too large is passed on in pieces, and the cut is between the ends
+// of its last two lines, what follows is an event of its own and is looked at.
+func TestRawEventsTornAtTheirEnd(t *testing.T) {
+	const next = "event: error\ndata: {\"error\":{\"message\":\"it broke\"}}\n\n"
+	for _, end := range []string{"\n\n", "\r\n\r\n"} {
+		for cut := range len(end) {
+			x := &Exchange{contentType: eventStream}
+			b := &rawBody{x: x}
+			passed, large := 0, "data: "+strings.Repeat("A", maxEvent)+end
+			come := func(text string) {
+				x.buf = append(x.buf[b.ready:], text...)
+				b.ready = 0
+				b.sift()
+				passed += b.ready
+			}
+			come(large[:len(large)-len(end)+cut])
+			if !b.torn || passed < maxEvent {
+				t.Fatalf("%d bytes of a large event have passed", passed)
+			}
+			come(end[cut:] + next)
+			if passed != len(large) || string(x.buf[b.ready:]) != next {
+				t.Errorf("cut %d bytes into its end %q: %q is left to be looked at", cut, end, x.buf[b.ready:])
+			}
+		}
+	}
+}
