@@ -62,6 +62,8 @@ type Actor struct {
 	unnoted map[string]struct{} // budgets that the replicated state knows less of
 	sweep   int                 // look for idle rates at so many
 	kept    int                 // look for budgets of which the period is over at so many
+	effects map[asking]effect   // of the last requests of gateways
+	noted   int                 // look for old effects at so many
 }
 
 // New returns an actor without limits.
@@ -70,7 +72,8 @@ func New(c Config) *Actor {
 		c.Now = time.Now
 	}
 	return &Actor{cfg: c, rates: map[string]*rate{}, budgets: map[string]*budget{},
-		changed: map[string]struct{}{}, unnoted: map[string]struct{}{}, sweep: sweepAfter, kept: sweepAfter}
+		changed: map[string]struct{}{}, unnoted: map[string]struct{}{}, sweep: sweepAfter, kept: sweepAfter,
+		effects: map[asking]effect{}, noted: sweepAfter}
 }
 
 // Receive is the actor's one entry.
@@ -112,7 +115,12 @@ func (a *Actor) grantRate(now time.Time, r *wire.QuotaRequest) *wire.QuotaGrant 
 			l.lose(now, ago)
 		}
 	}
+	if a.begin(r, func(e effect) { l.undo(now, e) }) {
+		return &wire.QuotaGrant{}
+	}
+	was := later(l.empty, now)
 	granted, wait := l.take(now, order{want: uint64(r.GetWant()), need: r.GetNeed(), back: uint64(r.GetGiveBack()), debt: r.GetDebt()})
+	a.end(now, r, effect{shift: l.empty.Sub(was)})
 	if granted > 0 || r.GetDebt() > 0 {
 		a.touch(r.GetLimit())
 	}
@@ -130,7 +138,12 @@ func (a *Actor) grantBudget(now time.Time, r *wire.QuotaRequest) *wire.QuotaGran
 	a.read(r.GetLimit(), b) // which another may have owned since
 	b.roll(begin.UnixMilli())
 	was := *b
+	if a.begin(r, b.undo) {
+		return &wire.QuotaGrant{}
+	}
+	before := *b
 	granted := b.take(ask.GetAmount(), order{want: ask.GetWant(), need: r.GetNeed(), back: ask.GetGiveBack(), debt: r.GetDebt()}, ask.GetPeriodMs())
+	a.end(now, r, effect{period: b.begin, spent: b.granted - before.granted, renewed: b.returned - before.returned})
 	if *b != was {
 		a.touch(r.GetLimit())
 		a.unnoted[r.GetLimit()] = struct{}{}

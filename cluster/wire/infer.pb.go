@@ -535,7 +535,10 @@ type QuotaRequest struct {
 	Debt          uint64                 `protobuf:"varint,5,opt,name=debt,proto3" json:"debt,omitempty"`                         // used without a grant, in the limit's unit: while no owner answered, or beyond what was expected
 	Budget        *BudgetAsk             `protobuf:"bytes,6,opt,name=budget,proto3" json:"budget,omitempty"`                      // absent: the limit is a rate
 	States        []*QuotaState          `protobuf:"bytes,7,rep,name=states,proto3" json:"states,omitempty"`
-	Need          uint64                 `protobuf:"varint,8,opt,name=need,proto3" json:"need,omitempty"` // less than this is of no use: nothing is granted then, and it is told when so much is there
+	Need          uint64                 `protobuf:"varint,8,opt,name=need,proto3" json:"need,omitempty"`          // less than this is of no use: nothing is granted then, and it is told when so much is there
+	Asker         uint64                 `protobuf:"varint,9,opt,name=asker,proto3" json:"asker,omitempty"`        // number of the gateway's process, at random; 0: a build that does not tell
+	Seq           uint64                 `protobuf:"varint,10,opt,name=seq,proto3" json:"seq,omitempty"`           // rises with each of an asker's requests for a limit
+	Answered      uint64                 `protobuf:"varint,11,opt,name=answered,proto3" json:"answered,omitempty"` // the last seq of which the asker had the answer: it tells and asks anew what it said with later ones
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -622,6 +625,27 @@ func (x *QuotaRequest) GetStates() []*QuotaState {
 func (x *QuotaRequest) GetNeed() uint64 {
 	if x != nil {
 		return x.Need
+	}
+	return 0
+}
+
+func (x *QuotaRequest) GetAsker() uint64 {
+	if x != nil {
+		return x.Asker
+	}
+	return 0
+}
+
+func (x *QuotaRequest) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *QuotaRequest) GetAnswered() uint64 {
+	if x != nil {
+		return x.Answered
 	}
 	return 0
 }
@@ -1259,7 +1283,7 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x19\n" +
 	"\blasts_us\x18\x03 \x01(\x03R\alastsUs\x12\x12\n" +
-	"\x04load\x18\x04 \x01(\fR\x04load\"\x87\x02\n" +
+	"\x04load\x18\x04 \x01(\fR\x04load\"\xcb\x02\n" +
 	"\fQuotaRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x1d\n" +
 	"\n" +
@@ -1269,7 +1293,11 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\x04debt\x18\x05 \x01(\x04R\x04debt\x123\n" +
 	"\x06budget\x18\x06 \x01(\v2\x1b.lotabots.wire.v1.BudgetAskR\x06budget\x124\n" +
 	"\x06states\x18\a \x03(\v2\x1c.lotabots.wire.v1.QuotaStateR\x06states\x12\x12\n" +
-	"\x04need\x18\b \x01(\x04R\x04need\"\x89\x01\n" +
+	"\x04need\x18\b \x01(\x04R\x04need\x12\x14\n" +
+	"\x05asker\x18\t \x01(\x04R\x05asker\x12\x10\n" +
+	"\x03seq\x18\n" +
+	" \x01(\x04R\x03seq\x12\x1a\n" +
+	"\banswered\x18\v \x01(\x04R\banswered\"\x89\x01\n" +
 	"\tBudgetAsk\x12\x16\n" +
 	"\x06amount\x18\x01 \x01(\x04R\x06amount\x12\x16\n" +
 	"\x06period\x18\x02 \x01(\rR\x06period\x12\x12\n" +

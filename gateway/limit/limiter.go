@@ -3,7 +3,9 @@ package limit
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -38,6 +40,9 @@ type Limiter struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	asker uint64        // number of this one, by which owners know it
+	seq   atomic.Uint64 // of the last request to an owner
+
 	mu    sync.RWMutex
 	limit map[string]*entry
 	done  bool // no lease is begun any more
@@ -56,6 +61,8 @@ type entry struct {
 	waiters int           // how many wait
 	asking  chan struct{} // closed when the lease under way has been answered; nil if none is
 	listed  bool          // in the limiter's lively
+
+	answered uint64 // number of the last request that the owner has answered, or that was none of this entry's
 }
 
 // New returns a Limiter without leases.
@@ -72,7 +79,7 @@ func New(cfg Config) *Limiter {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	l := &Limiter{cfg: cfg, limit: make(map[string]*entry)}
+	l := &Limiter{cfg: cfg, asker: rand.Uint64() | 1, limit: make(map[string]*entry)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -192,7 +199,7 @@ func (l *Limiter) entry(lim *Limit) *entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e = l.limit[lim.ID]; e == nil {
-		e = &entry{id: lim.ID}
+		e = &entry{id: lim.ID, answered: l.seq.Load()}
 		e.b.reset(lim)
 		l.limit[lim.ID] = e
 	}
@@ -271,6 +278,7 @@ func (e *entry) wait(ctx context.Context, n uint64) {
 // Close the owner counts as unreachable.
 func (l *Limiter) askLocked(e *entry, need, want uint64) {
 	req := e.b.request(e.id, need, want)
+	req.Asker, req.Seq, req.Answered = l.asker, l.seq.Add(1), e.answered
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.done {
@@ -292,6 +300,7 @@ func (l *Limiter) lease(e *entry, req *wire.QuotaRequest) {
 		l.cfg.Log.Warn("the owner of a limit did not answer: this gateway goes by what it has, then by its share or refuses",
 			"limit", e.id, "error", err)
 	} else {
+		e.answered = req.GetSeq()
 		e.b.answer(l.cfg.Now(), req, grant)
 	}
 	close(e.asking)

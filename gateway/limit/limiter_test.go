@@ -186,6 +186,71 @@ func TestSilentOwner(t *testing.T) {
 	})
 }
 
+// TestUnansweredIsToldAnew, and as such: its owner may have heard it and answered too late.
+func TestUnansweredIsToldAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &owner{perMin: 6000, ttl: time.Second}
+		heard := &hearing{Leaser: o}
+		l := New(Config{Leaser: heard, Timeout: 300 * time.Millisecond})
+		l.Start()
+		defer l.Close()
+		lim := &Limit{ID: "k", Of: "k", Amount: 6000, Unit: Tokens}
+		d := l.Take(t.Context(), lim, 500)
+		l.Take(t.Context(), rpm("other", 60), 1)
+		time.Sleep(2 * time.Second)
+		o.set(func(o *owner) { o.delay = 400 * time.Millisecond })
+		l.Settle(lim, 500, 100, d.Period)
+		time.Sleep(5 * time.Second)
+		o.set(func(o *owner) { o.delay = 0 })
+		time.Sleep(3 * time.Second)
+		heard.Lock()
+		defer heard.Unlock()
+		back, answered := 0, uint64(0)
+		for i, r := range heard.of("k") {
+			if r.GetAsker() != l.asker || r.GetAnswered() != answered || i > 0 && r.GetSeq() <= heard.of("k")[i-1].GetSeq() {
+				t.Errorf("request %d is %v, and %d was answered", i, r, answered)
+			}
+			if back += int(r.GetGiveBack() / 400); heard.well[r.GetSeq()] {
+				answered = r.GetSeq()
+			}
+		}
+		if back < 3 || !heard.well[l.seq.Load()] {
+			t.Errorf("400 were given back %d times", back)
+		}
+	})
+}
+
+// hearing notes what an owner is asked and whether its answer comes.
+type hearing struct {
+	Leaser
+	sync.Mutex
+	all  []*wire.QuotaRequest
+	well map[uint64]bool
+}
+
+func (h *hearing) Lease(ctx context.Context, r *wire.QuotaRequest) (*wire.QuotaGrant, error) {
+	h.Lock()
+	h.all = append(h.all, r)
+	h.Unlock()
+	g, err := h.Leaser.Lease(ctx, r)
+	h.Lock()
+	defer h.Unlock()
+	if h.well == nil {
+		h.well = map[uint64]bool{}
+	}
+	h.well[r.GetSeq()] = err == nil
+	return g, err
+}
+
+func (h *hearing) of(limit string) (out []*wire.QuotaRequest) {
+	for _, r := range h.all {
+		if r.GetLimit() == limit {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // TestManyAtOnce share one lease under way instead of asking each.
 func TestManyAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
