@@ -94,7 +94,7 @@ bench-cache: build libraries ## how much faster a kept answer is than the embedd
 	@go test -tags e2e -count=1 -v -timeout 5m -run TestKeptAnswers ./chaos/e2e
 	@go test -count=1 -v -run TestAMillionRequestsAreBounded ./actors/answers
 
-bench-usage: build ## what it costs a request to be in the usage ledger before its answer ends, next to soon after and not at all
+bench-usage: build ## what it costs a request to be in the usage ledger before its answer ends, by its journal and by syncs of the disk
 	@go run ./node/bench -usage -binary bin/lotabots
 
 bench-hostile: build ## 10,000 idle connections, slow readers and writers, floods of headers, bodies and JSON at once: memory, and ordinary requests beside

@@ -10,7 +10,7 @@ import (
 
 // A UsageSink writes down what requests have used, each once.
 type UsageSink interface {
-	// Settle returns when the record is on disk, or soon with an error. The request is
+	// Settle returns when the record outlives this process, or soon with an error. The request is
 	// answered all the same: the sink tells of what it could not write.
 	Settle(u *wire.UsageRecord) error
 	// Note is for a request to which nobody waits for an answer any more. It does not block.

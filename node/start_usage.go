@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
-	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/storage/usage"
 )
@@ -13,7 +12,12 @@ import (
 // state told of it; also where nothing more is written to it, for what is there. It ends
 // after the gateway, whose last requests are in it.
 func (n *Node) openLedger() (gateway.UsageSink, error) {
+	journal := int64(usage.JournalBytes)
+	if n.config.API.Usage != "journal" {
+		journal = 0
+	}
 	l, err := usage.Open(n.db, usage.Config{
+		Journal: journal,
 		Gateway: string(n.id), Propose: n.proposer.Propose, Gateways: n.gateways, Level: n.census.level,
 		Keep: func() time.Duration {
 			value, _ := n.state.Setting(spec.SettingUsageRecords)
@@ -28,22 +32,10 @@ func (n *Node) openLedger() (gateway.UsageSink, error) {
 	l.Start()
 	n.ledger.Store(l)
 	n.onStop("usage ledger", l.Shutdown)
-	switch n.config.API.Usage {
-	case "off":
+	if n.config.API.Usage == "off" {
 		return nil, nil
-	case "late":
-		return lateLedger{l}, nil
 	}
 	return l, nil
-}
-
-// A lateLedger has nobody wait for the disk.
-type lateLedger struct{ *usage.Ledger }
-
-// Settle implements gateway.UsageSink.
-func (l lateLedger) Settle(u *wire.UsageRecord) error {
-	l.Note(u)
-	return nil
 }
 
 // regionOf is the region of a node, as the state has it.

@@ -63,6 +63,8 @@ type DB struct {
 	pebble *pebble.DB
 	events *events
 	guard  *guard
+	dir    string
+	fs     FS       // without what is done for Pebble's log
 	format uint32   // of what is on disk
 	open   struct { // a scrape of the metrics, and a read of Raft's log, may come after Close
 		sync.RWMutex
@@ -81,7 +83,10 @@ func Open(dir string, o Options) (*DB, error) {
 			return nil, fmt.Errorf("opening the database in %s: %w", dir, err)
 		}
 	}
-	db := &DB{events: &events{log: o.Log}}
+	db := &DB{events: &events{log: o.Log}, dir: dir, fs: o.FS}
+	if db.fs == nil {
+		db.fs = vfs.Default
+	}
 	db.guard = newGuard(o.StallLimit, db.events)
 	db.events.fail = db.guard.fail
 	cache := pebble.NewCache(cacheBytes)
@@ -117,6 +122,41 @@ func private(dir string) error {
 
 // Pebble is the database for the packages under storage.
 func (db *DB) Pebble() *pebble.DB { return db.pebble }
+
+// A File lies beside the database's own.
+type File = vfs.File
+
+// OpenFile opens a file beside the database's own, which is nobody's but the caller's; fs.ErrNotExist where there is
+// none. Name has no number in it, for such are Pebble's.
+func (db *DB) OpenFile(name string) (File, error) {
+	path := db.fs.PathJoin(db.dir, name)
+	if _, err := db.fs.Stat(path); err != nil {
+		return nil, err
+	}
+	return db.fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+}
+
+// CreateFile makes such a file anew, of zeros and of so many bytes, all of which are on disk when it returns: writing
+// over them takes no more room, and changes nothing of the file but them.
+func (db *DB) CreateFile(name string, size int64) (File, error) {
+	f, err := db.fs.Create(db.fs.PathJoin(db.dir, name), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return nil, err
+	}
+	for left := size; left > 0 && err == nil; left -= layBytes {
+		_, err = f.Write(make([]byte, min(left, layBytes)))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// RemoveFile removes such a file; fs.ErrNotExist where there is none.
+func (db *DB) RemoveFile(name string) error { return db.fs.Remove(db.fs.PathJoin(db.dir, name)) }
 
 // ErrClosed is what a Read that comes after Close wraps.
 var ErrClosed = errors.New("the database is closed")

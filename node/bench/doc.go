@@ -11,7 +11,7 @@
 // process takes is read once it has stood still for a while.
 //
 // With -usage (`make bench-usage`) it compares nodes that write each request to the
-// usage ledger before its answer ends, soon after, and not at all.
+// usage ledger's journal before its answer ends, on disk before that, and not at all.
 //
 // With -overload (`make bench-overload`) it sends thrice what a node can serve, at random
 // and whatever becomes of it, and ten times as much for one tenant as for another.

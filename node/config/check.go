@@ -120,7 +120,11 @@ func (p *Problems) check(c Config, origin map[string]string) {
 	checkDevices(c.Devices, bad)
 	checkBackup(c.Backup, bad)
 	p.oneOf(bad, "devices.kind", c.Devices.Kind, "auto", "nvidia", "cpu", "simulated")
-	p.oneOf(bad, "api.usage", c.API.Usage, "durable", "late", "off")
+	if c.API.Usage == "late" {
+		bad("api.usage", "late is no more: write journal, which makes no request wait for the disk either and loses nothing when the process is killed")
+	} else {
+		p.oneOf(bad, "api.usage", c.API.Usage, "journal", "durable", "off")
+	}
 	p.oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	p.oneOf(bad, "log.format", c.Log.Format, "json", "text")
 }

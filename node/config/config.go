@@ -56,7 +56,7 @@ type API struct {
 	LoadTimeout  time.Duration `koanf:"load-timeout" reload:"yes" help:"how long a request may wait for a model that is being loaded" example:"5m"`
 	FirstToken   time.Duration `koanf:"first-token-timeout" reload:"yes" help:"how long an engine may take to its first byte" example:"60s"`
 	NextToken    time.Duration `koanf:"next-token-timeout" reload:"yes" help:"how long a stream may stand still before it counts as broken" example:"30s"`
-	Usage        string        `koanf:"usage" help:"when a request is written to the usage ledger: durable, on disk before its answer ends; late, soon after; off, never" example:"durable"`
+	Usage        string        `koanf:"usage" help:"how a request is written to the usage ledger before its answer ends: journal, so that it outlives the process; durable, on disk, so that it outlives a power cut too; off, not at all" example:"durable"`
 	DrainNotice  time.Duration `koanf:"drain-notice" help:"how long the gateway says at SIGTERM that it is not ready, and serves, before it takes no more connections; what load balancers need to see it" example:"5s"`
 	ShutdownIn   time.Duration `koanf:"shutdown-timeout" reload:"yes" help:"how long running requests may take to finish at SIGTERM" example:"30s"`
 }
@@ -136,7 +136,7 @@ func Default() Config {
 	return Config{
 		Node:      Node{Region: "local", Zone: "a", Roles: []string{"voter", "worker", "gateway"}, Data: "data"},
 		Cluster:   Cluster{Listen: "127.0.0.1:7946", Rejoin: 15 * time.Second},
-		API:       API{Listen: "127.0.0.1:8080", MaxBody: 32 << 20, MinRate: 4 << 10, QueueTimeout: 10 * time.Second, LoadTimeout: 5 * time.Minute, FirstToken: 60 * time.Second, NextToken: 30 * time.Second, Usage: "durable", ShutdownIn: 30 * time.Second},
+		API:       API{Listen: "127.0.0.1:8080", MaxBody: 32 << 20, MinRate: 4 << 10, QueueTimeout: 10 * time.Second, LoadTimeout: 5 * time.Minute, FirstToken: 60 * time.Second, NextToken: 30 * time.Second, Usage: "journal", ShutdownIn: 30 * time.Second},
 		Devices:   Devices{Kind: "auto", Answers: 256 << 20},
 		Engines:   Engines{Linger: 2 * time.Minute},
 		Models:    Models{Grace: time.Hour},

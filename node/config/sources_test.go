@@ -20,7 +20,7 @@ func others(t *testing.T, f Field) [3]string {
 	t.Helper()
 	if v, ok := map[string][3]string{
 		"node.id": {"a", "b", "c"}, "node.roles": {"[worker]", "[gateway]", "[worker, voter]"}, "devices.kind": {"nvidia", "cpu", "nvidia"},
-		"log.level": {"debug", "warn", "error"}, "log.format": {"text", "text", "text"}, "api.usage": {"late", "off", "late"}, "telemetry.sample": {"0.1", "0.2", "0.3"},
+		"log.level": {"debug", "warn", "error"}, "log.format": {"text", "text", "text"}, "api.usage": {"durable", "off", "durable"}, "telemetry.sample": {"0.1", "0.2", "0.3"},
 		"backup.recipient":      {"[age1a]", "[age1b, age1c]", "[age1d]"},
 		"cluster.seeds":         {"[h1:1]", "[h2:2, h3:3]", "[[::1]:7946]"},
 		"engines.external-urls": {"[http://a/]", "[https://b/x, http://c]", "[http://[::1]:80/]"},

@@ -2,6 +2,7 @@ package diskfault
 
 import (
 	"errors"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -11,14 +12,18 @@ import (
 // ErrSync is what a failing sync returns.
 var ErrSync = errors.New("diskfault: the sync failed")
 
-// A Disk is a file system whose syncs can be made to stand still or to fail.
+// A Disk is a file system whose syncs, and writes in the middle of files, can be made to stand still or to fail.
 type Disk struct {
 	vfs.FS
 	mu struct {
 		sync.Mutex
 		still   chan struct{} // closed when the disk moves on; nil while it does
-		waiting int           // syncs that stand still
+		waiting int           // syncs and writes that stand still
 		fails   bool
+		writes  bool   // stand still too
+		broken  error  // of writes
+		hidden  string // a file that cannot be made
+		refused error  // of making it
 	}
 }
 
@@ -30,13 +35,26 @@ func New(fs vfs.FS) *Disk {
 }
 
 func (d *Disk) before(op errorfs.Op) error {
+	sync := false
 	switch op.Kind {
 	case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+		sync = true
+	case errorfs.OpFileWriteAt:
+	case errorfs.OpCreate:
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.mu.hidden != "" && strings.HasSuffix(op.Path, d.mu.hidden) {
+			return d.mu.refused
+		}
+		return nil
 	default:
 		return nil
 	}
 	d.mu.Lock()
 	still := d.mu.still
+	if !sync && !d.mu.writes {
+		still = nil
+	}
 	if still != nil {
 		d.mu.waiting++
 	}
@@ -49,7 +67,10 @@ func (d *Disk) before(op errorfs.Op) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.mu.fails {
+	switch {
+	case !sync:
+		return d.mu.broken
+	case d.mu.fails:
 		return ErrSync
 	}
 	return nil
@@ -64,6 +85,27 @@ func (d *Disk) Stall() {
 	}
 }
 
+// StallWrites has writes in the middle of a file wait too, while the disk stands still.
+func (d *Disk) StallWrites() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.writes = true
+}
+
+// FailWrites has writes in the middle of a file fail with err; nil: no more.
+func (d *Disk) FailWrites(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.broken = err
+}
+
+// FailCreate has the making of files of that name fail with err.
+func (d *Disk) FailCreate(name string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.hidden, d.mu.refused = name, err
+}
+
 // Resume lets the syncs go on.
 func (d *Disk) Resume() {
 	d.mu.Lock()
@@ -74,7 +116,7 @@ func (d *Disk) Resume() {
 	}
 }
 
-// Waiting is how many syncs stand still now.
+// Waiting is how many syncs and writes stand still now.
 func (d *Disk) Waiting() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()

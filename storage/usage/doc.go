@@ -6,11 +6,18 @@
 // gateway calls Settle before a request's last bytes are sent, and Note for what is
 // over already. It imports no other room.
 //
-// Durability. Records that come while the disk is at work are written by one synced
-// batch, after it. Settle waits for its record's batch, for a second at most: then,
-// and while the disk is known to stand still, the request is answered all the same and
-// its record is written as soon as the disk takes it (counted as late). What the queue
-// has no room for, or a disk that has failed takes no more, is lost, and counted so.
+// Durability. With a journal, Settle returns once its record is in a file of the ledger's own, by a plain write on the
+// caller's goroutine: what the kernel has outlives the process, whatever kills it, and no disk has to be waited for. Who
+// writes does so for those too who come meanwhile; nobody else is woken. The writer puts the records into Pebble by a synced batch
+// 75 ms after the first of them, and what a crash has left in the journal alone is put there by the next Open, under the same
+// numbers. A power cut may take what was settled since the last batch: some 75 ms, a sync, and what that waits for. Nothing
+// is counted twice by it, for the state is told of what is in Pebble alone.
+//
+// Where there is no journal, or it is full or has failed, or a sync takes longer than 50 ms (so that a write might stand still
+// too), Settle waits for its record's batch, for a second at most: then, and while the disk is known to stand still, the
+// request is answered all the same and its record is written as soon as the disk takes it (counted as late). One
+// request at most is caught in a write when a disk begins to stand still, until it moves on: a write that has begun cannot be
+// given up. What the queue has no room for, or a disk that has failed takes no more, is lost, and counted so.
 //
 // Counting once. Records are numbered without gaps. A batch for the state tells
 // which numbers it sums up, follows the one before, and is made of records on disk

@@ -36,10 +36,11 @@ const findAtOnce = 500_000
 // whether any before it can be wanted.
 const findAnyway = 256
 
-// Find returns the newest records on disk that fit, the newest first, and before which
+// Find returns the newest records that fit, the newest first, and before which
 // number the next call goes on; 0: there are no more. It looks at a bounded number of them, so
 // that what it returns may be less than the limit though there are more.
 func (l *Ledger) Find(ctx context.Context, q Query) (found []Found, next uint64, err error) {
+	l.flush(ctx)
 	upper := storage.Usage.End()
 	if q.Before > 0 {
 		upper = recordKey(q.Before)

@@ -22,6 +22,7 @@ const (
 	identityMark = 0x00 // base(8) id
 	toldMark     = 0x01 // the number of the last record that the state has (8)
 	recordMark   = 0x02 // number(8) -> bytes of all records before it (8), UsageRecord
+	lifeMark     = 0x00 // after toldMark, as older builds take all after recordMark for records: the life (8) that frames of the journal are of
 )
 
 // Config of a Ledger. What has no default named is required.
@@ -33,6 +34,8 @@ type Config struct {
 	Level      func() uint32        // the feature level of the cluster; nil: that of this build
 	Keep       func() time.Duration // how long records are kept that the state has; nil: 3 days
 	Wait       time.Duration        // the longest that Settle waits; 0: 1 s
+	Journal    int64                // bytes of the journal; 0: there is none, and each Settle waits for the disk
+	Gather     time.Duration        // how long records are in the journal alone; 0: 75 ms
 	Every      time.Duration        // between two turns of telling the state; 0: 10 s, more where there are many gateways
 	Bytes      uint64               // of records; 0: 256 MiB
 	Queue      int                  // records that wait for the disk; 0: 65,536
@@ -46,7 +49,10 @@ type Ledger struct {
 	db      *storage.DB
 	cfg     Config
 	metrics *metrics
-	wake    chan struct{} // the writer's
+	size    int           // of half the journal
+	life    uint64        // of its frames
+	wake    chan struct{} // the writer's, who sleeps
+	hurry   chan struct{} // its too, while it gathers
 	stop    chan struct{}
 	writer  sync.WaitGroup
 	teller  sync.WaitGroup
@@ -56,32 +62,48 @@ type Ledger struct {
 
 	mu struct {
 		sync.Mutex
-		queue  *group // nil: empty
-		closed bool   // nothing is taken any more
-		stands bool   // the disk has let somebody wait in vain and not written since
-		id     string
-		base   uint64 // what is before the ledger's first number
-		first  uint64 // number of the oldest record kept, next where there is none
-		next   uint64
-		onDisk uint64 // every record up to it is
-		told   uint64 // the state has every record up to it
-		asked  uint64 // the state may have been asked to count so far
-		bytes  uint64 // of all records ever
-		lowest uint64 // the same before the oldest one kept
+		fill    *half  // takes records
+		old     *half  // goes to Pebble; nil: none
+		spare   []byte // for the next half
+		closed  bool   // nothing is taken any more
+		stands  bool   // the disk has let somebody wait in vain and not written since
+		awake   bool   // the writer is
+		hurried bool   // it was told to make haste with what is in fill
+		id      string
+		base    uint64 // what is before the ledger's first number
+		first   uint64 // number of the oldest record kept, next where there is none
+		next    uint64 // what the next record gets
+		onDisk  uint64 // every record up to it is
+		told    uint64 // the state has every record up to it
+		asked   uint64 // the state may have been asked to count so far
+		bytes   uint64 // of all records ever
+		stored  uint64 // of those of them that are on disk
+		lowest  uint64 // of those before the oldest one kept
 
-		put, batches, full uint64 // records taken, batches written, records for which the queue had no room
+		journal storage.File // nil: it is not in use
+		tried   time.Time    // when it was laid out last
+		writing *half        // of which somebody writes to the journal; nil: nobody does
+		since   time.Time    // from when on
+		syncing time.Time    // from when on a batch is on its way to the disk; zero: none is
+
+		put, batches, full, writes uint64 // records taken, batches written, records for which there was no room, writes to the journal
 	}
 }
 
 // Open returns the ledger in db, or begins one. There may be one at a time.
 func Open(db *storage.DB, c Config) (*Ledger, error) {
 	c.complete()
-	l := &Ledger{db: db, cfg: c, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	l := &Ledger{db: db, cfg: c, size: int(c.Journal / 2), wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), stop: make(chan struct{})}
 	l.work, l.leave = context.WithCancel(context.Background())
+	if err := l.recover(); err != nil {
+		return nil, fmt.Errorf("opening the usage ledger: %w", err)
+	}
 	if err := l.load(); err != nil {
 		return nil, fmt.Errorf("opening the usage ledger: %w", err)
 	}
+	l.mu.fill = &half{first: l.mu.next}
 	l.metrics = newMetrics(c.Registerer, l)
+	l.lay()
 	return l, nil
 }
 
@@ -97,6 +119,9 @@ func (c *Config) complete() {
 	}
 	if c.Wait == 0 {
 		c.Wait = time.Second
+	}
+	if c.Gather == 0 {
+		c.Gather = 75 * time.Millisecond
 	}
 	if c.Every == 0 {
 		c.Every = 10 * time.Second
@@ -120,11 +145,7 @@ func (c *Config) complete() {
 func (l *Ledger) load() error {
 	m := &l.mu
 	var err error
-	read := func(key []byte, use func([]byte)) {
-		if e := l.db.Read(key, func(v []byte) error { use(v); return nil }); e != nil && !errors.Is(e, pebble.ErrNotFound) {
-			err = errors.Join(err, e)
-		}
-	}
+	read := l.reader(&err)
 	read(identityKey, func(v []byte) {
 		if len(v) > 8 {
 			m.base, m.id = binary.BigEndian.Uint64(v), string(v[8:])
@@ -151,7 +172,7 @@ func (l *Ledger) load() error {
 		m.next = max(m.next, numberOf(it.Key())+1)
 		m.bytes = before + size(r)
 	}
-	m.first, m.lowest = m.next, m.bytes
+	m.first, m.lowest, m.stored = m.next, m.bytes, m.bytes
 	if it.First() {
 		m.first = numberOf(it.Key())
 		m.lowest = binary.BigEndian.Uint64(it.Value())
@@ -163,10 +184,17 @@ func (l *Ledger) load() error {
 	return l.renew(m.onDisk)
 }
 
-// renew makes what comes after base another ledger, and forgets what is before. It
-// needs mu, but in load.
+// reader returns a function that has use look at what is under a key, if there is something. Errors join err.
+func (l *Ledger) reader(err *error) func(key []byte, use func([]byte)) {
+	return func(key []byte, use func([]byte)) {
+		if e := l.db.Read(key, func(v []byte) error { use(v); return nil }); e != nil && !errors.Is(e, pebble.ErrNotFound) {
+			*err = errors.Join(*err, e)
+		}
+	}
+}
+
+// renew makes what comes after base another ledger, and forgets what is before. It is for load and the teller.
 func (l *Ledger) renew(base uint64) error {
-	m := &l.mu
 	id := rand.Text()
 	b := l.db.Pebble().NewBatch()
 	err := errors.Join(
@@ -179,6 +207,9 @@ func (l *Ledger) renew(base uint64) error {
 	if err := l.db.Commit(b, nil); err != nil {
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := &l.mu
 	m.id, m.base, m.told, m.first = id, base, base, max(m.first, base+1)
 	return nil
 }
@@ -186,6 +217,7 @@ func (l *Ledger) renew(base uint64) error {
 var (
 	identityKey = storage.Usage.Key([]byte{identityMark})
 	toldKey     = storage.Usage.Key([]byte{toldMark})
+	lifeKey     = storage.Usage.Key([]byte{toldMark, lifeMark})
 )
 
 func recordKey(n uint64) []byte { return appendRecordKey(nil, n) }

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -20,7 +19,6 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/storage"
-	"github.com/lotabots/lotabots/storage/diskfault"
 	"github.com/lotabots/lotabots/storage/state"
 )
 
@@ -90,7 +88,7 @@ func (c *cluster) openIn(t tester, fs vfs.FS, change func(*Config)) (*Ledger, *s
 	t.Helper()
 	db, err := storage.Open("db", storage.Options{FS: fs})
 	try(t, err)
-	cfg := Config{Gateway: "n1", Propose: c.propose, Every: time.Hour, Wait: 20 * time.Second, Now: func() time.Time { return time.UnixMilli(day) }}
+	cfg := Config{Gateway: "n1", Propose: c.propose, Every: time.Hour, Wait: 20 * time.Second, Journal: 64 << 10, Now: func() time.Time { return time.UnixMilli(day) }}
 	if change != nil {
 		change(&cfg)
 	}
@@ -110,10 +108,16 @@ func request(key string) *wire.UsageRecord {
 	return &wire.UsageRecord{Request: "req-" + key, AtMs: day, Tenant: "acme", Key: key, Deployment: "chat", Outcome: spec.UsageOK, Prompt: 3, Completion: 4, Attempts: 1}
 }
 
-// TestNothingSettledIsLost: whenever the machine loses power, whatever became of
-// what the state was told, each settled request is counted once in the end, and
-// none twice.
+// TestNothingSettledIsLost: whenever the process is killed, or the machine loses power where each request waits for the disk,
+// whatever became of what the state was told, each settled request is counted once in the end, and none twice. With a
+// journal a power cut may take what was settled since the last batch.
 func TestNothingSettledIsLost(t *testing.T) {
+	for name, journal := range map[string]int64{"disk": 0, "journal": 64 << 10, "tiny journal": 512} {
+		t.Run(name, func(t *testing.T) { nothingSettledIsLost(t, journal) })
+	}
+}
+
+func nothingSettledIsLost(t *testing.T, journal int64) {
 	c, runs := newCluster(t), 0
 	defer c.db.Close()
 	rapid.Check(t, func(t *rapid.T) {
@@ -125,7 +129,10 @@ func TestNothingSettledIsLost(t *testing.T) {
 			return r
 		}
 		disk := vfs.NewCrashableMem()
-		l, db := c.openIn(t, disk, nil)
+		way := func(cfg *Config) {
+			cfg.Journal, cfg.Gather = journal, time.Duration(rapid.IntRange(1, 50).Draw(t, "gather"))*time.Millisecond
+		}
+		l, db := c.openIn(t, disk, way)
 		var settled, noted []string
 		for step := range rapid.IntRange(2, 9).Draw(t, "steps") {
 			switch rapid.IntRange(0, 4).Draw(t, "what") {
@@ -146,6 +153,14 @@ func TestNothingSettledIsLost(t *testing.T) {
 				noted = append(noted, key)
 				l.Note(request(key))
 			case 3:
+				l.flush(context.Background())
+				if journal > 0 && c.lose == 0 { // what is on disk has no power cut to fear
+					l.mu.Lock()
+					if onDisk := l.mu.onDisk == l.mu.next-1; !onDisk {
+						t.Fatalf("after a flush not all is on disk")
+					}
+					l.mu.Unlock()
+				}
 				c.lose = rapid.IntRange(0, 2).Draw(t, "lost")
 				if err := l.Tell(context.Background()); err != nil && !errors.Is(err, errAway) {
 					t.Fatalf("telling the state: %v", err)
@@ -154,10 +169,14 @@ func TestNothingSettledIsLost(t *testing.T) {
 				try(t, l.retain())
 			default:
 				seed := rapid.Uint64().Draw(t, "crash")
-				after := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "kept"), RNG: rand.New(rand.NewPCG(seed, 1))})
+				kept := rapid.SampledFrom([]int{0, 50, 100, 100}).Draw(t, "kept")
+				after := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: kept, RNG: rand.New(rand.NewPCG(seed, 1))})
+				if kept < 100 && journal > 0 {
+					noted, settled = append(noted, settled...), nil
+				}
 				end(t, l, db)
 				disk = after
-				l, db = c.openIn(t, disk, nil)
+				l, db = c.openIn(t, disk, way)
 			}
 		}
 		defer func() { end(t, l, db) }()
@@ -194,6 +213,7 @@ func TestADiskThatWasSetBack(t *testing.T) {
 		for i := range 3 {
 			try(t, l.Settle(request(fmt.Sprint("a", i))))
 		}
+		l.flush(t.Context())
 		copied := disk.CrashClone(vfs.CrashCloneCfg{})
 		for i := range 3 {
 			try(t, l.Settle(request(fmt.Sprint("b", i))))
@@ -263,20 +283,25 @@ func TestTheLedgerIsBounded(t *testing.T) {
 	}
 	try(t, l.Tell(context.Background()))
 	try(t, l.retain())
+	retain := func() {
+		t.Helper()
+		l.flush(t.Context())
+		try(t, l.retain())
+	}
 	kept := func() (first, last uint64) { return l.mu.first, l.mu.onDisk }
 	if first, last := kept(); first != 1 || last != 10 {
 		t.Fatalf("records %d to %d are kept", first, last)
 	}
 	now = now.Add(73 * time.Hour)
 	try(t, l.Settle(request("10")))
-	try(t, l.retain())
+	retain()
 	if first, _ := kept(); first != 11 {
 		t.Fatalf("old records from %d on are kept", first)
 	}
 	for i := range 50 {
 		try(t, l.Settle(request(fmt.Sprintf("%02d", 11+i))))
 	}
-	try(t, l.retain())
+	retain()
 	if first, last := kept(); last-first+1 != 40 {
 		t.Fatalf("records %d to %d are kept, of which 40 have room", first, last)
 	}
@@ -315,105 +340,6 @@ func TestBatchesAreBounded(t *testing.T) {
 	if got := c.counts(); batches != 3 || len(got) != n || got["0"] != 2 {
 		t.Fatalf("%d batches came to %d keys", batches, len(got))
 	}
-}
-
-// TestADiskThatStandsStill holds nobody up: requests are answered, and written
-// down when it moves on. The first alone waits for it.
-func TestADiskThatStandsStill(t *testing.T) {
-	c := newCluster(t)
-	defer c.db.Close()
-	disk := diskfault.New(vfs.NewMem())
-	l, db := c.openIn(t, disk, func(cfg *Config) { cfg.Wait = 20 * time.Millisecond })
-	disk.Stall()
-	if err := l.Settle(request("a")); !errors.Is(err, ErrLate) {
-		t.Fatalf("on a disk that stands still it settles with %v", err)
-	}
-	began := time.Now()
-	for i := range 100 {
-		if err := l.Settle(request(fmt.Sprint(i))); !errors.Is(err, ErrLate) {
-			t.Fatalf("it settles with %v", err)
-		}
-	}
-	if took := time.Since(began); took > 1900*time.Millisecond {
-		t.Errorf("100 requests waited for %v for a disk that is known to stand still", took)
-	}
-	if err := l.Tell(context.Background()); err != nil || len(c.counts()) != 0 {
-		t.Fatalf("the state was told of what is on no disk: %v, %v", c.counts(), err)
-	}
-	disk.Resume()
-	for until := time.Now().Add(30 * time.Second); onDisk(l) < 101 && time.Now().Before(until); {
-		time.Sleep(time.Millisecond)
-	}
-	try(t, l.Tell(context.Background()))
-	if got := c.counts(); len(got) != 101 {
-		t.Fatalf("the state has %d requests", len(got))
-	}
-	end(t, l, db)
-}
-
-// TestWhoJoinsLate has as long as who came first: the disk moves on when the first has given up.
-func TestWhoJoinsLate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t)
-		defer c.db.Close()
-		disk := diskfault.New(vfs.NewMem())
-		l, db := c.openIn(t, disk, func(cfg *Config) { cfg.Wait = time.Second })
-		defer end(t, l, db)
-		disk.Stall()
-		l.Note(request("what the disk stands at"))
-		synctest.Wait()
-		settle := func(key string) chan error {
-			settled := make(chan error, 1)
-			go func() { settled <- l.Settle(request(key)) }()
-			return settled
-		}
-		first := settle("first")
-		time.Sleep(900 * time.Millisecond)
-		late := settle("late")
-		if err := <-first; !errors.Is(err, ErrLate) {
-			t.Fatalf("the first settles with %v", err)
-		}
-		if err := l.Settle(request("third")); !errors.Is(err, ErrLate) {
-			t.Fatalf("on a disk that is known to stand still it settles with %v", err)
-		}
-		disk.Resume()
-		if err := <-late; err != nil {
-			t.Errorf("who has waited for 100 ms settles with %v", err)
-		}
-		if err := l.Settle(request("after")); err != nil {
-			t.Errorf("on a disk that moves it settles with %v", err)
-		}
-	})
-}
-
-// TestAGroupThatIsWritten is not late, whenever its time runs out: the disk is not said to stand still for it.
-func TestAGroupThatIsWritten(t *testing.T) {
-	c := newCluster(t)
-	defer c.db.Close()
-	l, db := c.openIn(t, vfs.NewMem(), nil)
-	defer end(t, l, db)
-	g := newGroup()
-	l.end(g, nil)
-	l.overdue(g)
-	if err := g.wait(time.Now(), time.Minute); err != nil || l.mu.stands {
-		t.Errorf("%v, %v", err, l.mu.stands)
-	}
-}
-
-// TestADiskThatFails loses what comes, and says so at once.
-func TestADiskThatFails(t *testing.T) {
-	c := newCluster(t)
-	defer c.db.Close()
-	disk := diskfault.New(vfs.NewMem())
-	l, db := c.openIn(t, disk, nil)
-	disk.Fail()
-	for range 2 {
-		if err := l.Settle(request("a")); !errors.Is(err, ErrLost) {
-			t.Fatalf("on a disk that has failed it settles with %v", err)
-		}
-	}
-	try(t, l.Shutdown(context.Background()))
-	_ = db.Close()
 }
 
 // TestARun: started, a ledger tells the state by itself, and the rest at its end.

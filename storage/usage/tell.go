@@ -49,6 +49,7 @@ func (l *Ledger) tellAll(ctx context.Context) {
 
 // Tell has the state count what it lacks of the ledger, within bounds. One call at a time.
 func (l *Ledger) Tell(ctx context.Context) error {
+	l.flush(ctx)
 	for range batchesAtOnce {
 		c, err := l.batch()
 		if c == nil || err != nil {
@@ -116,8 +117,9 @@ func (l *Ledger) asks(c *wire.PutUsage) (before uint64) {
 // asked to count before c: what it has beyond is of a disk that this one was copied from.
 func (l *Ledger) answered(c *wire.PutUsage, asked uint64, result *wire.Result) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	has := l.mu.base + result.GetVersion()
+	base, id := l.mu.base, l.mu.id
+	l.mu.Unlock()
+	has := base + result.GetVersion()
 	switch code := result.GetCode(); {
 	case code == "":
 		l.metrics.counted.Inc()
@@ -129,11 +131,13 @@ func (l *Ledger) answered(c *wire.PutUsage, asked uint64, result *wire.Result) e
 	case code != string(spec.CodeConflict):
 		return spec.Errorf(spec.Code(code), "%s", result.GetMessage())
 	}
-	if has > asked && (result.GetCode() != "" || has > l.mu.base+c.GetThrough()) {
-		l.cfg.Log.Warn("the state has more of the usage ledger than this disk, which was set back: another ledger begins", "ledger", l.mu.id, "state", has, "disk", asked)
+	if has > asked && (result.GetCode() != "" || has > base+c.GetThrough()) {
+		l.cfg.Log.Warn("the state has more of the usage ledger than this disk, which was set back: another ledger begins", "ledger", id, "state", has, "disk", asked)
 		return l.renew(asked)
 	}
+	l.mu.Lock()
 	l.mu.told = has
+	l.mu.Unlock()
 	b := l.db.Pebble().NewBatch()
 	defer b.Close()
 	if err := b.Set(toldKey, be(has), nil); err != nil {
@@ -146,11 +150,7 @@ func (l *Ledger) answered(c *wire.PutUsage, asked uint64, result *wire.Result) e
 func (l *Ledger) Backlog() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := l.mu.next - 1 - l.mu.told
-	if l.mu.queue != nil {
-		n += uint64(len(l.mu.queue.records))
-	}
-	return n
+	return l.mu.next - 1 - l.mu.told
 }
 
 // retainAtOnce is how many records one turn looks at.
@@ -160,7 +160,7 @@ const retainAtOnce = 200_000
 // where there are too many bytes.
 func (l *Ledger) retain() error {
 	l.mu.Lock()
-	first, onDisk, told, bytes := l.mu.first, l.mu.onDisk, l.mu.told, l.mu.bytes
+	first, onDisk, told, bytes := l.mu.first, l.mu.onDisk, l.mu.told, l.mu.stored
 	l.mu.Unlock()
 	oldest := l.cfg.Now().Add(-l.cfg.Keep()).UnixMilli()
 	it, err := l.db.Pebble().NewIter(&pebble.IterOptions{LowerBound: recordKey(first), UpperBound: recordKey(onDisk + 1)})

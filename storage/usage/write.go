@@ -2,17 +2,16 @@ package usage
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/lotabots/lotabots/cluster/wire"
-	"github.com/lotabots/lotabots/storage"
 )
 
-// What Settle answers where the record is not on disk.
+// What Settle answers where the record is not safe.
 var (
 	// ErrLate: it will be, as soon as the disk takes it.
 	ErrLate = errors.New("the usage ledger's disk does not answer in time")
@@ -20,74 +19,11 @@ var (
 	ErrLost = errors.New("the usage ledger takes no record")
 )
 
-// A group is the records that wait for one batch.
-type group struct {
-	records []*wire.UsageRecord
-	settled chan struct{} // closed when they are on disk or lost
-	fate    error         // to be read after settled; nil: they are on disk
-	over    bool          // settled is closed, or about to be; guarded by the ledger's mu
-	late    chan struct{} // closed when the first who waits has waited long enough
-	limit   *time.Timer   // of that; nil: nobody waits
-}
-
-func newGroup() *group { return &group{settled: make(chan struct{}), late: make(chan struct{})} }
-
-// wait returns what has become of the group, within the time for which one waits who has come at began: those
-// who join the first one late have it to themselves.
-func (g *group) wait(began time.Time, most time.Duration) error {
-	select {
-	case <-g.settled:
-		return g.fate
-	case <-g.late:
-	}
-	own := time.NewTimer(most - time.Since(began))
-	defer own.Stop()
-	select {
-	case <-g.settled:
-		return g.fate
-	case <-own.C:
-		return ErrLate
-	}
-}
-
-// most is how many records one batch has.
-const most = 4096
-
-// After a batch of many records the next waits for others, so that what is busy syncs
-// seldom; a request that comes alone never waits.
-const (
-	someRecords = 4
-	gatherSome  = time.Millisecond
-	manyRecords = 16
-	gatherMany  = 3 * time.Millisecond
-)
-
-// gathers is how long the batch after one of n records waits: as many will come again, and
-// each sync is a cost to the machine, however few it is for.
-func gathers(n int) time.Duration {
-	switch {
-	case n >= manyRecords:
-		return gatherMany
-	case n >= someRecords:
-		return gatherSome
-	}
-	return 0
-}
-
-// Settle writes down that a request has ended and returns when that is on disk, or
-// after a short while with an error that wraps ErrLate or ErrLost. It keeps r.
+// Settle writes down that a request has ended and returns when that is in the journal, or else on disk, or
+// after a short while with an error that wraps ErrLate or ErrLost. It does not keep r.
 func (l *Ledger) Settle(r *wire.UsageRecord) error {
 	began := time.Now()
-	g, stands := l.put(r, true)
-	switch {
-	case g == nil:
-		l.metrics.lost.Inc()
-		return ErrLost
-	case stands:
-		l.metrics.late.Inc()
-		return ErrLate
-	}
-	fate := g.wait(began, l.cfg.Wait)
+	fate := l.settle(r, began)
 	switch fate {
 	case nil:
 		l.metrics.settled.Inc()
@@ -98,184 +34,144 @@ func (l *Ledger) Settle(r *wire.UsageRecord) error {
 	return fate
 }
 
-// overdue lets those go who have waited for the group long enough; it is written all the same.
-func (l *Ledger) overdue(g *group) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if g.over {
-		return
+func (l *Ledger) settle(r *wire.UsageRecord, began time.Time) error {
+	h, fits := l.put(r) // holds mu
+	if h == nil {
+		l.mu.Unlock()
+		l.metrics.lost.Inc()
+		return ErrLost
 	}
-	l.mu.stands = true
-	close(g.late)
-}
-
-// end tells those who wait what has become of the group.
-func (l *Ledger) end(g *group, fate error) {
-	l.mu.Lock()
-	g.over, g.fate = true, fate
-	if fate == nil {
-		l.mu.stands = false
+	if l.mu.stands {
+		l.mu.Unlock()
+		return ErrLate
+	}
+	slow := !l.mu.syncing.IsZero() && began.Sub(l.mu.syncing) > slowDisk
+	if fits && !slow {
+		if c, ok := l.beginLocked(); ok {
+			l.mu.Unlock()
+			if l.combine(c, h) {
+				return nil
+			}
+			l.mu.Lock()
+		}
+	}
+	if h.over {
+		l.mu.Unlock()
+		return h.fate
+	}
+	at := &h.rest
+	if fits && l.mu.journal != nil {
+		at = &h.joined
+	}
+	g := l.joinLocked(at)
+	if l.mu.writing == nil || at == &h.rest || began.Sub(l.mu.since) > slowDisk { // nobody writes it to the journal soon
+		l.hurryLocked()
+		l.passedLocked(fits)
 	}
 	l.mu.Unlock()
-	close(g.settled)
-	if g.limit != nil {
-		g.limit.Stop()
+	return g.wait(began, l.cfg.Wait)
+}
+
+// passedLocked counts one who waits for the disk.
+func (l *Ledger) passedLocked(fits bool) {
+	switch {
+	case l.size == 0:
+	case l.mu.journal == nil:
+		l.metrics.out.Inc()
+	case !fits:
+		l.metrics.full.Inc()
+	default:
+		l.metrics.slow.Inc()
 	}
 }
 
 // Note is Settle for what nobody waits for.
 func (l *Ledger) Note(r *wire.UsageRecord) {
-	if g, _ := l.put(r, false); g == nil {
+	h, _ := l.put(r) // holds mu
+	if h != nil && l.mu.journal == nil {
+		l.hurryLocked()
+	}
+	l.mu.Unlock()
+	if h == nil {
 		l.metrics.lost.Inc()
 		return
 	}
 	l.metrics.noted.Inc()
 }
 
-// put queues a record; nil: there is no room. stands tells that nobody should wait.
-func (l *Ledger) put(r *wire.UsageRecord, waits bool) (g *group, stands bool) {
+var encodings = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+
+// put gives the record its number and returns the half that it is in, with mu locked; nil: there is no room. fits
+// tells that the journal has room for it.
+func (l *Ledger) put(r *wire.UsageRecord) (h *half, fits bool) {
 	plain(r)
+	e := encodings.Get().(*[]byte)
+	defer encodings.Put(e)
+	var err error
+	*e, err = proto.MarshalOptions{}.MarshalAppend((*e)[:0], r)
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.mu.closed {
+	h = l.mu.fill
+	if l.mu.closed || err != nil {
 		return nil, false
 	}
-	if l.mu.queue == nil {
-		l.mu.queue = newGroup()
-	}
-	g = l.mu.queue
-	if len(g.records) >= l.cfg.Queue {
+	if h.n >= l.cfg.Queue {
 		l.mu.full++
 		return nil, false
 	}
-	l.mu.put++
-	g.records = append(g.records, r)
-	if waits && g.limit == nil && !l.mu.stands {
-		g.limit = time.AfterFunc(l.cfg.Wait, func() { l.overdue(g) })
+	whole := h.fits == len(h.buf)
+	h.buf = appendFrame(h.buf, l.life, h.round, l.mu.next, l.mu.bytes, *e)
+	if fits = whole && len(h.buf) <= l.size; fits {
+		h.fits = len(h.buf)
 	}
+	h.n++
+	l.mu.put++
+	l.mu.next++
+	l.mu.bytes += uint64(len(*e)) + overhead
+	if !l.mu.awake {
+		l.mu.awake = true
+		l.wake <- struct{}{} // has room: the writer sleeps
+	}
+	if l.size > 0 && h.fits > l.size/2 {
+		l.hurryLocked()
+	}
+	return h, fits
+}
+
+// hurryLocked has the writer begin a batch at once.
+func (l *Ledger) hurryLocked() {
+	if l.mu.hurried {
+		return
+	}
+	l.mu.hurried = true
 	select {
-	case l.wake <- struct{}{}:
+	case l.hurry <- struct{}{}:
 	default:
 	}
-	return g, l.mu.stands
 }
 
-// Start has records written and the state told, until Shutdown.
-func (l *Ledger) Start() {
-	l.writer.Go(l.write)
-	l.teller.Go(func() { l.tellAll(l.work) })
-}
-
-// Shutdown takes no more records, writes those that wait, and tells the state
-// once more if it can by then.
-func (l *Ledger) Shutdown(ctx context.Context) error {
-	l.once.Do(func() {
-		l.mu.Lock()
-		l.mu.closed = true
-		l.mu.Unlock()
-		close(l.stop)
-	})
-	l.leave()
-	done := make(chan struct{})
-	go func() {
-		l.writer.Wait()
-		l.teller.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// write is the writer: it alone gives numbers.
-func (l *Ledger) write() {
-	for {
-		select {
-		case <-l.wake:
-			l.writeQueued()
-		case <-l.stop:
-			l.writeQueued()
-			return
-		}
-	}
-}
-
-func (l *Ledger) writeQueued() {
-	for n := 0; ; {
-		if pause := gathers(n); pause > 0 {
-			time.Sleep(pause)
-		}
-		l.mu.Lock()
-		g := l.mu.queue
-		l.mu.queue = nil
-		l.mu.Unlock()
-		if g == nil {
-			return
-		}
-		n = len(g.records)
-		var fate error
-		for rest := g.records; len(rest) > 0 && fate == nil; rest = rest[min(len(rest), most):] {
-			if !l.commit(rest[:min(len(rest), most)]) {
-				fate = ErrLost
-				l.metrics.lost.Add(float64(len(rest)))
-			}
-		}
-		l.end(g, fate)
-	}
-}
-
-// commit writes records, however long the disk takes; false: it has failed for
-// good, or the ledger ends while it stands still.
-func (l *Ledger) commit(records []*wire.UsageRecord) bool {
+// flush returns once everything that has been put is on disk, or after a while.
+func (l *Ledger) flush(ctx context.Context) {
 	l.mu.Lock()
-	first, bytes := l.mu.next, l.mu.bytes
+	h := l.mu.fill
+	if h.n == 0 {
+		h = l.mu.old
+	} else {
+		l.hurryLocked()
+	}
+	if h == nil {
+		l.mu.Unlock()
+		return
+	}
+	if h.rest == nil {
+		h.rest = newGroup()
+	}
+	g := h.rest
 	l.mu.Unlock()
-	for told := false; ; told = true {
-		total, err := l.tryCommit(records, first, bytes)
-		if err == nil {
-			l.mu.Lock()
-			l.mu.batches++
-			l.mu.next = first + uint64(len(records))
-			l.mu.onDisk, l.mu.bytes, l.mu.stands = l.mu.next-1, total, false
-			l.mu.Unlock()
-			return true
-		}
-		if !told {
-			l.cfg.Log.Error("what requests have used cannot be written down; they are served meanwhile", "records", len(records), "error", err)
-		}
-		if errors.Is(err, storage.ErrFailed) {
-			l.mu.Lock()
-			l.mu.closed = true
-			l.mu.Unlock()
-			return false
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-l.stop:
-			return false
-		}
+	limit := time.NewTimer(l.cfg.Wait)
+	defer limit.Stop()
+	select {
+	case <-g.settled:
+	case <-limit.C:
+	case <-ctx.Done():
 	}
-}
-
-// tryCommit writes the records under the same numbers each time, so that what did
-// get to the disk is written over by itself.
-func (l *Ledger) tryCommit(records []*wire.UsageRecord, number, bytes uint64) (total uint64, err error) {
-	b := l.db.Pebble().NewBatch()
-	var key, value []byte // which the batch copies
-	for i, r := range records {
-		value = binary.BigEndian.AppendUint64(value[:0], bytes)
-		value, err = proto.MarshalOptions{}.MarshalAppend(value, r)
-		if err == nil {
-			key = appendRecordKey(key[:0], number+uint64(i))
-			err = b.Set(key, value, nil)
-		}
-		if err != nil {
-			return 0, errors.Join(err, b.Close())
-		}
-		bytes += uint64(len(value)-8) + overhead
-	}
-	return bytes, l.db.Commit(b, nil)
 }
