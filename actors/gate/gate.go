@@ -23,6 +23,7 @@ type Gate struct {
 	leases  []lease
 	waiting []reservation
 	last    uint64 // lease given
+	since   int    // places granted since one went to who waited with less than the highest priority
 	shares  shares
 }
 
@@ -147,6 +148,7 @@ func (g *Gate) Next(f *Facts, now time.Time) (spec.Lease, bool) {
 	g.last++
 	lasts := max(spec.LeaseLeast, leaseTrips*r.roundTrip())
 	g.leases = append(g.leases, lease{id: g.last, gateway: r.Gateway, cost: r.Cost, given: now, until: now.Add(lasts)})
+	g.served(r, now)
 	r.out++
 	g.shares.charge(r.Tenant, float64(r.Cost))
 	return spec.Lease{Gateway: r.Gateway, Instance: r.Instance, ID: g.last, Lasts: lasts}, true

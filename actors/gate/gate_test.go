@@ -106,6 +106,42 @@ func TestGrantsByPriorityTenantAge(t *testing.T) {
 	}
 }
 
+// TestNobodyStarvesBehindOtherGateways: whose requests are of a lower priority and old is granted a place in
+// sixteen, though another gateway has higher ones all the time.
+func TestNobodyStarvesBehindOtherGateways(t *testing.T) {
+	g, f := Gate{}, Facts{Slots: 1}
+	to := map[spec.NodeID]int{}
+	for i := range 320 {
+		now := ms(100 * i)
+		g.Reserve(wants("a", uint64(i+1), 20, band(0), aged(6000)), now)
+		g.Reserve(wants("b", uint64(i+1), 20, band(1), aged(7000)), now)
+		g.Reserve(wants("c", uint64(i+1), 20, band(0), aged(4000)), now)
+		l, ok := g.Next(&f, now)
+		if !ok || !g.Bind(l.Gateway, l.ID, now) {
+			t.Fatal("nothing was granted")
+		}
+		to[l.Gateway]++
+	}
+	if to["a"] != 20 || to["b"] != 300 {
+		t.Errorf("granted %v", to)
+	}
+}
+
+// TestAGatewayWhoseClockWasSetBack is heard once what it said before does not stand any more.
+func TestAGatewayWhoseClockWasSetBack(t *testing.T) {
+	g, f := Gate{}, Facts{Slots: 9}
+	g.Reserve(wants("a", 1_000_000, 0), epoch)
+	g.Reserve(wants("a", 900_000, 3), ms(100))
+	if got := order(&g, &f, ms(100)); got != "" {
+		t.Errorf("granted %q of a message that was overtaken", got)
+	}
+	later := epoch.Add(spec.ReservationLife + time.Millisecond)
+	g.Reserve(wants("a", 900_001, 3), later)
+	if got := order(&g, &f, later); got != "aaa" {
+		t.Errorf("granted %q after it has started anew", got)
+	}
+}
+
 func TestALeaseKeepsItsPlace(t *testing.T) {
 	g, f := Gate{}, Facts{Slots: 1}
 	g.Reserve(wants("a", 1, 2), epoch)

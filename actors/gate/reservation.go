@@ -21,7 +21,7 @@ type reservation struct {
 const maxGateways = 256
 
 // Reserve takes in what a gateway tells, or what came with a request that binds a
-// lease or an ordinary one. What is older than what is known changes nothing but
+// lease or an ordinary one. What is older than what is known, and stands yet, changes nothing but
 // that a lease it declines is given back.
 func (g *Gate) Reserve(r *spec.Reservation, now time.Time) {
 	if r.Declined != 0 {
@@ -36,7 +36,7 @@ func (g *Gate) Reserve(r *spec.Reservation, now time.Time) {
 			return
 		}
 		*have = reservation{}
-	} else if r.Seq <= have.Seq {
+	} else if r.Seq <= have.Seq && now.Sub(have.heard) <= spec.ReservationLife { // after that it is a gateway that has started anew, with its clock set back
 		return
 	}
 	if have.Count == 0 && r.Count > 0 {
@@ -73,20 +73,51 @@ func (g *Gate) place(now time.Time) *reservation {
 }
 
 // first is the reservation that the next place is due to: of the highest priority, of
-// the tenant that has had least there, of the request that has waited longest.
+// the tenant that has had least there, of the request that has waited longest. Now and then
+// it is that of the oldest of a lower priority: else gateways where nobody else waits would keep it waiting.
 func (g *Gate) first(now time.Time) *reservation {
 	var best *reservation
 	for i := range g.waiting {
-		r := &g.waiting[i]
-		if r.Count-r.out <= 0 || now.Sub(r.heard) > spec.ReservationLife {
-			continue
-		}
-		if best == nil || g.before(r, best) {
+		if r := &g.waiting[i]; r.stands(now) && (best == nil || g.before(r, best)) {
 			best = r
 		}
 	}
+	if best == nil || g.since < agedEvery-1 {
+		return best
+	}
+	var old *reservation
+	for i := range g.waiting {
+		if r := &g.waiting[i]; r.stands(now) && r.Priority < best.Priority && now.Sub(r.came) > agedAfter && (old == nil || r.came.Before(old.came)) {
+			old = r
+		}
+	}
+	if old != nil {
+		return old
+	}
 	return best
 }
+
+// stands tells whether somebody waits there for a place that it has not been given.
+func (r *reservation) stands(now time.Time) bool {
+	return r.Count > r.out && now.Sub(r.heard) <= spec.ReservationLife
+}
+
+// served counts that r was granted a place.
+func (g *Gate) served(r *reservation, now time.Time) {
+	g.since = min(g.since+1, agedEvery)
+	for i := range g.waiting {
+		if o := &g.waiting[i]; o.Priority > r.Priority && o.stands(now) {
+			g.since = 0
+		}
+	}
+}
+
+const (
+	// agedAfter is how long the oldest of a priority waits until it is granted one place in
+	// agedEvery though higher ones wait, as in gateways' queues.
+	agedAfter = 5 * time.Second
+	agedEvery = 16
+)
 
 func (g *Gate) before(a, b *reservation) bool {
 	if a.Priority != b.Priority {

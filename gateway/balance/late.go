@@ -87,7 +87,7 @@ func (p *pool) suited(front []*fair.Item[*waiter], in *Instance, now time.Time) 
 			if now.Sub(w.q.came) > headWaits {
 				return w
 			}
-		} else if cached > most {
+		} else if cached > most && w.q.Priority == best.q.Priority { // what is cached changes nothing in whose priority goes first
 			best, most = w, cached
 		}
 		if seen++; seen >= choosesAmong {
@@ -204,6 +204,12 @@ func (t *Table) reservationLocked(p *pool, in *Instance, front []*fair.Item[*wai
 		return r
 	}
 	r.Priority, r.Tenant, r.Age, r.Cost = w.q.Priority.Band(), markOf(w.q.Tenant), now.Sub(w.q.came), int(in.uncached(w.q))
+	same := p.same()
+	for _, it := range front { // whose turn it is for having waited takes the place of one of those
+		if o := it.Value; o.q.Priority.Band() > r.Priority && p.serves(in, o.q, same, now) {
+			r.Priority = o.q.Priority.Band()
+		}
+	}
 	return r
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/fair"
 )
 
 // A said is what an actor was told.
@@ -89,6 +90,57 @@ func TestWhoWaitsIsGrantedAPlace(t *testing.T) {
 	served[2].Release()
 	if len(*told) != 1 || (*told)[0].Declined != 9 {
 		t.Errorf("told %+v", *told)
+	}
+}
+
+// TestWhoHasAgedHoldsNobodyUp: when it is the turn of a request of low priority for having waited, its gateway's
+// place among others is that of those behind it.
+func TestWhoHasAgedHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := granting(Config{})
+		f.tell("a", "north", 1, 1, grants)
+		var served []Grant
+		f.enter(t, ask(func(q *Query) { q.Priority = fair.Low }), &served)
+		for range 40 {
+			f.enter(t, ask(), &served)
+		}
+		time.Sleep(6 * time.Second)
+		low := 0
+		for i := range 30 {
+			f.tell("a", "north", 1, 1, grants)
+			f.Granted("a", spec.Lease{Instance: "i-a", ID: uint64(i + 1), Load: spec.Load{Slots: 1, Running: 1, Seq: f.seq}})
+			g := served[len(served)-1]
+			if g.query.Priority == fair.Low {
+				low++
+			}
+			if g.Waits.Priority != fair.Normal.Band() || g.Waits.Count == 0 {
+				t.Errorf("after %d places it is told %+v", i+1, g.Waits)
+			}
+		}
+		if low != 1 {
+			t.Errorf("%d of one old request were served", low)
+		}
+	})
+}
+
+// TestWhatIsCachedGoesByPriority: a request of low priority is not granted a place before another for what is cached.
+func TestWhatIsCachedGoesByPriority(t *testing.T) {
+	for _, c := range []struct {
+		first, second fair.Priority
+		want          int
+	}{{fair.Critical, fair.Low, 0}, {fair.Normal, fair.Normal, 1}} {
+		f, _ := granting(Config{})
+		f.tell("a", "north", 1, 1, grants)
+		f.holds("a", 1, 21, 22)
+		var served []Grant
+		queries := []*Query{ask(begins(11, 12), func(q *Query) { q.Priority = c.first }), ask(begins(21, 22), func(q *Query) { q.Priority = c.second })}
+		for _, q := range queries {
+			f.enter(t, q, &served)
+		}
+		f.Granted("a", spec.Lease{Instance: "i-a", ID: 1, Load: spec.Load{Slots: 1, Running: 1, Seq: f.seq}})
+		if len(served) != 1 || served[0].query != queries[c.want] {
+			t.Errorf("%s before %s: another was served", c.first, c.second)
+		}
 	}
 }
 
