@@ -65,6 +65,14 @@ func BenchmarkPool(b *testing.B) {
 			}
 		}
 	})
+	pooltest.Compare(b, "stream-pauses", func(pb *testing.PB) {
+		s := &body{x: exchange(true), ready: make(chan struct{})}
+		s.x.r = bench.relay
+		close(s.ready)
+		for pb.Next() {
+			s.first()
+		}
+	})
 	pooltest.Compare(b, "quiet-streams", func(pb *testing.PB) {
 		for pb.Next() {
 			x := exchange(true)

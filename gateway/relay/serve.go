@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/pool"
 	"github.com/lotabots/lotabots/gateway/openai"
 )
 
@@ -48,7 +49,9 @@ func (r *Relay) Serve(ctx *fasthttp.RequestCtx, x *Exchange) error {
 
 // first waits until produce has something; false: it is time for a ping before.
 func (b *body) first() bool {
-	timer := time.NewTimer(b.x.r.cfg.PingAfter)
+	timer := pauses.Get()
+	defer pauses.Put(timer)
+	timer.Reset(b.x.r.cfg.PingAfter)
 	defer timer.Stop()
 	select {
 	case <-b.ready:
@@ -57,6 +60,13 @@ func (b *body) first() bool {
 		return false
 	}
 }
+
+// pauses are what streams wait with for their first events.
+var pauses = pool.New("stream-pauses", func() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+})
 
 const eventStream = "text/event-stream"
 

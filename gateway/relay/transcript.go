@@ -11,6 +11,7 @@ import (
 const (
 	maxText   = 1 << 20
 	maxTokens = 1 << 20
+	shortText = 256 // has room for most answers' first words: it grows less often
 )
 
 // A transcript is what the client has been told of a streamed answer. The goroutine that
@@ -85,6 +86,9 @@ func (t *transcript) note(event []byte, c *openai.Chunk) {
 	if t.long = t.long || len(t.text)+len(text) > maxText || len(t.tokens)+len(ids) >= maxTokens; t.long {
 		t.text, t.tokens = nil, nil
 		return
+	}
+	if t.text == nil {
+		t.text = make([]byte, 0, shortText)
 	}
 	t.text = append(t.text, text...)
 	if len(ids) > 0 {
