@@ -15,11 +15,12 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// findTime bounds what one shim may take to answer, all being asked at a time: a node's start waits for it.
-// claimTime is how long the claim of the process before may still be seen.
+// findTime bounds what one shim may take to answer, all being asked at a time: a node's start waits for it. One that
+// could answer and does not is known long before, by shim.ErrMute. claimTime is how long the claim of the process
+// before may still be seen.
 const (
-	findTime  = 3 * time.Second
-	claimTime = 2 * time.Second
+	findTime  = 30 * time.Second
+	claimTime = 10 * time.Second
 )
 
 // Find looks for engines that an earlier process of this node has left running, and claims them: they wait
@@ -67,7 +68,7 @@ func (p *Presets) find(ctx context.Context, dir string) *found {
 		return nil
 	}
 	f, err := p.claimFound(ctx, link, dir)
-	if err != nil && ctx.Err() != nil {
+	if err != nil && (ctx.Err() != nil || errors.Is(err, shim.ErrMute)) {
 		log.Error("an engine's shim is there and does not answer: it is killed, and its engine with it; the leader has its instance loaded anew", "error", err)
 		p.endings.Go(func() {
 			if err := link.Kill(); err != nil {

@@ -18,16 +18,17 @@ func parseAnswer(line []byte) (answer, error) {
 	return a, nil
 }
 
-// askTime bounds a question where the caller has no time to lose, and beginTime what comes before the engine
-// runs: the shim itself has to start, and its disk may be slow.
+// askTime bounds a question where the caller has no time to lose, describeTime the one for which a node's start
+// waits, and beginTime what comes before the engine runs: the shim itself has to start, and its disk may be slow.
 const (
-	askTime   = 2 * time.Second
-	beginTime = 30 * time.Second
+	askTime      = 2 * time.Second
+	describeTime = 3 * time.Second
+	beginTime    = 30 * time.Second
 )
 
-// Describe asks what the shim holds.
+// Describe asks what the shim holds. The error is ErrMute where it answers nothing though it could.
 func (l *Link) Describe(ctx context.Context) (*Description, error) {
-	a, err := l.call(ctx, request{Do: doDescribe})
+	a, err := l.ask(ctx, request{Do: doDescribe}, describeTime)
 	return described(a, err)
 }
 

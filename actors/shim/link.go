@@ -183,7 +183,8 @@ func (l *Link) signal(s syscall.Signal) {
 func (l *Link) call(ctx context.Context, r request) (answer, error) { return l.ask(ctx, r, 0) }
 
 // ask is call with a limit, 0 for none, on the time in which this process runs: while it was stopped or starved,
-// it could not have seen the answer. The error is ErrMute where the limit has passed.
+// it could not have seen the answer. Time in which the shim waits for a processor or the disk counts little. The
+// error is ErrMute where the limit has passed.
 func (l *Link) ask(ctx context.Context, r request, limit time.Duration) (answer, error) {
 	reply := make(chan answer, 1)
 	l.mu.Lock()
@@ -223,7 +224,7 @@ func (l *Link) ask(ctx context.Context, r request, limit time.Duration) (answer,
 			l.forget(r.ID)
 			return answer{}, fmt.Errorf("the shim has not answered: %w", ctx.Err())
 		case <-tick:
-			if awake.step(time.Now()) >= limit {
+			if awake.step(time.Now(), hungry(l.shim)) >= limit {
 				l.forget(r.ID)
 				return answer{}, ErrMute
 			}
@@ -234,15 +235,23 @@ func (l *Link) ask(ctx context.Context, r request, limit time.Duration) (answer,
 // awakeStep is how often this process looks whether it runs.
 const awakeStep = 50 * time.Millisecond
 
-// awake counts the time in which this process runs.
+// hungryPart is how much less a step counts in which the shim wants to run: it may be the machine's fault that it
+// does not get to an answer, and one that runs for ever without giving one is found out all the same.
+const hungryPart = 10
+
+// awake counts the time in which this process runs and the shim has had what it needs.
 type awake struct {
 	last time.Time
 	ran  time.Duration
 }
 
 // step takes in that it runs now. A longer gap than two steps is one in which it did not.
-func (a *awake) step(now time.Time) time.Duration {
-	a.ran += min(now.Sub(a.last), 2*awakeStep)
+func (a *awake) step(now time.Time, hungry bool) time.Duration {
+	passed := min(now.Sub(a.last), 2*awakeStep)
+	if hungry {
+		passed /= hungryPart
+	}
+	a.ran += passed
 	a.last = now
 	return a.ran
 }

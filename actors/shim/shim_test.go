@@ -388,10 +388,13 @@ func TestAwake(t *testing.T) {
 	a := awake{last: now}
 	for range 3 {
 		now = now.Add(awakeStep)
-		a.step(now)
+		a.step(now, false)
 	}
-	if got := a.step(now.Add(time.Hour)); got != 5*awakeStep {
+	if got := a.step(now.Add(time.Hour), false); got != 5*awakeStep {
 		t.Errorf("%s count", got)
+	}
+	if got := a.step(now.Add(time.Hour+awakeStep), true); got != 5*awakeStep+awakeStep/hungryPart {
+		t.Errorf("with a shim that waits for the machine %s count", got)
 	}
 }
 

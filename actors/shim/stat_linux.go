@@ -23,6 +23,21 @@ func statOf(pid int) (stat, bool) {
 	return parseStat(raw)
 }
 
+// hungry tells whether a process wants to run: one of its threads waits for a processor, has one, or waits for the disk.
+func hungry(pid int) bool {
+	threads, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
+	for _, name := range threads {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		if s, ok := parseStat(raw); ok && (s.state == 'R' || s.state == 'D') {
+			return true
+		}
+	}
+	return false
+}
+
 // parseStat reads /proc/PID/stat. The command's name may hold anything; the fields follow its last bracket.
 func parseStat(raw []byte) (s stat, ok bool) {
 	f := bytes.Fields(raw[bytes.LastIndexByte(raw, ')')+1:])
