@@ -43,14 +43,15 @@ func countResponse(body []byte) ([]byte, relay.Shape, error) {
 // What it refuses as too large has no count.
 func countTokens(c counting) operation {
 	return func(r *request) error {
-		x := &inferring{endpoint: c.dialect.endpoint, dialect: c.dialect}
+		x := newInferring()
+		x.endpoint, x.dialect = c.dialect.endpoint, c.dialect
 		if err := r.begin(x); err != nil {
 			return x.named(err)
 		}
 		if a, _ := r.g.table.Abilities(x.Call.Deployment); a.Can&spec.AbleCount == 0 {
 			x.account(relay.Outcome{Status: fasthttp.StatusOK})
 		} else {
-			x.Done = x.done
+			x.Done = x.ended
 			if err := r.g.relay.Serve(r.ctx, &x.Exchange); err == nil || errors.Is(err, relay.ErrGone) {
 				return err
 			} else if spec.CodeOf(err) == spec.CodeContextLength {

@@ -35,6 +35,7 @@ func (r *request) identify() error {
 			Hint: "Send Authorization: Bearer KEY, or x-api-key: KEY, or log in first: lotabots login."}
 	}
 	began := time.Now()
+	r.came = began
 	now := began.UnixMilli()
 	who, code := r.g.keys.Identify(text, now)
 	if code == auth.CodeBehind {

@@ -27,6 +27,13 @@ import (
 // handler has returned, until Done.
 type inferring struct {
 	relay.Exchange
+	matter
+	ended  func(relay.Outcome)       // done
+	booked func(relay.Outcome) error // settle
+}
+
+// A matter is what the gateway alone knows of it.
+type matter struct {
 	g        *Gateway
 	endpoint openai.Endpoint
 	dialect  *dialect // nil: the client speaks as engines do
@@ -45,17 +52,36 @@ type inferring struct {
 	bill     bill
 }
 
+// inferrings are used again where nobody can know of them any more.
+var inferrings = pool.New("inference-requests", newInferring)
+
+func newInferring() *inferring {
+	x := new(inferring)
+	x.ended, x.booked = x.done, x.settle
+	return x
+}
+
 var checks = pool.New("request-checks", func() *openai.Request { return new(openai.Request) })
 
 // inference serves one of the endpoints.
 func inference(e openai.Endpoint) operation {
-	return func(r *request) error { return r.infer(&inferring{endpoint: e}) }
+	return func(r *request) error {
+		x := inferrings.Get()
+		x.endpoint = e
+		err := r.infer(x)
+		if err == nil && x.Again() {
+			x.matter = matter{}
+			inferrings.Put(x)
+		}
+		return err
+	}
 }
 
 // translated serves an endpoint to clients who speak otherwise than engines do.
 func translated(d *dialect) operation {
 	return func(r *request) error {
-		x := &inferring{endpoint: d.endpoint, dialect: d}
+		x := newInferring()
+		x.endpoint, x.dialect = d.endpoint, d
 		return x.named(r.infer(x))
 	}
 }
@@ -64,9 +90,9 @@ func (r *request) infer(x *inferring) error {
 	if err := r.begin(x); err != nil {
 		return err
 	}
-	x.Done = x.done
+	x.Done = x.ended
 	if r.g.cfg.Usage != nil {
-		x.Settle = x.settle
+		x.Settle = x.booked
 	}
 	x.held, r.held = r.held, 0 // its body is the exchange's from here on
 	x.share = portion{&r.g.bodies, r.holding()}
@@ -78,7 +104,8 @@ func (r *request) infer(x *inferring) error {
 
 // begin makes x ready to be served, or accounts for its end.
 func (r *request) begin(x *inferring) error {
-	x.g, x.who, x.began, x.at = r.g, r.who, time.Now(), string(r.ctx.Path())
+	x.g, x.who, x.began, x.at = r.g, r.who, r.came, string(r.ctx.Path())
+	x.Came = x.began
 	r.g.metrics.active.Inc()
 	x.startSpan(r)
 	err := x.checked(r)

@@ -29,13 +29,15 @@ func kserveOperations() []Operation {
 // tensors asks the model's engine at the path of its protocol that ends so.
 func tensors(end string) operation {
 	return func(r *request) error {
-		return r.infer(&inferring{endpoint: openai.KServe, path: func(d *deployment) string {
+		x := newInferring()
+		x.endpoint, x.path = openai.KServe, func(d *deployment) string {
 			path := "/v2/models/" + url.PathEscape(d.GetName())
 			if v := r.param("version"); v != "" {
 				path += "/versions/" + url.PathEscape(v)
 			}
 			return path + end
-		}})
+		}
+		return r.infer(x)
 	}
 }
 

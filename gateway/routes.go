@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -20,6 +21,8 @@ type request struct {
 	ctx *fasthttp.RequestCtx
 	id  string
 	who *auth.Principal
+
+	came time.Time // when who asks was looked up
 
 	form    []byte // an admin operation's body, once it is decoded
 	counts  []byte // what of that tells the write from others

@@ -93,12 +93,13 @@ type entry struct {
 
 // firstLocked takes a place for q, if there is one and nobody waits.
 func (t *Table) firstLocked(p *pool, q *Query) (e entry) {
-	p.counts(q, t.cfg.Now())
+	now := t.cfg.Now()
+	p.counts(q, now)
 	if p.queue.Len() == 0 || q.Shared && p.shared == 0 { // others wait for slots
-		e.grant, e.standing = t.tryLocked(p, q)
+		e.grant, e.standing = t.tryLocked(p, q, now)
 	} else {
-		t.expectLocked(p, q, t.cfg.Now())
-		_, e.standing = stand(p.list, q, t.cfg.Now())
+		t.expectLocked(p, q, now)
+		_, e.standing = stand(p.list, q, now)
 	}
 	return e
 }
@@ -230,8 +231,7 @@ func (t *Table) leaveLocked(w *waiter) bool {
 	return true
 }
 
-func (t *Table) tryLocked(p *pool, q *Query) (Grant, Standing) {
-	now := t.cfg.Now()
+func (t *Table) tryLocked(p *pool, q *Query, now time.Time) (Grant, Standing) {
 	t.expectLocked(p, q, now)
 	in, standing := Pick(p.list, q, now, t.stale(), t.cfg.Random)
 	if standing == Picked {
@@ -339,7 +339,7 @@ func (t *Table) grantAllLocked(p *pool) {
 
 // giveLocked grants w a place, if there is one for it.
 func (t *Table) giveLocked(p *pool, w *waiter) bool {
-	g, standing := t.tryLocked(p, w.q)
+	g, standing := t.tryLocked(p, w.q, t.cfg.Now())
 	if standing != Picked {
 		return false
 	}

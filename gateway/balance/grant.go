@@ -15,11 +15,29 @@ func (g *Grant) Release() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.endLocked(g, t.cfg.Now())
+}
+
+// ReleaseTold is Learn and Release.
+func (g *Grant) ReleaseTold(l spec.Load) {
+	t := g.take()
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.cfg.Now()
+	g.in.learnAnswer(l, now)
+	t.endLocked(g, now)
+}
+
+// endLocked gives the place back of a request that has had its time there.
+func (t *Table) endLocked(g *Grant, now time.Time) {
 	if p := t.mu.pools[g.in.Deployment]; p != nil {
-		held := t.cfg.Now().Sub(g.began).Seconds()
+		held := now.Sub(g.began).Seconds()
 		p.hold += 0.1 * (held - p.hold)
 	}
-	t.backLocked(g)
+	t.backLocked(g, now)
 }
 
 // Learn takes over the load that came with an answer, if it is no older than
@@ -46,7 +64,7 @@ func (g *Grant) Rejected(r *spec.Rejection) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	defer t.backLocked(g) // last: whoever waits must not be sent there in turn
+	defer t.backLocked(g, t.cfg.Now()) // last: whoever waits must not be sent there in turn
 	if r.Load != nil && g.in.learnAnswer(*r.Load, t.cfg.Now()) && !g.shared && !g.ghost {
 		g.in.since++ // that load is without this request, which backLocked takes off
 	}
@@ -111,7 +129,7 @@ func (g *Grant) Failed() {
 	g.in.shunned = true
 	g.in.breaker.bad(t.cfg.Now(), g.probe, true)
 	g.probe = false
-	t.backLocked(g)
+	t.backLocked(g, t.cfg.Now())
 }
 
 func (g *Grant) take() *Table {
@@ -130,13 +148,13 @@ func (g *Grant) uncountLocked() {
 	}
 }
 
-func (t *Table) backLocked(g *Grant) {
+func (t *Table) backLocked(g *Grant, now time.Time) {
 	t.unboundLocked(g)
 	if g.probe {
 		g.in.breaker.left()
 		g.probe = false
 	}
-	if left := g.reading - t.cfg.Now().Sub(g.began); !g.ghost && left > 0 && !g.in.heard.After(g.began) {
+	if left := g.reading - now.Sub(g.began); !g.ghost && left > 0 && !g.in.heard.After(g.began) {
 		g.in.read = g.in.read.Add(-left) // it was not read, or sooner
 	}
 	if g.making {

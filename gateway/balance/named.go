@@ -99,7 +99,7 @@ func (g *Grant) Unkept(r *spec.Rejection) {
 	if r.Load != nil && g.in.learnAnswer(*r.Load, t.cfg.Now()) && !g.shared && !g.ghost {
 		g.in.since++ // as in Rejected
 	}
-	t.backLocked(g)
+	t.backLocked(g, t.cfg.Now())
 }
 
 // back gives the place back as if it had not been taken.
@@ -110,5 +110,5 @@ func (g *Grant) back() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.backLocked(g)
+	t.backLocked(g, t.cfg.Now())
 }

@@ -157,7 +157,7 @@ func TestPickByPrefixAllocatesNothing(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() {
 		f.mu.Lock()
-		g, _ := f.tryLocked(f.poolLocked("m"), q)
+		g, _ := f.tryLocked(f.poolLocked("m"), q, f.cfg.Now())
 		f.mu.Unlock()
 		g.Release()
 	}); n != 0 {

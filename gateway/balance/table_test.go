@@ -176,7 +176,7 @@ func TestTableInvariants(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"acquire": func(t *rapid.T) {
 				table.mu.Lock()
-				g, s := table.tryLocked(table.poolLocked("m"), &Query{Deployment: "m", Version: 1, PromptTokens: 5})
+				g, s := table.tryLocked(table.poolLocked("m"), &Query{Deployment: "m", Version: 1, PromptTokens: 5}, table.cfg.Now())
 				table.mu.Unlock()
 				if s == Picked {
 					grants = append(grants, &g)

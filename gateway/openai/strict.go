@@ -71,7 +71,7 @@ func plainTo(b []byte, i int) int {
 		w := binary.LittleEndian.Uint64(b[i:])
 		quote, slash := w^(ones*'"'), w^(ones*'\\')
 		// A byte's top bit is set where it is 0, or below ' '; wrongly only behind one where it is so.
-		if found := ((quote - ones) &^ quote | (slash - ones) &^ slash | (w - ones*' ') &^ w) & tops; found != 0 {
+		if found := ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w) & tops; found != 0 {
 			return i + bits.TrailingZeros64(found)/8
 		}
 	}

@@ -76,7 +76,7 @@ type budgets struct {
 // manyBudgets is how many are kept before those that are idle are let go.
 const manyBudgets = 1024
 
-func (all *budgets) second() int64 { return int64(time.Since(all.began) / time.Second) }
+func (all *budgets) second(now time.Time) int64 { return int64(now.Sub(all.began) / time.Second) }
 
 // of finds or makes a deployment's.
 func (all *budgets) of(deployment string) *budget {
@@ -92,7 +92,7 @@ func (all *budgets) of(deployment string) *budget {
 		return b
 	}
 	if len(all.mu.of) >= manyBudgets {
-		now := all.second()
+		now := all.second(time.Now())
 		for name, old := range all.mu.of {
 			if old.idle(now) {
 				delete(all.mu.of, name)
@@ -105,10 +105,14 @@ func (all *budgets) of(deployment string) *budget {
 }
 
 // request counts a request for the deployment.
-func (all *budgets) request(deployment string) { all.of(deployment).request(all.second()) }
+func (all *budgets) request(deployment string, now time.Time) {
+	all.of(deployment).request(all.second(now))
+}
 
 // take spends one attempt of the deployment's that is made on top.
-func (all *budgets) take(deployment string) bool { return all.of(deployment).take(all.second()) }
+func (all *budgets) take(deployment string) bool {
+	return all.of(deployment).take(all.second(time.Now()))
+}
 
 func newBudgets() *budgets {
 	all := &budgets{began: time.Now()}

@@ -44,18 +44,18 @@ type Exchange struct {
 	// Fallback is the n-th deployment to try where those before it cannot serve; false:
 	// there is no further one. nil: there is none.
 	Fallback func(n int) (Alternative, bool)
+	Came     time.Time // when the request did; zero: as Serve is called
 
 	r     *Relay
 	began time.Time
 	watch watch
 	out   Outcome
 
-	work     *leash.Leash // of the present attempt
-	ahead    leash.Leash  // of the first
+	work     *leash.Leash // of the present attempt; somebody may look at it for long
 	working  bool         // work has not ended
 	grant    balance.Grant
 	stream   spec.Stream
-	opened   time.Time   // when stream was
+	opened   time.Time   // when it had a place
 	extra    spec.Stream // of a broken build alone: see double.go
 	failures int
 	refusals int
@@ -72,6 +72,7 @@ type Exchange struct {
 	came   int    // bytes, by the last read that brought some
 	tail   []byte // the last bytes of the answer
 	closed bool
+	brief  bool // nobody but its own goroutine has seen it
 
 	usage    openai.Usage // that tail tells, where counted
 	hasUsage bool
@@ -119,8 +120,11 @@ func (r *Relay) begin(x *Exchange) {
 		x.Query.Why = new(balance.Reasons)
 	}
 	x.fell, x.usual = x.Instead, x.Call.Path
-	x.r, x.began, x.excluded = r, time.Now(), len(x.Query.Exclude)
-	r.budgets.request(x.Call.Deployment)
+	x.r, x.began, x.excluded = r, x.Came, len(x.Query.Exclude)
+	if x.began.IsZero() {
+		x.began = time.Now()
+	}
+	r.budgets.request(x.Call.Deployment, x.began)
 	r.watcher.add(&x.watch, x.Conn, x.Call.Deadline)
 }
 
@@ -133,7 +137,7 @@ func (x *Exchange) end(err error) {
 	x.drop()
 	x.makeRoom()
 	defer x.letGo()
-	x.r.watcher.remove(&x.watch)
+	x.brief = x.r.watcher.remove(&x.watch)
 	out := x.outcome(err)
 	if out.HasUsage && out.Usage.HasCached {
 		x.grant.Found(out.Usage.Cached)
@@ -141,6 +145,16 @@ func (x *Exchange) end(err error) {
 	if x.Done != nil {
 		x.Done(out)
 	}
+}
+
+// Again makes x, whose request has ended, as good as new, its memory kept; false: somebody may still
+// look at it. Nobody does where it was answered as a whole, by one attempt at a time, and soon.
+func (x *Exchange) Again() bool {
+	if !x.closed || !x.brief || x.Call.Stream || x.Raw || x.Hedge || x.Fallback != nil || x.Call.Cache != nil {
+		return false
+	}
+	*x = Exchange{tail: x.tail[:0]}
+	return true
 }
 
 // settle calls Settle, once, for a client that is still there.
@@ -185,11 +199,11 @@ func (x *Exchange) outcome(err error) Outcome {
 
 // drop closes the present attempt and gives its place back.
 func (x *Exchange) drop() {
+	var last spec.Load
+	told := false
 	if x.stream != nil {
 		_ = x.stream.Close()
-		if l, ok := x.stream.Load(); ok {
-			x.grant.Learn(l)
-		}
+		last, told = x.stream.Load()
 		if !x.cached.free() {
 			x.out.Held += x.holding()
 		}
@@ -204,7 +218,11 @@ func (x *Exchange) drop() {
 		_ = x.r.watcher.attempt(&x.watch, nil)
 		x.work.End(nil)
 	}
-	x.grant.Release()
+	if told {
+		x.grant.ReleaseTold(last)
+	} else {
+		x.grant.Release()
+	}
 }
 
 // holding is for how long the present attempt has held a slot: what its node told, where
@@ -257,7 +275,8 @@ func (x *Exchange) place() error {
 	began := time.Now()
 	var err error
 	x.grant, err = x.r.cfg.Table.Acquire(x.work, &x.Query)
-	waited := time.Since(began)
+	x.opened = time.Now()
+	waited := x.opened.Sub(began)
 	x.queued += waited
 	x.r.metrics.queueWait[x.Query.Priority.Band()].Observe(waited.Seconds())
 	end(err)
@@ -266,11 +285,7 @@ func (x *Exchange) place() error {
 
 // attempt begins the work of an attempt; the error is why there must be none.
 func (x *Exchange) attempt() error {
-	if x.work == nil {
-		x.work = &x.ahead
-	} else { // somebody may still look at the one before
-		x.work = new(leash.Leash)
-	}
+	x.work = new(leash.Leash)
 	x.work.Begin(x.Context, time.Time{})
 	x.working = true
 	return x.r.watcher.attempt(&x.watch, x.work)
@@ -288,13 +303,13 @@ func (x *Exchange) open() error {
 		limit = time.Duration(x.r.first.Load())
 	}
 	x.r.watcher.expect(&x.watch, x.grant.Node, limit)
-	end, began := x.r.openSpan(x), time.Now()
+	end := x.r.openSpan(x)
 	stream, err := x.send()
 	end(err)
 	if err != nil {
 		return x.blame(err)
 	}
-	x.stream, x.opened = stream, began
+	x.stream = stream
 	x.out.Status, x.out.Node, x.contentType = stream.Status(), x.grant.Node, stream.ContentType()
 	x.out.Expected = x.grant.Held
 	x.headLength = 0

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/balance"
@@ -103,7 +104,7 @@ func (x *Exchange) turn(to Alternative) {
 	x.Bypass, x.Call.Cache, x.cached = x.Bypass || x.Call.Cache != nil, nil, cached{} // what is kept is another deployment's
 	x.Call.Deployment, x.Call.Version, x.Call.Regions, x.Call.Adapter = to.Query.Deployment, to.Query.Version, to.Regions, to.Adapter
 	x.out.Status, x.out.Node, x.contentType, x.buf = 0, "", "", x.buf[:0]
-	x.r.budgets.request(x.Call.Deployment)
+	x.r.budgets.request(x.Call.Deployment, time.Now())
 }
 
 // note tells in a comment what the headers tell of who serves; nil: nothing.

@@ -122,7 +122,8 @@ func (w *watcher) add(x *watch, conn net.Conn, deadline time.Time) {
 	s.Unlock()
 }
 
-func (w *watcher) remove(x *watch) {
+// remove ends that, and tells whether x was removed before anybody looked at it.
+func (w *watcher) remove(x *watch) (unseen bool) {
 	s := &w.shards[x.shard]
 	s.Lock()
 	defer s.Unlock()
@@ -134,6 +135,7 @@ func (w *watcher) remove(x *watch) {
 		x.prev.next, x.next.prev = x.next, x.prev
 		x.prev, x.next = nil, nil
 	}
+	return x.young > 0 && x.cause == nil
 }
 
 // attempt makes work that of the present attempt; the error is why there must be no
