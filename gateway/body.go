@@ -41,6 +41,13 @@ func (r *request) received() ([]byte, error) {
 	if !r.ctx.Request.IsBodyStream() {
 		return bytes.Clone(r.ctx.Request.Body()), nil
 	}
+	if length >= 0 && length <= prefetch/2 { // it is there already
+		b := make([]byte, length)
+		if _, err := io.ReadFull(r.ctx.RequestBodyStream(), b); err != nil {
+			return nil, r.cutShort(err)
+		}
+		return b, nil
+	}
 	first := firstRead
 	if length >= 0 {
 		first = min(length, prefetch)
@@ -58,7 +65,7 @@ func (r *request) received() ([]byte, error) {
 			}
 			to = p.grow()
 		}
-		pace.arm(r.ctx.Conn(), p.length, length)
+		pace.arm(r.ctx.Conn(), p.length)
 		n, err := in.Read(to)
 		if p.length += n; p.length > sluiceFrom {
 			time.Sleep(r.g.crowd.sluice.take(n, time.Now()))
@@ -94,12 +101,8 @@ func (p *pacer) due(now time.Time, got int) time.Time {
 	return rate
 }
 
-// arm moves the deadline on, now and then. What of a body of known length was there
-// before its request began needs none.
-func (p *pacer) arm(c net.Conn, got, length int) {
-	if length >= 0 && length <= prefetch/2 {
-		return
-	}
+// arm moves the deadline on, now and then.
+func (p *pacer) arm(c net.Conn, got int) {
 	if now := time.Now(); now.Sub(p.armed) >= p.grace/16 {
 		p.armed = now
 		_ = c.SetReadDeadline(p.due(now, got))

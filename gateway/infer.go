@@ -104,7 +104,10 @@ func (r *request) infer(x *inferring) error {
 
 // begin makes x ready to be served, or accounts for its end.
 func (r *request) begin(x *inferring) error {
-	x.g, x.who, x.began, x.at = r.g, r.who, r.came, string(r.ctx.Path())
+	x.g, x.who, x.began, x.at = r.g, r.who, r.came, x.endpoint.Path()
+	if path := r.ctx.Path(); string(path) != x.at { // as it is mostly
+		x.at = string(path)
+	}
 	x.Came = x.began
 	r.g.metrics.active.Inc()
 	x.startSpan(r)
