@@ -107,6 +107,7 @@ type InstanceStatus struct {
 	LoadS      float32 `json:"load_seconds,omitempty"` // that its last load took
 	Slots      uint32  `json:"slots"`
 	Ceiling    uint32  `json:"slots_ceiling,omitempty"` // that slots could be, as its engine has it
+	SlotsWhy   string  `json:"slots_reason,omitempty"`  // they were last changed, where they adapt
 	Running    uint32  `json:"running"`
 	Queued     uint32  `json:"queued"`
 	KVUse      float32 `json:"kv_use"`

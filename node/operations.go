@@ -195,7 +195,7 @@ func (n *Node) statusLoad(s *gateway.Status) {
 			}
 			s.Instances = append(s.Instances, gateway.InstanceStatus{
 				ID: i.GetInstance(), Deployment: i.GetDeployment(), Version: i.GetVersion(), Node: string(d.Node), Region: where.Name,
-				Device: load.GetDevice(), State: instanceState(i.GetState()), Reason: i.GetReason(), Slots: i.GetSlots(), Ceiling: i.GetCeiling(), Running: i.GetRunning(),
+				Device: load.GetDevice(), State: instanceState(i.GetState()), Reason: i.GetReason(), Slots: i.GetSlots(), Ceiling: i.GetCeiling(), SlotsWhy: slotsReason(i.GetSlotsReason()), Running: i.GetRunning(),
 				Phase: i.GetPhase(), Progress: min(i.GetProgress(), 100), OnDemand: placed[i.GetInstance()].GetOnDemand(), LoadS: i.GetLoadSeconds(),
 				Queued: i.GetQueued(), KVUse: i.GetKvUse(), Context: i.GetContext(), PrefillTPS: i.GetPrefillTps(), DecodeTPS: i.GetDecodeTps(),
 				Predicted: placed[i.GetInstance()].GetMemoryBytes(), Reserved: i.GetMemoryReserved(), Measured: i.GetMemoryMeasured(),
@@ -210,6 +210,15 @@ func (n *Node) statusLoad(s *gateway.Status) {
 			})
 		}
 	}
+}
+
+// slotsReason is empty where slots were not changed, and of a newer build's reason.
+func slotsReason(r wire.SlotsReason) string {
+	name, known := wire.SlotsReason_name[int32(r)]
+	if r == 0 || !known {
+		return ""
+	}
+	return strings.ToLower(strings.TrimPrefix(name, "SLOTS_REASON_"))
 }
 
 func instanceState(s wire.InstanceState) string {

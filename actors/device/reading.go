@@ -26,6 +26,8 @@ type Reading struct {
 	Processes    []Process
 	// Share is how much of its usual work the device should get, above 0 and at most 1. 0: not told, all of it.
 	Share float64
+	// Load is how many tasks of the whole machine compute or wait to, for each of its processors, over a minute or so. 0: not told.
+	Load float64
 }
 
 // What slows a GPU's clocks.

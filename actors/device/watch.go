@@ -16,6 +16,11 @@ import (
 // one at a time; the first come at once.
 func Watch(ctx context.Context, c Config, devices []Device, told func(spec.DeviceID, Reading), happened func(Event)) {
 	c = c.withDefaults()
+	alone := told
+	told = func(d spec.DeviceID, r Reading) {
+		r.Load = machineLoad()
+		alone(d, r)
+	}
 	if len(devices) > 0 && devices[0].Kind == KindNVIDIA { // Discover never mixes kinds
 		w := &gpuWatch{c: c, devices: devices, told: told, happened: happened, shares: map[spec.DeviceID]float64{}}
 		w.run(ctx)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -95,6 +96,29 @@ func Recognise(text string) (Failure, bool) {
 		}
 	}
 	return Failure{}, false
+}
+
+// RanOut tells whether a text, be it output or made by Lastly, tells that memory ran out.
+func RanOut(text string) bool {
+	for i := range failures {
+		if f := &failures[i]; f.Code == spec.CodeOutOfMemory && strings.Contains(text, f.What) {
+			return true
+		}
+	}
+	f, ok := Recognise(text)
+	return ok && f.Code == spec.CodeOutOfMemory
+}
+
+// Lastly adds to how an engine ended that it ran out of memory, where its last output tells that.
+func Lastly(e Engine, err error) error {
+	t, tells := As[interface{ LastWords() string }](e)
+	if !tells || err == nil {
+		return err
+	}
+	if f, ok := Recognise(t.LastWords()); ok && f.Code == spec.CodeOutOfMemory {
+		return fmt.Errorf("%w: %s (%s)", err, f.What, f.Line)
+	}
+	return err
 }
 
 func (f *Failure) in(lower string) bool { return f.at(lower) >= 0 }

@@ -18,7 +18,8 @@ var gauges = map[string]map[string]gauge{
 		"vllm:prompt_tokens_total": steps, "vllm:generation_tokens_total": steps,
 		"vllm:num_preemptions_total": preempted, "vllm:num_preemptions": preempted,
 	},
-	"sglang": {"sglang:num_running_reqs": running, "sglang:num_queue_reqs": queued, "sglang:token_usage": kvUse},
+	"sglang": {"sglang:num_running_reqs": running, "sglang:num_queue_reqs": queued, "sglang:token_usage": kvUse,
+		"sglang:num_retracted_requests_total": preempted, "sglang:num_retracted_reqs": preempted}, // of the last moments alone: more than before are news
 	"llama-server": {
 		"llamacpp:requests_processing": running, "llamacpp:requests_deferred": queued, "llamacpp:kv_cache_usage_ratio": kvUse,
 		"llamacpp:prompt_tokens_seconds": prefill, "llamacpp:predicted_tokens_seconds": decode,

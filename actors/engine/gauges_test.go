@@ -20,7 +20,7 @@ vllm:num_requests_running_total 99
 	}{
 		"vllm":         {vllm, "vllm", Load{Known: true, Running: 5, Queued: 1, KVUse: 0.5}},
 		"older vllm":   {"vllm:num_requests_running 0\nvllm:gpu_cache_usage_perc 3", "vllm", Load{Known: true, KVUse: 1}},
-		"sglang":       {"sglang:num_running_reqs{x=\"\"} 4\nsglang:num_queue_reqs 2\nsglang:token_usage 0.1", "sglang", Load{Known: true, Running: 4, Queued: 2, KVUse: 0.1}},
+		"sglang":       {"sglang:num_running_reqs{x=\"\"} 4\nsglang:num_queue_reqs 2\nsglang:token_usage 0.1\nsglang:num_retracted_requests_total 3", "sglang", Load{Known: true, Running: 4, Queued: 2, KVUse: 0.1, Preempted: 3}},
 		"vllm v0":      {"vllm:num_requests_running 1\nvllm:num_requests_waiting 1\nvllm:num_requests_swapped 2", "vllm", Load{Known: true, Running: 1, Queued: 3}},
 		"triton":       {"nv_inference_pending_request_count{model=\"m\"} 3", "triton", Load{Known: true, Queued: 3}},
 		"tgi":          {"tgi_batch_current_size 1\ntgi_queue_size 7\r\n", "tgi", Load{Known: true, Running: 1, Queued: 7}},

@@ -56,6 +56,17 @@ type local struct {
 	}
 }
 
+// LastWords are the end of what the engine has printed; empty: it has not run.
+func (l *local) LastWords() string {
+	l.mu.Lock()
+	p := l.mu.process
+	l.mu.Unlock()
+	if p == nil {
+		return ""
+	}
+	return p.said()
+}
+
 // Done implements Engine.
 func (l *local) Done() <-chan struct{} { return l.done }
 

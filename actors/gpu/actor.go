@@ -123,6 +123,7 @@ func (a *Actor) receive(c actor.Context) {
 		a.command(c, m)
 	case *instance.Changed:
 		a.stop(c, a.table.change(m, a.cfg.Now()))
+		a.resized(a.table.instances[m.Instance])
 		a.arrange(c)
 		a.pump(c)
 		a.changed(c)

@@ -52,7 +52,7 @@ func (t *table) digest(in *inst, now time.Time) *wire.InstanceLoad {
 		DecodeTps: float32(in.decode), Context: in.context, LoadSeconds: float32(in.loadSeconds),
 		Devices: in.load.GetDevices(), Adapters: in.marks(), Phase: in.phase,
 		Grants: t.grants, Paced: f.PrefillTPS > 0,
-		Ceiling: uint32(in.slots), Can: uint32(in.able.Can), Cannot: uint32(in.able.Cannot), TokensPerSecond: float32(in.rate.at(now)),
+		Ceiling: uint32(in.slots), SlotsReason: reasons[in.why], Can: uint32(in.able.Can), Cannot: uint32(in.able.Cannot), TokensPerSecond: float32(in.rate.at(now)),
 	}
 	if in.holds() {
 		d.MemoryReserved, d.MemoryMeasured = in.load.GetMemoryBytes(), in.measured
@@ -125,7 +125,7 @@ func (t *table) fits() bool {
 		i.KvUse, i.BacklogSeconds, i.PrefillTps, i.DecodeTps = 1, 1, 1, 1
 		i.MemoryReserved, i.MemoryMeasured, i.Reason = 1<<42, 1<<42, strings.Repeat("x", shortReason)
 		i.IdleSeconds, i.ServedSeconds, i.Demand, i.LoadSeconds, i.TokensPerSecond = 1<<24, 1<<24, 1, 1, 1
-		i.Phase, i.Progress = phaseMemory, 100
+		i.Phase, i.Progress, i.SlotsReason = phaseMemory, 100, wire.SlotsReason_SLOTS_REASON_MACHINE
 		i.Shares, i.Sharing = 1<<14, 1<<14
 	}
 	return fitting(Parts(d))

@@ -72,7 +72,7 @@ func newInstanceMetrics(r prometheus.Registerer) *instanceMetrics {
 		slots:   gauge("lotabots_instance_slots", "Places for requests, by device and deployment."),
 		ceiling: gauge("lotabots_instance_slots_ceiling", "Places that the engines could have, by device and deployment."),
 		resizes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_instance_slots_changes_total",
-			Help: "Changes of the places that an instance has, by deployment and reason: gain (more at a time are served faster, or it is tried), no_gain (fewer are served as fast, or it is tried), restored (what was tried was worse), queue (requests stood inside of the engine), preempted."}, []string{"deployment", "reason"}),
+			Help: "Changes of the places that an instance has, by deployment and reason: gain (more at a time are served faster, or it is tried), no_gain (fewer are served as fast, or it is tried), restored (what was tried was worse), queue (requests stood inside of the engine), preempted (it has taken memory from some), memory (it ran out of it), machine (it became slow while the machine had too much to do)."}, []string{"deployment", "reason"}),
 		backlog:   gauge("lotabots_instance_backlog_seconds", "The longest wait until the prompts admitted have been read, by device and deployment."),
 		kvUse:     gauge("lotabots_instance_kv_use_ratio", "The highest use of a KV cache, 0 to 1, by device and deployment."),
 		predicted: gauge("lotabots_instance_memory_predicted_bytes", "Device memory that instances were placed with, by device and deployment."),

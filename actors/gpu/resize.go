@@ -5,8 +5,15 @@ import (
 
 	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/slots"
-	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
 )
+
+// reasons are those for which slots change, as digests tell them.
+var reasons = map[slots.Reason]wire.SlotsReason{
+	slots.Gain: wire.SlotsReason_SLOTS_REASON_GAIN, slots.NoGain: wire.SlotsReason_SLOTS_REASON_NO_GAIN, slots.Restored: wire.SlotsReason_SLOTS_REASON_RESTORED,
+	slots.Queue: wire.SlotsReason_SLOTS_REASON_QUEUE, slots.Preempted: wire.SlotsReason_SLOTS_REASON_PREEMPTED,
+	slots.Memory: wire.SlotsReason_SLOTS_REASON_MEMORY, slots.Machine: wire.SlotsReason_SLOTS_REASON_MACHINE,
+}
 
 // An integral is of a number over time, in seconds.
 type integral struct {
@@ -25,7 +32,7 @@ func (s *integral) pass(n float64, now time.Time) float64 {
 
 // takes has the places be found within what the engine takes, where the deployment asks for that.
 func (in *inst) takes() {
-	if in.load.GetOptions()[spec.AdaptiveSlots] == "on" {
+	if engine.Adapts(in.load.GetEngine(), in.load.GetOptions()) {
 		in.limit.Ceiling(in.slots)
 	}
 }
@@ -63,13 +70,21 @@ func (t *table) went(l *lease, m *Release, now time.Time) {
 	in.resize(in.limit.Ended(s, now))
 }
 
-// told takes in what the engine tells of itself.
-func (in *inst) told(l *engine.Load, now time.Time) {
-	in.resize(in.limit.Look(slots.Told{Leases: in.leases, Known: l.Known, Running: l.Running, Queued: l.Queued, KVUse: l.KVUse, Preempted: l.Preempted}, now))
+// tells takes in what the engine tells of itself, and what is known of the machine.
+func (t *table) tells(in *inst, l *engine.Load, now time.Time) {
+	in.resize(in.limit.Look(slots.Told{Leases: in.leases, Known: l.Known, Running: l.Running, Queued: l.Queued, KVUse: l.KVUse, Preempted: l.Preempted, Machine: t.reading.Load}, now))
+}
+
+// ranOut takes in why the instance's engine has ended.
+func (in *inst) ranOut(reason string, now time.Time) {
+	if engine.RanOut(reason) {
+		in.resize(in.limit.OutOfMemory(now))
+	}
 }
 
 func (in *inst) resize(why slots.Reason) {
 	if why != slots.Unchanged {
+		in.why = why
 		in.resized = append(in.resized, why)
 	}
 }

@@ -171,3 +171,31 @@ func TestAQueueInsideTakesPlacesAway(t *testing.T) {
 		t.Error(c.in.state)
 	}
 }
+
+// TestAnEngineThatRanOutOfMemoryGetsFewer when it serves again, and it is told why; one that ended otherwise
+// gets as many.
+func TestAnEngineThatRanOutOfMemoryGetsFewer(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		fewer  bool
+	}{
+		{"exit status 1: the device has too little free memory (torch.OutOfMemoryError: ...)", true},
+		{"signal: killed", false},
+	} {
+		g := newThrong(t, map[string]string{spec.AdaptiveSlots: "on"})
+		e := g.in.engine
+		for i := range 10 {
+			g.tab.admit(ask(Lease(i+1), "a"), g.now)
+		}
+		g.tab.measure(&instance.Measured{Instance: "a", Run: g.in.run}, g.now)
+		for i := range 10 { // they end with it, and the actor may hear of that first
+			g.tab.release(&Release{Lease: Lease(i + 1)}, g.now)
+		}
+		g.tab.change(&instance.Changed{Instance: "a", Run: g.in.run, State: wire.InstanceState_INSTANCE_STATE_RESTARTING, Reason: c.reason}, g.now)
+		g.tab.change(&instance.Changed{Instance: "a", Run: g.in.run, State: wire.InstanceState_INSTANCE_STATE_READY, Engine: e}, g.now)
+		n, why := g.tab.slots(g.in), g.tab.digest(g.in, g.now).SlotsReason
+		if (n < 10) != c.fewer || (why == wire.SlotsReason_SLOTS_REASON_MEMORY) != c.fewer {
+			t.Errorf("%s: %d places, %v", c.reason, n, why)
+		}
+	}
+}

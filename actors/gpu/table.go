@@ -57,6 +57,7 @@ type inst struct {
 	able     spec.Abilities   // as its preset has it; a running engine may know better
 	slots    int              // that its engine takes
 	limit    slots.Controller // of those that it gets; none, where they are not to be found
+	why      slots.Reason     // limit was last changed
 	resized  []slots.Reason   // that the actor has not been told of
 	context  uint32
 
@@ -133,6 +134,9 @@ func (t *table) change(m *instance.Changed, now time.Time) (stop *inst) {
 	if in.spread != nil && m.Engine == nil {
 		in.spread.settled = false // the others are to know the next engine
 	}
+	if m.Engine == nil && in.engine != nil {
+		in.ranOut(m.Reason, now)
+	}
 	if m.Engine != nil && in.engine == nil {
 		in.engines++
 		in.most, in.steady = 0, 0
@@ -197,7 +201,7 @@ func (t *table) measure(m *instance.Measured, now time.Time) bool {
 		return false
 	}
 	in.busy = m.Load
-	in.told(&m.Load, now)
+	t.tells(in, &m.Load, now)
 	if t.device.Kind != device.KindNVIDIA && m.Load.Resident > 0 {
 		in.measured = max(in.measured, m.Load.Resident)
 		if in.steady == 0 || m.Load.Resident < in.steady {

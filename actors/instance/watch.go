@@ -64,7 +64,7 @@ func (w *watcher) watch(ctx context.Context) error {
 			return errHalted
 		case <-w.engine.Done():
 			if err := w.engine.Err(); err != nil {
-				return err
+				return engine.Lastly(w.engine, err)
 			}
 			return errors.New("the engine ended by itself")
 		case r := <-w.probes:

@@ -15,6 +15,8 @@ const (
 	NoGain    Reason = "no_gain"   // as many are served with fewer at a time, or may be: it is tried
 	Queue     Reason = "queue"     // requests stand in the engine's own queue
 	Preempted Reason = "preempted" // the engine has taken memory from requests under way
+	Memory    Reason = "memory"    // it has run out of it, or nearly
+	Machine   Reason = "machine"   // it has become slow while the machine has more to do than it has processors for
 	Restored  Reason = "restored"  // what was tried was worse
 )
 
@@ -147,7 +149,9 @@ func (c *Controller) judge(now time.Time) Reason {
 	if c.recent.n < fewest {
 		return Unchanged
 	}
-	c.notice(now)
+	if why := c.notice(now); why != Unchanged {
+		return why
+	}
 	if c.trial.on {
 		low, high := min(c.at, c.trial.from), max(c.at, c.trial.from)
 		if !c.decided(low, high) {
@@ -162,6 +166,9 @@ func (c *Controller) judge(now time.Time) Reason {
 	want := c.want(best, now)
 	if c.brief() {
 		want = max(want, c.at)
+	}
+	if now.Before(c.engine.hold) {
+		want = min(want, c.at)
 	}
 	switch {
 	case want == c.at:

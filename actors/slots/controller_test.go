@@ -63,7 +63,9 @@ func TestTheLimitIsNeverOutsideItsBounds(t *testing.T) {
 			switch rapid.IntRange(0, 9).Draw(r, "what") {
 			case 0:
 				why = c.Look(slots.Told{Leases: rapid.IntRange(-1, 300).Draw(r, "leases"), Known: rapid.Bool().Draw(r, "known"), Running: rapid.IntRange(0, 300).Draw(r, "running"),
-					Queued: rapid.IntRange(0, 300).Draw(r, "queued"), Preempted: rapid.Uint64Range(0, 9).Draw(r, "preempted"), KVUse: rapid.Float64Range(0, 1).Draw(r, "kv")}, now)
+					Queued: rapid.IntRange(0, 300).Draw(r, "queued"), Preempted: rapid.Uint64Range(0, 9).Draw(r, "preempted"), KVUse: rapid.Float64Range(0, 1).Draw(r, "kv"), Machine: rapid.Float64Range(0, 4).Draw(r, "machine")}, now)
+			case 1:
+				why = c.OutOfMemory(now)
 			default:
 				held := time.Duration(rapid.Int64Range(-1, int64(time.Minute)).Draw(r, "held"))
 				beside := float64(before) * rapid.Float64Range(0, 2).Draw(r, "beside")
@@ -174,5 +176,85 @@ func TestShortRequestsAreLetIn(t *testing.T) {
 	s := trial.Setting{Rate: trial.Saturating(4, 100*each), Ceiling: ceiling, Clients: 2 * ceiling, Tokens: 30, Noise: 0.2, Counts: time.Minute, Lasts: 3 * time.Minute, Seed: 1}
 	if got := trial.Run(s); got.Moves != 0 {
 		t.Errorf("%d moves: %d to %d", got.Moves, got.Low, got.High)
+	}
+}
+
+// busy has an engine of the ceiling with so many requests, which tells of itself as often as asked for.
+func busy(leases int) (c *slots.Controller, look func(slots.Told, int) slots.Reason, now *time.Time) {
+	c, at := &slots.Controller{}, time.Unix(1_000_000, 0)
+	c.Ceiling(ceiling)
+	return c, func(told slots.Told, times int) (why slots.Reason) {
+		told.Leases = leases
+		for range times {
+			at = at.Add(time.Second)
+			if w := c.Look(told, at); w != slots.Unchanged {
+				why = w
+			}
+		}
+		return why
+	}, &at
+}
+
+// TestMemoryTakesPlacesAway: what an engine had when it ran out of memory, or nearly, is too much; for long
+// it does not grow again, and the longer the more often.
+func TestMemoryTakesPlacesAway(t *testing.T) {
+	c, look, now := busy(20)
+	if why := look(slots.Told{Known: true, KVUse: 0.99}, 2); why != slots.Unchanged {
+		t.Errorf("%s after two looks", why)
+	}
+	if why := look(slots.Told{Known: true, KVUse: 0.99}, 1); why != slots.Memory || c.Limit() >= 20 {
+		t.Errorf("%q: %d places where twenty fill the cache", why, c.Limit())
+	}
+	c, look, now = busy(10)
+	look(slots.Told{}, 1)
+	if why := c.OutOfMemory(*now); why != slots.Memory || c.Limit() >= 10 {
+		t.Fatalf("%q: %d places after ten were too many", why, c.Limit())
+	}
+	before := c.Limit()
+	serve := func(minutes int) {
+		for range minutes * 60 {
+			*now = now.Add(time.Second)
+			n := float64(c.Limit())
+			c.Ended(slots.Sample{Held: time.Second, Beside: n, Places: n, Completion: 30}, *now)
+		}
+	}
+	serve(9)
+	if c.Limit() > before {
+		t.Errorf("%d places nine minutes after", c.Limit())
+	}
+	serve(30)
+	if c.Limit() <= before {
+		t.Errorf("%d places forty minutes after", c.Limit())
+	}
+	idle, _, then := busy(0)
+	if why := idle.OutOfMemory(*then); why != slots.Unchanged || idle.Limit() != ceiling {
+		t.Errorf("%q: %d places, of one that had nothing to do", why, idle.Limit())
+	}
+}
+
+// TestABusyMachineTakesPlacesAway where the engine has become slow, not otherwise.
+func TestABusyMachineTakesPlacesAway(t *testing.T) {
+	for _, machine := range []float64{0.5, 3} {
+		c, look, now := busy(ceiling)
+		serve := func(requests int, takes time.Duration) (why slots.Reason) {
+			for i := range requests {
+				*now = now.Add(50 * time.Millisecond)
+				if i%20 == 0 {
+					look(slots.Told{Machine: machine}, 1)
+				}
+				n := float64(c.Limit())
+				if w := c.Ended(slots.Sample{Held: time.Duration(n) * takes, Beside: n, Places: n, Completion: 30}, *now); w == slots.Machine {
+					why = w
+				}
+			}
+			return why
+		}
+		if why := serve(600, 20*time.Millisecond); why != slots.Unchanged {
+			t.Errorf("%q at %v tasks for each processor, though it is as fast as ever", why, machine)
+		}
+		why := serve(1200, 60*time.Millisecond)
+		if (why == slots.Machine) != (machine > 1) {
+			t.Errorf("%q at %v tasks for each processor, and slow", why, machine)
+		}
 	}
 }

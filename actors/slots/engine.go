@@ -12,21 +12,29 @@ type Told struct {
 	Running   int  // that it works on
 	Queued    int  // that wait inside of it
 	KVUse     float64
-	Preempted uint64 // requests, since it began, from which it has taken memory for others
+	Preempted uint64  // requests, since it began, from which it has taken memory for others
+	Machine   float64 // tasks of the machine that compute or wait to, for each of its processors; 0: not known
 }
 
 // engine is what the engine has told of late.
 type engine struct {
 	preempted uint64
-	told      bool // preempted is known
-	standing  int  // times in a row that requests were queued
-	room      int  // the most that it worked on, meanwhile
-	hold      time.Time
+	told      bool          // preempted is known
+	standing  int           // times in a row that requests were queued
+	room      int           // the most that it worked on, meanwhile
+	full      int           // times in a row that its cache was full to the brim
+	pressed   int           // times in a row that the machine had too much to do
+	leases    int           // as last told
+	hold      time.Time     // before which it does not grow
+	holds     time.Duration // that it did not, the last time that the engine ran out of memory
 }
 
 const (
 	standingFor = 3 // times in a row that are no chance
 	fullKV      = 0.9
+	brimKV      = 0.97
+	tooMuch     = 1.25 // tasks for each processor
+	holdLast    = 2 * time.Hour
 )
 
 // Look takes in what the engine tells, about once a second.
@@ -35,11 +43,19 @@ func (c *Controller) Look(t Told, now time.Time) Reason {
 		return Unchanged
 	}
 	e := &c.engine
+	e.leases = t.Leases
+	e.pressed = inARow(e.pressed, t.Machine > tooMuch)
 	if !t.Known {
 		return Unchanged
 	}
 	if t.KVUse >= fullKV {
-		e.hold = now.Add(upFirst)
+		e.hold = later(e.hold, now.Add(upFirst))
+	}
+	if e.full = inARow(e.full, t.KVUse >= brimKV); e.full >= standingFor && t.Leases > 1 {
+		e.full = 0
+		if to := c.atLeast(t.Leases) - 1; to < c.at && to >= 0 {
+			return c.lower(to, Memory, now)
+		}
 	}
 	was := e.preempted
 	e.preempted = t.Preempted
@@ -63,6 +79,30 @@ func (c *Controller) Look(t Told, now time.Time) Reason {
 		return Unchanged
 	}
 	return c.lower(to, Queue, now)
+}
+
+// OutOfMemory takes in that the engine has ended for want of memory. What it had to do then is too much,
+// for longer each time.
+func (c *Controller) OutOfMemory(now time.Time) Reason {
+	e := &c.engine
+	n := min(e.leases, c.Limit())
+	e.leases = 0
+	if n <= 0 { // it had nothing to do: that is not why
+		return Unchanged
+	}
+	e.holds = min(max(2*e.holds, upLast), holdLast)
+	e.hold = now.Add(e.holds)
+	if to := c.below(n); to < c.at {
+		return c.lower(to, Memory, now)
+	}
+	return Unchanged
+}
+
+func inARow(before int, again bool) int {
+	if again {
+		return min(before+1, standingFor)
+	}
+	return 0
 }
 
 // atLeast is the least step that has room for n.

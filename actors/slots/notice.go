@@ -10,20 +10,26 @@ const (
 	surest  = 4.0  // standard errors: it is asked for again and again
 )
 
-// notice forgets what was known where what is measured now differs from it.
-func (c *Controller) notice(now time.Time) {
+// notice forgets what was known where what is measured now differs from it. Where less is served
+// while the machine has too much to do, fewer are let in at once.
+func (c *Controller) notice(now time.Time) Reason {
 	l, r := &c.levels[c.at], &c.recent
 	if r.n >= 2*most { // it is what is known
 		c.recent.fade(0.5, short, now)
 	}
-	ratio := math.Abs(math.Log(r.throughput() / l.throughput()))
+	part := r.throughput() / l.throughput()
+	ratio := math.Abs(math.Log(part))
 	if ratio < changed || ratio < surest*math.Hypot(r.unsure(), l.unsure()) {
-		return
+		return Unchanged
 	}
 	clear(c.levels)
 	clear(c.all)
 	*l = *r
 	c.up, c.less, c.reach, c.trial = patience{}, patience{}, 0, trial{}
+	if to := max(c.below(c.steps[c.at]), c.nearest(part*float64(c.steps[c.at]))); part < 1 && to < c.at && c.engine.pressed >= standingFor && !c.brief() {
+		return c.lower(to, Machine, now)
+	}
+	return Unchanged
 }
 
 // idle decides where fewer requests are there than the limit lets in. Where each is served as

@@ -38,13 +38,13 @@ func (c *cluster) places(deployment string) (slots, ceiling int) {
 
 // TestSlotsAreFound: an engine that is said to take eight requests at a time, and does ever less from
 // the third on, gets two or three, while its clients' other requests wait at the gateway. Beside it
-// one that is not asked to keeps its eight.
+// one whose slots are not to adapt keeps its eight.
 func TestSlotsAreFound(t *testing.T) {
 	const bears = 2
 	mock := serveMock(t, mockengine.New(mockengine.Config{Model: "steep", Tokens: 4, FirstToken: 120 * time.Millisecond, Interval: 30 * time.Millisecond, Bears: bears, Forget: true}))
 	c := startCluster(t, []string{"LOTABOTS_ENGINES_EXTERNAL_URLS=" + mock}, "--nodes", "1", "--engine", "external", "--engine-url", mock)
-	c.run("deploy", "steep", "--engine", "external", "--option", "url="+mock, "--option", "adaptive-slots=on", "--slots", "8")
-	c.run("deploy", "fixed", "--engine", "external", "--option", "url="+mock, "--slots", "8")
+	c.run("deploy", "steep", "--engine", "external", "--option", "url="+mock, "--slots", "8")
+	c.run("deploy", "fixed", "--engine", "external", "--option", "url="+mock, "--option", "adaptive-slots=off", "--slots", "8")
 	c.await(time.Minute, "both serve", func() bool {
 		slots, ceiling := c.places("steep")
 		other, _ := c.places("fixed")

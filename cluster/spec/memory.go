@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// AdaptiveSlots is an option of every preset, by which no engine goes: whether the requests that an
-// instance takes at a time are found, within what the engine takes, where it is on.
+// AdaptiveSlots is an option of every preset, by which no engine goes: on or off, whether the requests that an
+// instance takes at a time are found, within what the engine takes. Without it that is as the preset has it.
 const AdaptiveSlots = "adaptive-slots"
 
 // MemoryFlags are those settings of an instance that its memory depends on beside its

@@ -87,6 +87,71 @@ func (InstanceState) EnumDescriptor() ([]byte, []int) {
 	return file_cluster_wire_load_proto_rawDescGZIP(), []int{0}
 }
 
+// SlotsReason is why an instance's slots were changed.
+type SlotsReason int32
+
+const (
+	SlotsReason_SLOTS_REASON_UNSPECIFIED SlotsReason = 0 // they were not
+	SlotsReason_SLOTS_REASON_GAIN        SlotsReason = 1
+	SlotsReason_SLOTS_REASON_NO_GAIN     SlotsReason = 2
+	SlotsReason_SLOTS_REASON_RESTORED    SlotsReason = 3
+	SlotsReason_SLOTS_REASON_QUEUE       SlotsReason = 4
+	SlotsReason_SLOTS_REASON_PREEMPTED   SlotsReason = 5
+	SlotsReason_SLOTS_REASON_MEMORY      SlotsReason = 6
+	SlotsReason_SLOTS_REASON_MACHINE     SlotsReason = 7
+)
+
+// Enum value maps for SlotsReason.
+var (
+	SlotsReason_name = map[int32]string{
+		0: "SLOTS_REASON_UNSPECIFIED",
+		1: "SLOTS_REASON_GAIN",
+		2: "SLOTS_REASON_NO_GAIN",
+		3: "SLOTS_REASON_RESTORED",
+		4: "SLOTS_REASON_QUEUE",
+		5: "SLOTS_REASON_PREEMPTED",
+		6: "SLOTS_REASON_MEMORY",
+		7: "SLOTS_REASON_MACHINE",
+	}
+	SlotsReason_value = map[string]int32{
+		"SLOTS_REASON_UNSPECIFIED": 0,
+		"SLOTS_REASON_GAIN":        1,
+		"SLOTS_REASON_NO_GAIN":     2,
+		"SLOTS_REASON_RESTORED":    3,
+		"SLOTS_REASON_QUEUE":       4,
+		"SLOTS_REASON_PREEMPTED":   5,
+		"SLOTS_REASON_MEMORY":      6,
+		"SLOTS_REASON_MACHINE":     7,
+	}
+)
+
+func (x SlotsReason) Enum() *SlotsReason {
+	p := new(SlotsReason)
+	*p = x
+	return p
+}
+
+func (x SlotsReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SlotsReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_cluster_wire_load_proto_enumTypes[1].Descriptor()
+}
+
+func (SlotsReason) Type() protoreflect.EnumType {
+	return &file_cluster_wire_load_proto_enumTypes[1]
+}
+
+func (x SlotsReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SlotsReason.Descriptor instead.
+func (SlotsReason) EnumDescriptor() ([]byte, []int) {
+	return file_cluster_wire_load_proto_rawDescGZIP(), []int{1}
+}
+
 // LoadDigest is at most 1,200 bytes as a datagram; larger ones are split by device.
 type LoadDigest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -832,10 +897,11 @@ type InstanceLoad struct {
 	Grants        bool     `protobuf:"varint,30,opt,name=grants,proto3" json:"grants,omitempty"` // its actor takes reservations
 	Paced         bool     `protobuf:"varint,31,opt,name=paced,proto3" json:"paced,omitempty"`   // it takes no more in than backlog_seconds allows
 	// Requests that go to the engine together, many to a slot. An older node puts none together.
-	Shares          uint32  `protobuf:"varint,32,opt,name=shares,proto3" json:"shares,omitempty"`                                             // that it takes in at a time; 0: none
-	Sharing         uint32  `protobuf:"varint,33,opt,name=sharing,proto3" json:"sharing,omitempty"`                                           // that it has
-	TokensPerSecond float32 `protobuf:"fixed32,34,opt,name=tokens_per_second,json=tokensPerSecond,proto3" json:"tokens_per_second,omitempty"` // of prompts and answers, smoothed
-	Ceiling         uint32  `protobuf:"varint,35,opt,name=ceiling,proto3" json:"ceiling,omitempty"`                                           // that slots could be, as the engine has it; 0: not told
+	Shares          uint32      `protobuf:"varint,32,opt,name=shares,proto3" json:"shares,omitempty"`                                                                // that it takes in at a time; 0: none
+	Sharing         uint32      `protobuf:"varint,33,opt,name=sharing,proto3" json:"sharing,omitempty"`                                                              // that it has
+	TokensPerSecond float32     `protobuf:"fixed32,34,opt,name=tokens_per_second,json=tokensPerSecond,proto3" json:"tokens_per_second,omitempty"`                    // of prompts and answers, smoothed
+	Ceiling         uint32      `protobuf:"varint,35,opt,name=ceiling,proto3" json:"ceiling,omitempty"`                                                              // that slots could be, as the engine has it; 0: not told
+	SlotsReason     SlotsReason `protobuf:"varint,36,opt,name=slots_reason,json=slotsReason,proto3,enum=lotabots.wire.v1.SlotsReason" json:"slots_reason,omitempty"` // why slots were last changed, of an instance whose slots adapt
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1094,6 +1160,13 @@ func (x *InstanceLoad) GetCeiling() uint32 {
 	return 0
 }
 
+func (x *InstanceLoad) GetSlotsReason() SlotsReason {
+	if x != nil {
+		return x.SlotsReason
+	}
+	return SlotsReason_SLOTS_REASON_UNSPECIFIED
+}
+
 var File_cluster_wire_load_proto protoreflect.FileDescriptor
 
 const file_cluster_wire_load_proto_rawDesc = "" +
@@ -1165,7 +1238,7 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x05share\x18\v \x01(\rR\x05share\x12\x14\n" +
 	"\x05links\x18\f \x03(\tR\x05links\x12\x12\n" +
 	"\x04part\x18\r \x01(\rR\x04part\x12\x14\n" +
-	"\x05parts\x18\x0e \x01(\rR\x05parts\"\xba\a\n" +
+	"\x05parts\x18\x0e \x01(\rR\x05parts\"\xfc\a\n" +
 	"\fInstanceLoad\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1e\n" +
 	"\n" +
@@ -1203,7 +1276,8 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x06shares\x18  \x01(\rR\x06shares\x12\x18\n" +
 	"\asharing\x18! \x01(\rR\asharing\x12*\n" +
 	"\x11tokens_per_second\x18\" \x01(\x02R\x0ftokensPerSecond\x12\x18\n" +
-	"\aceiling\x18# \x01(\rR\aceiling*\xee\x01\n" +
+	"\aceiling\x18# \x01(\rR\aceiling\x12@\n" +
+	"\fslots_reason\x18$ \x01(\x0e2\x1d.lotabots.wire.v1.SlotsReasonR\vslotsReason*\xee\x01\n" +
 	"\rInstanceState\x12\x1e\n" +
 	"\x1aINSTANCE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16INSTANCE_STATE_LOADING\x10\x01\x12\x18\n" +
@@ -1212,7 +1286,16 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\x15INSTANCE_STATE_FAILED\x10\x04\x12\x1d\n" +
 	"\x19INSTANCE_STATE_RESTARTING\x10\x05\x12\x17\n" +
 	"\x13INSTANCE_STATE_GONE\x10\x06\x12\x17\n" +
-	"\x13INSTANCE_STATE_COLD\x10\aB0Z.github.com/lotabots/lotabots/cluster/wire;wireb\x06proto3"
+	"\x13INSTANCE_STATE_COLD\x10\a*\xde\x01\n" +
+	"\vSlotsReason\x12\x1c\n" +
+	"\x18SLOTS_REASON_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11SLOTS_REASON_GAIN\x10\x01\x12\x18\n" +
+	"\x14SLOTS_REASON_NO_GAIN\x10\x02\x12\x19\n" +
+	"\x15SLOTS_REASON_RESTORED\x10\x03\x12\x16\n" +
+	"\x12SLOTS_REASON_QUEUE\x10\x04\x12\x1a\n" +
+	"\x16SLOTS_REASON_PREEMPTED\x10\x05\x12\x17\n" +
+	"\x13SLOTS_REASON_MEMORY\x10\x06\x12\x18\n" +
+	"\x14SLOTS_REASON_MACHINE\x10\aB0Z.github.com/lotabots/lotabots/cluster/wire;wireb\x06proto3"
 
 var (
 	file_cluster_wire_load_proto_rawDescOnce sync.Once
@@ -1226,34 +1309,36 @@ func file_cluster_wire_load_proto_rawDescGZIP() []byte {
 	return file_cluster_wire_load_proto_rawDescData
 }
 
-var file_cluster_wire_load_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_cluster_wire_load_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_cluster_wire_load_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_cluster_wire_load_proto_goTypes = []any{
 	(InstanceState)(0),   // 0: lotabots.wire.v1.InstanceState
-	(*LoadDigest)(nil),   // 1: lotabots.wire.v1.LoadDigest
-	(*Demand)(nil),       // 2: lotabots.wire.v1.Demand
-	(*PrefixNews)(nil),   // 3: lotabots.wire.v1.PrefixNews
-	(*NodeNote)(nil),     // 4: lotabots.wire.v1.NodeNote
-	(*Preset)(nil),       // 5: lotabots.wire.v1.Preset
-	(*PresetOption)(nil), // 6: lotabots.wire.v1.PresetOption
-	(*LearntMemory)(nil), // 7: lotabots.wire.v1.LearntMemory
-	(*DeviceLoad)(nil),   // 8: lotabots.wire.v1.DeviceLoad
-	(*InstanceLoad)(nil), // 9: lotabots.wire.v1.InstanceLoad
+	(SlotsReason)(0),     // 1: lotabots.wire.v1.SlotsReason
+	(*LoadDigest)(nil),   // 2: lotabots.wire.v1.LoadDigest
+	(*Demand)(nil),       // 3: lotabots.wire.v1.Demand
+	(*PrefixNews)(nil),   // 4: lotabots.wire.v1.PrefixNews
+	(*NodeNote)(nil),     // 5: lotabots.wire.v1.NodeNote
+	(*Preset)(nil),       // 6: lotabots.wire.v1.Preset
+	(*PresetOption)(nil), // 7: lotabots.wire.v1.PresetOption
+	(*LearntMemory)(nil), // 8: lotabots.wire.v1.LearntMemory
+	(*DeviceLoad)(nil),   // 9: lotabots.wire.v1.DeviceLoad
+	(*InstanceLoad)(nil), // 10: lotabots.wire.v1.InstanceLoad
 }
 var file_cluster_wire_load_proto_depIdxs = []int32{
-	8, // 0: lotabots.wire.v1.LoadDigest.devices:type_name -> lotabots.wire.v1.DeviceLoad
-	3, // 1: lotabots.wire.v1.LoadDigest.prefixes:type_name -> lotabots.wire.v1.PrefixNews
-	2, // 2: lotabots.wire.v1.LoadDigest.demands:type_name -> lotabots.wire.v1.Demand
-	5, // 3: lotabots.wire.v1.NodeNote.presets:type_name -> lotabots.wire.v1.Preset
-	7, // 4: lotabots.wire.v1.NodeNote.learnt:type_name -> lotabots.wire.v1.LearntMemory
-	6, // 5: lotabots.wire.v1.Preset.options:type_name -> lotabots.wire.v1.PresetOption
-	9, // 6: lotabots.wire.v1.DeviceLoad.instances:type_name -> lotabots.wire.v1.InstanceLoad
-	0, // 7: lotabots.wire.v1.InstanceLoad.state:type_name -> lotabots.wire.v1.InstanceState
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	9,  // 0: lotabots.wire.v1.LoadDigest.devices:type_name -> lotabots.wire.v1.DeviceLoad
+	4,  // 1: lotabots.wire.v1.LoadDigest.prefixes:type_name -> lotabots.wire.v1.PrefixNews
+	3,  // 2: lotabots.wire.v1.LoadDigest.demands:type_name -> lotabots.wire.v1.Demand
+	6,  // 3: lotabots.wire.v1.NodeNote.presets:type_name -> lotabots.wire.v1.Preset
+	8,  // 4: lotabots.wire.v1.NodeNote.learnt:type_name -> lotabots.wire.v1.LearntMemory
+	7,  // 5: lotabots.wire.v1.Preset.options:type_name -> lotabots.wire.v1.PresetOption
+	10, // 6: lotabots.wire.v1.DeviceLoad.instances:type_name -> lotabots.wire.v1.InstanceLoad
+	0,  // 7: lotabots.wire.v1.InstanceLoad.state:type_name -> lotabots.wire.v1.InstanceState
+	1,  // 8: lotabots.wire.v1.InstanceLoad.slots_reason:type_name -> lotabots.wire.v1.SlotsReason
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_cluster_wire_load_proto_init() }
@@ -1266,7 +1351,7 @@ func file_cluster_wire_load_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_wire_load_proto_rawDesc), len(file_cluster_wire_load_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,

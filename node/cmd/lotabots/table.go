@@ -67,8 +67,11 @@ func transferRows(w io.Writer, transfers []gateway.ModelTransfer) {
 	}
 }
 
-// slotsWord tells in brackets what an instance's engine could take, where it gets less.
+// slotsWord tells in brackets what an instance's engine could take, where it gets less, and why.
 func slotsWord(i gateway.InstanceStatus) string {
+	if i.Ceiling > i.Slots && i.SlotsWhy != "" {
+		return fmt.Sprintf("%d of %d (%d: %s)", i.Running, i.Slots, i.Ceiling, strings.ReplaceAll(i.SlotsWhy, "_", " "))
+	}
 	if i.Ceiling > i.Slots {
 		return fmt.Sprintf("%d of %d (%d)", i.Running, i.Slots, i.Ceiling)
 	}
