@@ -122,11 +122,7 @@ func (a *Actor) receive(c actor.Context) {
 	case *wire.Envelope:
 		a.command(c, m)
 	case *instance.Changed:
-		a.stop(c, a.table.change(m, a.cfg.Now()))
-		a.resized(a.table.instances[m.Instance])
-		a.arrange(c)
-		a.pump(c)
-		a.changed(c)
+		a.engineChanged(c, m)
 	case *instance.Progress:
 		if a.table.progress(m) {
 			a.changed(c)
@@ -176,6 +172,15 @@ func (a *Actor) receive(c actor.Context) {
 			a.pumping.Stop()
 		}
 	}
+}
+
+// engineChanged takes in what an instance's actor tells of its engine.
+func (a *Actor) engineChanged(c actor.Context, m *instance.Changed) {
+	a.stop(c, a.table.change(m, a.cfg.Now()))
+	a.resized(a.table.instances[m.Instance])
+	a.arrange(c)
+	a.pump(c)
+	a.changed(c)
 }
 
 func (a *Actor) admit(c actor.Context, m *Admit) {
