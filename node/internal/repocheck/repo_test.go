@@ -11,6 +11,9 @@ var update = flag.Bool("update", false, "write node/docs/ERRORS.md anew")
 
 // TestTree holds this repository to the rules.
 func TestTree(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it reads the whole tree on one goroutine: nothing for the race detector")
+	}
 	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
