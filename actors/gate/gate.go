@@ -23,8 +23,8 @@ type Gate struct {
 	leases  []lease
 	waiting []reservation
 	last    uint64 // lease given
-	since   int    // places granted since one went to who waited with less than the highest priority
 	shares  shares
+	since   int // places granted since a gateway was that has none of the highest priority that waits
 }
 
 type lease struct {
@@ -61,12 +61,15 @@ func (g *Gate) Room(f *Facts, prompt int, now time.Time) bool {
 // many requests, each with a prompt of longest tokens at most, as long as fewer than tokens came
 // with those before. It is none where a place is promised or waited for.
 func (g *Gate) Headroom(f *Facts, now time.Time) (requests, tokens, longest int) {
-	if len(g.leases) > 0 || g.first(now) != nil {
+	if r, _ := g.first(now); r != nil || len(g.leases) > 0 {
 		return 0, 0, 0
 	}
 	requests, tokens, longest = f.Slots-f.Running, math.MaxInt32, math.MaxInt32
 	if f.KVTokens > 0 {
 		longest = int(math.Ceil((spec.GateKV-f.KVUse)*float64(f.KVTokens))) - 1
+		if f.KVUse+float64(longest)/float64(f.KVTokens) >= spec.GateKV { // as Room reckons, where rounding has it otherwise
+			longest--
+		}
 	}
 	if f.PrefillTPS > 0 {
 		left := (spec.GateBacklog + leaseTrips*g.trip(now)).Seconds() - g.Backlog(f, now)
@@ -141,14 +144,16 @@ func (g *Gate) Bind(gateway spec.NodeID, id uint64, now time.Time) bool {
 
 // Next grants one place, where there is room and somebody waits.
 func (g *Gate) Next(f *Facts, now time.Time) (spec.Lease, bool) {
-	r := g.first(now)
+	r, aged := g.first(now)
 	if r == nil || !g.Room(f, r.Cost, now) {
 		return spec.Lease{}, false
+	}
+	if g.since = min(g.since+1, spec.AgedEvery); aged {
+		g.since = 0
 	}
 	g.last++
 	lasts := max(spec.LeaseLeast, leaseTrips*r.roundTrip())
 	g.leases = append(g.leases, lease{id: g.last, gateway: r.Gateway, cost: r.Cost, given: now, until: now.Add(lasts)})
-	g.served(r, now)
 	r.out++
 	g.shares.charge(r.Tenant, float64(r.Cost))
 	return spec.Lease{Gateway: r.Gateway, Instance: r.Instance, ID: g.last, Lasts: lasts}, true
@@ -188,7 +193,7 @@ func (g *Gate) Due() (time.Time, bool) {
 // Opens is when the backlog alone will let the next request in, for whoever has to look
 // then because nothing else happens; false: nobody waits, or it does not hold them up.
 func (g *Gate) Opens(f *Facts, now time.Time) (time.Time, bool) {
-	r := g.first(now)
+	r, _ := g.first(now)
 	if r == nil || f.PrefillTPS <= 0 || f.Running+len(g.leases) >= f.Slots {
 		return time.Time{}, false
 	}

@@ -330,6 +330,14 @@ func BenchmarkGrant(b *testing.B) {
 	}
 }
 
+// TestHeadroomIsRoundedAsRoomIs: .75 and 150 of 1000 are .9, and .9 less .75 is more than .15.
+func TestHeadroomIsRoundedAsRoomIs(t *testing.T) {
+	g, f := Gate{}, Facts{Slots: 2, Running: 1, KVUse: .75, KVTokens: 1000}
+	if _, _, longest := g.Headroom(&f, epoch); longest != 149 || !g.Room(&f, longest, epoch) || g.Room(&f, longest+1, epoch) {
+		t.Errorf("the longest is %d", longest)
+	}
+}
+
 // TestHeadroomIsRoom: what it promises has room, one after the other.
 func TestHeadroomIsRoom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -11,6 +11,8 @@ import (
 type reservation struct {
 	spec.Reservation
 	came  time.Time // when the request that would be first came to its gateway
+	first time.Time // when the first of all that wait there did
+	past  uint64    // run of the gateway's that this one has taken the place of
 	heard time.Time
 	out   int           // leases that are out to the gateway
 	trip  time.Duration // there and back, as grants have shown; 0: not known
@@ -21,7 +23,7 @@ type reservation struct {
 const maxGateways = 256
 
 // Reserve takes in what a gateway tells, or what came with a request that binds a
-// lease or an ordinary one. What is older than what is known, and stands yet, changes nothing but
+// lease or an ordinary one. What is older than what is known changes nothing but
 // that a lease it declines is given back.
 func (g *Gate) Reserve(r *spec.Reservation, now time.Time) {
 	if r.Declined != 0 {
@@ -36,13 +38,42 @@ func (g *Gate) Reserve(r *spec.Reservation, now time.Time) {
 			return
 		}
 		*have = reservation{}
-	} else if r.Seq <= have.Seq && now.Sub(have.heard) <= spec.ReservationLife { // after that it is a gateway that has started anew, with its clock set back
+	} else if !have.before(r, now) {
 		return
+	} else if have.Run != r.Run {
+		have.past = have.Run
 	}
 	if have.Count == 0 && r.Count > 0 {
 		g.shares.back(r.Tenant, g.waiting)
 	}
-	have.Reservation, have.heard, have.came = *r, now, now.Add(-r.Age)
+	have.Reservation, have.heard, have.came, have.first = *r, now, now.Add(-r.Age), now.Add(-max(r.Age, r.Oldest))
+	if r.Bands.Sum() != r.Count {
+		have.Bands = spec.Bands{}
+	}
+}
+
+// before tells whether r is newer than what is known. The numbers of two runs say
+// nothing of that: the clock may have been set back between them. Of older builds those
+// that have long been silent may have begun anew.
+func (have *reservation) before(r *spec.Reservation, now time.Time) bool {
+	switch {
+	case r.Run == have.Run && r.Run != 0:
+		return r.Seq > have.Seq
+	case r.Run == 0:
+		return r.Seq > have.Seq || now.Sub(have.heard) > spec.ReservationLife
+	}
+	return r.Run != have.past // what is on its way still of a process that has ended
+}
+
+// next is the priority of the next request that would be granted a place; below 0: there is none.
+func (have *reservation) next() int {
+	switch {
+	case have.Count <= have.out:
+		return -1
+	case have.Bands == spec.Bands{}:
+		return have.Priority
+	}
+	return have.Bands.Next(have.out)
 }
 
 // of is what is known of the gateway; nil: nothing.
@@ -73,56 +104,42 @@ func (g *Gate) place(now time.Time) *reservation {
 }
 
 // first is the reservation that the next place is due to: of the highest priority, of
-// the tenant that has had least there, of the request that has waited longest. Now and then
-// it is that of the oldest of a lower priority: else gateways where nobody else waits would keep it waiting.
-func (g *Gate) first(now time.Time) *reservation {
-	var best *reservation
+// the tenant that has had least there, of the request that has waited longest. One place
+// in spec.AgedEvery is for the gateway whose requests are of lower priority, and one of
+// them has waited longest and for too long; aged: this one is.
+func (g *Gate) first(now time.Time) (best *reservation, aged bool) {
+	top := -1
 	for i := range g.waiting {
-		if r := &g.waiting[i]; r.stands(now) && (best == nil || g.before(r, best)) {
-			best = r
+		r := &g.waiting[i]
+		p := r.next()
+		if p < 0 || p < top || now.Sub(r.heard) > spec.ReservationLife {
+			continue
+		}
+		if p > top || g.before(r, best) {
+			best, top = r, p
 		}
 	}
-	if best == nil || g.since < agedEvery-1 {
-		return best
+	if best == nil || g.since < spec.AgedEvery-1 {
+		return best, false
 	}
-	var old *reservation
+	var oldest *reservation
 	for i := range g.waiting {
-		if r := &g.waiting[i]; r.stands(now) && r.Priority < best.Priority && now.Sub(r.came) > agedAfter && (old == nil || r.came.Before(old.came)) {
-			old = r
+		r := &g.waiting[i]
+		if p := r.next(); p < 0 || p >= top || now.Sub(r.heard) > spec.ReservationLife || now.Sub(r.first) <= spec.AgedAfter {
+			continue
+		}
+		if oldest == nil || r.first.Before(oldest.first) {
+			oldest = r
 		}
 	}
-	if old != nil {
-		return old
+	if oldest != nil {
+		return oldest, true
 	}
-	return best
+	return best, false
 }
 
-// stands tells whether somebody waits there for a place that it has not been given.
-func (r *reservation) stands(now time.Time) bool {
-	return r.Count > r.out && now.Sub(r.heard) <= spec.ReservationLife
-}
-
-// served counts that r was granted a place.
-func (g *Gate) served(r *reservation, now time.Time) {
-	g.since = min(g.since+1, agedEvery)
-	for i := range g.waiting {
-		if o := &g.waiting[i]; o.Priority > r.Priority && o.stands(now) {
-			g.since = 0
-		}
-	}
-}
-
-const (
-	// agedAfter is how long the oldest of a priority waits until it is granted one place in
-	// agedEvery though higher ones wait, as in gateways' queues.
-	agedAfter = 5 * time.Second
-	agedEvery = 16
-)
-
+// before tells which of two of the same priority goes first.
 func (g *Gate) before(a, b *reservation) bool {
-	if a.Priority != b.Priority {
-		return a.Priority > b.Priority
-	}
 	if a.Tenant != b.Tenant {
 		if x, y := g.shares.of(a.Tenant), g.shares.of(b.Tenant); x != y {
 			return x < y

@@ -52,6 +52,7 @@ func reservationToWire(t spec.Target, r *spec.Reservation) *wire.Reservation {
 	return &wire.Reservation{
 		Device: string(t.Device), Instance: string(r.Instance), Seq: r.Seq, Count: uint32(max(r.Count, 0)), Priority: uint32(max(r.Priority, 0)),
 		Tenant: r.Tenant, AgeUs: r.Age.Microseconds(), Cost: uint32(min(max(r.Cost, 0), math.MaxInt32)), Declined: r.Declined,
+		Bands: binary.LittleEndian.Uint32(r.Bands[:]), OldestUs: r.Oldest.Microseconds(), Run: r.Run,
 	}
 }
 
@@ -59,10 +60,13 @@ func reservationToWire(t spec.Target, r *spec.Reservation) *wire.Reservation {
 const maxAge = 24 * time.Hour
 
 func reservationFromWire(w *wire.Reservation) (spec.DeviceID, spec.Reservation) {
-	return spec.DeviceID(w.Device), spec.Reservation{
+	r := spec.Reservation{
 		Instance: spec.InstanceID(w.Instance), Seq: w.Seq, Count: int(min(w.Count, math.MaxInt32)), Priority: int(min(w.Priority, math.MaxInt32)), Tenant: w.Tenant,
 		Age: time.Duration(min(max(w.AgeUs, 0), maxAge.Microseconds())) * time.Microsecond, Cost: int(min(w.Cost, math.MaxInt32)), Declined: w.Declined,
+		Oldest: time.Duration(min(max(w.OldestUs, 0), maxAge.Microseconds())) * time.Microsecond, Run: w.Run,
 	}
+	binary.LittleEndian.PutUint32(r.Bands[:], w.Bands)
+	return spec.DeviceID(w.Device), r
 }
 
 func leaseToWire(l *spec.Lease) *wire.Lease {

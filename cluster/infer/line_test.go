@@ -60,7 +60,7 @@ func TestLine(t *testing.T) {
 	if lines.Grant(lease) {
 		t.Error("a lease was sent where there is no line")
 	}
-	want := spec.Reservation{Gateway: "forged", Instance: "i", Seq: 5, Count: 3, Priority: 2, Tenant: 99, Age: 1500 * time.Microsecond, Cost: 1234, Declined: 4}
+	want := spec.Reservation{Gateway: "forged", Instance: "i", Run: 1 << 63, Seq: 5, Count: 3, Bands: spec.Bands{2, 0, 1}, Oldest: 2 * time.Second, Priority: 2, Tenant: 99, Age: 1500 * time.Microsecond, Cost: 1234, Declined: 4}
 	for i := range 100 {
 		want.Seq = uint64(i + 1)
 		talk.Reserve(to, want)

@@ -17,7 +17,34 @@ const (
 	// may be dead. ReservationRenewal is how often gateways renew them.
 	ReservationLife    = 5 * time.Second
 	ReservationRenewal = time.Second
+	// AgedAfter is how long the oldest of a lower priority waits until it is given a place
+	// now and then before those of higher ones: one in AgedEvery. Gateways go by it among
+	// their own, and actors among gateways.
+	AgedAfter = 5 * time.Second
+	AgedEvery = 16
 )
+
+// Bands are how many wait of each priority, the lowest first.
+type Bands [4]uint8
+
+// Sum is how many wait.
+func (b Bands) Sum() (n int) {
+	for _, of := range b {
+		n += int(of)
+	}
+	return n
+}
+
+// Next is the priority of the one that is served after so many others, the highest
+// first; below 0: there is none.
+func (b Bands) Next(after int) int {
+	for p := len(b) - 1; p >= 0; p-- {
+		if after -= int(b[p]); after < 0 {
+			return p
+		}
+	}
+	return -1
+}
 
 // A Reservation is what a gateway leaves with the actor of an instance for the
 // requests that wait for a place there. The newest of a gateway's stands for all
@@ -25,9 +52,13 @@ const (
 type Reservation struct {
 	Gateway  NodeID
 	Instance InstanceID
-	Seq      uint64 // rises with every one of the gateway's, also over its restarts; 0: this is none
-	Count    int    // requests that wait; 0 takes the reservation back
-	// What follows is of the request that would be served first.
+	Run      uint64        // of the gateway's process, told from its others; 0: an older build's, which does not say
+	Seq      uint64        // rises with every one of the run's, and with the clock from run to run, by which older builds go; 0: this is none
+	Count    int           // requests that wait; 0 takes the reservation back
+	Bands    Bands         // their priorities; all 0: an older build's, which does not say
+	Oldest   time.Duration // since the first of them came; 0: not said
+	// What follows is of the request that would be served first if none had aged: one of
+	// the highest priority.
 	Priority int           // higher goes first
 	Tenant   uint32        // mark of its tenant
 	Age      time.Duration // since it came

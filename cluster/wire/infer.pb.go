@@ -357,6 +357,9 @@ type Reservation struct {
 	AgeUs         int64                  `protobuf:"varint,7,opt,name=age_us,json=ageUs,proto3" json:"age_us,omitempty"`
 	Cost          uint32                 `protobuf:"varint,8,opt,name=cost,proto3" json:"cost,omitempty"`
 	Declined      uint64                 `protobuf:"varint,9,opt,name=declined,proto3" json:"declined,omitempty"`
+	Bands         uint32                 `protobuf:"fixed32,10,opt,name=bands,proto3" json:"bands,omitempty"` // a byte for each priority, the lowest first in the lowest
+	OldestUs      int64                  `protobuf:"varint,11,opt,name=oldest_us,json=oldestUs,proto3" json:"oldest_us,omitempty"`
+	Run           uint64                 `protobuf:"fixed64,12,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,6 +453,27 @@ func (x *Reservation) GetCost() uint32 {
 func (x *Reservation) GetDeclined() uint64 {
 	if x != nil {
 		return x.Declined
+	}
+	return 0
+}
+
+func (x *Reservation) GetBands() uint32 {
+	if x != nil {
+		return x.Bands
+	}
+	return 0
+}
+
+func (x *Reservation) GetOldestUs() int64 {
+	if x != nil {
+		return x.OldestUs
+	}
+	return 0
+}
+
+func (x *Reservation) GetRun() uint64 {
+	if x != nil {
+		return x.Run
 	}
 	return 0
 }
@@ -1268,7 +1292,7 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"max_age_ms\x18\x04 \x01(\x03R\bmaxAgeMs\x12\x14\n" +
 	"\x05fresh\x18\x05 \x01(\bR\x05fresh\x12\x12\n" +
 	"\x04only\x18\x06 \x01(\bR\x04only\x12\x16\n" +
-	"\x06shared\x18\a \x01(\bR\x06shared\"\xe4\x01\n" +
+	"\x06shared\x18\a \x01(\bR\x06shared\"\xa9\x02\n" +
 	"\vReservation\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x10\n" +
@@ -1278,7 +1302,11 @@ const file_cluster_wire_infer_proto_rawDesc = "" +
 	"\x06tenant\x18\x06 \x01(\aR\x06tenant\x12\x15\n" +
 	"\x06age_us\x18\a \x01(\x03R\x05ageUs\x12\x12\n" +
 	"\x04cost\x18\b \x01(\rR\x04cost\x12\x1a\n" +
-	"\bdeclined\x18\t \x01(\x04R\bdeclined\"b\n" +
+	"\bdeclined\x18\t \x01(\x04R\bdeclined\x12\x14\n" +
+	"\x05bands\x18\n" +
+	" \x01(\aR\x05bands\x12\x1b\n" +
+	"\toldest_us\x18\v \x01(\x03R\boldestUs\x12\x10\n" +
+	"\x03run\x18\f \x01(\x06R\x03run\"b\n" +
 	"\x05Lease\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x19\n" +

@@ -12,6 +12,7 @@ type standing struct {
 	grants  bool      // the instance's actor knows reservations
 	paced   bool      // and takes no more in than its backlog allows
 	told    int       // requests that it was told of; 0: there is no reservation
+	highest int       // priority among them
 	renewed time.Time // when
 	asked   time.Time // since when it has been asked for a place and has granted none
 }
@@ -48,7 +49,7 @@ func (t *Table) Granted(node spec.NodeID, l spec.Lease) {
 	in.learnAnswer(l.Load, now)
 	in.asked = now
 	defer t.forgetLocked()
-	w := p.suited(t.frontLocked(p), in, now)
+	w := p.suited(t.frontLocked(p), in, -1, now)
 	if w == nil {
 		t.reserveAtLocked(p, in, t.frontLocked(p), l.ID, now)
 		return
@@ -72,22 +73,23 @@ func (t *Table) frontLocked(p *pool) []*fair.Item[*waiter] {
 }
 
 // suited is the one of those who wait that a place at the instance is for: of the first
-// ones that whose prompt it has most of, or the first that may go there; nil: none may.
-func (p *pool) suited(front []*fair.Item[*waiter], in *Instance, now time.Time) *waiter {
+// ones those of that band, below 0 of the band of the first that may go there; of them
+// that whose prompt it has most of, or the first; nil: none may.
+func (p *pool) suited(front []*fair.Item[*waiter], in *Instance, band int, now time.Time) *waiter {
 	var best *waiter
 	most, seen, same := 0.0, 0, p.same()
 	for _, it := range front {
 		w := it.Value
-		if !p.serves(in, w.q, same, now) {
+		if band >= 0 && w.q.Priority.Band() != band || !p.serves(in, w.q, same, now) {
 			continue
 		}
 		cached := in.cached(w.q)
 		if best == nil {
-			best, most = w, cached
+			best, most, band = w, cached, w.q.Priority.Band()
 			if now.Sub(w.q.came) > headWaits {
 				return w
 			}
-		} else if cached > most && w.q.Priority == best.q.Priority { // what is cached changes nothing in whose priority goes first
+		} else if cached > most {
 			best, most = w, cached
 		}
 		if seen++; seen >= choosesAmong {
@@ -120,26 +122,37 @@ func (p *pool) same() bool {
 	return true
 }
 
-// wanting counts those who wait that a place at the instance would do for, up to mostTold.
-func (p *pool) wanting(front []*fair.Item[*waiter], in *Instance, now time.Time) int {
+// wanting is of those who wait, and for whom a place at the instance would do, how many
+// there are of each band, up to mostTold in all, and when the first of them came.
+func (p *pool) wanting(front []*fair.Item[*waiter], in *Instance, now time.Time) (bands spec.Bands, oldest time.Time) {
 	same := p.same()
 	if p.picky == 0 { // what suits one suits all
-		if len(front) > 0 && p.serves(in, front[0].Value.q, same, now) {
-			return min(p.queue.Len(), mostTold)
+		if len(front) == 0 || !p.serves(in, front[0].Value.q, same, now) {
+			return bands, oldest
 		}
-		return 0
+		left := mostTold
+		for at := fair.Critical; at >= fair.Low; at-- {
+			n := min(p.queue.Load(at).Count, left)
+			bands[at.Band()] = uint8(n)
+			left -= n
+		}
+		return bands, p.queue.Oldest()
 	}
-	n := 0
 	for _, it := range front {
-		if p.serves(in, it.Value.q, same, now) {
-			n++
+		if !p.serves(in, it.Value.q, same, now) {
+			continue
+		}
+		bands[it.Priority.Band()]++
+		if oldest.IsZero() || it.Enqueued.Before(oldest) {
+			oldest = it.Enqueued
 		}
 	}
-	return n
+	return bands, oldest
 }
 
 // reserveLocked leaves with the instances what those who wait need there: anew where
-// many more wait than was told, and now and then so that it is not taken for dead.
+// many more wait than was told, or one of higher priority, and now and then so that it
+// is not taken for dead.
 func (t *Table) reserveLocked(p *pool) {
 	held := p.reserved()
 	if t.cfg.Reserve == nil || p.queue.Len() == 0 && held == 0 {
@@ -152,13 +165,14 @@ func (t *Table) reserveLocked(p *pool) {
 		if in.told == 0 && (!in.grants || held >= mostReserved) {
 			continue
 		}
-		n := p.wanting(front, in, now)
+		bands, _ := p.wanting(front, in, now)
+		n := bands.Sum()
 		switch {
 		case in.told == 0 && n == 0:
 			continue
 		case in.told == 0:
 			held++
-		case n == 0, n >= 2*in.told && in.told < mostTold/2, now.Sub(in.renewed) >= spec.ReservationRenewal:
+		case n == 0, bands.Next(0) > in.highest, n >= 2*in.told && in.told < mostTold/2, now.Sub(in.renewed) >= spec.ReservationRenewal:
 		default:
 			continue
 		}
@@ -193,23 +207,19 @@ func (t *Table) reservationLocked(p *pool, in *Instance, front []*fair.Item[*wai
 	if in.told == 0 {
 		in.asked = now
 	}
-	in.told, in.renewed = p.wanting(front, in, now), now
+	bands, oldest := p.wanting(front, in, now)
+	in.told, in.highest, in.renewed = bands.Sum(), bands.Next(0), now
 	t.mu.told++
-	r := spec.Reservation{Instance: in.Target.Instance, Seq: t.mu.told, Count: in.told}
+	r := spec.Reservation{Instance: in.Target.Instance, Run: t.run, Seq: t.mu.told, Count: in.told, Bands: bands}
 	if in.told == 0 {
 		return r
 	}
-	w := p.suited(front, in, now)
+	r.Priority, r.Oldest = in.highest, now.Sub(oldest)
+	w := p.suited(front, in, in.highest, now)
 	if w == nil { // who may go there comes after those that were looked at
 		return r
 	}
-	r.Priority, r.Tenant, r.Age, r.Cost = w.q.Priority.Band(), markOf(w.q.Tenant), now.Sub(w.q.came), int(in.uncached(w.q))
-	same := p.same()
-	for _, it := range front { // whose turn it is for having waited takes the place of one of those
-		if o := it.Value; o.q.Priority.Band() > r.Priority && p.serves(in, o.q, same, now) {
-			r.Priority = o.q.Priority.Band()
-		}
-	}
+	r.Tenant, r.Age, r.Cost = markOf(w.q.Tenant), now.Sub(w.q.came), int(in.uncached(w.q))
 	return r
 }
 

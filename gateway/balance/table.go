@@ -32,6 +32,7 @@ type Config struct {
 // any time from anywhere; none blocks but Acquire.
 type Table struct {
 	cfg   Config
+	run   uint64       // by which its reservations are told from those of other processes; never 0
 	queue atomic.Int64 // Config.QueueTimeout and Config.LoadTimeout, which may change
 	load  atomic.Int64
 	mu    struct {
@@ -47,7 +48,7 @@ type Table struct {
 		prefixes  *prefix.Index
 		order     []*fair.Item[*waiter] // while those who wait are gone through
 		runs      uint64                // of engines that were seen to begin to serve
-		told      uint64                // number of the last reservation; it begins with the time, so that a later process's are higher
+		told      uint64                // number of the last reservation; it begins with the time, so that a later process's are higher for older builds
 	}
 }
 
@@ -89,7 +90,7 @@ func NewTable(cfg Config) *Table {
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64
 	}
-	t := &Table{cfg: cfg}
+	t := &Table{cfg: cfg, run: rand.Uint64() | 1}
 	t.queue.Store(int64(cfg.QueueTimeout))
 	t.load.Store(int64(cfg.LoadTimeout))
 	t.mu.members = make(map[spec.NodeID]*member)

@@ -2,12 +2,18 @@ package fair
 
 import "time"
 
+// The usual rules.
+const (
+	Patience = 5 * time.Second
+	Every    = 16
+)
+
 // Rules of a queue.
 type Rules struct {
 	// Patience is how long the oldest of a band waits until the band is given a place now
-	// and then though a higher one has not been served; 0: 5 s.
+	// and then though a higher one has not been served; 0: as the constant.
 	Patience time.Duration
-	// Every says how often that is: one place in so many; 0: 16.
+	// Every says how often that is: one place in so many; 0: as the constant.
 	Every int
 }
 
@@ -61,14 +67,14 @@ func (q *Queue[T]) patience() time.Duration {
 	if q.rules.Patience > 0 {
 		return q.rules.Patience
 	}
-	return 5 * time.Second
+	return Patience
 }
 
 func (q *Queue[T]) every() int {
 	if q.rules.Every > 0 {
 		return q.rules.Every
 	}
-	return 16
+	return Every
 }
 
 // Push has it wait.
