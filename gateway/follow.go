@@ -98,6 +98,9 @@ func (g *Gateway) followRecords(records []Ref) {
 			g.followKey(r.ID)
 		case KindDeployment, KindPlacement:
 			reload = true
+			if _, ok := g.cfg.State.Deployment(r.ID); r.Kind == KindDeployment && !ok {
+				g.limiter.Forget(limit.OfDeployment, r.ID)
+			}
 		case KindSecret:
 			if r.ID == spec.SessionSigningSecret {
 				secret, _ := g.cfg.State.Secret(r.ID)
@@ -130,7 +133,10 @@ func (g *Gateway) followAccess(r Ref) {
 	}
 	switch r.Kind {
 	case KindTenant:
-		t, _ := s.Tenant(r.ID)
+		t, ok := s.Tenant(r.ID)
+		if !ok {
+			g.limiter.Forget(limit.OfTenant, r.ID)
+		}
 		g.ages.put(r.ID, t)
 		g.limits.putTenant(r.ID, t)
 		took(s.Tenant, r.ID, g.keys.PutTenant, g.keys.RemoveTenant)

@@ -146,3 +146,25 @@ func TestTooManyLimits(t *testing.T) {
 		t.Errorf("one tenant's are %v", got)
 	}
 }
+
+// TestLimitsOfWhatIsGoneAreForgotten: a gateway keeps nothing of them.
+func TestLimitsOfWhatIsGoneAreForgotten(t *testing.T) {
+	r, _ := billed(t, nil)
+	r.puts("deployments/m", `{"engine":"embedded","model":"","options":{"weights":"x"},"tokens_per_minute":1000}`)
+	if res, body := r.do(r.infer, "POST", "/v1/chat/completions", shortBody); res.StatusCode != 200 {
+		t.Fatalf("%d %s", res.StatusCode, body)
+	}
+	held := func() string {
+		_, shown := r.do("", "GET", "/metrics", "")
+		_, rest, _ := strings.Cut(shown, `lotabots_gateway_limiter_limits{state="held"} `)
+		n, _, _ := strings.Cut(rest, "\n")
+		return n
+	}
+	if held() != "1" {
+		t.Fatalf("%s limits are held", held())
+	}
+	if res, body := r.do(r.admin, "DELETE", "/admin/v1/deployments/m", ""); res.StatusCode >= 300 {
+		t.Fatalf("%d %s", res.StatusCode, body)
+	}
+	eventually(t, "the limit is forgotten", func() bool { return held() == "0" })
+}
