@@ -23,6 +23,7 @@ type half struct {
 	n       int
 	fits    int   // bytes of those frames for which the journal has room
 	written int   // bytes of those that are in the journal
+	torn    bool  // a write of it has failed: the rest waits for the disk
 	over    bool  // it is on disk, or lost
 	fate    error // then
 
@@ -84,6 +85,8 @@ func (l *Ledger) chunkLocked() (c chunk, ok bool) {
 	for _, h := range [...]*half{l.mu.old, l.mu.fill} {
 		switch {
 		case h == nil || h.over:
+		case h.torn:
+			return c, false
 		case h.written < h.fits:
 			h.flying, h.joined = h.joined, nil
 			l.mu.writing = h
@@ -103,6 +106,7 @@ func (l *Ledger) combine(c chunk, h *half) (safe bool) {
 		_, err := c.file.WriteAt(c.p, c.of.at+int64(c.of.written))
 		l.mu.Lock()
 		if err != nil {
+			c.of.torn = true
 			l.mu.writing, l.mu.journal = nil, nil // everybody waits for the disk until there is one again
 			l.hurryLocked()
 			l.mu.Unlock()

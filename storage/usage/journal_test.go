@@ -320,6 +320,28 @@ func TestAJournalThatFails(t *testing.T) {
 	}
 }
 
+// TestATornHalf gets nothing more written to it, though the journal was laid out again before it went to the disk: who waits
+// for its failed write waits for that.
+func TestATornHalf(t *testing.T) {
+	c := newCluster(t)
+	defer c.db.Close()
+	l, db := c.openIn(t, vfs.NewMem(), slowly)
+	defer end(t, l, db)
+	l.mu.Lock()
+	l.mu.fill.torn = true
+	l.mu.fill.flying = newGroup()
+	g := l.mu.fill.flying
+	l.mu.Unlock()
+	settleAll(t, l, "k")
+	if err := g.wait(time.Now(), time.Minute); err != nil || onDisk(l) != 1 {
+		t.Errorf("%v; %d records are on disk", err, onDisk(l))
+	}
+	settleAll(t, l, "in the next half")
+	if n := onDisk(l); n != 1 {
+		t.Errorf("%d records are on disk", n)
+	}
+}
+
 // TestNoRoomForAJournal is no reason not to open.
 func TestNoRoomForAJournal(t *testing.T) {
 	c := newCluster(t)
