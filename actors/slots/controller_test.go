@@ -198,14 +198,14 @@ func busy(leases int) (c *slots.Controller, look func(slots.Told, int) slots.Rea
 // TestMemoryTakesPlacesAway: what an engine had when it ran out of memory, or nearly, is too much; for long
 // it does not grow again, and the longer the more often.
 func TestMemoryTakesPlacesAway(t *testing.T) {
-	c, look, now := busy(20)
+	c, look, _ := busy(20)
 	if why := look(slots.Told{Known: true, KVUse: 0.99}, 2); why != slots.Unchanged {
 		t.Errorf("%s after two looks", why)
 	}
 	if why := look(slots.Told{Known: true, KVUse: 0.99}, 1); why != slots.Memory || c.Limit() >= 20 {
 		t.Errorf("%q: %d places where twenty fill the cache", why, c.Limit())
 	}
-	c, look, now = busy(10)
+	c, look, now := busy(10)
 	look(slots.Told{}, 1)
 	if why := c.OutOfMemory(*now); why != slots.Memory || c.Limit() >= 10 {
 		t.Fatalf("%q: %d places after ten were too many", why, c.Limit())
