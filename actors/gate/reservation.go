@@ -52,28 +52,28 @@ func (g *Gate) Reserve(r *spec.Reservation, now time.Time) {
 	}
 }
 
-// before tells whether r is newer than what is known. The numbers of two runs say
+// before tells whether what is told now is newer than what is known. The numbers of two runs say
 // nothing of that: the clock may have been set back between them. Of older builds those
 // that have long been silent may have begun anew.
-func (have *reservation) before(r *spec.Reservation, now time.Time) bool {
+func (r *reservation) before(told *spec.Reservation, now time.Time) bool {
 	switch {
-	case r.Run == have.Run && r.Run != 0:
-		return r.Seq > have.Seq
-	case r.Run == 0:
-		return r.Seq > have.Seq || now.Sub(have.heard) > spec.ReservationLife
+	case told.Run == r.Run && told.Run != 0:
+		return told.Seq > r.Seq
+	case told.Run == 0:
+		return told.Seq > r.Seq || now.Sub(r.heard) > spec.ReservationLife
 	}
-	return r.Run != have.past // what is on its way still of a process that has ended
+	return told.Run != r.past // what is on its way still of a process that has ended
 }
 
 // next is the priority of the next request that would be granted a place; below 0: there is none.
-func (have *reservation) next() int {
+func (r *reservation) next() int {
 	switch {
-	case have.Count <= have.out:
+	case r.Count <= r.out:
 		return -1
-	case have.Bands == spec.Bands{}:
-		return have.Priority
+	case r.Bands == spec.Bands{}:
+		return r.Priority
 	}
-	return have.Bands.Next(have.out)
+	return r.Bands.Next(r.out)
 }
 
 // of is what is known of the gateway; nil: nothing.
