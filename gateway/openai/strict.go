@@ -17,9 +17,9 @@ func strict(text []byte) bool {
 			}
 		case '{', '}', '[', ']', ':', ',', ' ', '\n', '\r', '\t':
 		case 't':
-			i += len("rue") // the parser has seen to that
+			i += len("true") - 1 // the parser has seen to that
 		case 'f':
-			i += len("alse")
+			i += len("false") - 1
 		case 'n':
 			if i += len("ull"); i >= len(text) || text[i] != 'l' { // nan
 				return false
