@@ -53,7 +53,7 @@ type matter struct {
 }
 
 // inferrings are used again where nobody can know of them any more.
-var inferrings = pool.New("inference-requests", newInferring)
+var inferrings = pool.New("request-exchanges", newInferring)
 
 func newInferring() *inferring {
 	x := new(inferring)

@@ -20,6 +20,13 @@ func BenchmarkPool(b *testing.B) {
 			checks.Put(check)
 		}
 	})
+	pooltest.Compare(b, "request-exchanges", func(pb *testing.PB) {
+		for pb.Next() {
+			x := inferrings.Get()
+			x.matter = matter{}
+			inferrings.Put(x)
+		}
+	})
 	const large = 1 << 20
 	pooltest.Compare(b, "body-pieces", func(pb *testing.PB) {
 		for pb.Next() { // a body that is refused once it is there
