@@ -25,11 +25,11 @@ const (
 	idleSpare   = 500 // file descriptors that a process has open beside streams
 	idleOpening = 64  // streams that are opened at a time
 	idleLimit   = 100 * time.Second
-	idlePace    = 20 * time.Second // between two tokens: within what a gateway waits for one
+	idlePace    = 28 * time.Second // between two tokens: within what a gateway waits for one, and none comes while memory is read
 	idleWarm    = 1500 * time.Millisecond
 
 	settleEvery = 500 * time.Millisecond
-	settleQuiet = 6 * time.Second // a node gives back what a burst has left once it has been quiet for five
+	settleQuiet = 11 * time.Second // a node looks every five whether it was quiet since, and gives back then what a burst has left
 	settleMost  = 15 * time.Second
 	settled     = 100 // parts of which less than one is no change
 )
@@ -80,6 +80,9 @@ func (p *parts) idle(ctx context.Context, binary string, streams int, heap strin
 		return m, fmt.Errorf("pass-through: %w", err)
 	}
 	m.lota, err = holdStreams(ctx, target{node.lota, idleModel, node.key}, m.streams, func() (h holding, err error) {
+		if _, err = profileFrom(ctx, node.nodeData, "heap?gc=1"); err != nil { // what opening them took is collected
+			return h, err
+		}
 		if h.resident, err = settledResident(ctx, node.nodePID); err != nil {
 			return h, err
 		}
