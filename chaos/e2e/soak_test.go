@@ -22,7 +22,8 @@ import (
 	"github.com/lotabots/lotabots/chaos/mockengine"
 )
 
-// A weight is what a node takes when nothing is asked of it.
+// A weight is what a node takes when nothing is asked of it. The tables that its store has open are no
+// files of it: how many there are follows from what is stored, within the store's own bound.
 type weight struct{ goroutines, files, heap, resident int }
 
 func (f weight) String() string {
@@ -42,11 +43,20 @@ func TestSoak(t *testing.T) {
 	mock := serveMock(t, mockengine.New(mockengine.Config{Model: "soak", Tokens: 12, Forget: true}))
 	c := startCluster(t, []string{"LOTABOTS_ENGINES_EXTERNAL_URLS=" + mock}, "--nodes", "1", "--engine", "external", "--engine-url", mock)
 	c.await(time.Minute, "the instance is ready", func() bool { return c.readyInstances() >= 1 })
-	c.soak(2 * time.Second)
+	_, _ = c.soak(2 * time.Second)
 	before := c.settled(weight{})
-	requests := c.soak(length)
-	after := c.settled(before)
-	t.Logf("before %v\nafter %d requests in %v: %v", before, requests, length, after)
+	requests, failed := int64(0), int64(0)
+	parts := max(1, min(6, int(length/time.Minute)))
+	after := before
+	for part := range parts { // what is in between tells growth from what a longer load settles at
+		n, f := c.soak(length / time.Duration(parts))
+		requests, failed = requests+n, failed+f
+		after = c.settled(before)
+		t.Logf("before %v\nafter %d requests, part %d of %d of %v: %v", before, requests, part+1, parts, length, after)
+	}
+	if failed > requests/100 {
+		t.Errorf("%d of %d requests failed", failed, requests)
+	}
 	if requests < 100 {
 		t.Fatalf("%d requests show nothing", requests)
 	}
@@ -56,19 +66,26 @@ func TestSoak(t *testing.T) {
 }
 
 // soak asks for whole answers and streams, leaves some before their end, and asks for
-// what is refused, until the time is over; it returns how many requests that were.
-func (c *cluster) soak(length time.Duration) int64 {
+// what is refused, until the time is over; it returns how many requests that were, and how many of them
+// the node was too busy for or failed at (5xx): anything else that is not as it should be fails the test.
+func (c *cluster) soak(length time.Duration) (requests, failures int64) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), length)
 	defer cancel()
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	defer transport.CloseIdleConnections()
 	web := &http.Client{Transport: transport}
-	var count atomic.Int64
+	var count, failed atomic.Int64
 	var working sync.WaitGroup
 	for range 16 {
 		working.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				if err := c.soakOnce(ctx, web, i); err != nil && ctx.Err() == nil {
+				status, err := c.soakOnce(ctx, web, i)
+				switch {
+				case err == nil || ctx.Err() != nil:
+				case status >= 500:
+					failed.Add(1)
+					time.Sleep(100 * time.Millisecond)
+				default:
 					c.t.Error(err)
 					return
 				}
@@ -77,10 +94,11 @@ func (c *cluster) soak(length time.Duration) int64 {
 		})
 	}
 	working.Wait()
-	return count.Load()
+	return count.Load(), failed.Load()
 }
 
-func (c *cluster) soakOnce(ctx context.Context, web *http.Client, i int) error {
+// soakOnce returns the status where there is one.
+func (c *cluster) soakOnce(ctx context.Context, web *http.Client, i int) (status int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	model, key, want := c.file.Deployment, c.file.AdminKey, 200
@@ -93,7 +111,7 @@ func (c *cluster) soakOnce(ctx context.Context, web *http.Client, i int) error {
 	body := fmt.Sprintf(`{"model":%q,"stream":%v,"messages":[{"role":"user","content":"hi"}]}`, model, i%2 == 1)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.file.Nodes[0].API+"/v1/chat/completions", strings.NewReader(body))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	if key != "" {
@@ -101,19 +119,19 @@ func (c *cluster) soakOnce(ctx context.Context, web *http.Client, i int) error {
 	}
 	answer, err := web.Do(r)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != want {
 		raw, _ := io.ReadAll(answer.Body)
-		return fmt.Errorf("status %d, want %d: %s", answer.StatusCode, want, raw)
+		return answer.StatusCode, fmt.Errorf("status %d, want %d: %s", answer.StatusCode, want, raw)
 	}
 	if i%16 == 15 { // a stream that is left
 		_, err = answer.Body.Read(make([]byte, 100))
-		return err
+		return answer.StatusCode, err
 	}
 	_, err = io.Copy(io.Discard, answer.Body)
-	return err
+	return answer.StatusCode, err
 }
 
 // settled waits until the node is down to what it took before, or as long as kept
@@ -170,6 +188,11 @@ func (c *cluster) weigh() weight {
 		c.t.Fatal(err)
 	}
 	pages, _ := strconv.Atoi(strings.Fields(string(statm))[1])
-	f.files, f.resident = len(files), pages*os.Getpagesize()
+	for _, file := range files {
+		if to, err := os.Readlink(filepath.Join(proc, "fd", file.Name())); err == nil && !strings.HasSuffix(to, ".sst") {
+			f.files++
+		}
+	}
+	f.resident = pages * os.Getpagesize()
 	return f
 }
