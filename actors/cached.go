@@ -105,6 +105,9 @@ func (s *System) fly(ctx context.Context, f *answers.Flight, next opening, targe
 			f.Took(d)
 		}
 	}
+	if h, ok := from.(spec.Hiding); ok && h.Hides() {
+		f.Hide()
+	}
 	load, told := from.Load()
 	f.Open(from.Status(), from.ContentType(), load, told)
 	piece := pieces.Get()

@@ -114,6 +114,7 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 // request asks the engine and returns its answer, whatever its status.
 func (o opener) request(ctx context.Context, p place, target spec.Target, call *spec.Call, body []byte) (spec.Stream, error) {
 	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, began: time.Now(), due: call.Deadline, used: o.s.crier.begin(target.Instance, p.Engine)}
+	x.sharing(p.Engine, call)
 	x.work.Begin(ctx, call.Deadline)
 	ctx, x.span = o.s.span(&x.work, "engine.request", target, call, trace.SpanKindClient)
 	x.mu.load = p.Load
@@ -121,11 +122,18 @@ func (o opener) request(ctx context.Context, p place, target spec.Target, call *
 		x.finish(resultGone, errShutdown)
 		return nil, &spec.Rejection{Reason: spec.RejectDraining}
 	}
+	if x.tenants.Hides(call.Path) {
+		x.answer(engine.Unspoken()) //nolint:bodyclose // the stream closes it
+		return x, nil
+	}
 	head := heads.Get()
 	resp, err := p.Engine.Do(ctx, call.Path, head.of(call, o.s.parent(ctx, call)), body) //nolint:bodyclose // the stream closes it
 	head.giveBack()
 	if err != nil {
 		return nil, x.failed(ctx, err)
+	}
+	if x.tenants != nil && !engine.Tells(call.Path, resp.Header) {
+		x.tenants = nil
 	}
 	x.answer(resp)
 	return x, nil

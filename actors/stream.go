@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/actors/gpu"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/spec/leash"
@@ -54,8 +55,9 @@ type stream struct {
 	resp     *http.Response
 	moved    atomic.Int64 // Unix ns of the last read
 	cut      atomic.Pointer[error]
-	used     func()    // tells the crier of the end
-	due      time.Time // its deadline; zero: it has none
+	used     func()          // tells the crier of the end
+	tenants  *engine.Tenants // from whom the engine's cache is to be hidden once there are several; nil: from nobody
+	due      time.Time       // its deadline; zero: it has none
 
 	prev, next *stream // in System.streams, which guards them
 
@@ -64,6 +66,7 @@ type stream struct {
 	first time.Time
 	reads int // that brought something, and all that was there
 	tally tally
+	blank engine.Blanking
 
 	once sync.Once
 	mu   struct {
@@ -148,6 +151,9 @@ func (x *stream) Read(p []byte) (int, error) {
 			x.tally.last = p[:n] // to be looked at below, and no longer
 		} else {
 			x.tally.add(p[:n])
+		}
+		if x.tenants.Shared() {
+			x.blank.Blank(p[:n])
 		}
 	}
 	if err == nil {

@@ -27,6 +27,7 @@ type Flight struct {
 		told    bool          // load is
 		held    time.Duration // for which a slot was held, where its node tells
 		timed   bool          // held is told
+		hides   bool          // as spec.Hiding has it
 		buf     []byte
 		counted int   // bytes that the cache counts for buf, whose capacity is no more
 		base    int64 // of the answer, that are not in buf any more
@@ -78,6 +79,13 @@ func (f *Flight) Open(status int, contentType string, load spec.Load, told bool)
 	defer f.mu.Unlock()
 	f.mu.opened, f.mu.status, f.mu.kind, f.mu.load, f.mu.told = true, status, contentType, load, told
 	f.turn.Broadcast()
+}
+
+// Hide tells that what the engine found cached is hidden in the answer.
+func (f *Flight) Hide() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.hides = true
 }
 
 // Took tells for how long the engine's slot was held, where that is not all the time.

@@ -145,6 +145,13 @@ func (r *Reader) Held() (time.Duration, bool) {
 	return r.f.mu.held, r.f.mu.timed
 }
 
+// Hides implements spec.Hiding.
+func (r *Reader) Hides() bool {
+	r.f.mu.Lock()
+	defer r.f.mu.Unlock()
+	return r.f.mu.hides
+}
+
 // Cached implements spec.Cached.
 func (r *Reader) Cached() (spec.CacheResult, time.Duration) {
 	if r.joined {

@@ -25,7 +25,36 @@ func (l *local) attach(ctx context.Context, f *found) error {
 	l.mu.process, l.mu.web = p, w
 	l.mu.Unlock()
 	l.presets.config.Log.Info("engine process goes on", "instance", l.spec.Instance, "preset", l.spec.Preset, "pid", f.pid, "log", f.room.logPath)
-	return l.bringUp(ctx, p, w, f.room, f.kept)
+	return l.bringUp(ctx, p, w, f.room, l.inherit(ctx, f))
+}
+
+// inherit takes over who has used an engine that was found, and takes it out of its note, which is right no longer once
+// others come.
+func (l *local) inherit(ctx context.Context, f *found) kept {
+	k, known := f.kept, f.kept.Tenants
+	if k.Tenants = nil; !k.Ready || l.Mixes() == nil {
+		return k
+	}
+	if known == nil || len(known) > 1 || f.link.Note(ctx, k.encode()) != nil {
+		l.tenants.Mix()
+	} else if len(known) == 1 {
+		l.tenants.Serve(known[0])
+	}
+	return k
+}
+
+// bequeath notes, for the next process of the node, who alone has used the engine. No request comes any more.
+func (l *local) bequeath(ctx context.Context, p *process) {
+	l.mu.Lock()
+	k := l.mu.kept
+	l.mu.Unlock()
+	if !k.Ready || l.Mixes() == nil || l.tenants.Shared() {
+		return
+	}
+	k.Tenants = l.tenants.alone()
+	if err := p.link.Note(ctx, k.encode()); err != nil {
+		l.presets.config.Log.Warn("whom the engine has served is not noted: what it tells of its cache will be hidden", "instance", l.spec.Instance, "error", err)
+	}
 }
 
 // bringUp waits until the process serves, and notes that in its shim.

@@ -35,10 +35,15 @@
 // What is asked of every engine alike is made so here: counts of tokens in vLLM's form (counting.go), and answers
 // that go on with what was begun without repeating it, as llama-server does (repeats.go).
 //
+// The embedded engine, vLLM and SGLang keep tenants' prefixes apart by CacheSalt. The others mix them: each notes in its
+// Tenants whether several have used it (tenants.go), and who passes their answers on has Blanking overwrite, from then on,
+// what they tell of their caches (blank.go). An engine that outlives the node's process is handed on with the one tenant
+// that it served, or counts as shared. Messages tell it by input_tokens too, so that a shared engine is not asked in those.
+//
 // Engines run as Config.User, if there is one, in a directory of that user's inside the room.
 //
-// Not done: all engines of a node run as one user, so that one can end or read another; nobody calls Sleeper yet; Ollama and llama-server keep one set of
-// prefixes for all tenants of a deployment, whatever CacheSalt says; Triton and Ollama know no key. GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;
+// Not done: all engines of a node run as one user, so that one can end or read another; nobody calls Sleeper yet; by when an answer of
+// theirs begins, engines that mix tenants still tell what they have cached; Triton and Ollama know no key. GPUs are handed to engines by CUDA_VISIBLE_DEVICES, which no test here has tried on a GPU;
 // vLLM, SGLang and Triton are tested against scripts that record how they were called and
 // answer as those do; external engines get no credentials, so they belong into a network that is trusted.
 package engine

@@ -15,6 +15,7 @@ type external struct {
 	spec    Spec
 	options options
 	web     *web
+	tenants Tenants
 	done    chan struct{} // never closed
 	stop    context.CancelFunc
 	stopped context.Context

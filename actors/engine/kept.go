@@ -27,6 +27,10 @@ type kept struct {
 	Context uint32      `json:"context"`
 
 	Able spec.Abilities `json:"able"` // that the engine has told
+
+	// Tenants has whom alone it has served, or nobody; nil: there were several, or it may still serve, so that nobody
+	// knows. It matters for engines that mix tenants.
+	Tenants []string `json:"tenants"`
 }
 
 func keep(s Spec, w *web) kept {

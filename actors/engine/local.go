@@ -43,6 +43,7 @@ type local struct {
 	driver  driver
 	found   *found // not nil: an engine that runs already
 	done    chan struct{}
+	tenants Tenants // of a program that does not keep them apart
 
 	mu struct {
 		sync.Mutex
@@ -332,6 +333,7 @@ func (l *local) Stop(ctx context.Context) error {
 		return nil
 	}
 	if l.presets.leaving.Load() {
+		l.bequeath(ctx, p)
 		p.release()
 		return nil
 	}

@@ -35,3 +35,17 @@ func (s *stream) Held() (time.Duration, bool) {
 	}
 	return time.Duration(us) * time.Microsecond, true
 }
+
+// hdrHides tells, by "1", that what was cached is hidden. An older gateway takes it for nothing.
+const hdrHides = "Lotabots-Hides"
+
+func setHides(h http.Header, s spec.Stream) {
+	if t, ok := s.(spec.Hiding); ok && t.Hides() {
+		h.Set(hdrHides, "1")
+	}
+}
+
+var _ spec.Hiding = (*stream)(nil)
+
+// Hides implements spec.Hiding.
+func (s *stream) Hides() bool { return s.resp.Header.Get(hdrHides) == "1" }

@@ -29,3 +29,23 @@ func TestHeldTravels(t *testing.T) {
 		}
 	}
 }
+
+// veiled is an answer that hides what was cached.
+type veiled struct{ *answer }
+
+func (veiled) Hides() bool { return true }
+
+// TestHidesTravels: that what was cached is hidden is told to gateways elsewhere.
+func TestHidesTravels(t *testing.T) {
+	for _, want := range []bool{false, true} {
+		g := newRig(t, opener(func(context.Context, spec.Target, spec.Call, []byte) (spec.Stream, error) {
+			if want {
+				return veiled{whole(strings.NewReader("x"))}, nil
+			}
+			return whole(strings.NewReader("x")), nil
+		}), Config{})
+		if s := g.must(t.Context(), "{}"); s.(spec.Hiding).Hides() != want {
+			t.Errorf("hidden: %t", !want)
+		}
+	}
+}

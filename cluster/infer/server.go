@@ -214,6 +214,7 @@ func (s *server) serve(ctx context.Context, w http.ResponseWriter, target spec.T
 		h.Set(spec.HeadLengthHeader, strconv.Itoa(headed.HeadLength()))
 	}
 	setHeld(h, stream)
+	setHides(h, stream)
 	setCached(h, stream)
 	h.Set("Trailer", hdrEnd+", "+hdrLoad+", "+hdrCause)
 	if l, ok := stream.Load(); ok {

@@ -90,6 +90,10 @@ type Headed interface {
 // took none: Held is how long a slot was held for it; false: for as long as it was open.
 type Timed interface{ Held() (time.Duration, bool) }
 
+// Hiding is what a Stream has from whose answer it may have been taken out what its engine found cached, lest a
+// tenant learn of others' prompts: no number of cached tokens in it says anything then.
+type Hiding interface{ Hides() bool }
+
 // HeadLengthHeader is where KServe's protocol has the length of such a head.
 const HeadLengthHeader = "Inference-Header-Content-Length"
 

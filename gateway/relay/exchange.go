@@ -65,7 +65,8 @@ type Exchange struct {
 	fell     string // the alternative that is asked; empty: the deployment itself
 
 	contentType string
-	headLength  int // as spec.Headed has it
+	headLength  int  // as spec.Headed has it
+	hides       bool // what was cached for one attempt or another
 
 	buf    []byte // bytes that came and were not passed on yet
 	taken  int    // of Room, for buf
@@ -168,6 +169,15 @@ func (x *Exchange) settle(err error) error {
 
 // outcome is how x ends with err.
 func (x *Exchange) outcome(err error) Outcome {
+	out := x.reckoned(err)
+	if x.hides {
+		out.Usage.Cached, out.Usage.HasCached = 0, false
+	}
+	return out
+}
+
+// reckoned is outcome with all that the engine's answer has.
+func (x *Exchange) reckoned(err error) Outcome {
 	out := x.out
 	out.Gone = errors.Is(err, ErrGone)
 	if err != nil && !out.Gone {
@@ -312,6 +322,7 @@ func (x *Exchange) open() error {
 	x.stream = stream
 	x.out.Status, x.out.Node, x.contentType = stream.Status(), x.grant.Node, stream.ContentType()
 	x.out.Expected = x.grant.Held
+	x.hides = x.hides || hides(stream)
 	x.headLength = 0
 	if headed, ok := stream.(spec.Headed); ok {
 		x.headLength = headed.HeadLength()

@@ -57,7 +57,7 @@ func (x *Exchange) explanation(tail []byte) []byte {
 		QueueMS: ms(x.queued), FirstMS: ms(x.out.FirstByte), Prompt: x.Call.PromptTokens, Expected: x.out.Expected}
 	if u, ok := openai.UsageOf(tail); ok {
 		e.Prompt = u.Prompt
-		if u.HasCached {
+		if u.HasCached && !x.hides {
 			e.Cached = &u.Cached
 		}
 	}

@@ -66,6 +66,7 @@ type play struct {
 	pieces   []any // string: bytes; channel: waits for its end; error: ends with it; duration: a pause; "" and nothing more: the proper end
 	loopLast bool  // the last piece again and again
 	cached   spec.CacheResult
+	hides    bool
 	age      time.Duration
 	load     spec.Load // told where it has slots
 }
@@ -396,3 +397,6 @@ func nextLine(t testing.TB, r *bufio.Reader) string {
 }
 
 func memberOf(node spec.NodeID) balance.Member { return balance.Member{Node: node, Region: "north"} }
+
+// Hides implements spec.Hiding.
+func (p *player) Hides() bool { return p.hides }

@@ -178,6 +178,7 @@ func (r *Relay) ask(ctx context.Context, target spec.Target, call spec.Call, bod
 	if c, ok := s.(spec.Cached); ok {
 		h.cached.how, h.cached.age = c.Cached()
 	}
+	h.hides = hides(s)
 	if err := h.gather(s, r.cfg.MaxAnswer); err != nil {
 		h.drop()
 		if h.cached.free() {
@@ -203,6 +204,7 @@ type held struct {
 	told   bool
 	took   time.Duration // for which a slot was held
 	timed  bool          // its node told it
+	hides  bool
 	cached cached
 	room   Room
 	taken  int // of room
@@ -255,6 +257,15 @@ func (h *held) Load() (spec.Load, bool) { return h.load, h.told }
 
 // Held implements spec.Timed.
 func (h *held) Held() (time.Duration, bool) { return h.took, h.timed }
+
+// Hides implements spec.Hiding.
+func (h *held) Hides() bool { return h.hides }
+
+// hides tells whether s is an answer in which it is hidden what was cached.
+func hides(s spec.Stream) bool {
+	h, ok := s.(spec.Hiding)
+	return ok && h.Hides()
+}
 
 // Cached implements spec.Cached.
 func (h *held) Cached() (spec.CacheResult, time.Duration) { return h.cached.how, h.cached.age }
