@@ -17,7 +17,15 @@ func (x *stream) sharing(e engine.Engine, call *spec.Call) {
 	} else {
 		x.tenants.Serve(call.Tenant)
 	}
-	x.blank.Messages = engine.IsMessages(call.Path)
+	x.messages = engine.IsMessages(call.Path)
+}
+
+// hide has the answer's next piece tell nothing of the engine's cache.
+func (x *stream) hide(b []byte) {
+	if x.blank == nil {
+		x.blank = &engine.Blanking{Messages: x.messages}
+	}
+	x.blank.Blank(b)
 }
 
 var _ spec.Hiding = (*stream)(nil)

@@ -49,6 +49,7 @@ type stream struct {
 	instance spec.InstanceID
 	request  string      // its id
 	stream   bool        // was asked for as one
+	messages bool        // asked for in Anthropic\'s form, of an engine that mixes tenants
 	work     leash.Leash // the engine's
 	span     trace.Span
 	began    time.Time
@@ -66,7 +67,7 @@ type stream struct {
 	first time.Time
 	reads int // that brought something, and all that was there
 	tally tally
-	blank engine.Blanking
+	blank *engine.Blanking // nil: nothing was to be hidden yet
 
 	once sync.Once
 	mu   struct {
@@ -153,7 +154,7 @@ func (x *stream) Read(p []byte) (int, error) {
 			x.tally.add(p[:n])
 		}
 		if x.tenants.Shared() {
-			x.blank.Blank(p[:n])
+			x.hide(p[:n])
 		}
 	}
 	if err == nil {
