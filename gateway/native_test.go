@@ -101,12 +101,16 @@ func TestNativeThatIsNone(t *testing.T) {
 	asked := map[string]*atomic.Int32{"/v1/messages": {}, "/v1/responses": {}, "/v1/chat/completions": {}}
 	r.engines.add("n1", func(w http.ResponseWriter, req *http.Request) {
 		asked[req.URL.Path].Add(1)
-		if req.URL.Path != "/v1/chat/completions" {
+		switch req.URL.Path {
+		case "/v1/messages":
+			w.WriteHeader(501)
+			_, _ = io.WriteString(w, `{"error":{"type":"not_implemented","message":"no"}}`)
+		case "/v1/responses":
 			w.WriteHeader(404)
 			_, _ = io.WriteString(w, `{"detail":"Not Found"}`)
-			return
+		default:
+			whole(w, req)
 		}
-		whole(w, req)
 	})
 	for range 3 {
 		r.able("n1", "m", nativeAble, 0)

@@ -38,6 +38,8 @@ const jsonType = "application/json"
 // checkAnswer tells whether an answer that is no stream is worth another attempt.
 func (x *Exchange) checkAnswer() error {
 	switch s := x.out.Status; {
+	case s == http.StatusNotImplemented && x.native: // see unserved
+		return nil
 	case s >= http.StatusInternalServerError, s == http.StatusTooManyRequests:
 		return errStatus
 	case s >= http.StatusBadRequest:
