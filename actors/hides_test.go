@@ -72,7 +72,7 @@ func TestCacheIsHiddenFromOthers(t *testing.T) {
 		if text, _, _ := told(target, tenant, "/sound"); text != seen["/sound"] {
 			t.Errorf("sound became %q", text)
 		}
-		if text, status, _ := told(target, tenant, "/v1/messages"); status != http.StatusNotImplemented || strings.Contains(text, "input_tokens") {
+		if text, status, _ := told(target, tenant, "/v1/messages"); status != http.StatusNotFound || strings.Contains(text, "input_tokens") {
 			t.Errorf("Messages: %d, %s", status, text)
 		}
 	}

@@ -14,12 +14,12 @@
 //
 //	embedded      threads, embeddings (auto, on, off), pooling (mean, cls, last, rank), chat-template (one of
 //	              llama.cpp's), share-prefixes (on, off), cache-ram (MiB for conversations that have lost their slot; 64), max-loras
-//	ollama        threads, gpu-layers, template (Ollama's, where it does not recognise the model's own)
-//	llama-server  threads, gpu-layers, embeddings (on, off), pooling (none, mean, cls, last, rank)
+//	ollama        threads, gpu-layers, template (Ollama's, where it does not recognise the model's own), share-prefixes (on, off)
+//	llama-server  threads, gpu-layers, embeddings (on, off), pooling (none, mean, cls, last, rank), share-prefixes (on, off)
 //	vllm, sglang  weights (of the node's own), task (generate, embed, rerank), dtype, quantization, kv-cache-dtype,
 //	              prefix-caching (on, off), share-prefixes (on, off), tool-parser, reasoning-parser, lora (on, off), max-loras, sleep (on, off), native (on, off)
 //	triton        weights
-//	external      url, model (its name there), health (path; default /v1/models), metrics (llama-server, sglang, tgi, vllm), native (on, off)
+//	external      url, model (its name there), health (path; default /v1/models), metrics (llama-server, sglang, tgi, vllm), native (on, off), share-prefixes (on, off)
 //
 // Beside them stand the presets that the node's file describes (package custom).
 //

@@ -31,15 +31,17 @@ var optionsOf = map[string]table{
 		MaxAdapters:     whole(1, 64),
 	}),
 	LlamaServer: vectors(table{
-		"threads":    whole(1, 1024),
-		"gpu-layers": whole(0, 10_000),
-		"embeddings": among("on", "off"),
-		"pooling":    among("none", "mean", "cls", "last", "rank"),
+		"threads":     whole(1, 1024),
+		"gpu-layers":  whole(0, 10_000),
+		"embeddings":  among("on", "off"),
+		"pooling":     among("none", "mean", "cls", "last", "rank"),
+		sharePrefixes: among("on", "off"),
 	}),
 	Ollama: vectors(table{
-		"threads":    whole(1, 1024),
-		"gpu-layers": whole(0, 10_000),
-		"template":   text(16 << 10),
+		"threads":     whole(1, 1024),
+		"gpu-layers":  whole(0, 10_000),
+		"template":    text(16 << 10),
+		sharePrefixes: among("on", "off"),
 	}),
 	VLLM: vectors(table{
 		"weights":          entry,
@@ -75,13 +77,14 @@ var optionsOf = map[string]table{
 		"weights": entry,
 	},
 	External: vectors(table{
-		"url":       text(2 << 10), // checkURL checks it
-		"model":     text(256),
-		"health":    path,
-		"metrics":   among(custom.Loads...),
-		streamUsage: among("on", "off"),
-		nativeAPIs:  among("on", "off"),
-		canOption:   abilityList,
+		"url":         text(2 << 10), // checkURL checks it
+		"model":       text(256),
+		"health":      path,
+		"metrics":     among(custom.Loads...),
+		streamUsage:   among("on", "off"),
+		nativeAPIs:    among("on", "off"),
+		canOption:     abilityList,
+		sharePrefixes: among("on", "off"),
 	}),
 }
 

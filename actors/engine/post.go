@@ -26,7 +26,8 @@ const TokenCounts = "X-Lotabots-Token-Counts"
 
 // sharePrefixes is the option by which a deployment lets its tenants use what was
 // kept of each other's prompts: who has asked the like before shows by how soon the
-// answer begins.
+// answer begins, and by what the engine tells of its cache. An engine that mixes
+// tenants does so in any case: there the second alone is decided.
 const sharePrefixes = "share-prefixes"
 
 // post sends a client's request. It is sent again only where no byte of it was taken, so

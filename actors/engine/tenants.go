@@ -76,14 +76,19 @@ func (*python) apart()   {}
 
 // Mixes implements Mixing.
 func (l *local) Mixes() *Tenants {
-	if _, ok := l.driver.(apart); ok {
+	if _, ok := l.driver.(apart); ok || l.spec.Options[sharePrefixes] == "on" {
 		return nil
 	}
 	return &l.tenants
 }
 
 // Mixes implements Mixing. Who else uses such an engine, and who did before, is not known.
-func (e *external) Mixes() *Tenants { return &e.tenants }
+func (e *external) Mixes() *Tenants {
+	if e.options[sharePrefixes] == "on" {
+		return nil
+	}
+	return &e.tenants
+}
 
 // Hides tells whether a request to path is not for an engine that several tenants share: by Anthropic's count the
 // tokens of a prompt are those that were not cached, and they cannot be hidden without its being wrong.
@@ -92,10 +97,10 @@ func (t *Tenants) Hides(path string) bool { return IsMessages(path) && t.Shared(
 // IsMessages tells whether path is that of Anthropic's Messages.
 func IsMessages(path string) bool { return path == messagesPath }
 
-// Unspoken is the answer of an engine that does not have an API: gateways then ask it in another form.
+// Unspoken is the answer of an engine that does not have an API, as vLLM says it: gateways then ask it in another form.
 func Unspoken() *http.Response {
-	const body = `{"error":{"type":"not_implemented","message":"This engine is shared by tenants and is not asked in this API."}}`
-	return &http.Response{StatusCode: http.StatusNotImplemented, Status: http.StatusText(http.StatusNotImplemented), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	const body = `{"detail":"Not Found"}`
+	return &http.Response{StatusCode: http.StatusNotFound, Status: http.StatusText(http.StatusNotFound), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body))}
 }
 

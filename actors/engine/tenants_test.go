@@ -59,6 +59,16 @@ func TestWhoMixes(t *testing.T) {
 	if MixedBy(&external{}) == nil {
 		t.Error("external keeps tenants apart")
 	}
+	open := map[string]string{sharePrefixes: "on"}
+	for _, preset := range []string{LlamaServer, Ollama, External} {
+		o, err := checkOptions(preset, open, 0, 0)
+		if err != nil || o[sharePrefixes] != "on" {
+			t.Errorf("%s: %v, %v", preset, o, err)
+		}
+	}
+	if MixedBy(&local{driver: &llamaServer{}, spec: Spec{Options: open}}) != nil || MixedBy(&external{options: open}) != nil {
+		t.Error("it is hidden from tenants that may know of each other")
+	}
 }
 
 // TestWhichAnswersTell: what is no JSON is not looked at.
