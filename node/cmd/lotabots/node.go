@@ -86,7 +86,6 @@ func runNode(ctx context.Context, c *cobra.Command, cfg config.Config, follow in
 			cancel()
 		}()
 	}
-	makeSpare()
 	collecting.Go(func() { collect(ctx) })
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
