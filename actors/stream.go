@@ -49,7 +49,7 @@ type stream struct {
 	instance spec.InstanceID
 	request  string      // its id
 	stream   bool        // was asked for as one
-	messages bool        // asked for in Anthropic\'s form, of an engine that mixes tenants
+	messages bool        // asked for in Anthropic's form, of an engine that mixes tenants
 	work     leash.Leash // the engine's
 	span     trace.Span
 	began    time.Time
