@@ -84,9 +84,12 @@ func TestModelsAreKept(t *testing.T) {
 
 	n1.admin("DELETE", "/admin/v1/models/big", nil, nil)
 	var s struct{ Data []gateway.NodeStorage }
-	n1.admin("GET", "/admin/v1/storage", nil, &s)
+	await(t, 30*time.Second, "both nodes have the file for one that may go", func() bool { // n2 hears of it a little later
+		n1.admin("GET", "/admin/v1/storage", nil, &s)
+		return len(s.Data) == 2 && len(s.Data[0].Removable) == 1 && len(s.Data[1].Removable) == 1
+	})
 	for _, at := range s.Data {
-		if len(at.Removable) != 1 || at.Removable[0].Cause != "unknown" || at.Removable[0].InMS == 0 {
+		if at.Removable[0].Cause != "unknown" || at.Removable[0].InMS == 0 {
 			t.Errorf("%s: may go: %+v", at.Node, at.Removable)
 		}
 	}

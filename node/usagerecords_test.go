@@ -48,6 +48,7 @@ func TestRecordsOfAllGateways(t *testing.T) {
 	}
 	await(t, 30*time.Second, "n2 knows the deployment", func() bool { _, ok := n2.node.state.Deployment("m"); return ok })
 	ask(n1, "here", `{"model":"m","messages":[],"n":0}`)
+	time.Sleep(5 * time.Millisecond) // records are told apart in time by milliseconds
 	ask(n2, "there", `{"model":"m","messages":[`)
 	type answer struct {
 		Data []struct {
