@@ -46,7 +46,7 @@ func TestQuietHeapsGiveBack(t *testing.T) {
 		want                   bool
 	}{
 		{10 * mb, 100 * mb, 0, true}, {10 * mb, 100 * mb, 6 * mb, true}, {10 * mb, 100 * mb, 7 * mb, false}, // a node at work
-		{10 * mb, 15 * mb, 0, false}, {400 * mb, 49 * mb, 0, false}, {400 * mb, 50 * mb, 0, true},
+		{10 * mb, 31 * mb, 0, false}, {400 * mb, 99 * mb, 0, false}, {400 * mb, 100 * mb, 0, true},
 	} {
 		before := heap{allocated: 1 << 40}
 		if got := (heap{c.live, c.spare, before.allocated + c.allocated}).wasteful(before); got != c.want {
