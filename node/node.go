@@ -223,7 +223,7 @@ const leastGrace = 200 * time.Millisecond
 func (n *Node) endGateway(ctx context.Context) error {
 	limit := ctx
 	if !n.grace.IsZero() {
-		by, cancel := context.WithDeadline(ctx, later(n.grace, time.Now().Add(leastGrace)))
+		by, cancel := context.WithDeadline(ctx, spec.Later(n.grace, time.Now().Add(leastGrace)))
 		defer cancel()
 		limit = by
 	}
@@ -233,13 +233,6 @@ func (n *Node) endGateway(ctx context.Context) error {
 		return nil
 	}
 	return err
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 func (n *Node) stopAll(ctx context.Context) error {

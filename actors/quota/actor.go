@@ -5,6 +5,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -118,7 +119,7 @@ func (a *Actor) grantRate(now time.Time, r *wire.QuotaRequest) *wire.QuotaGrant 
 	if a.begin(r, func(e effect) { l.undo(now, e) }) {
 		return &wire.QuotaGrant{}
 	}
-	was := later(l.empty, now)
+	was := spec.Later(l.empty, now)
 	granted, wait := l.take(now, order{want: uint64(r.GetWant()), need: r.GetNeed(), back: uint64(r.GetGiveBack()), debt: r.GetDebt()})
 	a.end(now, r, effect{shift: l.empty.Sub(was)})
 	if granted > 0 || r.GetDebt() > 0 {

@@ -3,6 +3,7 @@ package quota
 import (
 	"time"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -69,12 +70,7 @@ func (r *rate) undo(now time.Time, e effect) {
 	if age := now.Sub(e.at); e.shift > 0 && age >= full {
 		e.shift = max(0, e.shift-age)
 	}
-	if r.empty.Before(now) {
-		r.empty = now
-	}
-	if r.empty = r.empty.Add(-e.shift); r.empty.Before(now) {
-		r.empty = now
-	}
+	r.empty = spec.Later(spec.Later(r.empty, now).Add(-e.shift), now)
 }
 
 // undo is the same of a budget, both of whose numbers rise.

@@ -42,13 +42,6 @@ func (r *rate) long(n uint64) time.Duration {
 	return time.Duration(min(scaled(n, uint64(full), uint64(r.perMinute), true), uint64(mostOwed)))
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // rescale changes the rate. What is in the bucket stays, counted in units, as far as it
 // fits, and so does what was used beyond it.
 func (r *rate) rescale(now time.Time, perMinute uint32) {

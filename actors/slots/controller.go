@@ -3,6 +3,8 @@ package slots
 import (
 	"math"
 	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // A Reason says why the limit has changed.
@@ -235,7 +237,7 @@ func (c *Controller) settle(now time.Time) {
 	if c.at > c.trial.from {
 		c.up, c.reach = patience{}, 0
 	} else {
-		c.less, c.up.next = patience{}, later(c.up.next, now.Add(upFirst)) // what was left is known to be no better
+		c.less, c.up.next = patience{}, spec.Later(c.up.next, now.Add(upFirst)) // what was left is known to be no better
 	}
 	c.trial = trial{}
 }
@@ -343,11 +345,4 @@ func (c *Controller) move(to int, why Reason, now time.Time) Reason {
 	c.skip = c.steps[max(to, c.at)]
 	c.at, c.since, c.recent = to, now, level{}
 	return why
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -3,6 +3,8 @@ package slots
 import (
 	"math"
 	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec"
 )
 
 // Told is what an engine tells of itself.
@@ -49,7 +51,7 @@ func (c *Controller) Look(t Told, now time.Time) Reason {
 		return Unchanged
 	}
 	if t.KVUse >= fullKV {
-		e.hold = later(e.hold, now.Add(upFirst))
+		e.hold = spec.Later(e.hold, now.Add(upFirst))
 	}
 	if e.full = inARow(e.full, t.KVUse >= brimKV); e.full >= standingFor && t.Leases > 1 {
 		e.full = 0
@@ -118,7 +120,7 @@ func (c *Controller) atLeast(n int) int {
 // lower takes the limit down because of what the engine has told, and waits before it grows again.
 func (c *Controller) lower(to int, why Reason, now time.Time) Reason {
 	if now.Before(c.up.next) { // it goes on down
-		c.up.next = later(c.up.next, now.Add(upFirst))
+		c.up.next = spec.Later(c.up.next, now.Add(upFirst))
 	} else {
 		c.up.vain(upFirst, upLast, now)
 	}

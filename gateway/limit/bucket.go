@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -128,7 +129,7 @@ func (b *bucket) part(now time.Time, n uint64, gateways int) time.Duration {
 // to the owner when there is one again.
 func (b *bucket) takeShare(now time.Time, n uint64, gateways int) verdict {
 	interval := b.part(now, n, gateways)
-	b.tat = latest(b.tat, now)
+	b.tat = spec.Later(b.tat, now)
 	if b.tat.Add(interval).After(now.Add(max(shareBurst, interval))) {
 		return deny
 	}
@@ -165,7 +166,7 @@ func (b *bucket) settle(now time.Time, reserved, used uint64, of int64, gateways
 		over := min(used-reserved, most(math.MaxUint64)) // which may be more than all of the limit
 		b.avail = max(b.avail-int64(over), -math.MaxInt64/4)
 		if now.Before(b.shared) && !b.refuses {
-			b.tat = latest(b.tat, now).Add(b.part(now, over, gateways))
+			b.tat = spec.Later(b.tat, now).Add(b.part(now, over, gateways))
 		}
 	case b.per == Minute && age >= time.Minute.Milliseconds(): // it has leaked out of the bucket
 	case now.Before(b.expires) && (b.per != Minute || age < fresh.Milliseconds()):
@@ -173,13 +174,6 @@ func (b *bucket) settle(now time.Time, reserved, used uint64, of int64, gateways
 	default: // the owner knows how much of it is in the bucket yet
 		b.owed += reserved - used
 	}
-}
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // low tells whether it is time to ask for the next lease before this one is spent.
