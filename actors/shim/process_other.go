@@ -3,12 +3,19 @@
 package shim
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"syscall"
 )
 
 // apart gives a child a session of its own. Here it dies with the shim by its leash alone.
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// renounce cannot keep here what another user's process starts from getting privileges back, so none is started.
+func renounce() error {
+	return fmt.Errorf("an engine's own user: no_new_privs: %w", errors.ErrUnsupported)
+}
 
 // awaitExit cannot wait here without reaping.
 func awaitExit(int) bool { return false }
