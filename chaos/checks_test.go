@@ -30,10 +30,15 @@ func lagging(o Op, nodes ...string) Op { o.Lagging = nodes; return o }
 func request(node, model, result string, begin, end int) Op {
 	o := op(OpInfer, node, "", result, begin, end)
 	o.Model, o.Request, o.Attempts, o.Seen = model, "r", 1, 1
+	if result == Complete {
+		o.Recorded = 1
+	}
 	return o
 }
 
 func coded(o Op, code string) Op { o.Code = code; return o }
+
+func recorded(o Op, n int) Op { o.Recorded = n; return o }
 
 func seen(o Op, attempts, dispatched int) Op {
 	o.Attempts, o.Seen = attempts, dispatched
@@ -76,7 +81,7 @@ func sound() []Op {
 
 func judge(ops []Op) map[string]Verdict {
 	out := map[string]Verdict{}
-	for _, v := range Judge(&Evidence{Ops: ops, Limits: limits(), Mock: true}) {
+	for _, v := range Judge(&Evidence{Ops: ops, Limits: limits(), Mock: true, Ledger: true}) {
 		out[v.Check] = v
 	}
 	return out
@@ -119,6 +124,9 @@ func TestViolationsAreCaught(t *testing.T) {
 		{"a second dispatch", CheckDispatch, []Op{seen(request("n1", mockModel, Complete, 0, 100), 1, 2)}},
 		{"a second dispatch after a retry", CheckDispatch, []Op{seen(request("n1", mockModel, Complete, 0, 100), 2, 3)}},
 		{"an answer from nowhere", CheckDispatch, []Op{seen(request("n1", mockModel, Complete, 0, 100), 1, 0)}},
+		{"an answer that nobody wrote down", CheckLedger, []Op{recorded(request("n1", "real", Complete, 0, 100), 0)}},
+		{"an answer written down twice", CheckLedger, []Op{recorded(request("n1", "real", Complete, 0, 100), 2)}},
+		{"a failure written down twice", CheckLedger, []Op{recorded(coded(request("n1", "real", HTTPError, 5000, 5100), "model_not_ready"), 2)}},
 		{"an error without a cause", CheckQuiet, []Op{coded(request("n1", "real", HTTPError, 12_000, 12_100), "model_not_ready")}},
 		{"an error of the mock's that it did not make", CheckQuiet, []Op{coded(seen(request("n1", mockModel, HTTPError, 12_000, 12_100), 3, 0), "engine_error")}},
 		{"a real stream that broke without a cause", CheckQuiet, []Op{coded(request("n1", "real", ErrorEvent, 12_000, 12_100), "stream_broken")}},
@@ -153,6 +161,7 @@ func TestWhatIsExcused(t *testing.T) {
 		{"a connection that did not come about while the node was stopped", []Op{fault(Stop, "n1", 15_000, 17_000), request("n1", "real", NoConnect, 15_500, 17_500)}},
 		{"an error of a request that began in a fault", []Op{coded(request("n1", "real", HTTPError, 8900, 12_000), "stream_broken")}},
 		{"an answer that the mock broke off three times", []Op{coded(seen(request("n1", mockModel, HTTPError, 12_000, 12_100), 3, 3), "engine_error")}},
+		{"a failure that was written down", []Op{recorded(coded(request("n1", "real", HTTPError, 5000, 5100), "model_not_ready"), 1)}},
 		{"an answer that does not tell how often it was tried", []Op{seen(request("n1", mockModel, Complete, 0, 100), 0, 2)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -188,6 +197,15 @@ func TestALaggingNodeMustCloseInTheEnd(t *testing.T) {
 func TestDispatchIsNotJudgedWithoutTheMock(t *testing.T) {
 	v := checkDispatch(&Evidence{Ops: sound()})
 	if v.Looked != 0 || !strings.Contains(v.Promise, "not judged") {
+		t.Errorf("got %+v", v)
+	}
+}
+
+func TestALedgerThatCannotBeReadIsNoSoundOne(t *testing.T) {
+	if v := checkLedger(&Evidence{Ops: sound(), Unread: "node n1 does not tell"}); len(v.Violations) != 1 {
+		t.Errorf("got %+v", v)
+	}
+	if v := checkLedger(&Evidence{Ops: sound()}); v.Looked != 0 || !strings.Contains(v.Promise, "not judged") {
 		t.Errorf("got %+v", v)
 	}
 }

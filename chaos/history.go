@@ -76,6 +76,7 @@ type Op struct {
 	Model    string        `json:"model,omitempty"`
 	Seen     int           `json:"seen,omitempty"`     // of inference by the mock: how often it was dispatched
 	Finished int           `json:"finished,omitempty"` // of inference by the mock: how often it was answered to the end
+	Recorded int           `json:"recorded,omitempty"` // of inference: how often it is in the gateways' usage ledgers
 	Kind     Kind          `json:"kind,omitempty"`     // of a fault
 }
 

@@ -41,6 +41,7 @@ func TestMutantsAreCaught(t *testing.T) {
 	}{
 		{"", 1, 15 * time.Second, []Kind{Kill, Power}, nil},
 		{"silent-truncation", 1, 8 * time.Second, []Kind{Stop}, []string{CheckOutcome}},
+		{"answer-before-record", 1, 10 * time.Second, []Kind{Kill}, []string{CheckLedger}},
 		{"double-dispatch", 1, 8 * time.Second, []Kind{Stop}, []string{CheckDispatch, CheckOutcome}},
 		{"stale-read", 1, 8 * time.Second, []Kind{Stop}, []string{CheckRegistry}},
 		{"dropped-revoke", 1, 8 * time.Second, []Kind{Stop}, []string{CheckRevoked, CheckDurable}},

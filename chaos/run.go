@@ -73,8 +73,10 @@ type run struct {
 	plan     []Fault
 	begin    time.Duration // of the load, on the history's clock
 	began    time.Time
-	mocked   bool   // the mock engine is deployed
-	failed   string // why the run broke off
+	mocked   bool    // the mock engine is deployed
+	failed   string  // why the run broke off
+	written  written // nil: it is not known
+	unread   string  // why it could not be read
 	say      func(format string, args ...any)
 }
 
@@ -127,6 +129,7 @@ func (r *run) load(ctx context.Context) {
 	if ctx.Err() == nil && r.failed == "" {
 		r.say("%6.1fs  looking at everything once more", r.history.Now().Seconds())
 		r.workload.lookOnceMore(ctx)
+		r.lookAtLedgers(ctx)
 	}
 }
 
@@ -141,16 +144,18 @@ func (r *run) end() error {
 // report judges what was seen.
 func (r *run) report(ctx context.Context, left error) *Report {
 	ops := r.history.Ops()
-	if r.mocked {
-		for i := range ops {
-			if ops[i].Op == OpInfer && ops[i].Model == mockModel {
-				seen := r.mock.engine.Seen(ops[i].Request)
-				ops[i].Seen, ops[i].Finished = seen.Dispatched, seen.Finished
-			}
+	for i := range ops {
+		if ops[i].Op != OpInfer {
+			continue
 		}
-		r.history.replace(ops)
+		ops[i].Recorded = r.written[ops[i].Request]
+		if r.mocked && ops[i].Model == mockModel {
+			seen := r.mock.engine.Seen(ops[i].Request)
+			ops[i].Seen, ops[i].Finished = seen.Dispatched, seen.Finished
+		}
 	}
-	e := &Evidence{Ops: ops, Limits: r.config.Limits, Mock: r.mocked, Failed: r.failed}
+	r.history.replace(ops)
+	e := &Evidence{Ops: ops, Limits: r.config.Limits, Mock: r.mocked, Failed: r.failed, Ledger: r.written != nil, Unread: r.unread}
 	if left != nil {
 		e.Left = left.Error()
 	}

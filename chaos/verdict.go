@@ -10,6 +10,8 @@ type Evidence struct {
 	Ops    []Op
 	Limits Limits
 	Mock   bool   // the mock engine's sightings are in the operations
+	Ledger bool   // what the gateways wrote down is
+	Unread string // why it could not be read; empty: it was, or nobody tried
 	Left   string // what was left behind at the end; empty: nothing
 	Failed string // why the run broke off; empty: it did not
 
@@ -38,6 +40,7 @@ const (
 	CheckRevoked  = "revoked"
 	CheckOutcome  = "outcome"
 	CheckDispatch = "dispatch"
+	CheckLedger   = "ledger"
 	CheckQuiet    = "quiet"
 	CheckWritable = "writable"
 	CheckWhole    = "whole"
@@ -55,7 +58,7 @@ const (
 // Judge runs every checker.
 func Judge(e *Evidence) []Verdict {
 	return []Verdict{
-		checkRegistry(e), checkDurable(e), checkRevoked(e), checkOutcomes(e), checkDispatch(e),
+		checkRegistry(e), checkDurable(e), checkRevoked(e), checkOutcomes(e), checkDispatch(e), checkLedger(e),
 		checkQuiet(e), checkWritable(e), checkWhole(e), checkClean(e),
 	}
 }

@@ -22,6 +22,9 @@ var (
 // Settle writes down that a request has ended and returns when that is in the journal, or else on disk, or
 // after a short while with an error that wraps ErrLate or ErrLost. It does not keep r.
 func (l *Ledger) Settle(r *wire.UsageRecord) error {
+	if l.heldBack(r) {
+		return nil
+	}
 	began := time.Now()
 	fate := l.settle(r, began)
 	switch fate {

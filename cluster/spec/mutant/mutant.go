@@ -21,6 +21,8 @@ const (
 	AckBeforeSync    Name = "ack-before-sync"   // a write is acknowledged before it is on disk
 	StaleRead        Name = "stale-read"        // an answer claims a newer state than it was made from
 	DroppedRevoke    Name = "dropped-revoke"    // the end of a key, a session or a binding is not taken over
+
+	AnswerBeforeRecord Name = "answer-before-record" // a request is answered before its use is written down
 )
 
 var chosen = strings.Split(os.Getenv(Variable), ",")
