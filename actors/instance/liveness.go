@@ -34,18 +34,65 @@ const (
 	maxExplained = 10 * time.Minute
 )
 
-// patience is how long nothing may move while q waits among all, given how the
+// A crowd is what an engine works on, summed up as the judgement needs it.
+type crowd struct {
+	all      int                  // requests
+	others   int                  // of others than canaries
+	asks     bool                 // somebody waits for a piece now: no slow reader holds them all up
+	waiting  int                  // of others, for a piece now
+	unread   int                  // bytes of prompts that have not been read
+	youngest time.Duration        // age of one of these; 0: there is none
+	tokens   int                  // of answers that come in one piece
+	oldest   [kinds]time.Duration // age of those that wait for a piece; 0: there is none
+}
+
+// The kinds of requests that wait for a piece, whose oldest is the one to be judged by.
+const (
+	streamed = iota
+	whole    // the answer comes in one piece
+	canaryStreamed
+	canaryWhole
+	kinds
+)
+
+func (c *crowd) count(q *question, now time.Time) {
+	age, kind := now.Sub(q.began), streamed
+	c.all++
+	if q.pieces.Load() < readAt && q.size > 0 {
+		if c.unread += q.size; c.youngest == 0 || age < c.youngest {
+			c.youngest = age
+		}
+	}
+	if !q.stream {
+		kind = whole
+		if c.tokens += q.answer; q.answer == 0 {
+			c.tokens += unknownAnswer
+		}
+	}
+	asks := q.asks.Load()
+	if q.canary {
+		kind += canaryStreamed
+	} else if c.others++; asks {
+		c.waiting++
+	}
+	if asks {
+		c.asks = true
+		c.oldest[kind] = max(c.oldest[kind], age)
+	}
+}
+
+// patience is how long nothing may move while one of this kind waits in c, given how the
 // engine has worked of late. Counted says that the engine counts its steps, and that
 // one of them would count as a move.
-func (p Policy) patience(q asked, all []asked, pace pace, counted bool) time.Duration {
+func (p Policy) patience(kind int, c crowd, pace pace, counted bool) time.Duration {
 	// On a CPU, so many answers at a time take so many times as long.
-	token := time.Duration(len(all)) * pace.token
-	explained := max(2*max(pace.gap, token).Seconds(), 1.5*reading(all, pace, counted))
-	if q.whole && !counted {
-		explained += 2 * writing(all, pace)
+	token := time.Duration(c.all) * pace.token
+	explained := max(2*max(pace.gap, token).Seconds(), 1.5*reading(c, pace, counted))
+	if (kind == whole || kind == canaryWhole) && !counted {
+		explained += 2 * writing(c, pace)
 	}
 	base := p.Hang
-	if q.canary {
+	if kind >= canaryStreamed {
 		base = p.CanaryLimit
 	}
 	return base + time.Duration(min(explained, maxExplained.Seconds())*float64(time.Second))
@@ -53,23 +100,14 @@ func (p Policy) patience(q asked, all []asked, pace pace, counted bool) time.Dur
 
 // reading is how many seconds of all that is asked may go by unseen, while prompts
 // are read.
-func reading(all []asked, pace pace, counted bool) float64 {
+func reading(c crowd, pace pace, counted bool) float64 {
 	speed := pace.bytes
 	if speed <= 0 {
 		speed = unknownBytes
 	}
-	unread, youngest := 0, time.Duration(0)
-	for _, a := range all {
-		if a.size == 0 {
-			continue
-		}
-		if unread += a.size; youngest == 0 || a.age < youngest {
-			youngest = a.age
-		}
-	}
-	seconds := float64(unread) / speed
+	seconds := float64(c.unread) / speed
 	if counted {
-		if youngest.Seconds() > 2*seconds {
+		if c.youngest.Seconds() > 2*seconds {
 			return 0 // they were read long ago; their answers come whole
 		}
 		seconds = min(seconds, oneStep/speed)
@@ -79,33 +117,19 @@ func reading(all []asked, pace pace, counted bool) float64 {
 
 // writing is how many seconds answers may take that come in one piece. Whether the
 // engine writes them side by side is not known.
-func writing(all []asked, pace pace) float64 {
-	token, tokens := pace.token, 0
+func writing(c crowd, pace pace) float64 {
+	token := pace.token
 	if token == 0 {
 		token = unknownToken
 	}
-	for _, a := range all {
-		switch {
-		case a.whole && a.answer > 0:
-			tokens += a.answer
-		case a.whole:
-			tokens += unknownAnswer
-		}
-	}
-	return float64(tokens) * token.Seconds()
+	return float64(c.tokens) * token.Seconds()
 }
 
 // hung judges that nothing has moved for still; nil: that is no wonder.
-func (p Policy) hung(still time.Duration, all []asked, pace pace, counted bool) error {
-	waiting := 0
-	for _, q := range all {
-		if q.asks && !q.canary {
-			waiting++
-		}
-	}
-	for _, q := range all {
-		if q.asks && min(still, q.age) > p.patience(q, all, pace, counted) {
-			return &hungError{still: min(still, q.age), waiting: waiting, canary: waiting == 0}
+func (p Policy) hung(still time.Duration, c crowd, pace pace, counted bool) error {
+	for kind, age := range c.oldest {
+		if age > 0 && min(still, age) > p.patience(kind, c, pace, counted) {
+			return &hungError{still: min(still, age), waiting: c.waiting, canary: c.waiting == 0}
 		}
 	}
 	return nil

@@ -424,3 +424,19 @@ func FuzzBodies(f *testing.F) {
 		}
 	})
 }
+
+// TestLookLeavesNothing: what is looked at many times a second costs no memory, however many wait.
+func TestLookLeavesNothing(t *testing.T) {
+	p, policy := newPulse(), Policy{}.withDefaults()
+	for range 1000 {
+		p.begin(new(question), []byte(`{"stream":true,"prompt":"x"}`), false)
+	}
+	if n := testing.AllocsPerRun(10, func() {
+		c, pace := p.look(time.Now())
+		if c.waiting != 1000 || policy.hung(policy.Hang, c, pace, false) != nil {
+			t.Fatalf("%d wait", c.waiting)
+		}
+	}); n > 0 {
+		t.Errorf("a look allocates %v times", n)
+	}
+}

@@ -180,33 +180,17 @@ func (p *pulse) fade(d, half time.Duration) {
 	p.gap.CompareAndSwap(old, old-int64(float64(old)*min(1, float64(d)/float64(half)*0.7)))
 }
 
-// asked is what waits, as the judgement needs it.
-type asked struct {
-	age    time.Duration
-	size   int // 0: its prompt has been read
-	answer int // tokens that come in one piece; 0: not said, or they come one by one
-	whole  bool
-	canary bool
-	asks   bool
-}
-
-func (p *pulse) look(now time.Time) ([]asked, pace) {
+// look sums up what has not ended. It is called many times a second, so it leaves nothing behind.
+func (p *pulse) look(now time.Time) (crowd, pace) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]asked, 0, len(p.mu.asked))
+	var c crowd
 	for q := range p.mu.asked {
-		a := asked{age: now.Sub(q.began), size: q.size, canary: q.canary, asks: q.asks.Load(), whole: !q.stream}
-		if a.whole {
-			a.answer = q.answer
-		}
-		if q.pieces.Load() >= readAt {
-			a.size = 0
-		}
-		all = append(all, a)
+		c.count(q, now)
 	}
 	pace := p.mu.pace
 	pace.gap = time.Duration(p.gap.Load())
-	return all, pace
+	return c, pace
 }
 
 // A monitored engine is an engine whose requests show in a pulse.

@@ -94,26 +94,22 @@ func (w *watcher) look(now time.Time, most time.Duration) error {
 	if p.Hang < 0 {
 		return nil
 	}
-	all, pace := pulse.look(now)
-	waiting := false
-	for _, q := range all {
-		waiting = waiting || q.asks
-		if !q.canary {
-			w.askedAt = now
-		}
+	c, pace := pulse.look(now)
+	if c.others > 0 {
+		w.askedAt = now
 	}
 	if n := pulse.others.Load(); n != w.others {
 		w.others, w.askedAt, w.idleSince = n, now, now
 	}
-	if len(all) > 0 || w.singing {
+	if c.all > 0 || w.singing {
 		w.idleSince = now
 	}
-	w.still.tick(now, pulse.pieces.Load(), waiting, most)
+	w.still.tick(now, pulse.pieces.Load(), c.asks, most)
 	pulse.fade(most/2, gapHalf)
 	if w.still.still < p.Hang || !w.heard(now) {
 		return nil
 	}
-	return p.hung(w.still.still, all, pace, w.counted)
+	return p.hung(w.still.still, c, pace, w.counted)
 }
 
 // gapHalf is how soon half of a long wait is forgotten.
