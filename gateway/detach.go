@@ -16,8 +16,9 @@ import (
 //   - the handler, which says what is to be run (detach);
 //   - the server's hijack handler, which takes from the reader what the client has sent ahead. The server
 //     keeps that then, and the context; it closes the connection too, which is let pass by;
-//   - a goroutine that begins once the connection's own is back from the server: it runs it, and has
-//     the connection served on (apart). The crowd waits for it.
+//   - a goroutine that begins once the connection's own is back from the server: it runs it (apart), with
+//     no larger a stack than that takes, and has the connection served on by one whose stack has grown. The
+//     crowd waits for both.
 type detached struct {
 	pass func(net.Conn) (keep bool)
 	rest []byte        // that was sent ahead
@@ -73,8 +74,9 @@ func (g *Gateway) connState(c net.Conn, s fasthttp.ConnState) {
 func (g *Gateway) apart(c net.Conn, one *conn) {
 	d := one.apart
 	one.apart = nil
+	keep := d.pass(c)
 	<-d.let
-	if !d.pass(c) || g.listening.ended() {
+	if !keep || g.listening.ended() {
 		_ = c.Close()
 		return
 	}
@@ -82,7 +84,7 @@ func (g *Gateway) apart(c net.Conn, one *conn) {
 	busy(c, false)
 	c, sent := sentAhead(c, d.rest)
 	one.fresh, one.again = !sent, true
-	_ = g.server.ServeConn(c)
+	g.relay.Go(func() { _ = g.server.ServeConn(c) })
 }
 
 // An ahead is a connection on which a client has sent a request before it had its answer.

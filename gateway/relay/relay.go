@@ -51,6 +51,7 @@ type Relay struct {
 	lacking lacks
 	legs    sync.WaitGroup // that ask instances for whole answers
 	apart   atomic.Int64   // streams on connections that the server has let go of
+	crew    crew
 }
 
 // New returns a Relay that is not started.
@@ -100,10 +101,14 @@ func (r *Relay) Start() {
 // other begin.
 func (r *Relay) Abort() { r.watcher.endAll() }
 
+// Go runs f in a goroutine that is used again, and so may have a stack that is large enough for a request.
+func (r *Relay) Go(f func()) { r.crew.run(f) }
+
 // Stop ends the watcher and waits for it. No request may be under way.
 func (r *Relay) Stop() {
 	close(r.watcher.stop)
 	<-r.watcher.ended
 	r.legs.Wait()
+	r.crew.close()
 	r.watcher.probes.wait()
 }

@@ -33,7 +33,7 @@ func (r *Relay) Serve(ctx *fasthttp.RequestCtx, x *Exchange) error {
 		return r.serveWhole(ctx, x)
 	}
 	b := &body{x: x, ready: make(chan struct{})}
-	go b.produce()
+	r.crew.run(b.produce)
 	if !b.first() { // from here on the answer is a stream, whatever comes
 		b.pinging = true
 		startStream(ctx, b)
