@@ -59,6 +59,10 @@ func newStub(t *testing.T) *stub {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, `{"error":{"message":"no"}}`)
 	})
+	mux.HandleFunc("POST /full", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = io.WriteString(w, `{"error":{"message":"CUDA out of memory. Tried to allocate 1.00 GiB"}}`)
+	})
 	mux.HandleFunc("POST /hangup", func(w http.ResponseWriter, _ *http.Request) { raw(w, "") })
 	mux.HandleFunc("POST /broken", func(w http.ResponseWriter, _ *http.Request) {
 		raw(w, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n")

@@ -82,7 +82,7 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 	waits.Gateway, waits.Instance = call.Gateway, target.Instance
 	m := gpu.Admit{
 		Lease: lease, Instance: target.Instance, Deployment: call.Deployment, Version: call.Version,
-		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Adapter: call.Adapter,
+		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Streamed: call.Stream, Adapter: call.Adapter,
 		Kept: call.Lease, Waits: waits,
 	}
 	lane := o.s.lanes.Of(target.Instance)

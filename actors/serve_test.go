@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lotabots/lotabots/actors/engine"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
@@ -289,4 +290,49 @@ func TestWatchdogFreesForgottenPlaces(t *testing.T) {
 	if _, err := io.ReadAll(s); !errors.Is(err, errAbandoned) {
 		t.Errorf("read on: %v", err)
 	}
+}
+
+// TestPiecesAreCounted as they come, for all answers of the instance together.
+func TestPiecesAreCounted(t *testing.T) {
+	e := newStub(t)
+	n := newMesh(t).start("a", everything, with(e))
+	target := n.loadStub(t, e, "i", 2, 1)
+	counted, _ := engine.As[engine.Streams](n.servedAt("i").engine)
+	pieces := func() uint64 { return counted.Streamed().Load() }
+	held := mustOpen(t, n, target, call("/hold", true))
+	time.Sleep(2 * seldom) // since the answer began
+	if _, err := held.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	seen := pieces()
+	if seen > 1 {
+		t.Errorf("%d pieces of one", seen)
+	}
+	if _, err := io.ReadAll(mustOpen(t, n, target, call("/stream", true))); err != nil {
+		t.Fatal(err)
+	}
+	if more := pieces() - seen; more < 20 || more > 22 {
+		t.Errorf("%d pieces of an answer of twenty tokens", more)
+	}
+	seen = pieces()
+	if _, err := io.ReadAll(mustOpen(t, n, target, call("/whole", false))); err != nil || pieces() != seen {
+		t.Errorf("%d pieces of an answer in one, %v", pieces()-seen, err)
+	}
+}
+
+// TestARefusalForMemoryTakesPlacesAway, though the engine lives; its client reads it as it is.
+func TestARefusalForMemoryTakesPlacesAway(t *testing.T) {
+	e := newStub(t)
+	n := newMesh(t).start("a", everything, with(e))
+	target := n.loadStub(t, e, "i", 8, 1)
+	for range 5 {
+		mustOpen(t, n, target, call("/hold", true))
+	}
+	raw, err := io.ReadAll(mustOpen(t, n, target, call("/full", false)))
+	if err != nil || !strings.Contains(string(raw), "CUDA out of memory") {
+		t.Errorf("%s, %v", raw, err)
+	}
+	await(t, "it gets fewer", func() bool {
+		return n.load("i").GetSlots() < 6 && n.load("i").GetSlotsReason() == wire.SlotsReason_SLOTS_REASON_MEMORY
+	})
 }

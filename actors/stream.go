@@ -67,6 +67,7 @@ type stream struct {
 	first time.Time
 	reads int // that brought something, and all that was there
 	tally tally
+	told  int              // of the tally's events
 	blank *engine.Blanking // nil: nothing was to be hidden yet
 
 	once sync.Once
@@ -136,7 +137,7 @@ func (x *stream) Read(p []byte) (int, error) {
 	}
 	n, err := x.resp.Body.Read(p)
 	now := time.Now()
-	x.moved.Store(now.UnixNano())
+	before := x.moved.Swap(now.UnixNano())
 	if n > 0 {
 		if n < len(p)-len(p)/4 { // one that is filled, but for chunks' frames, is one of several pieces of what had come at once
 			x.reads++
@@ -152,6 +153,7 @@ func (x *stream) Read(p []byte) (int, error) {
 			x.tally.last = p[:n] // to be looked at below, and no longer
 		} else {
 			x.tally.add(p[:n])
+			x.count(time.Duration(now.UnixNano() - before))
 		}
 		if x.tenants.Shared() {
 			x.hide(p[:n])
@@ -171,6 +173,22 @@ func (x *stream) Read(p []byte) (int, error) {
 	}
 	x.tally.last = nil
 	return n, x.end
+}
+
+// manyPieces and seldom are how many pieces are told together, and the time after which each is told.
+const (
+	manyPieces = 16
+	seldom     = 25 * time.Millisecond
+)
+
+// count tells how many pieces have come, the last one so long after the one before: few words for many.
+func (x *stream) count(waited time.Duration) {
+	if n := x.tally.events - x.told; x.stream && n > 0 && (waited > seldom || n >= manyPieces) {
+		if e, counts := engine.As[engine.Streams](x.place.Engine); counts {
+			e.Streamed().Add(uint64(n))
+		}
+		x.told += n
+	}
 }
 
 func (x *stream) judge(err error) error {
@@ -210,8 +228,11 @@ func (x *stream) finish(result string, err error) {
 		x.s.streams.remove(x)
 		x.used()
 		r := gpu.Release{Lease: x.place.lease}
-		if result == resultOK {
+		switch result {
+		case resultOK:
 			x.learn(&r)
+		case resultStatus:
+			r.RanOut = x.resp.StatusCode >= http.StatusInternalServerError && engine.RefusedForMemory(x.tally.end())
 		}
 		x.release(r)
 		x.s.metrics.ended[result].Inc()
@@ -242,6 +263,10 @@ func (x *stream) learn(r *gpu.Release) {
 		x.span.SetAttributes(attribute.Int("gen_ai.usage.input_tokens", u.prompt), attribute.Int("gen_ai.usage.output_tokens", u.completion))
 	}
 	r.Whole, r.PromptTokens, r.CompletionTokens = true, u.prompt, u.completion
+	if x.stream {
+		x.count(seldom + 1)
+		r.Pieces = x.tally.events
+	}
 	if !x.stream || x.first.IsZero() {
 		return
 	}
@@ -295,6 +320,14 @@ func (t *tally) add(b []byte) {
 		t.look(t.tail)
 		t.tail = t.tail[:0]
 	}
+}
+
+// end is the end of an answer that has none of the marks of events.
+func (t *tally) end() []byte {
+	if len(t.last) > 0 {
+		return t.last[max(0, len(t.last)-tailSize):]
+	}
+	return t.tail
 }
 
 // look takes in what whole events tell.

@@ -149,14 +149,15 @@ type embeddedLoad struct {
 	PrefillTPS float64 `json:"prefill_tps"`
 	DecodeTPS  float64 `json:"decode_tps"`
 	Totals     struct {
-		Steps uint64 `json:"steps"`
+		Steps     uint64 `json:"steps"`
+		Generated uint64 `json:"generated_tokens"`
 	} `json:"totals"`
 }
 
 func (*embedded) load(ctx context.Context, w *web) (Load, error) {
 	var l embeddedLoad
 	err := w.call(ctx, http.MethodGet, "/load", nil, &l)
-	return Load{Known: err == nil, Running: l.Running, Queued: l.Queued, KVUse: l.KVUse, PrefillTPS: l.PrefillTPS, DecodeTPS: l.DecodeTPS, Steps: l.Totals.Steps}, err
+	return Load{Known: err == nil, Running: l.Running, Queued: l.Queued, KVUse: l.KVUse, PrefillTPS: l.PrefillTPS, DecodeTPS: l.DecodeTPS, Written: l.Totals.Generated, Steps: l.Totals.Steps}, err
 }
 
 // body needs no change: the helper serves one model and repeats the name that was asked for.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/lotabots/lotabots/actors/device"
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -79,6 +80,9 @@ func As[T any](e Engine) (able T, ok bool) {
 	return able, false
 }
 
+// Streams is what an engine has of which somebody counts the pieces of its answers: their readers add them here.
+type Streams interface{ Streamed() *atomic.Uint64 }
+
 // A Load is how busy an engine says it is.
 type Load struct {
 	Known      bool // the rest is told by the engine
@@ -88,6 +92,7 @@ type Load struct {
 	PrefillTPS float64 // tokens/s read, all requests together; 0: not told
 	DecodeTPS  float64 // tokens/s written, all requests together; 0: not told
 	Preempted  uint64  // requests from which it has taken memory for others, since it began; 0: none, or not told
+	Written    uint64  // tokens that it has written, for requests under way too, since it began; 0: not told
 	Steps      uint64  // grows with all that it computes, also within one request; 0: not told
 	Resident   uint64  // bytes of RAM that its processes have; 0: not told. It is told where Known is false, too
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -107,6 +108,23 @@ func RanOut(text string) bool {
 	}
 	f, ok := Recognise(text)
 	return ok && f.Code == spec.CodeOutOfMemory
+}
+
+// refusals are what engines answer a request with that they have no memory for, beside what they end of: in lower case.
+var refusals = []string{"outofmemoryerror", "prefill out of memory", "decode out of memory", "kv cache exhausted", "kv cache is exhausted", "kv cache is full", "kv cache pool is full",
+	"out of kv cache", "failed to find a memory slot", "failed to find free space in the kv cache", "not enough memory to handle"}
+
+// RefusedForMemory tells whether an engine's answer to a request, of a status of 500 and above, says that it has no
+// memory for it. What the engine repeats of the request may say so too: that costs places for a while.
+func RefusedForMemory(body []byte) bool {
+	lower := strings.ToLower(string(body))
+	says := func(sign string) bool { return strings.Contains(lower, sign) }
+	for i := range failures {
+		if f := &failures[i]; f.Code == spec.CodeOutOfMemory && f.in(lower) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(refusals, says)
 }
 
 // Lastly adds to how an engine ended that it ran out of memory, where its last output tells that.

@@ -45,20 +45,23 @@ func (t *table) admit(m *Admit, now time.Time) (engine.Engine, *inst, *spec.Reje
 		a.leases++
 		a.used = now
 	}
-	t.take(in, a, m.Lease, max(m.PromptTokens, 0), now)
+	t.take(in, a, m.Lease, max(m.PromptTokens, 0), m.Streamed, now)
 	return in.engine, in, nil
 }
 
 // take has a request hold a place.
-func (t *table) take(in *inst, a *adapter, l Lease, prompt int, now time.Time) {
+func (t *table) take(in *inst, a *adapter, l Lease, prompt int, streamed bool, now time.Time) {
 	in.used(now)
 	in.demand.Note(now)
-	in.passes(now)
+	since := in.passes(now)
 	in.leases++
+	if streamed {
+		in.streams++
+	}
 	f := t.facts(in)
 	in.unread += prompt
 	in.gate.Take(&f, prompt, now)
-	t.leases[l] = &lease{inst: in, adapter: a, prompt: prompt, ahead: in.unread, share: in.crowded.share.sum, taken: in.crowded.taken.sum, began: now}
+	t.leases[l] = &lease{inst: in, adapter: a, prompt: prompt, streamed: streamed, ahead: in.unread, since: since, began: now}
 }
 
 // refuse says why the request may not be served there; "": it may.
@@ -115,6 +118,9 @@ func (t *table) release(m *Release, now time.Time) (in *inst, stop bool) {
 	in = l.inst
 	t.went(l, m, now)
 	in.leases--
+	if l.streamed {
+		in.streams--
+	}
 	in.used(now)
 	if a := l.adapter; a != nil {
 		a.leases--

@@ -75,7 +75,7 @@ func (l *Lane) Admit(device spec.DeviceID, m *Admit) (Admission, bool) {
 	if t.load.Paced && t.load.PrefillTPS > 0 {
 		t.load.BacklogSeconds += float64(prompt) / t.load.PrefillTPS
 	}
-	l.note(passage{kind: cameIn, Release: Release{Lease: m.Lease}, prompt: prompt})
+	l.note(passage{kind: cameIn, Release: Release{Lease: m.Lease}, streamed: m.Streamed, prompt: prompt})
 	return Admission{Engine: t.engine, Load: t.load}, true
 }
 

@@ -21,6 +21,7 @@ type Admit struct {
 	Deployment   string
 	Version      uint64
 	PromptTokens int
+	Streamed     bool             // its answer is to come piece by piece
 	Adapter      string           // that the request is for; empty: none
 	Kept         uint64           // place that is kept for it, as in spec.Lease; 0: none
 	Waits        spec.Reservation // what else waits at its gateway, which it names
@@ -51,6 +52,8 @@ type Release struct {
 	Whole            bool          // it was answered to its end: what it took tells of the engine
 	PromptTokens     int           // 0: not known
 	CompletionTokens int           // 0: not known
+	Pieces           int           // in which a streamed answer has come
+	RanOut           bool          // the engine has answered that it has no memory for it
 	Prefill          time.Duration // from the lease's beginning to the first byte; 0: none came
 	Decode           time.Duration // from the first byte to the last
 	Reply            chan<- spec.Load

@@ -42,7 +42,7 @@ func (a *Actor) takeOver(c actor.Context) {
 func (t *table) pass(in *inst, p *passage) (released *inst, stop bool) {
 	switch p.kind {
 	case cameIn:
-		t.take(in, nil, p.Lease, p.prompt, p.at)
+		t.take(in, nil, p.Lease, p.prompt, p.streamed, p.at)
 	case firstByteOf:
 		t.firstByte(&FirstByte{Lease: p.Lease, Streamed: p.streamed}, p.at)
 	case wentOut:

@@ -199,3 +199,83 @@ func TestAnEngineThatRanOutOfMemoryGetsFewer(t *testing.T) {
 		}
 	}
 }
+
+// TestAnswersUnderWayTakePlacesAway, long before they end: by the engine's own count of its tokens, else by the pieces
+// of those that come piece by piece.
+func TestAnswersUnderWayTakePlacesAway(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		streamed, counts bool
+		fewer            bool
+	}{{"streamed", true, false, true}, {"counted by the engine", false, true, true}, {"neither", false, false, false}} {
+		g := newThrong(t, map[string]string{spec.AdaptiveSlots: "on"})
+		written := 1.0
+		serve := func(seconds int) {
+			for range seconds {
+				g.now = g.now.Add(time.Second)
+				each := 30.0
+				if over := float64(g.in.leases) / float64(g.bears); over > 1 {
+					each /= over * over * over
+				}
+				written += each * float64(g.in.leases)
+				m := &instance.Measured{Instance: "a", Run: g.in.run}
+				if c.streamed {
+					m.Pieces = uint64(written)
+				}
+				if c.counts {
+					m.Load.Written = uint64(written)
+				}
+				g.tab.measure(m, g.now)
+			}
+		}
+		take := func(n int) {
+			for range n {
+				g.last++
+				m := ask(g.last, "a")
+				m.Streamed = c.streamed
+				if _, _, r := g.tab.admit(m, g.now); r != nil {
+					t.Fatal(r)
+				}
+			}
+		}
+		serve(1)
+		take(4)
+		serve(60)
+		for i := range 4 { // so that it is known how long they take
+			g.tab.release(&Release{Lease: Lease(i + 1), Whole: true, CompletionTokens: 1800, Pieces: 1800}, g.now)
+		}
+		take(4)
+		serve(240)
+		take(8)
+		serve(60)
+		if n := g.tab.slots(g.in); (n < 8) != c.fewer {
+			t.Errorf("%s: %d places of an engine that bears four, with twelve", c.name, n)
+		}
+		for i := range g.last {
+			g.tab.release(&Release{Lease: i + 1}, g.now)
+		}
+		if g.in.leases != 0 || g.in.streams != 0 {
+			t.Errorf("%s: %d are left, %d of them streamed", c.name, g.in.leases, g.in.streams)
+		}
+	}
+}
+
+// TestAnEngineThatRefusesForMemoryGetsFewer, once for all that it refuses together.
+func TestAnEngineThatRefusesForMemoryGetsFewer(t *testing.T) {
+	g := newThrong(t, map[string]string{spec.AdaptiveSlots: "on"})
+	for i := range 12 {
+		g.tab.admit(ask(Lease(i+1), "a"), g.now)
+	}
+	g.now = g.now.Add(time.Second)
+	g.tab.release(&Release{Lease: 1, RanOut: true}, g.now)
+	n := g.tab.slots(g.in)
+	if n >= 12 || n < 6 || g.tab.digest(g.in, g.now).SlotsReason != wire.SlotsReason_SLOTS_REASON_MEMORY {
+		t.Fatalf("%d places after twelve were too many, %v", n, g.tab.digest(g.in, g.now).SlotsReason)
+	}
+	for i := range 3 {
+		g.tab.release(&Release{Lease: Lease(i + 2), RanOut: true}, g.now.Add(time.Duration(i)*time.Second))
+	}
+	if m := g.tab.slots(g.in); m != n {
+		t.Errorf("%d places after %d, though those that were refused had come before", m, n)
+	}
+}

@@ -68,7 +68,8 @@ type inst struct {
 
 	lane    *Lane // nil: it has had no engine yet, or every request comes as a message
 	leases  int
-	crowded crowded
+	streams int // of leases whose answers come piece by piece
+	crowd   slots.Crowd
 	unread  int       // prompt tokens of leases whose first byte has not come
 	gate    gate.Gate // of the places besides
 	pace    gate.Pace
@@ -91,13 +92,13 @@ func (in *inst) actorless() bool {
 }
 
 type lease struct {
-	inst    *inst
-	adapter *adapter // nil: none
-	prompt  int      // counted in inst.unread; 0 once the first byte has come
-	ahead   int      // tokens that were unread when it came, its own included
-	share   float64  // inst.crowded's when it came
-	taken   float64  // likewise
-	began   time.Time
+	inst     *inst
+	adapter  *adapter     // nil: none
+	prompt   int          // counted in inst.unread; 0 once the first byte has come
+	ahead    int          // tokens that were unread when it came, its own included
+	since    slots.Passed // of inst.crowd, when it came
+	streamed bool
+	began    time.Time
 }
 
 // A farewell is an instance that is gone, told some times more so that no lost
@@ -201,7 +202,7 @@ func (t *table) measure(m *instance.Measured, now time.Time) bool {
 		return false
 	}
 	in.busy = m.Load
-	t.tells(in, &m.Load, now)
+	t.tells(in, m, now)
 	if t.device.Kind != device.KindNVIDIA && m.Load.Resident > 0 {
 		in.measured = max(in.measured, m.Load.Resident)
 		if in.steady == 0 || m.Load.Resident < in.steady {

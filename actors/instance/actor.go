@@ -83,7 +83,7 @@ func (a *Actor) Receive(c actor.Context) {
 		}
 	case *measured:
 		if m.attempt == a.attempt {
-			c.Send(c.Parent(), &Measured{Instance: a.id(), Run: a.cfg.Run, Load: m.load})
+			c.Send(c.Parent(), &Measured{Instance: a.id(), Run: a.cfg.Run, Load: m.load, Pieces: m.pieces})
 		}
 	case *failing:
 		if m.attempt == a.attempt && a.fail != nil {

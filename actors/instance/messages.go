@@ -28,6 +28,7 @@ type Measured struct {
 	Instance spec.InstanceID
 	Run      uint64
 	Load     engine.Load
+	Pieces   uint64 // of streamed answers that have come, since the engine began to serve
 }
 
 // Fault has the actor restart its engine: the device has told of an error that the
@@ -52,6 +53,7 @@ type (
 	measured struct {
 		attempt int
 		load    engine.Load
+		pieces  uint64
 	}
 	retry      struct{ attempt int }
 	progressed struct {

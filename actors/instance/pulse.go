@@ -19,8 +19,10 @@ type pulse struct {
 	gap    atomic.Int64  // ns: the longest wait for a piece of late; see fade
 	unread atomic.Int32  // streamed requests whose prompt has not been read
 	others atomic.Uint64 // requests of others than canaries
-	canary atomic.Pointer[context.CancelFunc]
-	mu     struct {
+	// streamed are the pieces of streamed answers, each a token with most engines, as far as their readers have counted.
+	streamed atomic.Uint64
+	canary   atomic.Pointer[context.CancelFunc]
+	mu       struct {
 		sync.Mutex
 		asked map[*question]struct{} // not ended
 		pace  pace
@@ -198,6 +200,9 @@ type monitored struct {
 	engine.Engine
 	pulse *pulse
 }
+
+// Streamed implements engine.Streams.
+func (m *monitored) Streamed() *atomic.Uint64 { return &m.pulse.streamed }
 
 // Unwrap returns the engine itself, for what not all engines can.
 func (m *monitored) Unwrap() engine.Engine { return m.Engine }

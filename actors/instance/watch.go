@@ -177,8 +177,9 @@ func (w *watcher) probed(r probed) error {
 			w.engine.pulse.capReading(r.load.PrefillTPS)
 		}
 	}
-	if r.full && r.loadErr == nil && (r.load.Known || r.load.Resident > 0) {
-		w.run.post(&measured{w.run.attempt, r.load})
+	streamed := w.engine.pulse.streamed.Load()
+	if r.full && r.loadErr == nil && (r.load.Known || r.load.Resident > 0 || streamed > 0) {
+		w.run.post(&measured{w.run.attempt, r.load, streamed})
 	}
 	return nil
 }

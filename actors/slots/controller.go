@@ -50,19 +50,34 @@ const (
 // A Controller finds the limit of one instance. Its zero value has yet to be told a ceiling.
 type Controller struct {
 	steps  []int
-	levels []level // by step
-	all    []level // likewise, remembered for long
-	at     int     // step that the limit is
+	known  []known // by step: what so many at a time have brought
+	here           // at the limit that it has now
+	search         // for another
+	engine engine  // what it tells
+	watch  watch   // what is seen of its requests before they end
+}
+
+// known is what is remembered of one number of requests at a time.
+type known struct {
+	late level // by which it is judged
+	long level // by which those are that come by chance, as fewer are there than may be
+}
+
+// here is what is remembered since the limit was moved, and no longer.
+type here struct {
+	at     int // step that the limit is
 	since  time.Time
-	ended  uint
-	skip   int   // requests whose time was not that of this limit, or that were the first to end since because they were short
+	skip   int   // requests that are yet to end whose time was not that of this limit, or that are the first since because they are short
 	recent level // of requests that had it
-	load   float64
-	trial  trial
-	up     patience
-	less   patience
-	reach  int // steps up that the next trial takes, less one
-	engine engine
+}
+
+// search is what is remembered of what was tried. Its zero value has tried nothing.
+type search struct {
+	trial trial
+	up    patience
+	less  patience
+	reach int     // steps up that the next trial takes, less one
+	fresh float64 // requests since it last decided
 }
 
 // A trial is a step that was taken without knowing what it brings. Its zero value is none.
@@ -89,7 +104,7 @@ func (c *Controller) Ceiling(n int) {
 		return
 	}
 	*c = Controller{steps: ladder(n)}
-	c.levels, c.all, c.at = make([]level, len(c.steps)), make([]level, len(c.steps)), len(c.steps)-1
+	c.known, c.at = make([]known, len(c.steps)), len(c.steps)-1
 }
 
 // Limit is how many requests at a time may be there; 0: no ceiling has been told.
@@ -102,32 +117,41 @@ func (c *Controller) Limit() int {
 
 // Ended takes in a request that was answered whole.
 func (c *Controller) Ended(s Sample, now time.Time) Reason {
-	if len(c.steps) == 0 || s.Held <= 0 || !(s.Beside > 0) {
+	if len(c.steps) == 0 || !(s.Busy > 0 && s.Share > 0) || c.watch.ended(&s) {
 		return Unchanged
 	}
 	if c.skip > 0 {
 		c.skip--
 		return Unchanged
 	}
-	i := c.nearest(s.Beside)
-	if c.nearest(s.Places) == c.at {
-		i = c.at
+	e := evidence{n: 1, held: s.Busy, share: s.Share, work: s.work(), alike: 1}
+	return c.learn(c.step(e.beside(), s.Taken/s.Busy), &e, now)
+}
+
+// step is that of so many requests, where so many places were taken: those to which somebody is on the way count.
+func (c *Controller) step(beside, places float64) int {
+	if c.nearest(places) == c.at {
+		return c.at
 	}
-	c.levels[i].add(&s, short, now)
-	c.all[i].add(&s, long, now)
-	c.ended++
-	const smooth = 1.0 / fewest
-	c.load += smooth * (s.Beside - c.load)
+	return c.nearest(beside)
+}
+
+// learn takes in what a number of requests has shown, and decides.
+func (c *Controller) learn(i int, e *evidence, now time.Time) Reason {
+	c.known[i].late.add(e, short, now)
+	c.known[i].long.add(e, long, now)
+	c.fresh += e.n
 	if i == c.at {
-		c.recent.add(&s, short, now)
+		c.recent.add(e, short, now)
 	}
-	switch {
-	case c.ended%each != 0:
+	if c.fresh < each {
 		return Unchanged
-	case i == c.at:
+	}
+	c.fresh = 0
+	if i == c.at {
 		return c.judge(now)
 	}
-	return c.idle(now)
+	return c.idle(i, now)
 }
 
 // nearest is the step next to n, as a ratio.
@@ -146,7 +170,7 @@ func (c *Controller) judge(now time.Time) Reason {
 		if c.trial.on && c.worse(c.at, c.trial.from) {
 			return c.revert(now)
 		}
-		return c.flee(now)
+		return c.flees(c.at, now)
 	}
 	if c.recent.n < fewest {
 		return Unchanged
@@ -184,19 +208,9 @@ func (c *Controller) judge(now time.Time) Reason {
 	return c.move(want, Gain, now)
 }
 
-// flee goes down at once where far less is served than with fewer.
-func (c *Controller) flee(now time.Time) Reason {
-	want := c.want(c.best(now), now)
-	if c.brief() || want >= c.at || !c.collapsed(want) || !c.worse(c.at, want) {
-		return Unchanged
-	}
-	c.trial = trial{}
-	return c.move(want, NoGain, now)
-}
-
 // collapsed tells whether far less is served at the limit than at a step.
 func (c *Controller) collapsed(than int) bool {
-	return c.levels[c.at].throughput() < c.levels[than].throughput()/2
+	return c.known[c.at].late.throughput() < c.known[than].late.throughput()/2
 }
 
 // down is the step to take on the way down to a known one.
@@ -217,13 +231,13 @@ func (c *Controller) enough(i, than int) bool {
 	case i < c.at:
 		part += within
 	}
-	a, b := &c.levels[i], &c.levels[than]
+	a, b := &c.known[i].late, &c.known[than].late
 	return a.throughput()*(1+math.Hypot(a.unsure(), b.unsure())) >= part*b.throughput()
 }
 
 // decided tells whether that is beyond chance, or has been measured for long.
 func (c *Controller) decided(i, than int) bool {
-	a, b := &c.levels[i], &c.levels[than]
+	a, b := &c.known[i].late, &c.known[than].late
 	n := c.recent.n
 	return i == than || n >= most || c.trial.on && c.at > c.trial.from && n >= mostUp || math.Abs(math.Log(a.throughput()/b.throughput()/nearly)) >= sure*math.Hypot(a.unsure(), b.unsure())
 }
@@ -262,7 +276,7 @@ func (c *Controller) revert(now time.Time) Reason {
 
 // worse tells whether a step has clearly less than nearly the throughput of another.
 func (c *Controller) worse(i, than int) bool {
-	l, b := &c.levels[i], &c.levels[than]
+	l, b := &c.known[i].late, &c.known[than].late
 	return math.Log(nearly*b.throughput()/l.throughput()) > surer*math.Hypot(l.unsure(), b.unsure())
 }
 
@@ -270,8 +284,8 @@ func (c *Controller) worse(i, than int) bool {
 // that which was lucky.
 func (c *Controller) best(now time.Time) int {
 	best := c.at
-	for i := range c.levels {
-		if l := &c.levels[i]; l.known(now) && l.surely() > c.levels[best].surely() {
+	for i := range c.known {
+		if l := &c.known[i].late; l.known(now) && l.surely() > c.known[best].late.surely() {
 			best = i
 		}
 	}
@@ -280,8 +294,8 @@ func (c *Controller) best(now time.Time) int {
 
 // want is the least step that is known to be nearly as good as the best.
 func (c *Controller) want(best int, now time.Time) int {
-	for i := range c.levels {
-		if l := &c.levels[i]; l.known(now) && (i == c.at || l.unsure() < vague) && c.enough(i, best) {
+	for i := range c.known {
+		if l := &c.known[i].late; l.known(now) && (i == c.at || l.unsure() < vague) && c.enough(i, best) {
 			return i
 		}
 	}
@@ -297,7 +311,7 @@ func (c *Controller) below(n int) int {
 func (c *Controller) try(now time.Time) Reason {
 	if top := len(c.steps) - 1; c.at < top && !now.Before(c.up.next) && !now.Before(c.engine.hold) {
 		to := min(c.at+1+c.reach, top)
-		if c.up.wait > 0 || !c.levels[to].known(now) {
+		if c.up.wait > 0 || !c.known[to].late.known(now) {
 			return c.begin(to, Gain, now)
 		}
 	}
@@ -315,12 +329,12 @@ func (c *Controller) try(now time.Time) Reason {
 // hopeless is the greatest step below the limit that is known to be worse, by what was
 // measured there, or at fewer requests: none is served faster where there are more. -1: none is.
 func (c *Controller) hopeless(now time.Time) int {
-	least, low := nearly*c.levels[c.at].throughput(), -1
+	least, low := nearly*c.known[c.at].late.throughput(), -1
 	fastest := math.Inf(1)
 	for i := range c.at {
-		l := &c.levels[i]
+		l := &c.known[i].late
 		if !l.known(now) {
-			l = &c.all[i]
+			l = &c.known[i].long
 		}
 		if l.known(now) {
 			fastest = min(fastest, l.pace())
@@ -334,7 +348,7 @@ func (c *Controller) hopeless(now time.Time) int {
 
 func (c *Controller) begin(to int, why Reason, now time.Time) Reason {
 	c.trial = trial{from: c.at, on: true}
-	c.levels[to] = level{}
+	c.known[to].late = level{}
 	return c.move(to, why, now)
 }
 
@@ -342,7 +356,6 @@ func (c *Controller) move(to int, why Reason, now time.Time) Reason {
 	if to == c.at {
 		return Unchanged
 	}
-	c.skip = c.steps[max(to, c.at)]
-	c.at, c.since, c.recent = to, now, level{}
+	c.here = here{at: to, since: now, skip: c.steps[max(to, c.at)]}
 	return why
 }

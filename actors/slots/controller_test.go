@@ -40,6 +40,12 @@ func steadily(t *testing.T, check func(*rapid.T)) {
 // each is the tokens per second that a request alone gets.
 const each = 30.0
 
+// beside is a request that had so many others beside it.
+func beside(held time.Duration, n, places float64, tokens int) slots.Sample {
+	s := held.Seconds()
+	return slots.Sample{Passed: slots.Passed{Busy: s, Held: n * s, Share: s / n, Taken: places * s}, Completion: tokens}
+}
+
 // pressed is a setting in which there are always more requests than places, of an engine that
 // serves as many as n alone at most. Results count after so many requests, and for as many.
 func pressed(rate func(int, time.Duration) float64, n, requests int, seed uint64) trial.Setting {
@@ -52,25 +58,32 @@ func pressed(rate func(int, time.Duration) float64, n, requests int, seed uint64
 func TestTheLimitIsNeverOutsideItsBounds(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		c, now := slots.Controller{}, time.Unix(1_000_000, 0)
-		if c.Limit() != 0 || c.Ended(slots.Sample{Held: time.Second, Beside: 1}, now) != slots.Unchanged {
+		if c.Limit() != 0 || c.Ended(beside(time.Second, 1, 1, 0), now) != slots.Unchanged {
 			r.Fatal("it decides without a ceiling")
 		}
 		top := rapid.IntRange(-1, 200).Draw(r, "ceiling")
 		c.Ceiling(top)
+		passed := slots.Passed{}
 		for range rapid.IntRange(1, 400).Draw(r, "steps") {
 			before, why := c.Limit(), slots.Unchanged
 			now = now.Add(time.Duration(rapid.Int64Range(-int64(time.Second), int64(time.Minute)).Draw(r, "passed")))
 			switch rapid.IntRange(0, 9).Draw(r, "what") {
 			case 0:
-				why = c.Look(slots.Told{Leases: rapid.IntRange(-1, 300).Draw(r, "leases"), Known: rapid.Bool().Draw(r, "known"), Running: rapid.IntRange(0, 300).Draw(r, "running"),
+				s, n := rapid.Float64Range(0, 1e4).Draw(r, "seconds"), rapid.Float64Range(1, 300).Draw(r, "there")
+				passed = slots.Passed{Busy: passed.Busy + s, Held: passed.Held + n*s, Streamed: passed.Streamed + n*s*rapid.Float64Range(0, 1).Draw(r, "streamed"), Share: passed.Share + s/n, Taken: passed.Taken + n*s}
+				why = c.Look(slots.Told{Passed: passed, Tokens: rapid.Uint64Range(0, 3).Draw(r, "counts") * rapid.Uint64().Draw(r, "tokens"), Pieces: rapid.Uint64Range(0, 1e9).Draw(r, "seen"), Leases: rapid.IntRange(-1, 300).Draw(r, "leases"), Known: rapid.Bool().Draw(r, "known"), Running: rapid.IntRange(0, 300).Draw(r, "running"),
 					Queued: rapid.IntRange(0, 300).Draw(r, "queued"), Preempted: rapid.Uint64Range(0, 9).Draw(r, "preempted"), KVUse: rapid.Float64Range(0, 1).Draw(r, "kv"), Machine: rapid.Float64Range(0, 4).Draw(r, "machine")}, now)
 			case 1:
 				why = c.OutOfMemory(now)
+			case 2:
+				why = c.Refused(rapid.IntRange(-1, 300).Draw(r, "refused"), now.Add(-time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(r, "came"))), now)
 			default:
 				held := time.Duration(rapid.Int64Range(-1, int64(time.Minute)).Draw(r, "held"))
-				beside := float64(before) * rapid.Float64Range(0, 2).Draw(r, "beside")
+				n := float64(before) * rapid.Float64Range(0, 2).Draw(r, "beside")
 				for range rapid.IntRange(1, 20).Draw(r, "alike") {
-					why = c.Ended(slots.Sample{Held: held, Beside: beside, Prompt: rapid.IntRange(-1, 9999).Draw(r, "prompt"), Completion: rapid.IntRange(-1, 9999).Draw(r, "completion")}, now)
+					sample := beside(held, n, n, rapid.IntRange(-1, 9999).Draw(r, "completion"))
+					sample.Prompt, sample.Pieces = rapid.IntRange(-1, 9999).Draw(r, "prompt"), rapid.IntRange(0, 9999).Draw(r, "pieces")
+					why = c.Ended(sample, now)
 					if why != slots.Unchanged {
 						break
 					}
@@ -215,7 +228,7 @@ func TestMemoryTakesPlacesAway(t *testing.T) {
 		for range minutes * 60 {
 			*now = now.Add(time.Second)
 			n := float64(c.Limit())
-			c.Ended(slots.Sample{Held: time.Second, Beside: n, Places: n, Completion: 30}, *now)
+			c.Ended(beside(time.Second, n, n, 30), *now)
 		}
 	}
 	serve(9)
@@ -243,7 +256,7 @@ func TestABusyMachineTakesPlacesAway(t *testing.T) {
 					look(slots.Told{Machine: machine}, 1)
 				}
 				n := float64(c.Limit())
-				if w := c.Ended(slots.Sample{Held: time.Duration(n) * takes, Beside: n, Places: n, Completion: 30}, *now); w == slots.Machine {
+				if w := c.Ended(beside(time.Duration(n)*takes, n, n, 30), *now); w == slots.Machine {
 					why = w
 				}
 			}

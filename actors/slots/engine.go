@@ -15,6 +15,9 @@ type Told struct {
 	Queued    int  // that wait inside of it
 	KVUse     float64
 	Preempted uint64  // requests, since it began, from which it has taken memory for others
+	Tokens    uint64  // that it has written for those that it works on too, since it began; 0: not told
+	Pieces    uint64  // of streamed answers that have been seen to come; 0: not known
+	Passed    Passed  // as counted now
 	Machine   float64 // tasks of the machine that compute or wait to, for each of its processors; 0: not known
 }
 
@@ -27,6 +30,7 @@ type engine struct {
 	full      int           // times in a row that its cache was full to the brim
 	pressed   int           // times in a row that the machine had too much to do
 	leases    int           // as last told
+	refused   time.Time     // when a request was, last, for want of memory
 	hold      time.Time     // before which it does not grow
 	holds     time.Duration // that it did not, the last time that the engine ran out of memory
 }
@@ -46,6 +50,9 @@ func (c *Controller) Look(t Told, now time.Time) Reason {
 	}
 	e := &c.engine
 	e.leases = t.Leases
+	if why := c.watched(&t, now); why != Unchanged {
+		return why
+	}
 	e.pressed = inARow(e.pressed, t.Machine > tooMuch)
 	if !t.Known {
 		return Unchanged
@@ -86,9 +93,25 @@ func (c *Controller) Look(t Told, now time.Time) Reason {
 // OutOfMemory takes in that the engine has ended for want of memory. What it had to do then is too much,
 // for longer each time.
 func (c *Controller) OutOfMemory(now time.Time) Reason {
+	leases := c.engine.leases
+	c.engine.leases = 0
+	return c.tooMuch(leases, now)
+}
+
+// Refused takes in that the engine has answered so a request that came then, one of so many, and lives. Those
+// that it refuses together count once.
+func (c *Controller) Refused(leases int, came, now time.Time) Reason {
+	if !came.After(c.engine.refused) {
+		return Unchanged
+	}
+	c.engine.refused = now
+	return c.tooMuch(leases, now)
+}
+
+// tooMuch has so many requests have been too many for the engine's memory.
+func (c *Controller) tooMuch(leases int, now time.Time) Reason {
 	e := &c.engine
-	n := min(e.leases, c.Limit())
-	e.leases = 0
+	n := min(leases, c.Limit())
 	if n <= 0 { // it had nothing to do: that is not why
 		return Unchanged
 	}

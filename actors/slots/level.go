@@ -5,21 +5,17 @@ import (
 	"time"
 )
 
-// A Sample is one request that was answered whole.
-type Sample struct {
-	Held       time.Duration // from its place to its end
-	Beside     float64       // requests that were there meanwhile, itself included: the harmonic mean over time
-	Places     float64       // that were taken meanwhile, on average, those included that nobody has come to yet; 0: as Beside
-	Prompt     int           // tokens; 0: not known
-	Completion int           // tokens; 0: not known
+// evidence is what some requests have shown of one number of them.
+type evidence struct {
+	n     float64 // requests: of those under way, the part of one's time that they were watched for
+	held  float64 // seconds, of all of them together
+	share float64 // of held, what each had of the engine: one over those that were there, over time
+	work  float64 // tokens
+	alike float64 // requests whose mean it is
 }
 
-// work is what a request cost, in tokens written: prompts are read many at a time, and a
-// request without any tokens is still one.
-func (s *Sample) work() float64 {
-	const promptsAtOnce = 16
-	return 1 + float64(max(s.Completion, 0)) + float64(max(s.Prompt, 0))/promptsAtOnce
-}
+// places is how many requests it is of: the harmonic mean over time.
+func (e *evidence) beside() float64 { return e.held / e.share }
 
 const (
 	keeps    = 400             // samples that a level remembers, in weight
@@ -40,21 +36,20 @@ type level struct {
 	at     time.Time
 }
 
-// add takes in a sample.
-func (l *level) add(s *Sample, memory float64, now time.Time) {
-	l.fade(1-1.0/(keeps*memory), memory, now)
-	held, work := s.Held.Seconds(), s.work()
-	share := held / s.Beside
+// add takes in what is new. Of what is the mean of some requests each may have differed by more.
+func (l *level) add(e *evidence, memory float64, now time.Time) {
+	l.fade(math.Exp(-e.n/(keeps*memory)), memory, now)
+	held, share := e.held, e.share
 	if l.work > 0 && l.n >= 4 {
-		usual := work * l.share / l.work
-		if share > outlier*usual {
+		usual := e.work * l.share / l.work
+		if e.alike == 1 && share > outlier*usual {
 			held, share = held*outlier*usual/share, outlier*usual
 		}
-		l.square += (share - usual) * (share - usual)
+		l.square += (share - usual) * (share - usual) * e.alike / e.n
 	}
-	l.n++
+	l.n += e.n
 	l.held += held
-	l.work += work
+	l.work += e.work
 	l.share += share
 }
 
@@ -108,6 +103,12 @@ func (l *level) surely() float64 { return l.throughput() * (1 - l.unsure()) }
 func (l *level) unsure() float64 {
 	const least = 0.005
 	return max(math.Sqrt(l.square)/l.share, least)
+}
+
+// doubt is unsure, of as few requests as may have been alike by chance.
+func (l *level) doubt() float64 {
+	const one = 0.5 // standard deviation of what a request costs, as a part of it: more than most have
+	return max(l.unsure(), one/math.Sqrt(l.n))
 }
 
 // ladder are the numbers of requests that are told apart, up to the ceiling: a step is a

@@ -17,6 +17,8 @@ type Setting struct {
 	Inside int
 	// Told: the engine tells how many it works on, and how many wait inside.
 	Told    bool
+	Counted bool    // it tells how many tokens it has written
+	Streams float64 // part of the answers that are seen as they come
 	Ceiling int
 	Fixed   int           // limit; 0: it is found
 	Clients int           // that ask again as soon as they are answered; 0: requests come by themselves
@@ -55,11 +57,11 @@ func (r *Result) P(part float64) time.Duration {
 type request struct {
 	came   time.Duration
 	let    time.Duration
-	share  float64 // world.share when it was let in
-	places float64 // world.places, likewise
+	since  slots.Passed
 	tokens float64
 	cost   float64
 	end    float64
+	stream bool
 }
 
 type world struct {
@@ -68,8 +70,11 @@ type world struct {
 	control slots.Controller
 	now     time.Duration
 	own     float64 // engine's own time
-	share   float64 // integral of one over the requests that are there
-	places  float64 // integral of places that are taken
+	crowd   slots.Crowd
+	passed  slots.Passed
+	flow    [2]float64 // tokens of all that are worked on, and of streams, for each of the engine's own seconds
+	written [2]float64
+	streams int
 	waiting []*request
 	coming  []*request // to their places
 	inside  []*request // let in, and not worked on yet
@@ -87,6 +92,7 @@ const never = time.Duration(math.MaxInt64)
 func Run(s Setting) Result {
 	w := &world{Setting: s, random: rand.New(rand.NewPCG(s.Seed, 7)), next: never, looks: time.Second}
 	w.control.Ceiling(s.Ceiling)
+	w.passed = w.crowd.Pass(0, 0, 0, epoch)
 	w.out.Low, w.out.High = w.limit(), w.limit()
 	for range s.Clients {
 		w.come()
@@ -127,7 +133,7 @@ func (w *world) gap() time.Duration {
 
 func (w *world) come() {
 	tokens := math.Ceil(w.Tokens * (0.25 + 1.5*w.random.Float64()))
-	w.waiting = append(w.waiting, &request{came: w.now, tokens: tokens, cost: tokens * math.Exp(w.Noise*w.random.NormFloat64()-w.Noise*w.Noise/2)})
+	w.waiting = append(w.waiting, &request{came: w.now, stream: w.Streams >= 1 || w.Streams > 0 && w.random.Float64() < w.Streams, tokens: tokens, cost: tokens * math.Exp(w.Noise*w.random.NormFloat64()-w.Noise*w.Noise/2)})
 	w.let()
 }
 
@@ -142,13 +148,17 @@ func (w *world) let() {
 	for len(w.coming) > 0 && w.coming[0].let <= w.now {
 		r := w.coming[0]
 		w.coming = w.coming[1:]
-		r.share, r.places = w.share, w.places
+		r.since = w.passed
+		if r.stream {
+			w.streams++
+		}
 		w.inside = append(w.inside, r)
 	}
 	for len(w.inside) > 0 && (w.Inside == 0 || len(w.working) < w.Inside) {
 		r := w.inside[0]
 		w.inside = w.inside[1:]
 		r.end = w.own + r.cost
+		w.flows(r, 1)
 		at, _ := slices.BinarySearchFunc(w.working, r.end, func(o *request, end float64) int {
 			if o.end < end {
 				return -1
@@ -177,8 +187,10 @@ func (w *world) step() {
 	}
 	took := (to - w.now).Seconds()
 	w.own += each * took
-	w.share += took / float64(max(w.there(), 1))
-	w.places += float64(w.taken()) * took
+	for i, f := range w.flow {
+		w.written[i] += f * each * took
+	}
+	w.passed = w.crowd.Pass(w.there(), w.streams, w.taken(), epoch.Add(to))
 	if w.now >= w.Counts {
 		w.out.Limit += float64(w.limit()) * took
 	}
@@ -191,7 +203,11 @@ func (w *world) step() {
 		w.come()
 	case w.now == w.looks:
 		w.looks += time.Second
-		w.heard(w.control.Look(slots.Told{Known: w.Told, Leases: w.there(), Running: len(w.working), Queued: len(w.inside)}, epoch.Add(w.now)))
+		t := slots.Told{Known: w.Told, Leases: w.there(), Running: len(w.working), Queued: len(w.inside), Pieces: uint64(w.written[1]), Passed: w.passed}
+		if w.Counted {
+			t.Tokens = uint64(w.written[0])
+		}
+		w.heard(w.control.Look(t, epoch.Add(w.now)))
 	}
 	w.let()
 }
@@ -203,10 +219,24 @@ func (w *world) end() {
 		w.out.Goodput += r.tokens
 		w.out.Took = append(w.out.Took, w.now-r.came)
 	}
-	held := w.now - r.let
-	w.heard(w.control.Ended(slots.Sample{Held: held, Beside: held.Seconds() / (w.share - r.share), Places: (w.places - r.places) / held.Seconds(), Completion: int(r.tokens)}, epoch.Add(w.now)))
+	w.flows(r, -1)
+	sample := slots.Sample{Passed: w.passed.Since(r.since), Completion: int(r.tokens)}
+	if r.stream {
+		w.streams--
+		sample.Pieces = int(r.tokens)
+	}
+	w.heard(w.control.Ended(sample, epoch.Add(w.now)))
 	if w.Clients > 0 {
 		w.come()
+	}
+}
+
+// flows has what a request is given count, or not any more.
+func (w *world) flows(r *request, by float64) {
+	f := by * r.tokens / r.cost
+	w.flow[0] += f
+	if r.stream {
+		w.flow[1] += f
 	}
 }
 
