@@ -51,7 +51,7 @@ var (
 // either, because a line of its own is not to be had inside a JSON string.
 func Done(tail []byte) (done, failed bool) {
 	tail = trimEnd(tail)
-	if !bytes.HasSuffix(tail, endMark) && !bytes.Contains(tail, errorWord) { // nearly always, and quick to see
+	if !bytes.HasSuffix(tail, endMark) && !mentionsError(tail) { // nearly always, and quick to see
 		return false, false
 	}
 	line, ok := bytes.CutPrefix(tail[bytes.LastIndexByte(tail, '\n')+1:], dataField)
@@ -84,7 +84,7 @@ func Hollow(b []byte) bool {
 // Ending is how far the whole events go up to and with the one that ends their stream,
 // and how that does, as Done has it. Neither: none of them does.
 func Ending(events []byte) (n int, done, failed bool) {
-	if !bytes.Contains(events, endMark) && !bytes.Contains(events, errorWord) {
+	if !bytes.Contains(events, endMark) && !mentionsError(events) {
 		return len(events), false, false
 	}
 	for at := 0; at < len(events); {
@@ -129,7 +129,7 @@ func IsError(b []byte) bool {
 	if isError(b) {
 		return true
 	}
-	if !bytes.Contains(b, errorWord) {
+	if !mentionsError(b) {
 		return false
 	}
 	f := within(b, 0, '{')
@@ -151,7 +151,7 @@ func IsError(b []byte) bool {
 // isError tells whether an event's data is an error: an object that has one, or says
 // that it is one, as vLLM's did.
 func isError(data []byte) bool {
-	if !bytes.Contains(data, errorWord) {
+	if !mentionsError(data) {
 		return false
 	}
 	f := within(data, 0, '{')
@@ -174,6 +174,21 @@ func isError(data []byte) bool {
 }
 
 var endMark, errorWord = []byte("[DONE]"), []byte(`"error"`)
+
+// mentionsError tells whether errorWord is in b. Its first two bytes are looked for last: events are full of
+// quotes, at each of which a search for the whole would stop.
+func mentionsError(b []byte) bool {
+	for {
+		i := bytes.Index(b, errorWord[2:])
+		switch {
+		case i < 0:
+			return false
+		case i >= 2 && b[i-1] == errorWord[1] && b[i-2] == errorWord[0]:
+			return true
+		}
+		b = b[i+1:]
+	}
+}
 
 // Sound tells whether a whole event could be one of an answer: it has no line that
 // is none of an event, and for data a JSON object, the end, or nothing.

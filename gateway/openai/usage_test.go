@@ -175,3 +175,12 @@ func FuzzUsage(f *testing.F) {
 		EngineError("POST /", 400, tail)
 	})
 }
+
+func TestMentionsError(t *testing.T) {
+	for text, want := range map[string]bool{"": false, `"error"`: true, `x"error"`: true, `rror"`: false, `"rror"`: false, `error"`: false, `"error`: false,
+		`"terror" "error"`: true, `"mirror" "errors" 'error"`: false, `"err"error"`: true, `"errorror"`: false, `"e"error":`: true} {
+		if got := mentionsError([]byte(text)); got != want || got != strings.Contains(text, `"error"`) {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
