@@ -54,3 +54,31 @@ func TestACountThatBeginsAnewTellsNothing(t *testing.T) {
 		look(8, slots.Told{Pieces: 1_000_000 * i})
 	}
 }
+
+// TestStreamsThatStandStillTellNothing: thousands that said something when they began and are silent since, as while a
+// tool runs or a person thinks, take nothing from each other.
+func TestStreamsThatStandStillTellNothing(t *testing.T) {
+	const most, each, silent, looks = 10_000, 500, 28.0, 10 // streams, new ones a second, seconds between two tokens, looks a second
+	c, now, passed, pieces := &slots.Controller{}, time.Unix(1_000_000, 0), slots.Passed{}, 0.0
+	c.Ceiling(2 * most)
+	look := func(n int) {
+		const s = 1.0 / looks
+		now = now.Add(time.Second / looks)
+		passed.Busy, passed.Held, passed.Streamed, passed.Share, passed.Taken = passed.Busy+s, passed.Held+s*float64(n), passed.Streamed+s*float64(n), passed.Share+s/float64(n), passed.Taken+s*float64(n)
+		pieces += s * float64(n) / silent
+		if why := c.Look(slots.Told{Passed: passed, Leases: n, Pieces: uint64(pieces)}, now); why != slots.Unchanged {
+			t.Fatalf("%d streams: %d at a time, %v", n, c.Limit(), why)
+		}
+	}
+	pieces++
+	for range 20 * looks { // the first is alone for a while
+		look(1)
+	}
+	for n := 1; n < most; n += each / looks {
+		pieces += each / looks
+		look(n)
+	}
+	for range 60 * looks {
+		look(most)
+	}
+}

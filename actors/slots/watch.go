@@ -87,6 +87,10 @@ func (w *watch) look(t *Told) (e evidence, places float64) {
 	return evidence{n: held / stay, held: held, share: held / beside, work: tokens, alike: beside}, passed.Taken / passed.Busy
 }
 
+// paused is how many tokens a second a request gets that is at work, however slow: less comes of streams that stand
+// still, for what a tool or a person does meanwhile, and they tell nothing of what more of them would take from each other.
+const paused = 0.05
+
 // watched takes in what is seen of requests under way. It is learnt from once it is as much as one of them, or
 // their number changes.
 func (c *Controller) watched(t *Told, now time.Time) Reason {
@@ -96,7 +100,7 @@ func (c *Controller) watched(t *Told, now time.Time) Reason {
 		return Unchanged
 	}
 	step, why := c.step(e.beside(), places), Unchanged
-	if step != w.step && w.seen.n > 0 {
+	if step != w.step && w.seen.n > 0 && w.seen.work >= paused*w.seen.held {
 		why = c.learn(w.step, w.seen.whole(), now)
 	}
 	if step != w.step || why != Unchanged {
@@ -112,8 +116,11 @@ func (c *Controller) watched(t *Told, now time.Time) Reason {
 	if w.seen.n < 1 {
 		return Unchanged
 	}
-	all := w.seen.whole()
+	all, stands := w.seen.whole(), w.seen.work < paused*w.seen.held
 	w.seen = evidence{}
+	if stands {
+		return Unchanged
+	}
 	return c.learn(step, all, now)
 }
 
