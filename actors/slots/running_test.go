@@ -82,3 +82,26 @@ func TestStreamsThatStandStillTellNothing(t *testing.T) {
 		look(most)
 	}
 }
+
+// TestNobodyFleesFromShortRequests: an engine whose answers take milliseconds, and that does less the more there are of them,
+// keeps its places: to queue for one at each request would cost more.
+func TestNobodyFleesFromShortRequests(t *testing.T) {
+	for _, c := range []struct {
+		takes time.Duration // of a request among sixteen
+		flees bool
+	}{{5 * time.Millisecond, false}, {2 * time.Second, true}} {
+		limit, now := &slots.Controller{}, time.Unix(1_000_000, 0)
+		limit.Ceiling(256)
+		serve := func(requests int, n float64, takes time.Duration) {
+			for range requests {
+				now = now.Add(time.Duration(float64(takes) / n))
+				limit.Ended(beside(takes, n, n, 30), now)
+			}
+		}
+		serve(400, 16, c.takes)
+		serve(400, 64, 12*c.takes)
+		if fled := limit.Limit() < 256; fled != c.flees {
+			t.Errorf("%v: %d places", c.takes, limit.Limit())
+		}
+	}
+}
