@@ -242,9 +242,8 @@ func (c *Controller) decided(i, than int) bool {
 	return i == than || n >= most || c.trial.on && c.at > c.trial.from && n >= mostUp || math.Abs(math.Log(a.throughput()/b.throughput()/nearly)) >= sure*math.Hypot(a.unsure(), b.unsure())
 }
 
-// brief tells whether requests hold their places for so short a time that it does not matter
-// where they wait.
-func (c *Controller) brief() bool { return c.recent.held < c.recent.n*worth.Seconds() }
+// brief is the level's, of what the limit has now.
+func (c *Controller) brief() bool { return c.recent.brief() }
 
 // settle ends a trial that has brought something.
 func (c *Controller) settle(now time.Time) {

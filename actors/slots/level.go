@@ -14,7 +14,7 @@ type evidence struct {
 	alike float64 // requests whose mean it is
 }
 
-// places is how many requests it is of: the harmonic mean over time.
+// beside is how many requests it is of: the harmonic mean over time.
 func (e *evidence) beside() float64 { return e.held / e.share }
 
 const (
@@ -104,6 +104,10 @@ func (l *level) unsure() float64 {
 	const least = 0.005
 	return max(math.Sqrt(l.square)/l.share, least)
 }
+
+// brief tells whether requests hold their places for so short a time that it does not matter
+// where they wait.
+func (l *level) brief() bool { return l.held < l.n*worth.Seconds() }
 
 // doubt is unsure, of as few requests as may have been alike by chance.
 func (l *level) doubt() float64 {

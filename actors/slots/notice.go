@@ -51,7 +51,7 @@ func (c *Controller) idle(is int, now time.Time) Reason {
 				more.join(&c.known[j].long, long, now)
 			}
 		}
-		if more.n < fewest || more.held < more.n*worth.Seconds() {
+		if more.n < fewest || more.brief() {
 			return Unchanged
 		}
 		if math.Hypot(l.unsure(), more.unsure()) > plain || l.throughput() < nearly*more.throughput() || c.better(&l, i, now) {
@@ -76,15 +76,11 @@ func (c *Controller) better(l *level, than int, now time.Time) bool {
 	return false
 }
 
-// hasty is how many seconds a request takes at least that is worth fleeing for: shorter ones are soon through, and to
-// queue for a place would cost the node more than the engine gains.
-const hasty = 0.25
-
 // flees goes down at once where far less is served with those that are there than with fewer, be it that more do not
 // come or that it has just gone up.
 func (c *Controller) flees(from int, now time.Time) Reason {
 	l := &c.known[from].late
-	if from > c.at || !l.known(now) || c.brief() || c.watch.stay < hasty {
+	if from > c.at || !l.known(now) || c.brief() || l.brief() {
 		return Unchanged
 	}
 	to := from

@@ -99,15 +99,11 @@ func (c *Controller) watched(t *Told, now time.Time) Reason {
 	if e.n == 0 {
 		return Unchanged
 	}
-	step, why := c.step(e.beside(), places), Unchanged
-	if step != w.step && w.seen.n > 0 && w.seen.work >= paused*w.seen.held {
-		why = c.learn(w.step, w.seen.whole(), now)
-	}
-	if step != w.step || why != Unchanged {
-		w.seen, w.step = evidence{}, step
-	}
-	if why != Unchanged {
-		return why
+	if step := c.step(e.beside(), places); step != w.step {
+		why := c.takeIn(now)
+		if w.step = step; why != Unchanged {
+			return why
+		}
 	}
 	w.seen.n += e.n
 	w.seen.held += e.held
@@ -116,12 +112,17 @@ func (c *Controller) watched(t *Told, now time.Time) Reason {
 	if w.seen.n < 1 {
 		return Unchanged
 	}
-	all, stands := w.seen.whole(), w.seen.work < paused*w.seen.held
-	w.seen = evidence{}
-	if stands {
+	return c.takeIn(now)
+}
+
+// takeIn learns from what has been seen at one number, unless it stands still.
+func (c *Controller) takeIn(now time.Time) Reason {
+	seen := c.watch.seen
+	c.watch.seen = evidence{}
+	if seen.n == 0 || seen.work < paused*seen.held {
 		return Unchanged
 	}
-	return c.learn(step, all, now)
+	return c.learn(c.watch.step, seen.whole(), now)
 }
 
 // whole is the evidence of all that has been seen at one number.
