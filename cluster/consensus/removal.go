@@ -13,6 +13,10 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
+// heirWait is how long the removal of the only voter waits for a living server to
+// have the log: one that has just come, or that a busy machine let wait.
+const heirWait = 10 * time.Second
+
 // removes names the node that the command removes from the cluster.
 func removes(cmd *wire.Command) (spec.NodeID, bool) {
 	s := cmd.GetSetNodeState()
@@ -27,7 +31,11 @@ func (c *Consensus) remove(ctx context.Context, id spec.NodeID, write func() (*w
 	c.moving.Lock()
 	defer c.moving.Unlock()
 	g := c.present()
-	if heir := g.heir(id); heir != "" { // the only voter goes: another must have the vote first
+	heir, soon := g.heir(id)
+	for until := time.Now().Add(heirWait); soon && time.Now().Before(until) && sleep(ctx, watchEvery); heir, soon = g.heir(id) {
+		g = c.present()
+	}
+	if heir != "" { // the only voter goes: another must have the vote first
 		if err := c.make(move{kind: promote, id: heir, addr: g.nodes[heir].GetClusterAddr()}); err != nil {
 			return nil, err
 		}
@@ -67,15 +75,16 @@ func (c *Consensus) present() group {
 }
 
 // heir is the server that is to have the vote of the only voter, where that is the
-// one that goes; "" where it is not, or nobody could have it.
-func (g group) heir(id spec.NodeID) spec.NodeID {
+// one that goes; "" where it is not, or nobody can have it now. soon says that one
+// lives that could, but for the end of the log, which it may have in a moment.
+func (g group) heir(id spec.NodeID) (heir spec.NodeID, soon bool) {
 	if !g.votes(id) || g.count(func(s raft.Server, _ spec.NodeID) bool { return s.Suffrage == raft.Voter }) != 1 {
-		return ""
+		return "", false
 	}
 	if ready := g.ready(); len(ready) > 0 {
-		return slices.Min(ready)
+		return slices.Min(ready), false
 	}
-	return ""
+	return "", g.count(func(_ raft.Server, other spec.NodeID) bool { return other != id && g.usable(other) && g.alive[other] }) > 0
 }
 
 // keeps says why the node cannot be removed at present, or nil.

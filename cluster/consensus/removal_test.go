@@ -69,3 +69,25 @@ func TestTheLevelDoesNotFall(t *testing.T) {
 		t.Errorf("a command of level 2: %v, %v", err, c.servers["n1"].tooNew(session))
 	}
 }
+
+// TestAnHeirIsWaitedFor where it lives and lacks but the end of the log.
+func TestAnHeirIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		group *model
+		heir  spec.NodeID
+		soon  bool
+	}{
+		"it has the log":        {newModel(1, "xa", "xa").spare("b"), "b", false},
+		"it has it in a moment": {newModel(1, "xa", "xa").spare("b").behind("b"), "", true},
+		"it is dead":            {newModel(1, "xa", "xa").spare("b").lose("b", false), "", false},
+		"it leaves":             {newModel(1, "xa", "xa").spare("b").set("b", gone).behind("b"), "", false},
+		"there is none":         {newModel(1, "xa"), "", false},
+		"another votes as well": {newModel(2, "xa", "xa", "xa").spare("c").behind("c"), "", false},
+		"of two, one has it":    {newModel(1, "xa", "xa", "xa").spare("b").spare("c").behind("b"), "c", false},
+	} {
+		if heir, soon := c.group.heir("a"); heir != c.heir || soon != c.soon {
+			t.Errorf("%s: %q, %v", name, heir, soon)
+		}
+	}
+}

@@ -50,6 +50,12 @@ func (m *model) lose(id spec.NodeID, long bool) *model {
 	return m
 }
 
+// behind lets the server lack the end of the log.
+func (m *model) behind(id spec.NodeID) *model {
+	m.current[id] = false
+	return m
+}
+
 func (m *model) atMost(n int) *model {
 	m.most = n
 	return m
