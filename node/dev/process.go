@@ -16,9 +16,11 @@ import (
 	"time"
 )
 
-// start runs `node run` for the node in dir. The process leads a session of its
-// own, so that a Ctrl-C at the terminal reaches dev alone, and ends when the
-// process follow does, so that nothing is left behind whatever happens to dev.
+// start runs `node run` for the node in dir. The process leads a group of its own,
+// so that a Ctrl-C at the terminal reaches dev alone, but no session: Linux shares
+// processors out by session (sched_autogroup), and a node alone in one is measured
+// otherwise than what it is compared with. It ends when the process follow does, so
+// that nothing is left behind whatever happens to dev.
 func start(binary, dir string, follow int) (*exec.Cmd, error) {
 	log, err := os.OpenFile(filepath.Join(dir, "node.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -27,7 +29,7 @@ func start(binary, dir string, follow int) (*exec.Cmd, error) {
 	defer log.Close()
 	cmd := exec.Command(binary, "node", "run", "--data", dir, "--follow-pid", strconv.Itoa(follow))
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting node in %s: %w", dir, err)
 	}
