@@ -136,7 +136,8 @@ func (p Policy) hung(still time.Duration, c crowd, pace pace, counted bool) erro
 }
 
 // A stillness is how long nothing has moved while somebody waited. Time counts by
-// short steps only: while this process itself stood still, nobody was looking.
+// short steps only: while this process itself stood still, nobody was looking. And it
+// counts less while the engine got no processor.
 type stillness struct {
 	last   time.Time
 	pieces uint64
@@ -144,9 +145,15 @@ type stillness struct {
 	still  time.Duration
 }
 
-// tick takes in the pulse as it is now; most is what one tick may count for.
-func (s *stillness) tick(now time.Time, pieces uint64, waiting bool, most time.Duration) {
+// starvedShare is the part of the time that starving explains at most: threads that spin in
+// vain starve as well, on a busy machine, and are found so many times later.
+const starvedShare = 0.75
+
+// tick takes in the pulse as it is now; most is what one tick may count for, and starved how
+// long the engine's threads have waited for a processor since the last.
+func (s *stillness) tick(now time.Time, pieces uint64, waiting bool, most, starved time.Duration) {
 	passed := min(now.Sub(s.last), most)
+	passed -= min(starved, time.Duration(starvedShare*float64(passed)))
 	if pieces != s.pieces || !waiting || s.last.IsZero() {
 		passed, s.still = 0, 0
 	}

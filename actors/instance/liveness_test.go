@@ -327,11 +327,16 @@ func TestCanariesGiveWay(t *testing.T) {
 func TestTimeThatNobodyLookedDoesNotCount(t *testing.T) {
 	var s stillness
 	now := time.Now()
-	s.tick(now, 1, true, time.Second)
-	s.tick(now.Add(100*time.Millisecond), 1, true, time.Second)
-	s.tick(now.Add(time.Hour), 1, true, time.Second)
+	s.tick(now, 1, true, time.Second, 0)
+	s.tick(now.Add(100*time.Millisecond), 1, true, time.Second, 0)
+	s.tick(now.Add(time.Hour), 1, true, time.Second, 0)
 	if s.still != 1100*time.Millisecond {
 		t.Errorf("still for %s", s.still)
+	}
+	s.tick(now.Add(time.Hour+time.Second), 1, true, time.Second, 400*time.Millisecond)
+	s.tick(now.Add(time.Hour+2*time.Second), 1, true, time.Second, time.Minute)
+	if s.still != 1950*time.Millisecond {
+		t.Errorf("of two seconds, one with .6 s on a processor and one with none, it is still for %s", s.still)
 	}
 	s.step(7, time.Minute, time.Millisecond)
 	if s.still == 0 {

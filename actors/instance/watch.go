@@ -21,6 +21,7 @@ type watcher struct {
 	tasks  sync.WaitGroup
 
 	still    stillness
+	starving starving
 	counted  bool // the engine tells its steps
 	probes   chan probed
 	probing  time.Time // when the probe under way began; zero: none is
@@ -104,12 +105,38 @@ func (w *watcher) look(now time.Time, most time.Duration) error {
 	if c.all > 0 || w.singing {
 		w.idleSince = now
 	}
-	w.still.tick(now, pulse.pieces.Load(), c.asks, most)
+	starved := time.Duration(0)
+	if w.still.still > p.Hang/suspicion { // only then is it worth reading
+		starved = w.starving.since(w.engine)
+	} else {
+		w.starving.known = false
+	}
+	w.still.tick(now, pulse.pieces.Load(), c.asks, most, starved)
 	pulse.fade(most/2, gapHalf)
 	if w.still.still < p.Hang || !w.heard(now) {
 		return nil
 	}
 	return p.hung(w.still.still, c, pace, w.counted)
+}
+
+// A starving is how long an engine's threads have waited for a processor.
+type starving struct {
+	known bool
+	total time.Duration
+}
+
+// since is how long they have since it was last asked, as far as that is told of the engine.
+func (s *starving) since(e engine.Engine) (more time.Duration) {
+	told, ok := engine.As[interface{ Starved() time.Duration }](e)
+	if !ok {
+		return 0
+	}
+	total := told.Starved()
+	if s.known {
+		more = max(total-s.total, 0) // less: a thread has ended
+	}
+	s.known, s.total = true, total
+	return more
 }
 
 // gapHalf is how soon half of a long wait is forgotten.
