@@ -117,6 +117,7 @@ func TestKeptAnswers(t *testing.T) {
 	k.settled(1)
 	admin := k.file.AdminKey
 	k.collapse(admin)
+	k.rests(admin)
 	k.hitsEverywhere(admin)
 	for _, tenant := range []string{"acme", "brick"} {
 		if answer, raw, err := call(t.Context(), "PUT", k.file.Nodes[0].API+"/admin/v1/tenants/"+tenant, admin, map[string]any{}); err != nil || answer.StatusCode != http.StatusOK {
@@ -213,6 +214,21 @@ func (k *keeper) collapse(key string) {
 		if !bytes.Equal(a, answers[0]) || !bytes.HasSuffix(bytes.TrimSpace(a), []byte("data: [DONE]")) {
 			k.t.Fatalf("one got %q and another %q", answers[0], a)
 		}
+	}
+}
+
+// rests waits until each gateway has heard that the fifty are done. Before, one that takes the instance
+// which would keep an answer for full has it made, and kept, where there is room.
+func (k *keeper) rests(key string) {
+	k.t.Helper()
+	n := 60
+	for i := range k.file.Nodes {
+		k.await(10*time.Second, "a gateway has answers made where they are kept", func() bool {
+			n++
+			k.ask(i, key, n, false)
+			how, _, _ := k.ask((i+1)%3, key, n, false)
+			return how == "hit"
+		})
 	}
 }
 
