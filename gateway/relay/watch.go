@@ -26,6 +26,10 @@ const (
 	youth       = 3 // sweeps after which the kernel is asked, by two calls, to tell when a client leaves
 	maxStep     = 100 * time.Millisecond
 	watchShards = 16
+	// fewWatched requests in a shard are looked at in each sweep. Of more, the turn comes
+	// later, by most sweeps at most: ten thousand streams that wait would take a fifth of a core.
+	fewWatched = 64
+	mostSweeps = 5
 	// suspectAfter is how long a request on a node that is no member any more
 	// may go without a byte. One whose bytes still come is left alone.
 	suspectAfter = 250 * time.Millisecond
@@ -45,9 +49,11 @@ type watcher struct {
 	clock  atomic.Int64 // ns that it has been watching for, as of the last sweep
 	shards [watchShards]struct {
 		sync.Mutex
-		head watch
+		head watch // in the order in which they came
+		n    int
 	}
 	next  atomic.Uint32
+	turn  int // sweeps so far
 	over  atomic.Bool // endAll was called: no request begins any more
 	stop  chan struct{}
 	ended chan struct{}
@@ -116,6 +122,7 @@ func (w *watcher) add(x *watch, conn net.Conn, deadline time.Time) {
 	s.Lock()
 	x.prev, x.next = s.head.prev, &s.head
 	x.prev.next, x.next.prev = x, x
+	s.n++
 	if w.over.Load() {
 		x.cause = errShutdown
 	}
@@ -134,6 +141,7 @@ func (w *watcher) remove(x *watch) (unseen bool) {
 	if x.prev != nil {
 		x.prev.next, x.next.prev = x.next, x.prev
 		x.prev, x.next = nil, nil
+		s.n--
 	}
 	return x.young > 0 && x.cause == nil
 }
@@ -183,24 +191,29 @@ func (w *watcher) leave(x *watch) {
 // touch says that a byte came.
 func (w *watcher) touch(x *watch) { x.progress.Store(w.clock.Load()) }
 
-// sweep judges every request; now is Unix ns, for the deadlines.
+// sweep judges those whose turn it is; now is Unix ns, for the deadlines. The young are the
+// last of their shard.
 func (w *watcher) sweep(now int64) {
+	w.turn++
 	for i := range w.shards {
 		s := &w.shards[i]
 		s.Lock()
-		for x := s.head.next; x != &s.head; x = x.next {
-			if x.young > 0 {
-				if x.young--; x.young > 0 {
-					continue
-				}
+		for x := s.head.prev; x.young > 0; x = x.prev { // the head's is 0
+			if x.young--; x.young == 0 {
 				x.told = w.hangup != nil && x.conn != nil && w.hangup.add(x)
-				continue
 			}
-			w.judge(x, now)
+		}
+		if (w.turn+i)%sweepsFor(s.n) == 0 {
+			for x := s.head.next; x != &s.head && x.young == 0; x = x.next {
+				w.judge(x, now)
+			}
 		}
 		s.Unlock()
 	}
 }
+
+// sweepsFor is in how many sweeps a shard of n requests is judged once.
+func sweepsFor(n int) int { return min(1+n/fewWatched, mostSweeps) }
 
 func (w *watcher) judge(x *watch, now int64) {
 	idle := time.Duration(w.clock.Load() - x.progress.Load())

@@ -317,3 +317,52 @@ func TestTimeNotWatched(t *testing.T) {
 	}
 	w.remove(&x)
 }
+
+// TestManyAreWatchedInTurn: of many requests no sweep judges all, and each is judged
+// in time; of few each is in every sweep.
+func TestManyAreWatchedInTurn(t *testing.T) {
+	for name, c := range map[string]struct{ n, sweeps int }{
+		"few":  {watchShards * (fewWatched - 1), 1},
+		"more": {watchShards * fewWatched, 2},
+		"many": {watchShards * 20 * fewWatched, mostSweeps},
+	} {
+		w := newWatcher(func(spec.NodeID) bool { return true })
+		now := time.Now()
+		all := make([]watch, c.n)
+		for i := range all {
+			w.add(&all[i], nil, now.Add(time.Minute))
+		}
+		late := func() (n int) {
+			for i := range all {
+				if errors.Is(all[i].cause, errDeadline) {
+					n++
+				}
+			}
+			return n
+		}
+		for range youth + mostSweeps {
+			w.sweep(now.UnixNano())
+		}
+		if n := late(); n > 0 {
+			t.Fatalf("%s: %d ended before their time", name, n)
+		}
+		for sweep := range c.sweeps {
+			w.sweep(now.Add(time.Hour).UnixNano())
+			least, most := c.n*(sweep)/c.sweeps, c.n*(sweep+2)/c.sweeps
+			if n := late(); n <= least || n > most {
+				t.Errorf("%s: %d of %d ended after %d sweeps", name, n, c.n, sweep+1)
+			}
+		}
+		if n := late(); n != c.n {
+			t.Errorf("%s: %d of %d ended", name, n, c.n)
+		}
+		for i := range all {
+			w.remove(&all[i])
+		}
+		for i := range w.shards {
+			if s := &w.shards[i]; s.n != 0 || s.head.next != &s.head {
+				t.Errorf("%s: a shard has %d left", name, s.n)
+			}
+		}
+	}
+}
