@@ -53,7 +53,7 @@ type watcher struct {
 		n    int
 	}
 	next  atomic.Uint32
-	turn  int // sweeps so far
+	turn  int         // sweeps so far
 	over  atomic.Bool // endAll was called: no request begins any more
 	stop  chan struct{}
 	ended chan struct{}
