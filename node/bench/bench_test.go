@@ -41,13 +41,16 @@ func TestCPUIn(t *testing.T) {
 	}
 }
 
-func TestUsedIn(t *testing.T) {
-	const profile = "heap profile: 1: 2 [3: 4] @ heap/524288\n\n# runtime.MemStats\n# HeapSys = 100\n# HeapInuse = 70\n# Stack = 30 / 90\n# MSpan = 5 / 6\n"
-	if got := usedIn([]byte(profile)); got != 100 {
-		t.Errorf("got %v, want 100", got)
+func TestHeapIn(t *testing.T) {
+	const profile = "heap profile: 1: 2 [3: 4] @ heap/524288\n\n# runtime.MemStats\n# HeapSys = 100\n# HeapIdle = 30\n# HeapReleased = 12\n# HeapInuse = 70\n# Stack = 30 / 90\n# MSpan = 5 / 6\n"
+	if used, spare := heapIn([]byte(profile)); used != 100 || spare != 18 {
+		t.Errorf("%v are used and %v spare, want 100 and 18", used, spare)
 	}
-	if got := usedIn([]byte("no profile")); got != 0 {
-		t.Errorf("got %v, want 0", got)
+	if used, spare := heapIn([]byte("no profile")); used != 0 || spare != 0 {
+		t.Errorf("%v are used and %v spare of nothing", used, spare)
+	}
+	if less, more := (holding{resident: 10, spare: -2}).strict(), (holding{resident: 10, spare: 2}).strict(); less != 12 || more != 10 {
+		t.Errorf("%v and %v, want 12 and 10", less, more)
 	}
 }
 

@@ -2,7 +2,8 @@
 // to a bare fasthttp pass-through and to no way at all, with a mock engine at
 // the end: `make bench-gateway`. Generator, engine and what is measured share
 // one machine, so only ratios mean anything; rounds are interleaved so that a
-// machine whose speed changes does so for all.
+// machine whose speed changes does so for all. All are processes of one session: Linux shares
+// processors out by session first (sched_autogroup), and what is alone in one is preempted at each of its writes.
 //
 // With -against FILE another build is measured in turn with the first, so that what a
 // change is worth shows on a busy machine too.

@@ -45,7 +45,11 @@ type idling struct {
 type holding struct {
 	resident float64 // bytes
 	used     float64 // of the node's heap after a collection, and of its stacks; 0: it cannot be told
+	spare    float64 // resident in its heap, and not used: what comes next takes none of the system's before that is full
 }
+
+// strict is what a stream takes, had there been nothing to spare before.
+func (h holding) strict() float64 { return h.resident - min(0, h.spare) }
 
 // idle holds many streams that have said one token and say no more, and looks at what
 // memory the processes in between have grown by. The node is a fresh one, which has had a
@@ -92,23 +96,21 @@ func (p *parts) idle(ctx context.Context, binary string, streams int, heap strin
 			}
 		}
 		told, err := profileFrom(ctx, node.nodeData, "heap?gc=1&debug=1")
-		h.used = usedIn(told)
+		h.used, h.spare = heapIn(told)
 		return h, err
 	})
 	return m, err
 }
 
-// usedIn reads what is used of the heap and of stacks out of a heap's profile as text.
-func usedIn(profile []byte) (bytes float64) {
+// heapIn reads what is used of the heap and of stacks, and what is spare, out of a heap's profile as text.
+func heapIn(profile []byte) (used, spare float64) {
+	of := map[string]float64{}
 	for line := range strings.Lines(string(profile)) {
 		name, rest, _ := strings.Cut(strings.TrimPrefix(line, "# "), " = ")
-		if name == "HeapInuse" || name == "Stack" {
-			value, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-			n, _ := strconv.ParseFloat(value, 64)
-			bytes += n
-		}
+		value, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+		of[name], _ = strconv.ParseFloat(value, 64)
 	}
-	return bytes
+	return of["HeapInuse"] + of["Stack"], of["HeapIdle"] - of["HeapReleased"]
 }
 
 // settledResident is resident once it has not changed for a while, or has not settled for long.
@@ -179,7 +181,8 @@ func holdStreams(ctx context.Context, t target, n int, size func() (holding, err
 		return grown, err
 	}
 	after, err := size()
-	return holding{(after.resident - before.resident) / float64(n), (after.used - before.used) / float64(n)}, err
+	each := func(after, before float64) float64 { return (after - before) / float64(n) }
+	return holding{each(after.resident, before.resident), each(after.used, before.used), each(after.spare, before.spare)}, err
 }
 
 // openStream returns a connection on which a stream has said its first token.

@@ -121,8 +121,8 @@ func bench(ctx context.Context, s settings) error {
 	if err != nil {
 		return fmt.Errorf("idle streams: %w", err)
 	}
-	fmt.Printf("\nmemory per idle stream of %d, KB: %.1f through the pass-through, %.1f through LotaBots, which uses %.1f of it in heap and stacks\n",
-		m.streams, m.bare.resident/1024, m.lota.resident/1024, m.lota.used/1024)
+	fmt.Printf("\nmemory per idle stream of %d, KB: %.1f through the pass-through, %.1f through LotaBots, which uses %.1f of it in heap and stacks; %.1f with what its heap had to spare before\n",
+		m.streams, m.bare.resident/1024, m.lota.resident/1024, m.lota.used/1024, m.lota.strict()/1024)
 	for _, f := range m.figures() {
 		fmt.Println(f)
 	}
