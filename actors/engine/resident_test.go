@@ -21,7 +21,7 @@ func TestResident(t *testing.T) {
 	}
 }
 
-// TestStarved: a process that has more to do than there are processors waits for them, and one that sleeps does not.
+// TestStarved: a process that has more to do than there are processors waits for them.
 func TestStarved(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("told on Linux alone")
