@@ -24,7 +24,7 @@ const (
 // itself keeps what it may grow by again, and comes for the rest by and by.
 const (
 	quietFor   = 5 * time.Second
-	leastSpare = 32 << 20 // bytes that are worth a collection
+	leastSpare = 16 << 20 // bytes that are worth a collection, and so is an eighth of what is live
 	seldom     = 16       // quiet is who takes less than one part in so many of the spare bytes in quietFor
 )
 
@@ -36,7 +36,7 @@ type heap struct {
 }
 
 func (h heap) wasteful(before heap) bool {
-	return h.spare >= max(leastSpare, h.live/4) && (h.allocated-before.allocated)*seldom < h.spare
+	return h.spare >= max(leastSpare, h.live/8) && (h.allocated-before.allocated)*seldom < h.spare
 }
 
 // readHeap asks the runtime, which stops nothing for it.
