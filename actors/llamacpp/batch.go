@@ -50,7 +50,9 @@ func (g *generator) step() {
 	}
 	g.totals.Steps++
 	g.totals.Generated += uint64(chosen)
-	g.rates.add(read, chosen, time.Since(begin))
+	took := time.Since(begin)
+	g.rates.add(read, chosen, took)
+	g.company.apply(g.ctx, took, g.threads, g.log)
 }
 
 // drop ends the requests for an adapter.
