@@ -158,18 +158,20 @@ func (c *cluster) readyInstances() int {
 	return ready
 }
 
-// spread tells whether the deployment's two instances are where they stay: one in each region. The first may
-// be placed before all nodes are known.
+// spread tells whether the deployment's two instances are where they stay: on two nodes, in two regions where
+// there are two. Those that are placed before all nodes are known move.
 func (c *cluster) spread() bool {
-	regions, all := map[string]bool{}, c.status().Instances
-	for _, i := range all {
-		for _, n := range c.file.Nodes {
+	all := c.status().Instances
+	nodes, regions, there := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, n := range c.file.Nodes {
+		there[n.Region] = true
+		for _, i := range all {
 			if i.State == "ready" && i.Node == n.ID {
-				regions[n.Region] = true
+				nodes[n.ID], regions[n.Region] = true, true
 			}
 		}
 	}
-	return len(all) == 2 && len(regions) == 2
+	return len(all) == 2 && len(nodes) == 2 && len(regions) == min(len(there), 2)
 }
 
 // await polls until ok or the limit.

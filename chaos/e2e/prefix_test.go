@@ -50,7 +50,7 @@ func (k *talk) say(text string) (node string, cached, prompt int) {
 // and what was expected to be there is what its engine found.
 func TestTurnsGoToTheirPrefix(t *testing.T) {
 	c := startCluster(t, nil, "--nodes", "2", "--regions", "north")
-	c.await(time.Minute, "two instances are ready", func() bool { return c.readyInstances() == 2 })
+	c.await(time.Minute, "each node has an instance", c.spread)
 	key := c.file.AdminKey
 	const talks, turns = 6, 4
 	all := make([]*talk, talks)

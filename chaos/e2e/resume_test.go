@@ -202,7 +202,7 @@ func TestStreamsAreResumed(t *testing.T) {
 		arguments = append(arguments, "--link", dev.Link{Listen: l.Listen.String(), Advertise: l.Advertise.String()}.String())
 	}
 	c := startCluster(t, []string{"LOTABOTS_PLACEMENT_DEAD_GRACE=10m"}, arguments...)
-	c.await(time.Minute, "two instances are ready", func() bool { return c.readyInstances() >= 2 })
+	c.await(time.Minute, "an instance is ready in each region", c.spread)
 	bodies := resumed(c.file.Deployment)
 	calm := make([]tale, len(bodies))
 	gateway := (&interrupted{cluster: c}).awaitBoth()

@@ -27,7 +27,7 @@ func TestUsageOfAGatewayCutOff(t *testing.T) {
 		arguments = append(arguments, "--link", dev.Link{Listen: l.Listen.String(), Advertise: l.Advertise.String()}.String())
 	}
 	c := startCluster(t, []string{"LOTABOTS_PLACEMENT_DEAD_GRACE=10m"}, arguments...)
-	c.await(time.Minute, "two instances are ready", func() bool { return c.readyInstances() >= 2 })
+	c.await(time.Minute, "an instance is ready in each region", c.spread)
 	lone := pick(c, "holder", nil)
 	var others []string
 	for i, n := range c.file.Nodes {

@@ -46,7 +46,7 @@ func TestEnginesOfAnotherUser(t *testing.T) {
 	}
 	c := startCluster(t, []string{fmt.Sprintf("LOTABOTS_ENGINES_USER=%d:%d", strangerUser, strangerGroup),
 		"LOTABOTS_ENGINES_HELPER=" + helper, "LOTABOTS_ENGINES_LIBRARIES=" + libraries})
-	c.await(time.Minute, "two instances are ready", func() bool { return c.readyInstances() >= 2 })
+	c.await(time.Minute, "an instance is ready in each region", c.spread)
 	if got := ask(t, c.file.Nodes[0].API, c.file.AdminKey, c.file.Deployment, demo.Question); got != demo.Answer {
 		t.Errorf("got  %q\nwant %q", got, demo.Answer)
 	}
