@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec/turns"
 )
 
 // listeners are those under Serve. Closing them marks the end, so that a Serve
@@ -109,6 +111,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.dry {
 		return 0, errDry
 	}
+	turns.Yield() // by then more may have come, which spares a wait
 	n, err := c.TCPConn.Read(p)
 	switch {
 	case !c.fresh:
@@ -123,6 +126,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) {
+	turns.Yield()
 	n, err := c.TCPConn.Write(p)
 	if err != nil && c.crowd != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		c.crowd.readers.Inc()

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/lotabots/lotabots/cluster/spec/turns"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -47,6 +48,15 @@ func (l *Ledger) settle(r *wire.UsageRecord, began time.Time) error {
 	if l.mu.stands {
 		l.mu.Unlock()
 		return ErrLate
+	}
+	if end := h.fits; fits { // who is first writes for all who come meanwhile
+		l.mu.Unlock()
+		turns.Yield()
+		l.mu.Lock()
+		if h.over || h.written >= end {
+			l.mu.Unlock()
+			return h.fate
+		}
 	}
 	slow := !l.mu.syncing.IsZero() && began.Sub(l.mu.syncing) > slowDisk
 	if fits && !slow {

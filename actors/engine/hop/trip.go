@@ -4,6 +4,8 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"github.com/lotabots/lotabots/cluster/spec/turns"
 )
 
 // A trip is one turn with the poller in which a request is sent and its answer waited for. A write
@@ -49,7 +51,9 @@ func (k *conn) travel(out, in []byte, look bool) *trip {
 	t := &k.trip
 	t.out, t.in, t.look = out, in, look
 	t.stale, t.sent, t.wrote, t.read, t.err = false, false, 0, 0, nil
+	turns.Yield()
 	err := k.raw.Read(t.turn)
+	turns.Yield()
 	t.out, t.in = nil, nil
 	switch {
 	case err != nil: // it was closed meanwhile
