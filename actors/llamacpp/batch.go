@@ -52,7 +52,7 @@ func (g *generator) step() {
 	g.totals.Generated += uint64(chosen)
 	took := time.Since(begin)
 	g.rates.add(read, chosen, took)
-	g.company.apply(g.ctx, took, g.threads, g.log)
+	g.company.apply(g.ctx, took, g.threads, g.batchThreads, g.log)
 }
 
 // drop ends the requests for an adapter.

@@ -2,6 +2,7 @@ package llamacpp
 
 import (
 	"log/slog"
+	"math"
 	"os"
 	"time"
 
@@ -13,58 +14,69 @@ import (
 const (
 	// lookEvery is how much computing goes by between two looks at what it waited for.
 	lookEvery = 250 * time.Millisecond
-	// crowdedShare of the time that is computed is what threads wait for a processor, all together, where others
-	// want it: half a thread's. Below calmShare they have it to themselves.
-	crowdedShare = 0.5
-	calmShare    = 0.1
-	// calmLooks in a row have all threads compute again.
+	// crowdedBy threads, on average, wait for a processor where others want it; by less than calmBy none does.
+	crowdedBy = 0.5
+	calmBy    = 0.1
+	// calmLooks in a row let more threads compute; twice as many each time that these were too many, mostCalm at most.
 	calmLooks = 8
+	mostCalm  = 128
 )
 
-// A company tells whether the processors are crowded. Threads that compute together spin until all have done
-// their part, after each of some hundred operations; where others want the processors too, each such wait may
-// last as long as their turns, and a step of milliseconds takes seconds. One thread alone is late by its share only.
+// A company is how many threads compute together where others want the processors too. Each spins until all have done
+// their part, after each of some hundred operations; where one has to wait for its turn first, a step of milliseconds
+// takes seconds. So as many stand back as wait, and come back a few at a time.
 type company struct {
-	crowded  bool
+	most     int // threads, where nobody else wants the processors
+	threads  int
 	calm     int           // looks in a row
+	need     int           // calm looks before more compute
 	computed time.Duration // since the last look
 	waited   time.Duration // total at the last look
 }
 
-// add takes in a step that took so long, with the total of all waiting where it is time to look. It tells
-// whether crowded has changed.
+// newCompany is of so many threads, which have waited for so long by now.
+func newCompany(threads int, waited time.Duration) company {
+	return company{most: threads, threads: threads, need: calmLooks, waited: waited}
+}
+
+// add takes in a step that took so long, with the total of all waiting where it is time to look. It tells whether
+// threads has changed.
 func (c *company) add(took time.Duration, total func() time.Duration) (changed bool) {
 	if c.computed += took; c.computed < lookEvery {
 		return false
 	}
 	now := total()
-	share := max(now-c.waited, 0).Seconds() / c.computed.Seconds() // less: a thread has ended
+	waiting := max(now-c.waited, 0).Seconds() / c.computed.Seconds() // less: a thread has ended
 	c.computed, c.waited = 0, now
-	was := c.crowded
+	was := c.threads
 	switch {
-	case share > crowdedShare:
-		c.crowded, c.calm = true, 0
-	case share > calmShare:
+	case waiting > crowdedBy:
 		c.calm = 0
-	case c.crowded:
-		if c.calm++; c.calm >= calmLooks {
-			c.crowded, c.calm = false, 0
+		if c.threads = max(c.threads-int(math.Ceil(waiting)), 1); c.threads < was {
+			c.need = min(2*c.need, mostCalm)
 		}
+	case waiting > calmBy:
+		c.calm = 0
+	default:
+		if c.calm++; c.calm < c.need {
+			break
+		}
+		if c.calm = 0; c.threads == c.most {
+			c.need = calmLooks
+		}
+		c.threads += (c.most - c.threads + 3) / 4
 	}
-	return c.crowded != was
+	return c.threads != was
 }
 
-// ownWaits is the total of this process.
-func ownWaits() time.Duration { return starved.Total(os.Getpid()) }
-
-// apply takes in a step of ctx, and has it compute with all its threads, for one token and for more, or with one.
-func (c *company) apply(ctx llama.Context, took time.Duration, threads [2]int32, log *slog.Logger) {
-	if max(threads[0], threads[1]) < 2 || !c.add(took, ownWaits) {
+// apply takes in a step of ctx, and has it compute with as many threads as may, for one token and for more.
+func (c *company) apply(ctx llama.Context, took time.Duration, one, more int32, log *slog.Logger) {
+	if c.most < 2 || !c.add(took, ownWaits) {
 		return
 	}
-	if c.crowded {
-		threads = [2]int32{1, 1}
-	}
-	llama.SetNThreads(ctx, threads[0], threads[1])
-	log.Info("threads that compute", "crowded", c.crowded, "threads", threads[0], "batch_threads", threads[1])
+	llama.SetNThreads(ctx, min(one, int32(c.threads)), min(more, int32(c.threads)))
+	log.Info("others want the processors, more or less than before", "threads", c.threads, "of", c.most)
 }
+
+// ownWaits is for how long this process has waited, all its threads together.
+func ownWaits() time.Duration { return starved.Total(os.Getpid()) }

@@ -11,8 +11,8 @@
 // A step decodes one batch: the next token of every running answer, and beside them parts of the prompts
 // still to be read, as many tokens as take about 100 ms at the speed measured last (500 ms where nobody
 // waits for a next token). Prompts with least left to read go first, and the one that came first has a quarter
-// in any case. A cancellation frees its slot before the next step. Where others want the processors, one thread
-// computes alone (crowded.go).
+// in any case. A cancellation frees its slot before the next step. Where others want the processors, fewer
+// threads compute (crowded.go).
 //
 // # What is kept of prompts
 //
