@@ -32,7 +32,7 @@ func TestCompany(t *testing.T) {
 	if looks <= calmLooks || c.threads <= 1 || c.threads >= 32 {
 		t.Errorf("%d threads after %d calm looks", c.threads, looks)
 	}
-	if looks = 0; look(0.3) {
+	if look(0.3) {
 		t.Error("a look that is neither changes something")
 	}
 	for looks = 1; c.threads < 32; looks++ {
