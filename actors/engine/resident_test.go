@@ -27,7 +27,7 @@ func TestStarved(t *testing.T) {
 		t.Skip("told on Linux alone")
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4 * runtime.NumCPU()))
-	before := waited(os.Getpid())
+	before := starved(os.Getpid())
 	var end atomic.Bool
 	var all sync.WaitGroup
 	for range 4 * runtime.NumCPU() {
@@ -39,10 +39,10 @@ func TestStarved(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	end.Store(true)
 	all.Wait()
-	if got := waited(os.Getpid()) - before; got < 100*time.Millisecond {
+	if got := starved(os.Getpid()) - before; got < 100*time.Millisecond {
 		t.Errorf("four times as much as there are processors have waited %s in 200 ms", got)
 	}
-	if waited(0) != 0 {
+	if starved(0) != 0 {
 		t.Error("nobody starves")
 	}
 }

@@ -23,6 +23,7 @@ type half struct {
 	n       int
 	fits    int   // bytes of those frames for which the journal has room
 	written int   // bytes of those that are in the journal
+	aloft   int   // what written is once the write under way is done
 	torn    bool  // a write of it has failed: the rest waits for the disk
 	over    bool  // it is on disk, or lost
 	fate    error // then
@@ -36,6 +37,10 @@ func (l *Ledger) nextLocked(h *half) {
 	l.mu.old = h
 	l.mu.fill = &half{at: int64(l.size) - h.at, round: h.round + 1, first: l.mu.next, buf: l.mu.spare}
 	l.mu.spare, l.mu.hurried = nil, false
+	select {
+	case <-l.hurry: // it was about h
+	default:
+	}
 }
 
 // spareBytes is the largest buffer that is kept for another half.
@@ -88,7 +93,7 @@ func (l *Ledger) chunkLocked() (c chunk, ok bool) {
 		case h.torn:
 			return c, false
 		case h.written < h.fits:
-			h.flying, h.joined = h.joined, nil
+			h.flying, h.joined, h.aloft = h.joined, nil, h.fits
 			l.mu.writing = h
 			l.mu.writes++
 			return chunk{l.mu.journal, h, h.buf[h.written:h.fits], h.fits}, true

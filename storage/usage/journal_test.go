@@ -379,3 +379,42 @@ func TestSettlingAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations each", n)
 	}
 }
+
+// TestWhoIsLateForAWrite that has their record waits for it, and for no other: nobody else may come.
+func TestWhoIsLateForAWrite(t *testing.T) {
+	c := newCluster(t)
+	defer c.db.Close()
+	disk := diskfault.New(vfs.NewMem())
+	l, db := c.openIn(t, disk, func(cfg *Config) { slowly(cfg); cfg.Wait = time.Hour })
+	put := func(key string) (secure func() chan error) {
+		h, fits := l.put(request(key))
+		at := h.fits
+		l.mu.Unlock()
+		return func() chan error {
+			settled := make(chan error, 1)
+			go func() { settled <- l.secure(h, at, fits, time.Now()) }()
+			return settled
+		}
+	}
+	first, second, third := put("a"), put("b"), put("c")
+	disk.Stall()
+	disk.StallWrites()
+	a := first()
+	await(t, func() bool { return disk.Waiting() > 0 })
+	b := second()
+	await(t, func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.mu.fill.flying != nil })
+	disk.Resume()
+	for _, settled := range []chan error{a, b, third()} {
+		select {
+		case err := <-settled:
+			try(t, err)
+		case <-time.After(30 * time.Second):
+			t.Fatal("it waits for another write")
+		}
+	}
+	if l.mu.writes != 1 {
+		t.Errorf("%d writes for what came before the first", l.mu.writes)
+	}
+	c.once(t, l, "a", "b", "c")
+	end(t, l, db)
+}

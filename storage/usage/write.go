@@ -49,14 +49,20 @@ func (l *Ledger) settle(r *wire.UsageRecord, began time.Time) error {
 		l.mu.Unlock()
 		return ErrLate
 	}
-	if end := h.fits; fits { // who is first writes for all who come meanwhile
+	end := h.fits
+	l.mu.Unlock()
+	if fits {
+		turns.Yield() // whoever is first writes for all who come meanwhile
+	}
+	return l.secure(h, end, fits, began)
+}
+
+// secure returns when what h has up to end is in the journal, where it fits, or else on disk, or after a short while.
+func (l *Ledger) secure(h *half, end int, fits bool, began time.Time) error {
+	l.mu.Lock()
+	if fits && h.written >= end {
 		l.mu.Unlock()
-		turns.Yield()
-		l.mu.Lock()
-		if h.over || h.written >= end {
-			l.mu.Unlock()
-			return h.fate
-		}
+		return nil
 	}
 	slow := !l.mu.syncing.IsZero() && began.Sub(l.mu.syncing) > slowDisk
 	if fits && !slow {
@@ -73,12 +79,18 @@ func (l *Ledger) settle(r *wire.UsageRecord, began time.Time) error {
 		return h.fate
 	}
 	at := &h.rest
-	if fits && l.mu.journal != nil {
+	switch {
+	case !fits || l.mu.journal == nil:
+	case l.mu.writing == h && end <= h.aloft:
+		at = &h.flying
+	default:
 		at = &h.joined
 	}
 	g := l.joinLocked(at)
 	if l.mu.writing == nil || at == &h.rest || began.Sub(l.mu.since) > slowDisk { // nobody writes it to the journal soon
-		l.hurryLocked()
+		if h == l.mu.fill { // else it is on its way
+			l.hurryLocked()
+		}
 		l.passedLocked(fits)
 	}
 	l.mu.Unlock()
