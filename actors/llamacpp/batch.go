@@ -28,7 +28,7 @@ func (g *generator) step() {
 		return
 	}
 	read, chosen := g.fillBatch(turn)
-	if code, err := llama.Decode(g.ctx, g.batch); err != nil || code != 0 {
+	if code, err := g.crew.decode(g.ctx, g.batch); err != nil || code != 0 {
 		g.fail(code, err)
 		return
 	}
@@ -50,9 +50,7 @@ func (g *generator) step() {
 	}
 	g.totals.Steps++
 	g.totals.Generated += uint64(chosen)
-	took := time.Since(begin)
-	g.rates.add(read, chosen, took)
-	g.company.apply(g.ctx, took, g.threads, g.batchThreads, g.log)
+	g.rates.add(read, chosen, time.Since(begin))
 }
 
 // drop ends the requests for an adapter.

@@ -46,8 +46,7 @@ type embedder struct {
 	steps   *atomic.Uint64
 	serving atomic.Pointer[[]*embedJob] // whose texts are in the step
 	signed  time.Time                   // the last sign; the thread that computes alone touches it
-	company company
-	threads int32
+	crew    crew
 	log     *slog.Logger
 }
 
@@ -79,7 +78,7 @@ func newEmbedder(quit context.Context, m *model, contextSize int, threads int32,
 	e := &embedder{
 		model: m, ctx: ctx, memory: memory, batch: llama.BatchInit(int32(capacity), 0, 1), capacity: capacity, ranks: ranks, length: length,
 		together: min(max(leastStep, int(m.length)), capacity), submit: make(chan *embedJob), quit: quit, done: make(chan struct{}), steps: steps, log: log,
-		company: newCompany(int(threads), ownWaits()), threads: threads,
+		crew: newCrew(m, threads, threads, log),
 	}
 	llama.SetAbortCallback(ctx, e.within)
 	return e, nil
@@ -137,10 +136,8 @@ func (e *embedder) step(texts [][]llama.Token) ([][]float32, error) {
 			}
 		}
 	}
-	began := time.Now()
-	code, err := llama.Decode(e.ctx, e.batch)
+	code, err := e.crew.decode(e.ctx, e.batch)
 	e.steps.Add(1)
-	e.company.apply(e.ctx, time.Since(began), e.threads, e.threads, e.log)
 	if code != 0 && e.within() {
 		return nil, errStopping // or all have gone, and nobody reads it
 	}

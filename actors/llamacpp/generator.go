@@ -39,13 +39,11 @@ type generator struct {
 	load     atomic.Pointer[Load]
 	prefixes *prefix.Index
 	rates    rates
-	company  company
-	// threads for one token at a time, and for more, where nobody else wants the processors
-	threads, batchThreads int32
-	totals                Totals
-	shelf                 shelf
-	scratch               []llama.TokenData // one step's candidates for a grammar
-	log                   *slog.Logger
+	crew     crew
+	totals   Totals
+	shelf    shelf
+	scratch  []llama.TokenData // one step's candidates for a grammar
+	log      *slog.Logger
 }
 
 func newGenerator(quit context.Context, m *model, contextSize, slots int, threads, batchThreads int32, shelfBytes int, log *slog.Logger) (*generator, error) {
@@ -71,7 +69,7 @@ func newGenerator(quit context.Context, m *model, contextSize, slots int, thread
 		context: contextSize, slots: make([]*slot, slots), submit: make(chan *job), canaries: make(chan chan<- error), quit: quit,
 		changes: make(chan adapterChange), adapters: map[string]llama.AdapterLora{},
 		done: make(chan struct{}), log: log, prefixes: prefix.NewIndex(), shelf: shelf{room: shelfBytes}, scratch: make([]llama.TokenData, m.tokens),
-		company: newCompany(int(max(threads, batchThreads)), ownWaits()), threads: threads, batchThreads: batchThreads,
+		crew: newCrew(m, threads, batchThreads, log),
 	}
 	for i := range g.slots {
 		g.slots[i] = &slot{id: llama.SeqId(i)}

@@ -8,5 +8,5 @@ package turns
 
 import "runtime"
 
-// Yield lets whoever is ready run first. Where nobody is it returns at once.
+// Yield lets whoever is ready run first.
 func Yield() { runtime.Gosched() }
