@@ -65,8 +65,7 @@ func (l *Ledger) doneLocked(h *half, fate error) {
 type chunk struct {
 	file storage.File
 	of   *half
-	p    []byte
-	to   int // what the half's journal has then
+	p    []byte // up to of.aloft
 }
 
 // beginLocked takes what there is for the journal, as the one who writes to it; ok is false where there
@@ -96,7 +95,7 @@ func (l *Ledger) chunkLocked() (c chunk, ok bool) {
 			h.flying, h.joined, h.aloft = h.joined, nil, h.fits
 			l.mu.writing = h
 			l.mu.writes++
-			return chunk{l.mu.journal, h, h.buf[h.written:h.fits], h.fits}, true
+			return chunk{l.mu.journal, h, h.buf[h.written:h.aloft]}, true
 		case h.fits < len(h.buf):
 			return c, false
 		}
@@ -119,7 +118,7 @@ func (l *Ledger) combine(c chunk, h *half) (safe bool) {
 			return safe
 		}
 		safe = safe || c.of == h
-		c.of.written = c.to
+		c.of.written = c.of.aloft
 		l.endLocked(c.of.flying, nil)
 		c.of.flying = nil
 		c, ok = l.chunkLocked()
