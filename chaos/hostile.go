@@ -181,6 +181,7 @@ func (h *hostile) run(ctx context.Context) error {
 	h.report.Alone = h.ordinary(ctx, h.c.Alone)
 	h.report.MemoryAt = resident(h.pid)
 	before := openFiles(h.pid)
+	h.chunked(ctx, h.once) // while there is room for as much of it as tells its size
 	beset, end := context.WithTimeout(ctx, h.c.Beset)
 	defer end()
 	var attacks sync.WaitGroup

@@ -50,10 +50,7 @@ func (h *hostile) attack(ctx context.Context, all *sync.WaitGroup) {
 			h.again(ctx, attackHeaders, "GET /v1/models HTTP/1.1\r\n", "X-Flood: "+strings.Repeat("y", 1000)+"\r\n", 1<<20)
 		})
 		all.Go(func() { h.again(ctx, attackBodies, h.head(1<<30), strings.Repeat(" ", 64<<10), 1<<30) })
-		all.Go(func() {
-			head := strings.Replace(h.head(0), "Content-Length: 0", "Transfer-Encoding: chunked", 1)
-			h.again(ctx, attackChunked, head, "10000\r\n"+strings.Repeat(" ", 64<<10)+"\r\n", 1<<30)
-		})
+		all.Go(func() { h.chunked(ctx, h.again) })
 		all.Go(func() {
 			body := `{"model":"` + mockModel + `","messages":` + deep
 			h.again(ctx, attackDeep, h.head(len(body))+body, "", 0)
@@ -216,23 +213,34 @@ func (h *hostile) slowly(ctx context.Context, kind, head, piece string) {
 // answered; and begins anew.
 func (h *hostile) again(ctx context.Context, kind, head, piece string, most int) {
 	for sleep(ctx, 200*time.Millisecond) {
-		c, err := h.dial(ctx)
-		if err != nil {
-			continue
-		}
-		stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-		answered := make(chan string, 1)
-		go func() { answered <- answer(c) }()
-		_, err = io.WriteString(c, head)
-		for sent := 0; err == nil && sent < most && len(answered) == 0; sent += len(piece) {
-			_, err = io.WriteString(c, piece)
-		}
-		what := <-answered
-		if stop(); ctx.Err() == nil {
-			h.told(kind, what)
-		}
-		_ = c.Close()
+		h.once(ctx, kind, head, piece, most)
 	}
+}
+
+// once sends the head and, until it is answered, pieces of most bytes in all.
+func (h *hostile) once(ctx context.Context, kind, head, piece string, most int) {
+	c, err := h.dial(ctx)
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	answered := make(chan string, 1)
+	go func() { answered <- answer(c) }()
+	_, err = io.WriteString(c, head)
+	for sent := 0; err == nil && sent < most && len(answered) == 0; sent += len(piece) {
+		_, err = io.WriteString(c, piece)
+	}
+	what := <-answered
+	if stop(); ctx.Err() == nil {
+		h.told(kind, what)
+	}
+}
+
+// chunked sends a body of unknown length that is larger than any may be.
+func (h *hostile) chunked(ctx context.Context, send func(ctx context.Context, kind, head, piece string, most int)) {
+	head := strings.Replace(h.head(0), "Content-Length: 0", "Transfer-Encoding: chunked", 1)
+	send(ctx, attackChunked, head, "10000\r\n"+strings.Repeat(" ", 64<<10)+"\r\n", 1<<30)
 }
 
 // answer reads one: its status and code, or how the connection ended.
