@@ -30,9 +30,12 @@ func (s *System) batching(next opening) opening {
 		Open: next, Reserve: s.Reserve, Metrics: batch.NewMetrics(s.cfg.Registerer), Log: s.cfg.Log,
 	})
 	return func(ctx context.Context, target spec.Target, call *spec.Call, body []byte) (spec.Stream, error) {
-		in := s.servedAt(target.Instance)
 		parse := parserOf(call)
-		if in == nil || in.limits.Callers == 0 || parse == nil || call.Path == rerankPath && in.GetEngine() != engine.Embedded || in.Deployment != call.Deployment || call.Version != 0 && in.Version != call.Version {
+		if parse == nil { // nearly always
+			return next(ctx, target, call, body)
+		}
+		in := s.servedAt(target.Instance)
+		if in == nil || in.limits.Callers == 0 || call.Path == rerankPath && in.GetEngine() != engine.Embedded || in.Deployment != call.Deployment || call.Version != 0 && in.Version != call.Version {
 			return next(ctx, target, call, body)
 		}
 		r, ok := parse(body)

@@ -66,7 +66,7 @@ func admitOnce(b *testing.B, o opener, pid *actor.PID, c *spec.Call) {
 		b.Error(err)
 		return
 	}
-	if _, ok := p.lane.Release(&gpu.Release{Lease: p.lease}); ok {
+	if _, ok := p.lane.Release(&gpu.Release{Lease: p.lease}, time.Now()); ok {
 		return
 	}
 	reply := make(chan spec.Load, 1)

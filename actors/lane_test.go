@@ -53,7 +53,7 @@ func TestManyPassByTheLane(t *testing.T) {
 		t.Errorf("%d were served", served.Load())
 	}
 	lane := n.lanes.Of("i")
-	if _, ok := lane.Admit(target.Device, &gpu.Admit{Lease: 1 << 40, Deployment: call("/whole", false).Deployment}); !ok {
+	if _, ok := lane.Admit(target.Device, &gpu.Admit{Lease: 1 << 40, Deployment: call("/whole", false).Deployment}, time.Now()); !ok {
 		t.Error("the lane is closed to who would fit")
 	}
 	ack, err := n.Command(within(t, 30*time.Second), "a", target.Device, &wire.Drain{})

@@ -61,6 +61,7 @@ type place struct {
 	lease  gpu.Lease
 	device *actor.PID
 	lane   *gpu.Lane // nil: the instance has none
+	since  time.Time // when it was given
 }
 
 // An admission is what one call waits for its actor's answer with. It is used again
@@ -85,9 +86,9 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Streamed: call.Stream, Adapter: call.Adapter,
 		Kept: call.Lease, Waits: waits,
 	}
-	lane := o.s.lanes.Of(target.Instance)
-	if a, ok := lane.Admit(target.Device, &m); ok {
-		return place{a, lease, device, lane}, nil
+	lane, now := o.s.lanes.Of(target.Instance), time.Now()
+	if a, ok := lane.Admit(target.Device, &m, now); ok {
+		return place{a, lease, device, lane, now}, nil
 	}
 	w := admissions.Get()
 	sent := m // lest every call be allocated
@@ -101,7 +102,7 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 		if a.Rejected != nil {
 			return place{}, a.Rejected
 		}
-		return place{a, lease, device, o.s.lanes.Of(target.Instance)}, nil
+		return place{a, lease, device, o.s.lanes.Of(target.Instance), time.Now()}, nil
 	case <-ctx.Done():
 		o.s.system.Root.Send(device, &gpu.Release{Lease: lease})
 		return place{}, ctx.Err()
@@ -113,13 +114,13 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 
 // request asks the engine and returns its answer, whatever its status.
 func (o opener) request(ctx context.Context, p place, target spec.Target, call *spec.Call, body []byte) (spec.Stream, error) {
-	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, began: time.Now(), due: call.Deadline, used: o.s.crier.begin(target.Instance, p.Engine)}
+	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, began: p.since, due: call.Deadline, used: o.s.crier.begin(target.Instance, p.Engine)}
 	x.sharing(p.Engine, call)
 	x.work.Begin(ctx, call.Deadline)
 	ctx, x.span = o.s.span(&x.work, "engine.request", target, call, trace.SpanKindClient)
 	x.mu.load = p.Load
 	if !o.s.streams.add(x) {
-		x.finish(resultGone, errShutdown)
+		x.finish(resultGone, errShutdown, time.Time{})
 		return nil, &spec.Rejection{Reason: spec.RejectDraining}
 	}
 	if x.tenants.Hides(call.Path) {
@@ -142,10 +143,10 @@ func (o opener) request(ctx context.Context, p place, target spec.Target, call *
 // failed ends a request that the engine did not answer.
 func (x *stream) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil { // the caller's doing, or its deadline's, or a shutdown's
-		x.finish(resultGone, err)
+		x.finish(resultGone, err, time.Time{})
 		return errors.Join(ctx.Err(), err)
 	}
-	x.finish(resultFailed, err)
+	x.finish(resultFailed, err, time.Time{})
 	if neverSent(err) { // whoever asks may wait until the engine has been started again
 		return &spec.Rejection{Reason: spec.RejectUnhealthy}
 	}
@@ -176,19 +177,36 @@ func neverSent(err error) bool {
 	return errors.Is(err, engine.ErrEnded) || errors.As(err, &op) && op.Op == "dial" && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT))
 }
 
-// A head is the header of a request for an engine, and the memory of what each has.
+// A head is the header of a request for an engine, and the memory of what each has. Its usual fields stay in the
+// map, and have other values for each request.
 type head struct {
 	header http.Header
-	values [4]string
+	values [usualFields]string
 }
 
-var heads = pool.New("request-headers", func() *head { return &head{header: make(http.Header, 8)} })
+const usualFields = 3
+
+var heads = pool.New("request-headers", func() *head {
+	f := &head{header: make(http.Header, 8)}
+	f.lay()
+	return f
+})
+
+func (f *head) lay() {
+	values := f.values[:]
+	f.header["Content-Type"], f.header["X-Request-Id"], f.header[engine.CacheSalt] = values[0:1:1], values[1:2:2], values[2:3:3]
+}
 
 func (f *head) giveBack() {
-	clear(f.header)
-	f.values = [len(f.values)]string{}
+	if len(f.header) != usualFields {
+		clear(f.header)
+		f.lay()
+	}
+	f.values = [usualFields]string{}
 	heads.Put(f)
 }
+
+var eventStreams = []string{"text/event-stream"}
 
 // of is call's header. It is f's own.
 func (f *head) of(call *spec.Call, traced string) http.Header {
@@ -196,9 +214,8 @@ func (f *head) of(call *spec.Call, traced string) http.Header {
 	if kind == "" {
 		kind = "application/json"
 	}
-	h, values := f.header, f.values[:]
-	f.values = [...]string{kind, call.RequestID, saltOf(call.Tenant), "text/event-stream"}
-	h["Content-Type"], h["X-Request-Id"], h[engine.CacheSalt] = values[0:1:1], values[1:2:2], values[2:3:3]
+	h := f.header
+	f.values = [...]string{kind, call.RequestID, saltOf(call.Tenant)}
 	if call.Method != "" {
 		h.Set(engine.Method, call.Method)
 	}
@@ -212,7 +229,7 @@ func (f *head) of(call *spec.Call, traced string) http.Header {
 		h.Set(engine.TokenCounts, "1")
 	}
 	if call.Stream {
-		h["Accept"] = values[3:4:4]
+		h["Accept"] = eventStreams
 	}
 	if traced != "" {
 		h.Set(traceParent, traced)

@@ -92,7 +92,7 @@ func (x *stream) answer(resp *http.Response) {
 }
 
 // Ended implements leash.Held.
-func (x *stream) Ended(cause error) { x.finish(resultGone, cause) }
+func (x *stream) Ended(cause error) { x.finish(resultGone, cause, time.Time{}) }
 
 func (x *stream) Status() int         { return x.resp.StatusCode }
 func (x *stream) ContentType() string { return x.resp.Header.Get("Content-Type") }
@@ -145,8 +145,8 @@ func (x *stream) Read(p []byte) (int, error) {
 		if x.first.IsZero() {
 			x.first = now
 			x.s.metrics.firstByte.Observe(now.Sub(x.began).Seconds())
-			if m := (gpu.FirstByte{Lease: x.place.lease, Streamed: x.stream}); !x.place.lane.FirstByte(&m) {
-				x.s.system.Root.Send(x.place.device, &gpu.FirstByte{Lease: m.Lease, Streamed: m.Streamed})
+			if err != io.EOF || x.stream { // else the place is given back at once
+				x.speaks(now)
 			}
 		}
 		if err == io.EOF && len(x.tally.tail) == 0 {
@@ -165,14 +165,22 @@ func (x *stream) Read(p []byte) (int, error) {
 	x.end = x.judge(err)
 	switch {
 	case x.end != io.EOF:
-		x.finish(resultBroken, x.end)
+		x.finish(resultBroken, x.end, now)
 	case x.resp.StatusCode >= http.StatusBadRequest:
-		x.finish(resultStatus, nil)
+		x.finish(resultStatus, nil, now)
 	default:
-		x.finish(resultOK, nil)
+		x.finish(resultOK, nil, now)
 	}
 	x.tally.last = nil
 	return n, x.end
+}
+
+// speaks tells the device's actor that the answer has begun.
+func (x *stream) speaks(now time.Time) {
+	m := gpu.FirstByte{Lease: x.place.lease, Streamed: x.stream}
+	if !x.place.lane.FirstByte(&m, now) {
+		x.s.system.Root.Send(x.place.device, &gpu.FirstByte{Lease: m.Lease, Streamed: m.Streamed})
+	}
 }
 
 // manyPieces and seldom are how many pieces are told together, and the time after which each is told.
@@ -209,20 +217,23 @@ func (x *stream) judge(err error) error {
 
 // Close ends the engine's work and gives the place back.
 func (x *stream) Close() error {
-	x.finish(resultGone, errClosed)
+	x.finish(resultGone, errClosed, time.Time{})
 	return x.resp.Body.Close()
 }
 
 // abort ends the answer from outside: its reader is told why.
 func (x *stream) abort(why error) {
 	x.cut.CompareAndSwap(nil, &why)
-	x.finish(resultGone, why)
+	x.finish(resultGone, why, time.Time{})
 }
 
 // finish gives the place back, once. For the reader at the answer's end it also
-// tells what was learnt; other callers leave the reader's fields alone.
-func (x *stream) finish(result string, err error) {
+// tells what was learnt; other callers leave the reader's fields alone. A time that is zero is taken here.
+func (x *stream) finish(result string, err error, now time.Time) {
 	x.once.Do(func() {
+		if now.IsZero() {
+			now = time.Now()
+		}
 		x.work.Let(x)
 		x.work.End(nil)
 		x.s.streams.remove(x)
@@ -230,13 +241,13 @@ func (x *stream) finish(result string, err error) {
 		r := gpu.Release{Lease: x.place.lease}
 		switch result {
 		case resultOK:
-			x.learn(&r)
+			x.learn(&r, now)
 		case resultStatus:
 			r.RanOut = x.resp.StatusCode >= http.StatusInternalServerError && engine.RefusedForMemory(x.tally.end())
 		}
-		x.release(r)
+		x.release(r, now)
 		x.s.metrics.ended[result].Inc()
-		took := time.Since(x.began)
+		took := now.Sub(x.began)
 		x.s.metrics.seconds.Observe(took.Seconds())
 		x.tell(result, took, err)
 		endSpan(x.span, err)
@@ -255,7 +266,7 @@ func (x *stream) tell(result string, took time.Duration, err error) {
 }
 
 // learn fills in what the whole answer tells of the engine's speed.
-func (x *stream) learn(r *gpu.Release) {
+func (x *stream) learn(r *gpu.Release, now time.Time) {
 	u := x.tally.usage()
 	x.s.metrics.prompt.Add(float64(u.prompt))
 	x.s.metrics.completion.Add(float64(u.completion))
@@ -273,13 +284,13 @@ func (x *stream) learn(r *gpu.Release) {
 	r.Prefill = x.first.Sub(x.began)
 	// What came in a few pieces had piled up on the way: its time is not the engine's.
 	if 4*x.reads >= u.completion {
-		r.Decode = time.Since(x.first)
+		r.Decode = now.Sub(x.first)
 	}
 }
 
 // release tells the device's actor.
-func (x *stream) release(r gpu.Release) {
-	if load, ok := x.place.lane.Release(&r); ok {
+func (x *stream) release(r gpu.Release, now time.Time) {
+	if load, ok := x.place.lane.Release(&r, now); ok {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.mu.load = load

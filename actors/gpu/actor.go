@@ -215,6 +215,7 @@ func (a *Actor) release(c actor.Context, m *Release) {
 		return
 	}
 	a.cfg.Metrics.released(in.load.GetDeployment(), m)
+	a.cfg.Metrics.counted(in.load.GetDeployment(), m.PromptTokens, m.CompletionTokens)
 	a.resized(in)
 	if m.Reply != nil {
 		m.Reply <- a.load(in)

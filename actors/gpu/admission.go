@@ -61,7 +61,22 @@ func (t *table) take(in *inst, a *adapter, l Lease, prompt int, streamed bool, n
 	f := t.facts(in)
 	in.unread += prompt
 	in.gate.Take(&f, prompt, now)
-	t.leases[l] = &lease{inst: in, adapter: a, prompt: prompt, streamed: streamed, ahead: in.unread, since: since, began: now}
+	held := t.unused()
+	*held = lease{inst: in, adapter: a, prompt: prompt, streamed: streamed, ahead: in.unread, since: since, began: now}
+	t.leases[l] = held
+}
+
+// mostSpare bounds what is kept of leases that have ended.
+const mostSpare = 1024
+
+func (t *table) unused() *lease {
+	last := len(t.spare) - 1
+	if last < 0 {
+		return new(lease)
+	}
+	l := t.spare[last]
+	t.spare = t.spare[:last]
+	return l
 }
 
 // refuse says why the request may not be served there; "": it may.
@@ -138,6 +153,9 @@ func (t *table) release(m *Release, now time.Time) (in *inst, stop bool) {
 	}
 	if m.Decode > 0 && m.CompletionTokens > 1 {
 		in.decode.learn(float64(m.CompletionTokens-1)/m.Decode.Seconds(), 10*m.CompletionTokens)
+	}
+	if *l = (lease{}); len(t.spare) < mostSpare {
+		t.spare = append(t.spare, l)
 	}
 	if in.leases == 0 && in.state == wire.InstanceState_INSTANCE_STATE_DRAINING && !in.leaving && t.instances[in.id] == in {
 		in.leaving = true

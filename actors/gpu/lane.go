@@ -16,7 +16,6 @@ import (
 // A lane that is closed, or whose terms do not fit, sends callers to the actor.
 type Lane struct {
 	device spec.DeviceID
-	now    func() time.Time
 	tell   func() // has the actor look, before long
 	still  func() // takes that back
 	mu     struct {
@@ -56,7 +55,7 @@ const (
 )
 
 // Admit lets a request in; false: its message is to be sent.
-func (l *Lane) Admit(device spec.DeviceID, m *Admit) (Admission, bool) {
+func (l *Lane) Admit(device spec.DeviceID, m *Admit, now time.Time) (Admission, bool) {
 	if l == nil || l.device != device || m.Kept != 0 || m.Waits.Seq != 0 || m.Waits.Declined != 0 || m.Adapter != "" {
 		return Admission{}, false
 	}
@@ -75,12 +74,12 @@ func (l *Lane) Admit(device spec.DeviceID, m *Admit) (Admission, bool) {
 	if t.load.Paced && t.load.PrefillTPS > 0 {
 		t.load.BacklogSeconds += float64(prompt) / t.load.PrefillTPS
 	}
-	l.note(passage{kind: cameIn, Release: Release{Lease: m.Lease}, streamed: m.Streamed, prompt: prompt})
+	l.note(passage{kind: cameIn, Release: Release{Lease: m.Lease}, streamed: m.Streamed, prompt: prompt, at: now})
 	return Admission{Engine: t.engine, Load: t.load}, true
 }
 
 // FirstByte takes m; false: it is to be sent.
-func (l *Lane) FirstByte(m *FirstByte) bool {
+func (l *Lane) FirstByte(m *FirstByte, now time.Time) bool {
 	if l == nil {
 		return false
 	}
@@ -89,12 +88,12 @@ func (l *Lane) FirstByte(m *FirstByte) bool {
 	if !l.mu.open {
 		return false
 	}
-	l.note(passage{kind: firstByteOf, Release: Release{Lease: m.Lease}, streamed: m.Streamed})
+	l.note(passage{kind: firstByteOf, Release: Release{Lease: m.Lease}, streamed: m.Streamed, at: now})
 	return true
 }
 
 // Release takes m, and tells what load remains; false: it is to be sent.
-func (l *Lane) Release(m *Release) (spec.Load, bool) {
+func (l *Lane) Release(m *Release, now time.Time) (spec.Load, bool) {
 	if l == nil {
 		return spec.Load{}, false
 	}
@@ -105,13 +104,13 @@ func (l *Lane) Release(m *Release) (spec.Load, bool) {
 	}
 	l.mu.requests++
 	l.mu.load.Running = max(l.mu.load.Running-1, 0)
-	l.note(passage{kind: wentOut, Release: *m})
+	l.note(passage{kind: wentOut, Release: *m, at: now})
 	return l.mu.load, true
 }
 
 // note needs mu.
 func (l *Lane) note(p passage) {
-	p.at = l.now()
+	p.at = spec.Later(p.at, l.mu.load.At) // who took the time first may come second
 	l.mu.load.At = p.at
 	if l.mu.noted = append(l.mu.noted, p); len(l.mu.noted) == 1 {
 		l.tell()

@@ -31,7 +31,7 @@ func newLaneBesideTable(t *rapid.T, tb testing.TB) *laneBesideTable {
 	}
 	l.a, l.b = l.asked.instances["a"], l.spare.instances["a"]
 	l.b.context = l.a.context
-	l.b.lane = &Lane{device: "gpu/1", now: func() time.Time { return l.now }, tell: func() {}, still: func() {}}
+	l.b.lane = &Lane{device: "gpu/1", tell: func() {}, still: func() {}}
 	return l
 }
 
@@ -56,7 +56,7 @@ func (l *laneBesideTable) admit() {
 	m := ask(l.last, "a")
 	m.PromptTokens = rapid.IntRange(1, 200).Draw(l.t, "prompt")
 	_, _, refused := l.asked.admit(m, l.now)
-	if got, ok := l.b.lane.Admit("gpu/1", m); ok {
+	if got, ok := l.b.lane.Admit("gpu/1", m, l.now); ok {
 		l.passed++
 		if refused != nil || got.Engine == nil || got.Load.Running != l.a.leases {
 			l.t.Fatalf("the lane let in with %+v what is refused as %+v", got.Load, refused)
@@ -81,7 +81,7 @@ func (l *laneBesideTable) release() {
 	m := &Release{Lease: l.held[at]}
 	l.held = append(l.held[:at], l.held[at+1:]...)
 	l.asked.release(m, l.now)
-	if load, ok := l.b.lane.Release(m); !ok {
+	if load, ok := l.b.lane.Release(m, l.now); !ok {
 		l.settle(func() { l.spare.release(m, l.now) })
 	} else if load.Running != l.a.leases {
 		l.t.Fatalf("%d said to run, %d do", load.Running, l.a.leases)
@@ -94,7 +94,7 @@ func (l *laneBesideTable) firstByte() {
 	}
 	m := &FirstByte{Lease: rapid.SampledFrom(l.held).Draw(l.t, "of")}
 	l.asked.firstByte(m, l.now)
-	if !l.b.lane.FirstByte(m) {
+	if !l.b.lane.FirstByte(m, l.now) {
 		l.settle(func() { l.spare.firstByte(m, l.now) })
 	}
 }
@@ -158,7 +158,7 @@ func TestALaneIsClosed(t *testing.T) {
 
 // TestALaneTakesOnlyWhatFits its terms, and nothing while it is closed.
 func TestALaneTakesOnlyWhatFits(t *testing.T) {
-	lane := &Lane{device: "gpu/1", now: time.Now, tell: func() {}, still: func() {}}
+	lane := &Lane{device: "gpu/1", tell: func() {}, still: func() {}}
 	fits := terms{deployment: "d", version: 3, requests: 1, tokens: 1000, longest: 100}
 	for name, bend := range map[string]func(*Admit, *terms){
 		"another deployment": func(m *Admit, _ *terms) { m.Deployment = "e" },
@@ -174,25 +174,25 @@ func TestALaneTakesOnlyWhatFits(t *testing.T) {
 		m, on := ask(1, "a"), fits
 		bend(m, &on)
 		lane.reopen(on)
-		if _, ok := lane.Admit("gpu/1", m); ok {
+		if _, ok := lane.Admit("gpu/1", m, traceEpoch); ok {
 			t.Errorf("%s: let in", name)
 		}
 	}
 	lane.reopen(fits)
-	if _, ok := lane.Admit("gpu/2", ask(1, "a")); ok {
+	if _, ok := lane.Admit("gpu/2", ask(1, "a"), traceEpoch); ok {
 		t.Error("another device's was let in")
 	}
-	if _, ok := lane.Admit("gpu/1", ask(1, "a")); !ok {
+	if _, ok := lane.Admit("gpu/1", ask(1, "a"), traceEpoch); !ok {
 		t.Error("what fits was not let in")
 	}
 	if got := lane.shut(); len(got) != 1 || got[0].kind != cameIn || got[0].Lease != 1 {
 		t.Errorf("noted %+v", got)
 	}
-	_, in := lane.Admit("gpu/1", ask(2, "a"))
-	if _, out := lane.Release(&Release{Lease: 1}); in || out || lane.FirstByte(&FirstByte{Lease: 1}) {
+	_, in := lane.Admit("gpu/1", ask(2, "a"), traceEpoch)
+	if _, out := lane.Release(&Release{Lease: 1}, traceEpoch); in || out || lane.FirstByte(&FirstByte{Lease: 1}, traceEpoch) {
 		t.Error("a closed lane was passed")
 	}
-	if _, in := (*Lane)(nil).Admit("gpu/1", ask(2, "a")); in {
+	if _, in := (*Lane)(nil).Admit("gpu/1", ask(2, "a"), traceEpoch); in {
 		t.Error("no lane was passed")
 	}
 }

@@ -35,8 +35,8 @@ type Admission struct {
 	Load     spec.Load
 }
 
-// FirstByte says that the lease's prompt has been read; of an answer that is not
-// streamed, together with all else.
+// FirstByte says that the lease's prompt has been read; of an answer that comes
+// at once Release says it.
 type FirstByte struct {
 	Lease    Lease
 	Streamed bool

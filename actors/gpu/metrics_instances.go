@@ -101,7 +101,7 @@ func (m *Metrics) ended(deployment, cause string) {
 	m.restarts.WithLabelValues(deployment, cause).Inc()
 }
 
-// released counts what a request shows at its end.
+// released notes the times that a request shows at its end.
 func (m *instanceMetrics) released(deployment string, r *Release) {
 	if r.Prefill > 0 {
 		m.first.WithLabelValues(deployment).Observe(r.Prefill.Seconds())
@@ -109,8 +109,12 @@ func (m *instanceMetrics) released(deployment string, r *Release) {
 	if r.Decode > 0 && r.CompletionTokens > 1 {
 		m.token.WithLabelValues(deployment).Observe(r.Decode.Seconds() / float64(r.CompletionTokens-1))
 	}
-	m.tokens.WithLabelValues(deployment, "prompt").Add(float64(max(r.PromptTokens, 0)))
-	m.tokens.WithLabelValues(deployment, "completion").Add(float64(max(r.CompletionTokens, 0)))
+}
+
+// counted counts the tokens of requests that have ended.
+func (m *instanceMetrics) counted(deployment string, prompt, completion int) {
+	m.tokens.WithLabelValues(deployment, "prompt").Add(float64(max(prompt, 0)))
+	m.tokens.WithLabelValues(deployment, "completion").Add(float64(max(completion, 0)))
 }
 
 // showInstances sets the gauges to what the digest tells, and takes away those of

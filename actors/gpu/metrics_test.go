@@ -22,6 +22,7 @@ func TestInstancesAreShownWhileTheyAreThere(t *testing.T) {
 	m.ended("a", "hung")
 	m.phased("embedded", "load", time.Second)
 	m.released("a", &Release{PromptTokens: 5, CompletionTokens: 3, Prefill: time.Second, Decode: time.Second})
+	m.counted("a", 5, 3)
 	for name, want := range map[string]float64{
 		"lotabots_instance_slots": 8, "lotabots_instance_running": 3, "lotabots_instance_kv_use_ratio": .5,
 		"lotabots_instance_memory_predicted_bytes": 17, "lotabots_instance_memory_reserved_bytes": 20, "lotabots_instance_memory_measured_bytes": 7,

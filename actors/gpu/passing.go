@@ -13,7 +13,7 @@ func (a *Actor) takeOver(c actor.Context) {
 		if len(passed) == 0 {
 			continue
 		}
-		came, ended := 0, 0
+		came, ended, prompt, completion := 0, 0, 0, 0
 		for i := range passed {
 			switch p := &passed[i]; p.kind {
 			case cameIn:
@@ -23,6 +23,7 @@ func (a *Actor) takeOver(c actor.Context) {
 			}
 			if at, stop := a.table.pass(in, &passed[i]); at != nil {
 				a.cfg.Metrics.released(at.load.GetDeployment(), &passed[i].Release)
+				prompt, completion = prompt+max(passed[i].PromptTokens, 0), completion+max(passed[i].CompletionTokens, 0)
 				if stop {
 					a.stop(c, at)
 				}
@@ -30,6 +31,7 @@ func (a *Actor) takeOver(c actor.Context) {
 		}
 		a.cfg.Metrics.admitted(a.cfg.Device.ID, came)
 		if ended > 0 {
+			a.cfg.Metrics.counted(in.load.GetDeployment(), prompt, completion)
 			a.resized(in)
 			a.adapt(c, in)
 		}
@@ -80,7 +82,7 @@ func (a *Actor) openLane(c actor.Context, in *inst) {
 	root, self := c.ActorSystem().Root, c.Self()
 	due := time.AfterFunc(time.Hour, func() { root.Send(self, &flush{}) })
 	due.Stop()
-	in.lane = &Lane{device: a.cfg.Device.ID, now: a.cfg.Now, tell: func() { due.Reset(coalesce) }, still: func() { due.Stop() }}
+	in.lane = &Lane{device: a.cfg.Device.ID, tell: func() { due.Reset(coalesce) }, still: func() { due.Stop() }}
 	a.lanes[in] = struct{}{}
 	a.cfg.Lanes.by.Store(in.id, in.lane)
 }

@@ -27,6 +27,7 @@ type table struct {
 	instances map[spec.InstanceID]*inst
 	guests    map[booking]*inst
 	leases    map[Lease]*lease
+	spare     []*lease // to be used again
 	seen      epochs
 	gone      map[spec.InstanceID]*farewell
 	abilities func(preset string, options map[string]string) spec.Abilities // nil: nobody knows

@@ -432,7 +432,7 @@ func FuzzBodies(f *testing.F) {
 
 // TestLookLeavesNothing: what is looked at many times a second costs no memory, however many wait.
 func TestLookLeavesNothing(t *testing.T) {
-	p, policy := newPulse(), Policy{}.withDefaults()
+	p, policy := new(pulse), Policy{}.withDefaults()
 	for range 1000 {
 		p.begin(new(question), []byte(`{"stream":true,"prompt":"x"}`), false)
 	}

@@ -24,7 +24,8 @@ type pulse struct {
 	canary   atomic.Pointer[context.CancelFunc]
 	mu       struct {
 		sync.Mutex
-		asked map[*question]struct{} // not ended
+		first *question // of those that have not ended, in no order
+		asked int       // how many those are
 		pace  pace
 	}
 }
@@ -41,34 +42,36 @@ type pace struct {
 type question struct {
 	began  time.Time
 	size   int  // bytes
-	answer int  // tokens at most; 0: not said
 	stream bool // the answer comes piece by piece
 	canary bool
 	pieces atomic.Int32
 	read   atomic.Bool // as far as it counts in pulse.unread
 	asks   atomic.Bool // somebody waits for a piece now: no slow reader holds it up
 	first  time.Time   // the reader's own
-}
 
-func newPulse() *pulse {
-	p := &pulse{}
-	p.mu.asked = map[*question]struct{}{}
-	return p
+	// The pulse's lock guards these.
+	body       []byte // that answer is still to be read from; nil: none is
+	answer     int    // tokens at most; 0: not said
+	prev, next *question
 }
 
 // begin notes a request. One of somebody else's ends the canary's: it must not wait
 // for that.
 func (p *pulse) begin(q *question, body []byte, canary bool) {
-	q.began, q.size, q.canary, q.stream, q.answer = time.Now(), len(body), canary, streams(body), mostTokens(body)
+	q.began, q.size, q.canary, q.stream, q.body = time.Now(), len(body), canary, streams(body), body
 	if canary {
-		q.answer = 1
+		q.answer, q.body = 1, nil
 	}
 	q.asks.Store(true)
 	if q.stream {
 		p.unread.Add(1)
 	}
 	p.mu.Lock()
-	p.mu.asked[q] = struct{}{}
+	if q.next = p.mu.first; q.next != nil {
+		q.next.prev = q
+	}
+	p.mu.first = q
+	p.mu.asked++
 	p.mu.Unlock()
 	if !canary {
 		p.others.Add(1)
@@ -81,7 +84,16 @@ func (p *pulse) begin(q *question, body []byte, canary bool) {
 func (p *pulse) end(q *question) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.mu.asked, q)
+	if q.next != nil {
+		q.next.prev = q.prev
+	}
+	if q.prev != nil {
+		q.prev.next = q.next
+	} else {
+		p.mu.first = q.next
+	}
+	q.prev, q.next, q.body = nil, nil, nil
+	p.mu.asked--
 	p.read(q)
 }
 
@@ -99,18 +111,21 @@ func (p *pulse) read(q *question) {
 	}
 }
 
-// piece notes that one has come, after a wait for it since then.
+// piece notes that one has come, after a wait for it since then, which is known of those after readAt.
 func (p *pulse) piece(q *question, since time.Time) {
 	p.pieces.Add(1)
-	now := time.Now()
-	switch n := q.pieces.Add(1); {
+	n := q.pieces.Add(1)
+	if n < readAt {
+		return
+	}
+	switch now := time.Now(); {
 	case n == readAt:
 		q.first = now
 		p.read(q)
 		if q.stream {
 			p.learnReading(q.size, now.Sub(q.began))
 		}
-	case n > readAt:
+	default:
 		if n == readAt+enough && q.stream {
 			p.learnTokens(enough, now.Sub(q.first))
 		}
@@ -160,7 +175,7 @@ func (p *pulse) learnTokens(n int, took time.Duration) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	each := took / time.Duration(n*max(len(p.mu.asked), 1))
+	each := took / time.Duration(n*max(p.mu.asked, 1))
 	if old := p.mu.pace.token; each > old || p.mu.pace.rough {
 		p.mu.pace.token = each
 	} else {
@@ -187,7 +202,10 @@ func (p *pulse) look(now time.Time) (crowd, pace) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var c crowd
-	for q := range p.mu.asked {
+	for q := p.mu.first; q != nil; q = q.next {
+		if q.body != nil { // most end before anybody looks
+			q.answer, q.body = mostTokens(q.body), nil
+		}
 		c.count(q, now)
 	}
 	pace := p.mu.pace
@@ -235,7 +253,10 @@ type answer struct {
 }
 
 func (a *answer) Read(b []byte) (int, error) {
-	q, since := &a.question, time.Now()
+	q, since := &a.question, time.Time{}
+	if q.pieces.Load() >= readAt {
+		since = time.Now()
+	}
 	q.asks.Store(true)
 	n, err := a.ReadCloser.Read(b)
 	q.asks.Store(false)

@@ -67,7 +67,7 @@ func faultOr(ctx context.Context, err error) error {
 
 // serve warms the engine up and looks after it until it is of no use any more.
 func (r *run) serve(ctx context.Context, started engine.Engine, began time.Time) error {
-	e := &monitored{Engine: started, pulse: newPulse()}
+	e := &monitored{Engine: started, pulse: new(pulse)}
 	w := &watcher{run: r, engine: e, probes: make(chan probed, 1), canaries: make(chan time.Duration, 1)}
 	if preset := r.cfg.Load.GetEngine(); preset != engine.External {
 		r.phases.enter(PhaseWarmUp)

@@ -32,6 +32,7 @@ type Grant struct {
 	making  bool // the answer that others may ask for meanwhile
 	kept    uint64
 	probe   bool // what becomes of it decides whether others may follow
+	good    bool // the instance has answered, which is to be told with the place's return
 }
 
 type waiter struct {
@@ -54,8 +55,8 @@ type served struct {
 func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
 	t.mu.Lock()
 	p := t.poolLocked(q.Deployment)
-	e := t.firstLocked(p, q)
-	if e.standing == Picked {
+	var e entry
+	if t.firstLocked(p, q, &e); e.standing == Picked {
 		t.mu.Unlock()
 		return e.grant, nil
 	}
@@ -75,8 +76,8 @@ func (t *Table) Enter(q *Query, serve func(Grant, error)) (g Grant, waits bool, 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.poolLocked(q.Deployment)
-	e := t.firstLocked(p, q)
-	if e.standing != Picked {
+	var e entry
+	if t.firstLocked(p, q, &e); e.standing != Picked {
 		t.enterLocked(p, q, &e, serve)
 	}
 	return e.grant, e.waiter != nil, e.err
@@ -92,16 +93,15 @@ type entry struct {
 }
 
 // firstLocked takes a place for q, if there is one and nobody waits.
-func (t *Table) firstLocked(p *pool, q *Query) (e entry) {
+func (t *Table) firstLocked(p *pool, q *Query, e *entry) {
 	now := t.cfg.Now()
 	p.counts(q, now)
 	if p.queue.Len() == 0 || q.Shared && p.shared == 0 { // others wait for slots
-		e.grant, e.standing = t.tryLocked(p, q, now)
+		e.standing = t.tryLocked(p, q, now, &e.grant)
 	} else {
 		t.expectLocked(p, q, now)
 		_, e.standing = stand(p.list, q, now)
 	}
-	return e
 }
 
 // enterLocked has q wait.
@@ -231,7 +231,8 @@ func (t *Table) leaveLocked(w *waiter) bool {
 	return true
 }
 
-func (t *Table) tryLocked(p *pool, q *Query, now time.Time) (Grant, Standing) {
+// tryLocked fills g in where it finds a place.
+func (t *Table) tryLocked(p *pool, q *Query, now time.Time, g *Grant) Standing {
 	t.expectLocked(p, q, now)
 	in, standing := Pick(p.list, q, now, t.stale(), t.cfg.Random)
 	if standing == Picked {
@@ -243,25 +244,32 @@ func (t *Table) tryLocked(p *pool, q *Query, now time.Time) (Grant, Standing) {
 		}
 	}
 	if standing != Picked {
-		return Grant{}, standing
+		return standing
 	}
-	return t.grantLocked(in, q, now), Picked
+	t.ghostLocked(in, q, now, g)
+	t.placeLocked(g, now)
+	return Picked
 }
 
 // grantLocked gives q a place on in.
-func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) Grant {
-	g := t.ghostLocked(in, q, now)
-	t.mu.pools[in.Deployment].countsPlace(q, in, now)
-	g.countLocked(now)
+func (t *Table) grantLocked(in *Instance, q *Query, now time.Time) (g Grant) {
+	t.ghostLocked(in, q, now, &g)
+	t.placeLocked(&g, now)
 	return g
 }
 
-// ghostLocked is a grant that is not counted as a place.
-func (t *Table) ghostLocked(in *Instance, q *Query, now time.Time) Grant {
+// placeLocked counts a ghost as a place that is newly taken.
+func (t *Table) placeLocked(g *Grant, now time.Time) {
+	t.poolOf(g.in).countsPlace(g.query, g.in, now)
+	g.countLocked(now)
+}
+
+// ghostLocked fills in a grant that is not counted as a place.
+func (t *Table) ghostLocked(in *Instance, q *Query, now time.Time, g *Grant) {
 	t.reasonsLocked(q, in, now)
 	unread := in.uncached(q)
 	reading := time.Duration(unread / in.prefill() * float64(time.Second))
-	return Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, Cached: q.PromptTokens - int(unread),
+	*g = Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, Cached: q.PromptTokens - int(unread),
 		Held: int(q.expects.Told(&in.held)), guessed: !in.held.Tells(), table: t, query: q, in: in, reading: reading, adapter: q.Adapter, began: now, shared: in.shared(q), ghost: true}
 }
 
@@ -339,8 +347,8 @@ func (t *Table) grantAllLocked(p *pool) {
 
 // giveLocked grants w a place, if there is one for it.
 func (t *Table) giveLocked(p *pool, w *waiter) bool {
-	g, standing := t.tryLocked(p, w.q, t.cfg.Now())
-	if standing != Picked {
+	var g Grant
+	if t.tryLocked(p, w.q, t.cfg.Now(), &g) != Picked {
 		return false
 	}
 	t.takenLocked(p, w)

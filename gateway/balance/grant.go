@@ -33,7 +33,11 @@ func (g *Grant) ReleaseTold(l spec.Load) {
 
 // endLocked gives the place back of a request that has had its time there.
 func (t *Table) endLocked(g *Grant, now time.Time) {
-	if p := t.mu.pools[g.in.Deployment]; p != nil {
+	if g.good {
+		g.in.breaker.good(now, g.probe)
+		g.probe = false
+	}
+	if p := t.poolOf(g.in); p != nil {
 		held := now.Sub(g.began).Seconds()
 		p.hold += 0.1 * (held - p.hold)
 	}
@@ -49,7 +53,7 @@ func (g *Grant) Learn(l spec.Load) {
 	g.table.mu.Lock()
 	defer g.table.mu.Unlock()
 	g.in.learnAnswer(l, g.table.cfg.Now())
-	if p := g.table.mu.pools[g.in.Deployment]; p != nil && p.queue.Len() > 0 {
+	if p := g.table.poolOf(g.in); p != nil && p.queue.Len() > 0 {
 		g.table.serveLocked(p)
 	}
 }
@@ -97,6 +101,15 @@ func (g *Grant) Rejected(r *spec.Rejection) {
 // own fault. The place stays taken.
 func (g *Grant) Answered() { g.tell(func(b *breaker, now time.Time) { b.good(now, g.probe) }) }
 
+// AnsweredWhole is Answered for who gives the place back next, which tells it.
+func (g *Grant) AnsweredWhole() {
+	if g.probe { // others wait for the news
+		g.Answered()
+		return
+	}
+	g.good = true
+}
+
 // Erred says that the engine answered with an error of its own. The place stays taken.
 func (g *Grant) Erred() { g.tell(func(b *breaker, now time.Time) { b.bad(now, g.probe, false) }) }
 
@@ -112,7 +125,7 @@ func (g *Grant) tell(what func(*breaker, time.Time)) {
 		return
 	}
 	g.probe = false
-	if p := t.mu.pools[g.in.Deployment]; p != nil && p.queue.Len() > 0 {
+	if p := t.poolOf(g.in); p != nil && p.queue.Len() > 0 {
 		t.serveLocked(p)
 	}
 }
@@ -163,7 +176,7 @@ func (t *Table) backLocked(g *Grant, now time.Time) {
 	if !g.ghost {
 		g.uncountLocked()
 	}
-	if p := t.mu.pools[g.in.Deployment]; p != nil && p.queue.Len() > 0 {
+	if p := t.poolOf(g.in); p != nil && p.queue.Len() > 0 {
 		t.serveLocked(p)
 	}
 }

@@ -45,7 +45,7 @@ func (t *Table) Granted(node spec.NodeID, l spec.Lease) {
 	if in == nil || in.Node != node {
 		return // it is gone, and what it kept with it; or not the node's to give
 	}
-	p, now := t.mu.pools[in.Deployment], t.cfg.Now()
+	p, now := t.poolOf(in), t.cfg.Now()
 	in.learnAnswer(l.Load, now)
 	in.asked = now
 	defer t.forgetLocked()
@@ -243,7 +243,7 @@ func (g *Grant) Bind(c *spec.Call) {
 
 // unboundLocked gives back the kept place of a request that was not sent.
 func (t *Table) unboundLocked(g *Grant) {
-	p := t.mu.pools[g.in.Deployment]
+	p := t.poolOf(g.in)
 	if g.Lease == 0 || g.in.gone || p == nil {
 		return
 	}

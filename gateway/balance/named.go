@@ -26,7 +26,7 @@ func (t *Table) Named(q *Query) (g Grant, may, ok bool) {
 	}
 	t.expectLocked(p, q, now)
 	may = p.queue.Len() == 0 && !in.brings(q, now)
-	g = t.ghostLocked(in, q, now)
+	t.ghostLocked(in, q, now, &g)
 	if _, made := t.mu.making[q.Kept]; may && !made && in.takes(q, now, t.stale()) { // who asks while it is made takes a place for moments at most, and must not keep others from it
 		g.countLocked(now)
 		g.making, g.kept = true, q.Kept
@@ -71,7 +71,7 @@ func (g *Grant) Made() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.cfg.Now()
-	if p := t.mu.pools[g.in.Deployment]; p != nil {
+	if p := t.poolOf(g.in); p != nil {
 		p.counts(g.query, now)
 		p.countsPlace(g.query, g.in, now)
 	}

@@ -49,6 +49,7 @@ type Instance struct {
 	shunned  bool   // it failed or refused; until it is heard of again
 	gone     bool
 	node     *member
+	pool     *pool // that it is in until it is gone
 	breaker  breaker
 	table    *Table
 	number   uint64        // of its name

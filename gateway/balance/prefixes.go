@@ -84,7 +84,7 @@ func (g *Grant) Found(cached int) {
 	t := g.in.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.mu.pools[g.in.Deployment]; p != nil {
+	if p := t.poolOf(g.in); p != nil {
 		// What was guessed was scaled by the trust of then; a share of that is what is compared.
 		p.trust.learn(float64(g.Held)/max(p.trust.factor(), 1-trustMost), float64(cached))
 	}

@@ -157,7 +157,8 @@ func TestPickByPrefixAllocatesNothing(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() {
 		f.mu.Lock()
-		g, _ := f.tryLocked(f.poolLocked("m"), q, f.cfg.Now())
+		var g Grant
+		f.tryLocked(f.poolLocked("m"), q, f.cfg.Now(), &g)
 		f.mu.Unlock()
 		g.Release()
 	}); n != 0 {

@@ -124,6 +124,14 @@ func (t *Table) poolLocked(deployment string) *pool {
 	return p
 }
 
+// poolOf is the instance's; nil: it is gone, and so are all others of its deployment.
+func (t *Table) poolOf(in *Instance) *pool {
+	if in.gone { // another may have been begun since
+		return t.mu.pools[in.Deployment]
+	}
+	return in.pool
+}
+
 func (t *Table) memberLocked(id spec.NodeID) *member {
 	m := t.mu.members[id]
 	if m == nil {
@@ -238,8 +246,8 @@ func (t *Table) instanceLocked(id spec.InstanceID, deployment string) *Instance 
 		in = &Instance{Target: spec.Target{Instance: id}, Deployment: deployment, table: t, number: prefix.Number(string(id))}
 		in.held.Owner = in
 		t.mu.instances[id] = in
-		p := t.poolLocked(deployment)
-		p.list = append(p.list, in)
+		in.pool = t.poolLocked(deployment)
+		in.pool.list = append(in.pool.list, in)
 	}
 	return in
 }
@@ -248,7 +256,7 @@ func (t *Table) dropLocked(in *Instance) {
 	in.gone = true
 	t.mu.prefixes.Drop(&in.held)
 	delete(t.mu.instances, in.Target.Instance)
-	p := t.mu.pools[in.Deployment]
+	p := in.pool
 	for i, other := range p.list {
 		if other == in {
 			p.list = append(p.list[:i], p.list[i+1:]...)

@@ -176,7 +176,8 @@ func TestTableInvariants(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"acquire": func(t *rapid.T) {
 				table.mu.Lock()
-				g, s := table.tryLocked(table.poolLocked("m"), &Query{Deployment: "m", Version: 1, PromptTokens: 5}, table.cfg.Now())
+				var g Grant
+				s := table.tryLocked(table.poolLocked("m"), &Query{Deployment: "m", Version: 1, PromptTokens: 5}, table.cfg.Now(), &g)
 				table.mu.Unlock()
 				if s == Picked {
 					grants = append(grants, &g)

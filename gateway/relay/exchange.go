@@ -135,10 +135,10 @@ func (x *Exchange) end(err error) {
 		return
 	}
 	x.closed = true
+	x.brief = x.r.watcher.remove(&x.watch)
 	x.drop()
 	x.makeRoom()
 	defer x.letGo()
-	x.brief = x.r.watcher.remove(&x.watch)
 	out := x.outcome(err)
 	if out.HasUsage && out.Usage.HasCached {
 		x.grant.Found(out.Usage.Cached)
@@ -225,7 +225,9 @@ func (x *Exchange) drop() {
 	}
 	if x.working {
 		x.working = false
-		_ = x.r.watcher.attempt(&x.watch, nil)
+		if !x.closed { // else nobody watches any more
+			_ = x.r.watcher.attempt(&x.watch, nil)
+		}
 		x.work.End(nil)
 	}
 	if told {
@@ -267,13 +269,22 @@ func (x *Exchange) serve() error {
 			continue
 		}
 		if err == nil {
-			x.grant.Answered()
+			x.answered()
 			return nil
 		}
 		if final := x.judge(err); final != nil {
 			return x.explain(final)
 		}
 	}
+}
+
+// answered says that the present instance has answered.
+func (x *Exchange) answered() {
+	if x.streaming() || x.raw() {
+		x.grant.Answered()
+		return
+	}
+	x.grant.AnsweredWhole()
 }
 
 // place begins an attempt: it takes a place, and waits for one where it has to.
@@ -330,8 +341,10 @@ func (x *Exchange) open() error {
 	if x.Call.Cache != nil { // before the load is taken in, of which its place is part
 		x.recalled()
 	}
-	if l, ok := stream.Load(); ok {
-		x.grant.Learn(l)
+	if x.Call.Stream || x.Raw { // else it is as old as the request, and what is told at the end comes soon
+		if l, ok := stream.Load(); ok {
+			x.grant.Learn(l)
+		}
 	}
 	x.doubleDispatch()
 	return nil
