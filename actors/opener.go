@@ -37,7 +37,11 @@ func (o opener) Open(ctx context.Context, target spec.Target, call spec.Call, bo
 	if reason := o.refuse(device, &call); reason != "" {
 		return nil, &spec.Rejection{Reason: reason}
 	}
-	return o.s.open(ctx, target, &call, body)
+	if call.Cache == nil && parserOf(&call) == nil { // no stage has to do with it: nobody keeps it
+		return o.engine(ctx, target, &call, body)
+	}
+	kept := call
+	return o.s.open(ctx, target, &kept, body)
 }
 
 // refuse says why the call cannot be served on this node, by any instance.

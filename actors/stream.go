@@ -95,11 +95,11 @@ func (x *stream) answer(resp *http.Response) {
 func (x *stream) Ended(cause error) { x.finish(resultGone, cause, time.Time{}) }
 
 func (x *stream) Status() int         { return x.resp.StatusCode }
-func (x *stream) ContentType() string { return x.resp.Header.Get("Content-Type") }
+func (x *stream) ContentType() string { return engine.Field(x.resp.Header, "Content-Type") }
 
 // HeadLength implements spec.Headed.
 func (x *stream) HeadLength() int {
-	text := x.resp.Header.Get(spec.HeadLengthHeader)
+	text := engine.Field(x.resp.Header, spec.HeadLengthHeader)
 	if text == "" { // nearly always, and an error is made at a cost
 		return 0
 	}

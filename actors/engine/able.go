@@ -145,7 +145,7 @@ var writing = []string{"/v1/chat/completions", "/v1/completions", messagesPath, 
 // salted puts CacheSalt into the body, over the client's own, for programs that look for it there.
 func (l *local) salted(path string, header http.Header, body []byte) ([]byte, error) {
 	_, takes := l.driver.(interface{ saltsBody() })
-	salt := header.Get(CacheSalt)
+	salt := Field(header, CacheSalt)
 	if !takes || salt == "" || !slices.Contains(writing, path) {
 		return body, nil
 	}

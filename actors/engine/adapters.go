@@ -113,7 +113,7 @@ type adapter struct {
 // adapted has the request tell its adapter. Where a program is told by the body, what the client has put
 // there about adapters is replaced: the gateway has judged the model's name alone.
 func (l *local) adapted(path string, header http.Header, body []byte) ([]byte, error) {
-	name := header.Get(Adapter)
+	name := Field(header, Adapter)
 	if d, ok := l.driver.(adapterTeller); ok {
 		return d.adapterBody(path, body, name)
 	}

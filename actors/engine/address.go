@@ -20,7 +20,7 @@ func kserves(path string) bool { return strings.HasPrefix(path, kserveModels) }
 
 // isJSON tells whether the body is one object; so it is where nothing is said.
 func isJSON(header http.Header) bool {
-	told := header.Get("Content-Type")
+	told := Field(header, "Content-Type")
 	if told == "" || told == "application/json" {
 		return true
 	}
@@ -31,7 +31,7 @@ func isJSON(header http.Header) bool {
 // addressed has a request that is not one JSON object ask for the model by that name: in the path, as KServe
 // has it, or in the field of a form. An adapter cannot be asked for so.
 func addressed(path string, header http.Header, body []byte, name string) (string, []byte, error) {
-	if header.Get(Adapter) != "" {
+	if Field(header, Adapter) != "" {
 		return "", nil, spec.Errorf(spec.CodeUnsupported, "adapters are not served at %s", path)
 	}
 	if name == "" {

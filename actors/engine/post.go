@@ -30,6 +30,14 @@ const TokenCounts = "X-Lotabots-Token-Counts"
 // tenants does so in any case: there the second alone is decided.
 const sharePrefixes = "share-prefixes"
 
+// Field is the first field of that name, which is written as headers have it; empty: there is none.
+func Field(h http.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
 // post sends a client's request. It is sent again only where no byte of it was taken, so
 // an engine never gets one twice.
 func (w *web) post(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error) {

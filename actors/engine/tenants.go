@@ -107,10 +107,10 @@ func Unspoken() *http.Response {
 // Tells tells whether an answer with that header to path may be JSON, or events, that tell of the engine's cache. None
 // is compressed: engines are not asked for that.
 func Tells(path string, answer http.Header) bool {
-	if strings.HasPrefix(path, "/v1/audio/") || answer.Get(spec.HeadLengthHeader) != "" {
+	if strings.HasPrefix(path, "/v1/audio/") || Field(answer, spec.HeadLengthHeader) != "" {
 		return false
 	}
-	kind := answer.Get("Content-Type")
+	kind := Field(answer, "Content-Type")
 	for _, other := range []string{"audio/", "image/", "video/", "application/octet-stream"} {
 		if strings.HasPrefix(kind, other) {
 			return false

@@ -208,7 +208,12 @@ func (x *exchange) receive() error {
 		b = (*lent)[:0]
 	}
 	for informed, looked := 0, 0; ; {
-		end := headEnd(b, looked-2)
+		h, end := x.caller.known(b), 0
+		if h != nil {
+			end = len(h.text)
+		} else {
+			end = headEnd(b, looked-2)
+		}
 		looked = len(b)
 		if end < 0 {
 			if len(b) > mostHead {
@@ -222,7 +227,10 @@ func (x *exchange) receive() error {
 			}
 			continue
 		}
-		h, err := x.caller.head(b[:end])
+		var err error
+		if h == nil {
+			h, err = x.caller.head(b[:end])
+		}
 		switch {
 		case err != nil:
 			giveBack(lent, b)

@@ -19,12 +19,19 @@ type head struct {
 	values  [8]string // of the first fields: most heads have no more, and each field one
 }
 
-// head is what b says, a whole head. A server's heads are alike for a second at a time, but where they tell of answers of different
-// lengths: the last one is kept, and nobody changes its fields.
-func (c *Caller) head(b []byte) (*head, error) {
-	if last := c.last.Load(); last != nil && last.text == string(b) {
-		return last, nil
+// known is the head that b begins with, where it is that of the answer before; nil: it is another, or has not come whole.
+// A server's heads are alike for a second at a time, but where they tell of answers of different lengths: the last one is
+// kept, and nobody changes its fields.
+func (c *Caller) known(b []byte) *head {
+	last := c.last.Load()
+	if last == nil || len(b) < len(last.text) || string(b[:len(last.text)]) != last.text {
+		return nil
 	}
+	return last
+}
+
+// head is what b says, a whole head.
+func (c *Caller) head(b []byte) (*head, error) {
 	h, err := parseHead(string(b))
 	if err == nil {
 		c.last.Store(h)
