@@ -103,6 +103,8 @@ type conn struct {
 	apart      *detached // what is to be run once the server has let go of it
 	head, wait time.Duration
 
+	reading, writing deadline
+
 	letGo atomic.Int32 // as many Closes to come are the server's, which lets go of it, once for each stream
 }
 
@@ -113,11 +115,14 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	turns.Yield() // by then more may have come, which spares a wait
 	n, err := c.TCPConn.Read(p)
+	for n == 0 && err != nil && errors.Is(err, os.ErrDeadlineExceeded) && c.reading.early(time.Now(), c.TCPConn.SetReadDeadline) {
+		n, err = c.TCPConn.Read(p)
+	}
 	switch {
 	case !c.fresh:
 	case n > 0:
 		c.fresh = false
-		_ = c.TCPConn.SetReadDeadline(time.Now().Add(c.head))
+		_ = c.SetReadDeadline(time.Now().Add(c.head))
 	case err != nil && c.again:
 		err = io.EOF // it is closed without a word: nobody has asked for anything
 	}
@@ -128,6 +133,11 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) Write(p []byte) (int, error) {
 	turns.Yield()
 	n, err := c.TCPConn.Write(p)
+	for err != nil && errors.Is(err, os.ErrDeadlineExceeded) && c.writing.early(time.Now(), c.TCPConn.SetWriteDeadline) {
+		var more int
+		more, err = c.TCPConn.Write(p[n:])
+		n += more
+	}
 	if err != nil && c.crowd != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		c.crowd.readers.Inc()
 	}
@@ -139,7 +149,22 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	if c.fresh && !t.IsZero() && t.After(time.Now()) {
 		t = time.Now().Add(c.wait)
 	}
-	return c.TCPConn.SetReadDeadline(t)
+	return c.reading.set(t, c.TCPConn.SetReadDeadline)
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	return c.writing.set(t, c.TCPConn.SetWriteDeadline)
+}
+
+// SetDeadline implements net.Conn.
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// ReadFrom implements io.ReaderFrom: by Write, which knows of deadlines.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{c}, r)
 }
 
 const (
