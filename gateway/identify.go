@@ -126,17 +126,22 @@ func requestID(ctx *fasthttp.RequestCtx) string {
 	return newRequestID()
 }
 
+// newRequestID is a UUID of version 4, as some engines take no other: so theirs is the same as ours.
 func newRequestID() string {
 	const digits = "0123456789abcdef"
-	var b [24]byte
-	copy(b[:], "req-")
-	hi := rand.Uint64()
-	lo := rand.Uint32()
-	for i := range 16 {
-		b[4+i] = digits[hi>>(4*i)&15]
-	}
-	for i := range 4 {
-		b[20+i] = digits[lo>>(4*i)&15]
+	var b [36]byte
+	hi, lo := rand.Uint64()&^0xf000|0x4000, rand.Uint64()&^(3<<62)|2<<62
+	for i, at := 0, 0; i < 32; i++ {
+		if i == 8 || i == 12 || i == 16 || i == 20 {
+			b[at] = '-'
+			at++
+		}
+		half := hi
+		if i >= 16 {
+			half = lo
+		}
+		b[at] = digits[half>>(60-4*(i%16))&15]
+		at++
 	}
 	return string(b[:])
 }
