@@ -49,13 +49,14 @@ var parsers = pool.New("request-parsers", func() *fastjson.Parser { return new(f
 // it is, until Release.
 func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
 	*r = Request{Model: r.Model[:0], Problems: r.Problems[:0], way: r.way[:0], N: 1, Needs: e.Able()}
-	if err := CheckText(body); err != nil {
-		return err
+	plain, refused := checkText(body)
+	if refused != nil {
+		return refused
 	}
 	p := parsers.Get()
 	// Parsing bounds the depth, and validation, which is strict, does not: in this order.
 	v, err := p.ParseBytes(body)
-	if err == nil && !strict(body) {
+	if err == nil && !strict(body, plain) {
 		err = fastjson.ValidateBytes(body)
 	}
 	if err != nil {
@@ -84,11 +85,18 @@ func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
 
 // CheckText refuses a body that has nothing in it, or is not UTF-8: what engines make of such bytes differs.
 func CheckText(body []byte) *spec.Error {
-	switch {
-	case skipSpace(body, 0) == len(body):
-		return &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is empty."}
-	case utf8.Valid(body):
-		return nil
+	_, err := checkText(body)
+	return err
+}
+
+// checkText is CheckText, which tells too whether body has no control characters.
+func checkText(body []byte) (plain bool, err *spec.Error) {
+	if skipSpace(body, 0) == len(body) {
+		return false, &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is empty."}
+	}
+	ascii, plain := plainText(body)
+	if ascii || utf8.Valid(body) {
+		return plain, nil
 	}
 	at := 0
 	for rest := body; len(rest) > 0; {
@@ -98,7 +106,7 @@ func CheckText(body []byte) *spec.Error {
 		}
 		rest, at = rest[n:], at+n
 	}
-	return &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is not UTF-8: its byte " + strconv.Itoa(at+1) + " belongs to no character.",
+	return false, &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is not UTF-8: its byte " + strconv.Itoa(at+1) + " belongs to no character.",
 		Hint: "Send JSON in UTF-8."}
 }
 

@@ -207,12 +207,23 @@ func FuzzCheck(f *testing.F) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	body := []byte(`{"model":"m","stream":true,"temperature":0.7,"messages":[{"role":"system","content":"You are helpful."},{"role":"user","content":"` + strings.Repeat("word ", 200) + `"}]}`)
-	var r Request
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := r.Check(Chat, body); err != nil {
-			b.Fatal(err)
-		}
+	const turn = `{"role":"user","content":"See \"main.go\", line 7:\n\n\tif err != nil {\n\t\treturn fmt.Errorf(\"read: %w\", err)\n\t}\n\nWhat is lost there, and who would notice it first?"},`
+	for _, c := range []struct{ name, messages string }{
+		{"short", `{"role":"system","content":"You are helpful."},{"role":"user","content":"` + strings.Repeat("word ", 200) + `"}`},
+		{"long", strings.Repeat(turn, 60) + `{"role":"user","content":"` + strings.Repeat("word ", 200) + `"}`},
+		{"wide", `{"role":"user","content":"` + strings.Repeat("das Wörterbuch für 語 ", 200) + `"}`},
+	} {
+		body := []byte(`{"model":"m","stream":true,"temperature":0.7,"messages":[` + c.messages + `]}`)
+		b.Run(c.name, func(b *testing.B) {
+			var r Request
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := r.Check(Chat, body); err != nil {
+					b.Fatal(err)
+				}
+				r.Release()
+			}
+		})
 	}
 }

@@ -134,5 +134,6 @@ func BenchmarkCheckRules(b *testing.B) {
 		if err := r.Check(Chat, body); err != nil || len(r.Problems) > 0 {
 			b.Fatal(err, r.Problems)
 		}
+		r.Release()
 	}
 }

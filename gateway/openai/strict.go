@@ -1,21 +1,76 @@
 package openai
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
 
+// Words of eight bytes: ones is 1 in each, tops the top bit of each.
+const ones, tops = 0x0101010101010101, 0x8080808080808080
+
+// plainText tells whether text is ASCII, and whether it has no control characters.
+func plainText(text []byte) (ascii, plain bool) {
+	const bodies, lift = ones * 0x7f, ones * 0x60
+	// A byte's top bit is set in found where it is in one of the bytes, and in above where each is none of control.
+	found, above := uint64(0), uint64(tops)
+	rest := text
+	for ; len(rest) >= 32; rest = rest[32:] {
+		a, b := binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])
+		c, d := binary.LittleEndian.Uint64(rest[16:]), binary.LittleEndian.Uint64(rest[24:])
+		found |= a | b | c | d
+		above &= (a&bodies + lift | a) & (b&bodies + lift | b) & (c&bodies + lift | c) & (d&bodies + lift | d)
+	}
+	for ; len(rest) >= 8; rest = rest[8:] {
+		a := binary.LittleEndian.Uint64(rest)
+		found |= a
+		above &= a&bodies + lift | a
+	}
+	if len(rest) > 0 && len(text) >= 8 { // some of it once more
+		a := binary.LittleEndian.Uint64(text[len(text)-8:])
+		found |= a
+		above &= a&bodies + lift | a
+		rest = nil
+	}
+	for _, c := range rest {
+		found |= uint64(c)
+		if c < ' ' {
+			above = 0
+		}
+	}
+	return found&tops == 0, above&tops == tops
+}
+
+// structure has a bit for each byte, by its low six bits, that stands between values or begins and ends objects and
+// arrays; no other that the parser takes outside of strings has the same.
+const structure = 1<<('{'&63) | 1<<('}'&63) | 1<<('['&63) | 1<<(']'&63) | 1<<(':'&63) | 1<<(','&63) | 1<<(' '&63)
+
 // strict tells whether text that the parser has taken is JSON for certain, at less than it takes to
-// validate it. The parser knows the text's structure, but takes any bytes within strings, and numbers
-// that are none: these alone are looked at. False: it has to be validated.
-func strict(text []byte) bool {
+// validate it; plain says that it has no control characters. The parser knows the text's structure, but takes
+// any bytes within strings, and numbers that are none: these alone are looked at. False: it has to be validated.
+func strict(text []byte, plain bool) bool {
+	bare := plain && bytes.IndexByte(text, '\\') < 0 // strings hold but their text
 	for i := 0; i < len(text); i++ {
-		switch text[i] {
-		case '"':
-			if i = strictString(text, i+1); i < 0 {
+		c := text[i]
+		if c == '"' {
+			switch {
+			case bare:
+				i = quoteFrom(text, i+1)
+			case plain:
+				i = escapedEnd(text, i+1)
+			default:
+				i = strictString(text, i+1)
+			}
+			if i < 0 {
 				return false
 			}
-		case '{', '}', '[', ']', ':', ',', ' ', '\n', '\r', '\t':
+			continue
+		}
+		if structure>>(c&63)&1 != 0 {
+			continue
+		}
+		switch c {
+		case '\n', '\r', '\t':
 		case 't':
 			i += len("true") - 1 // the parser has seen to that
 		case 'f':
@@ -33,7 +88,53 @@ func strict(text []byte) bool {
 	return true
 }
 
-// strictString is where the string ends, at its quote, whose text begins at b[i]; -1: it has what must not stand in one.
+// quoteFrom is where the first quote is from i on, or -1.
+func quoteFrom(b []byte, i int) int {
+	if i+8 <= len(b) { // most strings are short
+		w := binary.LittleEndian.Uint64(b[i:]) ^ ones*'"'
+		if found := (w - ones) &^ w & tops; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+		i += 8
+	}
+	n := bytes.IndexByte(b[i:], '"')
+	if n < 0 {
+		return -1
+	}
+	return i + n
+}
+
+// escapedEnd is where the string ends, at its quote, whose text begins at b[i], where b has no control characters; -1:
+// it has what must not stand in one.
+func escapedEnd(b []byte, i int) int {
+	for i < len(b) {
+		if i+8 <= len(b) {
+			w := binary.LittleEndian.Uint64(b[i:])
+			quote, slash := w^(ones*'"'), w^(ones*'\\')
+			found := ((quote-ones)&^quote | (slash-ones)&^slash) & tops
+			if found == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(found) / 8
+		}
+		switch b[i] {
+		case '"':
+			return i
+		case '\\':
+			if i+1 < len(b) && (b[i+1] == 'n' || b[i+1] == '"') { // nearly always
+				i += 2
+			} else if i = escaped(b, i+1); i < 0 {
+				return -1
+			}
+		default: // at the text's end
+			i++
+		}
+	}
+	return -1
+}
+
+// strictString is escapedEnd of what may have control characters.
 func strictString(b []byte, i int) int {
 	for {
 		i = plainTo(b, i)
@@ -43,30 +144,32 @@ func strictString(b []byte, i int) int {
 		if b[i] == '"' {
 			return i
 		}
-		if i++; i >= len(b) { // behind a backslash
-			return -1
-		}
-		switch b[i] {
-		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			i++
-		case 'u':
-			for end := i + 4; i < end; {
-				if i++; i >= len(b) || !isHex(b[i]) {
-					return -1
-				}
-			}
-			i++
-		default:
+		if i = escaped(b, i+1); i < 0 {
 			return -1
 		}
 	}
+}
+
+// escaped is where the escape ends whose backslash is before b[i]; -1: it is none of JSON's.
+func escaped(b []byte, i int) int {
+	if i >= len(b) {
+		return -1
+	}
+	switch b[i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 1
+	case 'u':
+		if len(b)-i > 4 && isHex(b[i+1]) && isHex(b[i+2]) && isHex(b[i+3]) && isHex(b[i+4]) {
+			return i + 5
+		}
+	}
+	return -1
 }
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
 // plainTo is where the first quote, backslash or control character is from i on, or the text's end.
 func plainTo(b []byte, i int) int {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(b); i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
 		quote, slash := w^(ones*'"'), w^(ones*'\\')
