@@ -33,18 +33,16 @@ const JournalBytes = 4 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendFrame writes a record's frame, whose value is before and encoded.
-func appendFrame(dst []byte, life uint64, round uint32, number, before uint64, encoded []byte) []byte {
-	at := len(dst)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(frameHeader-frameChecked+8+len(encoded)))
-	dst = append(dst, 0, 0, 0, 0)
-	dst = binary.BigEndian.AppendUint64(dst, life)
-	dst = binary.BigEndian.AppendUint32(dst, round)
-	dst = binary.BigEndian.AppendUint64(dst, number)
-	dst = binary.BigEndian.AppendUint64(dst, before)
-	dst = append(dst, encoded...)
-	binary.BigEndian.PutUint32(dst[at+4:], crc32.Checksum(dst[at+frameChecked:], castagnoli))
-	return dst
+// seal makes a frame of b, which has frameHeader+8 bytes of room and then the record's encoding; before is what its value
+// begins with.
+func seal(b []byte, life uint64, round uint32, number, before uint64) {
+	head := b[:frameHeader+8]
+	binary.BigEndian.PutUint32(head, uint32(len(b)-frameChecked))
+	binary.BigEndian.PutUint64(head[8:], life)
+	binary.BigEndian.PutUint32(head[16:], round)
+	binary.BigEndian.PutUint64(head[20:], number)
+	binary.BigEndian.PutUint64(head[frameHeader:], before)
+	binary.BigEndian.PutUint32(head[4:], crc32.Checksum(b[frameChecked:], castagnoli))
 }
 
 // A frame points into the bytes that it was read from.
@@ -55,7 +53,7 @@ type frame struct {
 	value  []byte
 }
 
-// frameSize is that of the frame which b begins with; what appendFrame has written is taken for sound.
+// frameSize is that of the frame which b begins with; what seal has made is taken for sound.
 func frameSize(b []byte) int { return frameChecked + int(binary.BigEndian.Uint32(b)) }
 
 // frameAt is the frame which b begins with; of what is no sound one, ok is false.

@@ -117,6 +117,13 @@ func TestWhatAnotherLifeLeft(t *testing.T) {
 	c.once(t, l, "b0", "b1")
 }
 
+// appendFrame appends a record's frame.
+func appendFrame(dst []byte, life uint64, round uint32, number, before uint64, encoded []byte) []byte {
+	b := append(make([]byte, frameHeader+8), encoded...)
+	seal(b, life, round, number, before)
+	return append(dst, b...)
+}
+
 // TestReadJournal holds reading to a model: of what was written in rounds, over what was there before, then cut off, torn or
 // changed at one place, just what comes whole after the last record and before that place is found.
 func TestReadJournal(t *testing.T) {

@@ -48,7 +48,7 @@ func BenchmarkJournal(b *testing.B) {
 	try(b, err)
 	l.writer.Go(l.write)
 	defer func() { end(b, l, db) }()
-	r := request("k")
+	r := served(7)
 	b.Run("one", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
@@ -59,7 +59,7 @@ func BenchmarkJournal(b *testing.B) {
 		b.ReportAllocs()
 		b.SetParallelism(32)
 		b.RunParallel(func(pb *testing.PB) {
-			r := request("k")
+			r := served(7)
 			for pb.Next() {
 				if err := l.Settle(r); err != nil {
 					b.Error(err)

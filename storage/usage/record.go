@@ -32,7 +32,7 @@ const maxName = 256
 
 // plain makes a record one that the state takes.
 func plain(r *wire.UsageRecord) {
-	for _, s := range []*string{&r.Tenant, &r.User, &r.Key, &r.Deployment, &r.Adapter, &r.Endpoint, &r.Region, &r.Outcome, &r.Request, &r.Node, &r.Code} {
+	for _, s := range []*string{&r.Tenant, &r.User, &r.Key, &r.Deployment, &r.Adapter, &r.Endpoint, &r.Region, &r.Outcome, &r.Request, &r.Node, &r.Code, &r.Cache} {
 		if len(*s) > maxName || strings.IndexByte(*s, 0) >= 0 || !utf8.ValidString(*s) {
 			*s = strings.ToValidUTF8(strings.ReplaceAll((*s)[:min(len(*s), maxName-3)], "\x00", "?"), "?")
 		}

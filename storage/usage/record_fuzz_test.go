@@ -19,9 +19,9 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			r = &wire.UsageRecord{}
 		}
-		r.Tenant, r.Code = name, name
+		r.Tenant, r.Code, r.Cache = name, name, name
 		plain(r)
-		for _, s := range []string{r.Tenant, r.User, r.Key, r.Deployment, r.Adapter, r.Endpoint, r.Region, r.Outcome, r.Request, r.Node, r.Code} {
+		for _, s := range []string{r.Tenant, r.User, r.Key, r.Deployment, r.Adapter, r.Endpoint, r.Region, r.Outcome, r.Request, r.Node, r.Code, r.Cache} {
 			if len(s) > maxName || !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
 				t.Errorf("%q", s)
 			}

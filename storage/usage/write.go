@@ -3,10 +3,7 @@ package usage
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
-
-	"google.golang.org/protobuf/proto"
 
 	"github.com/lotabots/lotabots/cluster/spec/turns"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -124,34 +121,34 @@ func (l *Ledger) Note(r *wire.UsageRecord) {
 	l.metrics.noted.Inc()
 }
 
-var encodings = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+// usualFrame is what most frames have room in.
+const usualFrame = 512
 
 // put gives the record its number and returns the half that it is in, with mu locked; nil: there is no room. fits
 // tells that the journal has room for it.
 func (l *Ledger) put(r *wire.UsageRecord) (h *half, fits bool) {
-	plain(r)
-	e := encodings.Get().(*[]byte)
-	defer encodings.Put(e)
-	var err error
-	*e, err = proto.MarshalOptions{}.MarshalAppend((*e)[:0], r)
+	var room [usualFrame]byte
+	frame := encode(room[:frameHeader+8], r)
 	l.mu.Lock()
 	h = l.mu.fill
-	if l.mu.closed || err != nil {
+	if l.mu.closed {
 		return nil, false
 	}
 	if h.n >= l.cfg.Queue {
 		l.mu.full++
 		return nil, false
 	}
-	whole := h.fits == len(h.buf)
-	h.buf = appendFrame(h.buf, l.life, h.round, l.mu.next, l.mu.bytes, *e)
+	at := len(h.buf)
+	whole := h.fits == at
+	h.buf = append(h.buf, frame...)
+	seal(h.buf[at:], l.life, h.round, l.mu.next, l.mu.bytes)
 	if fits = whole && len(h.buf) <= l.size; fits {
 		h.fits = len(h.buf)
 	}
 	h.n++
 	l.mu.put++
 	l.mu.next++
-	l.mu.bytes += uint64(len(*e)) + overhead
+	l.mu.bytes += uint64(len(frame)-frameHeader-8) + overhead
 	if !l.mu.awake {
 		l.mu.awake = true
 		l.wake <- struct{}{} // has room: the writer sleeps
