@@ -39,50 +39,65 @@ func plain(r *wire.UsageRecord) {
 	}
 }
 
-// alike is what requests have in common that are summed up together.
-type alike struct {
-	minute                                                          int64
-	version                                                         uint64
-	tenant, user, key, deployment, adapter, endpoint, region, ended string
-}
-
 const minuteMS = 60_000
+
+// alike are the names that requests have in common which are summed up together, beside the minute and the version.
+var alike = [...]uint8{fieldTenant, fieldUser, fieldKey, fieldDeployment, fieldAdapter, fieldEndpoint, fieldRegion, fieldOutcome}
 
 // A sum adds up records, in up to most rows.
 type sum struct {
 	versions bool // of deployments are told apart
 	rows     []*wire.UsageRow
-	at       map[alike]*wire.UsageRow
+	at       map[string]*wire.UsageRow // by what they have in common
+	key      []byte                    // the last record's
 }
 
 // add counts r, unless it would take more than most rows.
-func (s *sum) add(r *wire.UsageRecord, most int) bool {
-	version := r.GetVersion()
-	if !s.versions {
-		version = 0
+func (s *sum) add(r *scan, most int) (ok bool, err error) {
+	minute, version := r.atMs()-r.atMs()%minuteMS, uint64(0)
+	if s.versions {
+		version = r.numbers[fieldVersion]
 	}
-	key := alike{r.GetAtMs() - r.GetAtMs()%minuteMS, version, r.GetTenant(), r.GetUser(), r.GetKey(), r.GetDeployment(), r.GetAdapter(), r.GetEndpoint(), r.GetRegion(), r.GetOutcome()}
-	row := s.at[key]
+	key := binary.AppendUvarint(binary.LittleEndian.AppendUint64(s.key[:0], uint64(minute)), version)
+	for _, field := range alike {
+		name := r.name(int(field))
+		key = append(binary.AppendUvarint(key, uint64(len(name))), name...)
+	}
+	s.key = key
+	row := s.at[string(key)]
 	if row == nil {
 		if len(s.rows) >= most {
-			return false
+			return false, nil
+		}
+		if row, err = begin(r, minute, version); err != nil {
+			return false, err
 		}
 		if s.at == nil {
-			s.at = map[alike]*wire.UsageRow{}
+			s.at = map[string]*wire.UsageRow{}
 		}
-		row = &wire.UsageRow{AtMs: key.minute, PeriodS: minuteMS / 1000, Tenant: key.tenant, User: key.user, Key: key.key,
-			Deployment: key.deployment, Version: key.version, Adapter: key.adapter, Endpoint: key.endpoint, Region: key.region, Outcome: key.ended}
-		s.at[key], s.rows = row, append(s.rows, row)
+		s.at[string(key)], s.rows = row, append(s.rows, row)
 	}
 	row.Requests++
-	if r.GetUnknown() {
+	if r.numbers[fieldUnknown] != 0 {
 		row.Unknown++
 	}
-	row.Prompt += r.GetPrompt()
-	row.Cached += r.GetCached()
-	row.Completion += r.GetCompletion()
-	row.GpuMs += r.GetGpuMs()
-	row.Attempts += uint64(r.GetAttempts())
-	row.DurationMs += r.GetDurationMs()
-	return true
+	row.Prompt += r.numbers[fieldPrompt]
+	row.Cached += r.numbers[fieldCached]
+	row.Completion += r.numbers[fieldCompletion]
+	row.GpuMs += r.numbers[fieldGpuMs]
+	row.Attempts += uint64(uint32(r.numbers[fieldAttempts]))
+	row.DurationMs += r.numbers[fieldDurationMs]
+	return true, nil
+}
+
+// begin returns the row of those that are like r, without any.
+func begin(r *scan, minute int64, version uint64) (*wire.UsageRow, error) {
+	for _, field := range alike {
+		if name := r.name(int(field)); !utf8.Valid(name) {
+			return nil, fmt.Errorf("a record's field %d is no UTF-8: %q", field, name)
+		}
+	}
+	name := func(field int) string { return string(r.name(field)) }
+	return &wire.UsageRow{AtMs: minute, PeriodS: minuteMS / 1000, Tenant: name(fieldTenant), User: name(fieldUser), Key: name(fieldKey),
+		Deployment: name(fieldDeployment), Version: version, Adapter: name(fieldAdapter), Endpoint: name(fieldEndpoint), Region: name(fieldRegion), Outcome: name(fieldOutcome)}, nil
 }

@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"errors"
+	"sort"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -86,12 +87,16 @@ func (l *Ledger) batch() (*wire.PutUsage, error) {
 	}
 	s := sum{versions: l.cfg.Level() >= versionsLevel}
 	through, n := onDisk, uint64(0)
+	var r scan
 	for ok := it.First(); ok; ok = it.Next() {
-		_, r, err := decode(it.Key(), it.Value())
+		added, err := n < recordsAtOnce, r.read(it.Key(), it.Value())
+		if added && err == nil {
+			added, err = s.add(&r, rowsAtOnce)
+		}
 		if err != nil {
 			return nil, errors.Join(err, it.Close())
 		}
-		if n == recordsAtOnce || !s.add(r, rowsAtOnce) {
+		if !added {
 			through = numberOf(it.Key()) - 1
 			break
 		}
@@ -160,22 +165,32 @@ const retainAtOnce = 200_000
 // where there are too many bytes.
 func (l *Ledger) retain() error {
 	l.mu.Lock()
-	first, onDisk, told, bytes := l.mu.first, l.mu.onDisk, l.mu.told, l.mu.stored
+	first, onDisk, told, bytes, lowest := l.mu.first, l.mu.onDisk, l.mu.told, l.mu.stored, l.mu.lowest
 	l.mu.Unlock()
 	oldest := l.cfg.Now().Add(-l.cfg.Keep()).UnixMilli()
 	it, err := l.db.Pebble().NewIter(&pebble.IterOptions{LowerBound: recordKey(first), UpperBound: recordKey(onDisk + 1)})
 	if err != nil {
 		return err
 	}
-	end, lowest := first, bytes
-	for ok := it.First(); ok; ok = it.Next() {
-		before, r, err := decode(it.Key(), it.Value())
-		if err != nil {
+	start := first
+	if bytes-lowest > l.cfg.Bytes { // those for which there is no room are the first, and go without a look at each
+		start += uint64(sort.Search(retainAtOnce, func(i int) bool {
+			return !it.SeekGE(recordKey(first+uint64(i))) || bytes-beforeOf(it.Value(), bytes) <= l.cfg.Bytes
+		}))
+	}
+	var r scan
+	end := start
+	lowest = bytes
+	for ok := it.SeekGE(recordKey(start)); ok; ok = it.Next() {
+		n := numberOf(it.Key())
+		end, lowest = n, beforeOf(it.Value(), bytes)
+		if n > told || n-first >= retainAtOnce {
+			break
+		}
+		if err := r.read(it.Key(), it.Value()); err != nil {
 			return errors.Join(err, it.Close())
 		}
-		n := numberOf(it.Key())
-		end, lowest = n, before
-		if bytes-before <= l.cfg.Bytes && (n > told || r.GetAtMs() >= oldest) || n-first >= retainAtOnce {
+		if r.atMs() >= oldest {
 			break
 		}
 		end, lowest = n+1, bytes
