@@ -48,21 +48,21 @@ func (b *bill) enter(r *request, path string) error {
 	}
 	b.holds = b.few[:0]
 	if r.who.PerMin > 0 {
-		b.key = limit.Limit{ID: r.who.Limit, Of: r.who.Key, Amount: uint64(r.who.PerMin), Scope: limit.OfKey, Deny: r.who.Deny}
-		if err := b.take(r, &b.key, 1); err != nil {
+		b.key = limit.Limit{ID: r.who.Limit, Of: r.who.Key, Amount: uint64(r.who.PerMin), Scope: limit.OfKey, Deny: r.who.Deny, Slot: &r.who.Rate}
+		if err := b.take(r, r.came, &b.key, 1); err != nil {
 			return err
 		}
 	}
-	if err := b.requests(r, r.g.limits.tenant(r.who.Tenant)); err != nil {
+	if err := b.requests(r, r.came, r.g.limits.tenant(r.who.Tenant)); err != nil {
 		return err
 	}
-	return b.requests(r, r.g.limits.endpoint(path))
+	return b.requests(r, r.came, r.g.limits.endpoint(path))
 }
 
-func (b *bill) requests(r *request, limits []limit.Limit) error {
+func (b *bill) requests(r *request, now time.Time, limits []limit.Limit) error {
 	for i := range limits {
 		if l := &limits[i]; l.Unit == limit.Requests {
-			if err := b.take(r, l, 1); err != nil {
+			if err := b.take(r, now, l, 1); err != nil {
 				return err
 			}
 		}
@@ -74,8 +74,10 @@ func (b *bill) requests(r *request, limits []limit.Limit) error {
 // and the answer to be expected under all limits on tokens and costs.
 func (x *inferring) reserve(r *request, d *deployment, check *openai.Request) error {
 	x.bill.price = d.GetPrice()
-	if err := x.bill.requests(r, d.limits); err != nil {
-		return err
+	if len(d.limits) > 0 { // its body may have taken long to come
+		if err := x.bill.requests(r, time.Now(), d.limits); err != nil {
+			return err
+		}
 	}
 	defer x.bill.standing(r)
 	if x.endpoint == openai.CountTokens {
@@ -97,7 +99,7 @@ func (x *inferring) reserve(r *request, d *deployment, check *openai.Request) er
 					continue
 				}
 			}
-			if err := x.bill.take(r, l, min(n, l.Amount)); err != nil {
+			if err := x.bill.take(r, time.Now(), l, min(n, l.Amount)); err != nil {
 				return err
 			}
 		}
@@ -106,8 +108,8 @@ func (x *inferring) reserve(r *request, d *deployment, check *openai.Request) er
 }
 
 // take counts the request with n under the limit, or says why it is refused.
-func (b *bill) take(r *request, l *limit.Limit, n uint64) error {
-	d := r.g.limiter.Take(r.g.work, l, n)
+func (b *bill) take(r *request, now time.Time, l *limit.Limit, n uint64) error {
+	d := r.g.limiter.TakeAt(r.g.work, now, l, n)
 	if d.Shared {
 		r.g.metrics.limits[limitShared].Inc()
 	}

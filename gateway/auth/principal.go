@@ -16,10 +16,11 @@ const (
 	OfSession             // an access token
 )
 
-// A Principal is who sends a request. It is never changed once made; what it may
-// do is asked of the table, and so follows the newest state.
+// A Principal is who sends a request. It is never changed once made, but for what it keeps
+// of its use; what it may do is asked of the table, and so follows the newest state.
 type Principal struct {
 	Kind    Kind
+	Deny    bool   // nothing is admitted under Limit where no owner answers
 	PerMin  uint32 // requests per minute; 0: no limit
 	Key     string // id; empty: a session
 	User    string // id: the session's, or the key's owner; empty: nobody
@@ -27,7 +28,7 @@ type Principal struct {
 	Tenant  string
 	Name    string        // of the key, or the user's
 	Limit   string        // the limit's id, as of LimitOf; empty: no limit
-	Deny    bool          // nothing is admitted under it where no owner answers
+	Rate    limit.Slot    // of Limit
 	Limits  []limit.Limit // the key's others; not to be changed
 
 	table    *Table

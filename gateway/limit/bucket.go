@@ -84,8 +84,11 @@ func (b *bucket) most() uint64 { return most(b.amount) }
 
 func most(amount uint64) uint64 { return min(amount, math.MaxInt64/4) }
 
+// sharing tells whether the owner counts as unreachable, so that the share is followed.
+func (b *bucket) sharing(now time.Time) bool { return now.Before(b.shared) }
+
 // take tries to admit one request that is counted with n, which is at most b.most().
-// gateways is how many there are.
+// gateways is how many there are, where the share is followed.
 func (b *bucket) take(now time.Time, n uint64, gateways int) verdict {
 	b.lapse(now)
 	if b.avail >= int64(n) {
@@ -93,9 +96,9 @@ func (b *bucket) take(now time.Time, n uint64, gateways int) verdict {
 		return spend
 	}
 	switch {
-	case now.Before(b.shared) && b.refuses:
+	case b.sharing(now) && b.refuses:
 		return unknown
-	case now.Before(b.shared):
+	case b.sharing(now):
 		return b.takeShare(now, n, gateways)
 	case now.Before(b.denied) && n >= b.need:
 		return deny
@@ -165,7 +168,7 @@ func (b *bucket) settle(now time.Time, reserved, used uint64, of int64, gateways
 	case used > reserved:
 		over := min(used-reserved, most(math.MaxUint64)) // which may be more than all of the limit
 		b.avail = max(b.avail-int64(over), -math.MaxInt64/4)
-		if now.Before(b.shared) && !b.refuses {
+		if b.sharing(now) && !b.refuses {
 			b.tat = spec.Later(b.tat, now).Add(b.part(now, over, gateways))
 		}
 	case b.per == Minute && age >= time.Minute.Milliseconds(): // it has leaked out of the bucket
@@ -178,13 +181,13 @@ func (b *bucket) settle(now time.Time, reserved, used uint64, of int64, gateways
 
 // low tells whether it is time to ask for the next lease before this one is spent.
 func (b *bucket) low(now time.Time) bool {
-	return b.granted >= 4 && b.avail <= b.granted/4 && !now.Before(b.denied) && !now.Before(b.shared)
+	return b.granted >= 4 && b.avail <= b.granted/4 && !now.Before(b.denied) && !b.sharing(now)
 }
 
 // untold tells whether the owner should hear of something though nobody asks for more.
 func (b *bucket) untold(now time.Time) bool {
 	b.lapse(now)
-	return (b.owed > 0 || b.debt > 0 || b.avail < 0) && !now.Before(b.shared)
+	return (b.owed > 0 || b.debt > 0 || b.avail < 0) && !b.sharing(now)
 }
 
 // request is what to ask the owner for: want for those who wait, or more where recent
@@ -266,11 +269,11 @@ func (b *bucket) failed(now time.Time, r *wire.QuotaRequest) {
 }
 
 func (b *bucket) decision(now time.Time, n uint64, v verdict, gateways int) Decision {
-	d := Decision{OK: v == spend, Unknown: v == unknown, Limit: b.amount, Shared: now.Before(b.shared) && v != unknown, Period: now.UnixMilli()}
+	d := Decision{OK: v == spend, Unknown: v == unknown, Limit: b.amount, Shared: b.sharing(now) && v != unknown, Period: now.UnixMilli()}
 	if b.per != Minute {
 		d.Reset, d.Period = max(b.resets.Sub(now), 0), b.period
 	}
-	if !now.Before(b.shared) {
+	if !b.sharing(now) {
 		here := uint64(max(b.avail, 0))
 		d.Remaining, d.RetryAfter = min(b.remaining+here+b.owed, b.amount), max(b.retry.Sub(now), 0)
 		if b.per == Minute {

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -56,8 +57,13 @@ type Limit struct {
 	Scope  Scope
 	Unit   Unit
 	Per    Period
-	Deny   bool // where no owner answers, nothing is admitted; else this gateway's share
+	Deny   bool  // where no owner answers, nothing is admitted; else this gateway's share
+	Slot   *Slot // nil: it is looked for each time
 }
+
+// A Slot keeps where a Limiter has found a limit, so that it looks for it once. It is of one limit
+// and one Limiter, and goes with the record that gives the limit.
+type Slot struct{ at atomic.Pointer[entry] }
 
 // ids are how the limits of one subject are told apart.
 var ids = [3][3]string{{"rpm", "", ""}, {"tpm", "tpd", "tpmonth"}, {"", "cpd", "cpmonth"}}
@@ -73,7 +79,7 @@ func Of(s Scope, name string, l *wire.Limits) []Limit {
 			return
 		}
 		deny := l.GetOnPartition() == "deny" || l.GetOnPartition() == "" && p != Minute
-		out = append(out, Limit{ID: Prefix(s, name) + ids[u][p], Of: name, Amount: amount, Scope: s, Unit: u, Per: p, Deny: deny})
+		out = append(out, Limit{ID: Prefix(s, name) + ids[u][p], Of: name, Amount: amount, Scope: s, Unit: u, Per: p, Deny: deny, Slot: new(Slot)})
 	}
 	add(Requests, Minute, uint64(l.GetRequestsPerMinute()))
 	add(Tokens, Minute, uint64(l.GetTokensPerMinute()))

@@ -190,6 +190,18 @@ func (l *Limiter) Forget(s Scope, name string) {
 }
 
 func (l *Limiter) entry(lim *Limit) *entry {
+	if lim.Slot == nil {
+		return l.find(lim)
+	}
+	e := lim.Slot.at.Load()
+	if e == nil {
+		e = l.find(lim)
+		lim.Slot.at.Store(e)
+	}
+	return e
+}
+
+func (l *Limiter) find(lim *Limit) *entry {
 	l.mu.RLock()
 	e := l.limit[lim.ID]
 	l.mu.RUnlock()
@@ -206,14 +218,27 @@ func (l *Limiter) entry(lim *Limit) *entry {
 	return e
 }
 
+// sharersLocked is among how many gateways the limit is shared. Where its owner answers nobody
+// needs to know, and it is not asked for.
+func (l *Limiter) sharersLocked(e *entry, now time.Time) int {
+	if !e.b.sharing(now) {
+		return 1
+	}
+	return l.cfg.Gateways()
+}
+
 // Take decides one request that is counted with n under the limit; more than all of
 // it counts as all. It does I/O only when there is nothing left to spend. What it
 // admits is corrected by Settle.
 func (l *Limiter) Take(ctx context.Context, lim *Limit, n uint64) Decision {
+	return l.TakeAt(ctx, l.cfg.Now(), lim, n)
+}
+
+// TakeAt is Take by one who has just looked at the clock.
+func (l *Limiter) TakeAt(ctx context.Context, now time.Time, lim *Limit, n uint64) Decision {
 	e := l.entry(lim)
 	e.Lock()
 	defer e.Unlock()
-	now := l.cfg.Now()
 	if !e.b.is(lim) {
 		e.b.change(lim)
 	}
@@ -221,7 +246,7 @@ func (l *Limiter) Take(ctx context.Context, lim *Limit, n uint64) Decision {
 	e.b.used(now, n)
 	l.listLocked(e)
 	for try := 0; ; try++ {
-		gateways := l.cfg.Gateways()
+		gateways := l.sharersLocked(e, now)
 		v := e.b.take(now, n, gateways)
 		if v == spend && e.asking == nil && e.b.low(now) {
 			l.askLocked(e, 1, 1)
@@ -251,7 +276,8 @@ func (l *Limiter) Settle(lim *Limit, reserved, used uint64, of int64) {
 	e := l.entry(lim)
 	e.Lock()
 	defer e.Unlock()
-	e.b.settle(l.cfg.Now(), min(reserved, most(lim.Amount)), used, of, l.cfg.Gateways())
+	now := l.cfg.Now()
+	e.b.settle(now, min(reserved, most(lim.Amount)), used, of, l.sharersLocked(e, now))
 	l.listLocked(e)
 }
 

@@ -292,6 +292,48 @@ func TestChangedLimit(t *testing.T) {
 	})
 }
 
+// TestSlot is for a limit that is looked for once, and anew by those who know of it later.
+func TestSlot(t *testing.T) {
+	l := New(Config{Leaser: endless{}})
+	defer l.Close()
+	lims := Of(OfKey, "k", &wire.Limits{RequestsPerMinute: 60})
+	for range 3 {
+		l.Take(t.Context(), &lims[0], 1)
+	}
+	e := l.limit[lims[0].ID]
+	if e == nil || lims[0].Slot.at.Load() != e || e.b.uses != 3 {
+		t.Fatalf("%+v", e)
+	}
+	l.Forget(OfKey, "k")
+	l.Settle(&lims[0], 1, 0, time.Now().UnixMilli())
+	if len(l.limit) != 0 {
+		t.Error("one that had it has had it kept again")
+	}
+	again := Of(OfKey, "k", &wire.Limits{RequestsPerMinute: 60})
+	if l.Take(t.Context(), &again[0], 1); l.limit[again[0].ID] == e || again[0].Slot.at.Load() == e {
+		t.Error("what was forgotten is used by a limit that is new")
+	}
+}
+
+// TestSharersAreAskedForRarely: counting them takes its time, and each request has its limits looked at.
+func TestSharersAreAskedForRarely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		o := &owner{perMin: 6000, ttl: time.Minute}
+		l := New(Config{Leaser: o, Gateways: func() int { asked++; return 2 }})
+		defer l.Close()
+		lim := rpm("k", 6000)
+		d := l.Take(t.Context(), lim, 5)
+		if l.Settle(lim, 5, 1, d.Period); !d.OK || asked != 0 {
+			t.Fatalf("%d times, with an owner; %+v", asked, d)
+		}
+		o.set(func(o *owner) { o.down = errors.New("gone") })
+		if d := l.Take(t.Context(), lim, 6000); !d.Shared || asked == 0 {
+			t.Errorf("%d times, without one; %+v", asked, d)
+		}
+	})
+}
+
 func TestClosed(t *testing.T) {
 	o := &owner{perMin: 60, ttl: time.Second}
 	l := New(Config{Leaser: o})
@@ -305,9 +347,10 @@ func TestClosed(t *testing.T) {
 func BenchmarkAllow(b *testing.B) {
 	l := New(Config{Leaser: endless{}})
 	defer l.Close()
+	lim := Of(OfKey, "k", &wire.Limits{RequestsPerMinute: 4_000_000_000})
 	b.ReportAllocs()
 	for b.Loop() {
-		l.Take(context.Background(), rpm("k", 4_000_000_000), 1)
+		l.Take(context.Background(), &lim[0], 1)
 	}
 }
 

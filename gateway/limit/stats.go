@@ -24,7 +24,7 @@ func (l *Limiter) Stats() Stats {
 		if now.Before(e.b.expires) {
 			s.Leased[e.b.unit] += max(e.b.avail, 0)
 		}
-		if now.Before(e.b.shared) {
+		if e.b.sharing(now) {
 			s.Shared++
 		}
 		if now.Before(e.b.denied) {
