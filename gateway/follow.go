@@ -33,7 +33,7 @@ func (g *Gateway) reload() {
 	signing, _ := s.Secret(spec.SessionSigningSecret)
 	g.signed(g.keys.Load(auth.Records{
 		Keys:     every(func(cursor string) ([]*wire.APIKey, string) { return s.Keys("", cursor, mostPage) }),
-		Tenants:  g.aged(every(func(cursor string) ([]*wire.Tenant, string) { return s.TenantsPage(cursor, mostPage) })),
+		Tenants:  g.limits.reading(g.aged(every(func(cursor string) ([]*wire.Tenant, string) { return s.TenantsPage(cursor, mostPage) }))),
 		Users:    every(func(cursor string) ([]*wire.User, string) { return s.Users("", cursor, mostPage) }),
 		Roles:    every(func(cursor string) ([]*wire.AccessRole, string) { return s.Roles(cursor, mostPage) }),
 		Bindings: every(func(cursor string) ([]*wire.Binding, string) { return s.Bindings(cursor, mostPage) }),
@@ -48,11 +48,10 @@ func (g *Gateway) reload() {
 	g.ranks.reload(every(func(cursor string) ([]Setting, string) { return s.SettingsPage(cursor, mostPage) }))
 }
 
-// aged notes each tenant's age and limits on its way.
+// aged notes each tenant's age on its way.
 func (g *Gateway) aged(all iter.Seq[*wire.Tenant]) iter.Seq[*wire.Tenant] {
 	return func(yield func(*wire.Tenant) bool) {
 		for t := range all {
-			g.limits.putTenant(t.GetId(), t)
 			if g.ages.put(t.GetId(), t); !yield(t) {
 				return
 			}

@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"encoding/json"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/access"
@@ -13,11 +15,11 @@ import (
 )
 
 // limits are those of tenants and endpoints, as this node's copy of the state has
-// them. A key's are with its principal, a deployment's in the catalog.
+// them. A key's are with its principal, a deployment's in the catalog. Requests read them
+// without a lock; only one may change them at a time.
 type limits struct {
-	mu        sync.RWMutex
-	tenants   map[string][]limit.Limit // that have some
-	endpoints []endpointLimits
+	tenants   atomic.Pointer[map[string][]limit.Limit] // that have some
+	endpoints atomic.Pointer[[]endpointLimits]
 }
 
 type endpointLimits struct {
@@ -26,16 +28,15 @@ type endpointLimits struct {
 }
 
 func (l *limits) tenant(id string) []limit.Limit {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.tenants[id]
+	if now := l.tenants.Load(); now != nil {
+		return (*now)[id]
+	}
+	return nil
 }
 
 // endpoint is the limits of the first pattern that the path fits.
 func (l *limits) endpoint(path string) []limit.Limit {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, e := range l.endpoints {
+	for _, e := range l.patterns() {
 		if access.Match(e.pattern, path) {
 			return e.limits
 		}
@@ -43,11 +44,16 @@ func (l *limits) endpoint(path string) []limit.Limit {
 	return nil
 }
 
+func (l *limits) patterns() []endpointLimits {
+	if now := l.endpoints.Load(); now != nil {
+		return *now
+	}
+	return nil
+}
+
 // everyEndpoint is all limits of endpoints.
 func (l *limits) everyEndpoint() (out []limit.Limit) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, e := range l.endpoints {
+	for _, e := range l.patterns() {
 		out = append(out, e.limits...)
 	}
 	return out
@@ -56,25 +62,41 @@ func (l *limits) everyEndpoint() (out []limit.Limit) {
 // putTenant takes over what a tenant has from now on; nil: it is removed.
 func (l *limits) putTenant(id string, t *wire.Tenant) {
 	of := limit.Of(limit.OfTenant, id, t.GetLimits())
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(of) == 0 {
-		delete(l.tenants, id)
+	if len(of) == 0 && l.tenant(id) == nil {
 		return
 	}
-	if l.tenants == nil {
-		l.tenants = map[string][]limit.Limit{}
+	next := map[string][]limit.Limit{}
+	if now := l.tenants.Load(); now != nil {
+		next = maps.Clone(*now)
 	}
-	l.tenants[id] = of
+	delete(next, id)
+	if len(of) > 0 {
+		next[id] = of
+	}
+	l.tenants.Store(&next)
+}
+
+// reading takes over the limits of all tenants once the last of them has been read.
+func (l *limits) reading(all iter.Seq[*wire.Tenant]) iter.Seq[*wire.Tenant] {
+	return func(yield func(*wire.Tenant) bool) {
+		next := map[string][]limit.Limit{}
+		for t := range all {
+			if of := limit.Of(limit.OfTenant, t.GetId(), t.GetLimits()); len(of) > 0 {
+				next[t.GetId()] = of
+			}
+			if !yield(t) {
+				return
+			}
+		}
+		l.tenants.Store(&next)
+	}
 }
 
 // putEndpoints takes over the setting. One that cannot be read, as a later build may
 // write it, has no effect beyond what can.
 func (l *limits) putEndpoints(value string) {
 	of, _ := endpointsOf(value)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.endpoints = of
+	l.endpoints.Store(&of)
 }
 
 // endpointsOf reads the setting: an object that has for each path or pattern of paths
