@@ -4,7 +4,6 @@ import (
 	"context"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -20,10 +19,10 @@ const (
 	usesMost   = 10_000      // in one command
 )
 
-// uses are the last uses of keys since they were last written. Marking one on the
-// hot path takes no lock and no memory but for a key's first.
+// uses are the keys that have been used since their last uses were written; when, their principals know.
+// Marking a use on the hot path takes neither a lock nor memory, but once a second.
 type uses struct {
-	at sync.Map // *auth.Principal -> *atomic.Int64, Unix ms
+	of sync.Map // *auth.Principal, without a value
 }
 
 // used marks the key as used now. Sessions are not marked: their refreshes tell.
@@ -31,25 +30,20 @@ func (u *uses) used(who *auth.Principal, now int64) {
 	if who.Session != "" {
 		return
 	}
-	v, ok := u.at.Load(who)
-	if !ok {
-		v, _ = u.at.LoadOrStore(who, new(atomic.Int64))
-	}
-	at := v.(*atomic.Int64)
-	if now-at.Load() > 1000 { // else a busy key's memory would go from core to core
-		at.Store(now)
+	if now-who.Used.Load() > 1000 { // else a busy key's memory would go from core to core
+		who.Used.Store(now)
+		u.of.Store(who, nil)
 	}
 }
 
 // take empties what was gathered, the last use of each key.
 func (u *uses) take() []*wire.KeyUse {
 	last := map[string]int64{}
-	u.at.Range(func(who, at any) bool {
-		u.at.Delete(who)
-		key := who.(*auth.Principal).Key
-		last[key] = max(last[key], at.(*atomic.Int64).Load())
-		return true
-	})
+	for v := range u.of.Range {
+		u.of.Delete(v)
+		who := v.(*auth.Principal)
+		last[who.Key] = max(last[who.Key], who.Used.Load())
+	}
 	out := make([]*wire.KeyUse, 0, len(last))
 	for _, key := range sortedKeys(last) {
 		out = append(out, &wire.KeyUse{Id: key, AtMs: last[key]})

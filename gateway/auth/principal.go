@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/lotabots/lotabots/gateway/access"
@@ -29,6 +30,7 @@ type Principal struct {
 	Name    string        // of the key, or the user's
 	Limit   string        // the limit's id, as of LimitOf; empty: no limit
 	Rate    limit.Slot    // of Limit
+	Used    atomic.Int64  // when, about; Unix ms
 	Limits  []limit.Limit // the key's others; not to be changed
 
 	table    *Table
