@@ -33,8 +33,8 @@ type hold struct {
 
 // enter counts the request, unless that was done when it was looked at by its head.
 func (x *inferring) enter(r *request) error {
-	if paid, ok := r.ctx.UserValue(paid).(*bill); ok {
-		x.bill = *paid
+	if r.head.paid != nil {
+		x.bill = *r.head.paid
 		return nil
 	}
 	return x.bill.enter(r, x.at)
@@ -188,7 +188,7 @@ func utoa(n uint64) string { return strconv.FormatUint(n, 10) }
 // tokens per minute, as OpenAI's clients read it, and Anthropic's on its own routes.
 func (b *bill) standing(r *request) {
 	h := &r.ctx.Response.Header
-	for u, names := range &rateFields {
+	for u, names := range &rateNames {
 		d := &b.told[u]
 		if d.Limit == 0 {
 			continue
@@ -197,7 +197,7 @@ func (b *bill) standing(r *request) {
 		h.SetCanonical(names[0], strconv.AppendUint(text[:0], d.Limit, 10))
 		h.SetCanonical(names[1], strconv.AppendUint(text[:0], d.Remaining, 10))
 		h.SetCanonical(names[2], openai.AppendDuration(text[:0], d.Reset.Milliseconds()))
-		if errorsOf(r.ctx) == anthropicErrors {
+		if r.head.tells == anthropicErrors {
 			h.SetCanonical(names[3], strconv.AppendUint(text[:0], d.Limit, 10))
 			h.SetCanonical(names[4], strconv.AppendUint(text[:0], d.Remaining, 10))
 			h.SetCanonical(names[5], time.Now().Add(d.Reset).UTC().AppendFormat(text[:0], time.RFC3339))

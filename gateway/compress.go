@@ -17,21 +17,24 @@ const leastCompressed = 1 << 10
 
 // compress puts a whole answer into the coding that the client wants most. Streams stay
 // as they are: each of their pieces is to arrive at once.
-func compress(ctx *fasthttp.RequestCtx) {
-	h := &ctx.Response.Header
+func (r *request) compress() {
+	ctx, h := r.ctx, &r.ctx.Response.Header
 	if ctx.Response.IsBodyStream() || !compressible(h.ContentType()) || len(h.ContentEncoding()) > 0 {
 		return
 	}
-	if len(h.PeekCanonical(fieldVary)) == 0 {
-		h.SetCanonical(fieldVary, fieldAcceptEncoding)
+	if len(h.PeekCanonical(nameVary)) == 0 {
+		h.SetCanonical(nameVary, nameAcceptEncoding)
 	} else {
 		h.Add(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
 	}
-	plain := ctx.Response.Body()
-	if ctx.IsHead() || bytes.Contains(h.PeekCanonical(fieldCacheControl), []byte("no-transform")) {
+	accept := r.accepted()
+	if accept == "" {
 		return
 	}
-	accept := accepted(ctx)
+	plain := ctx.Response.Body()
+	if ctx.IsHead() || bytes.Contains(h.PeekCanonical(nameCacheControl), []byte("no-transform")) {
+		return
+	}
 	if len(plain) < leastCompressed && !mayExclude(accept) {
 		return
 	}
@@ -48,11 +51,11 @@ func compress(ctx *fasthttp.RequestCtx) {
 }
 
 // accepted is what the client takes, of all of its headers that say it.
-func accepted(ctx *fasthttp.RequestCtx) string {
-	if len(ctx.Request.Header.PeekCanonical(fieldAcceptEncoding)) == 0 {
+func (r *request) accepted() string {
+	if len(r.field(&fieldAcceptEncoding)) == 0 {
 		return ""
 	}
-	all := ctx.Request.Header.PeekAll(fasthttp.HeaderAcceptEncoding)
+	all := r.ctx.Request.Header.PeekAll(fasthttp.HeaderAcceptEncoding)
 	if len(all) == 1 {
 		return string(all[0])
 	}
@@ -61,8 +64,8 @@ func accepted(ctx *fasthttp.RequestCtx) string {
 
 // unreadable refuses who takes an answer neither as it is nor in any coding that is
 // known here: before anything is done for it. Streams are not coded, whoever asks.
-func unreadable(ctx *fasthttp.RequestCtx) *spec.Error {
-	accept := accepted(ctx)
+func (r *request) unreadable() *spec.Error {
+	accept := r.accepted()
 	if !mayExclude(accept) { // nearly always
 		return nil
 	}
@@ -92,7 +95,7 @@ func compressible(contentType []byte) bool {
 
 // restored is the body without its content coding, still at most limit bytes.
 func (r *request) restored(coded []byte, limit int) ([]byte, error) {
-	encoding := string(r.ctx.Request.Header.ContentEncoding())
+	encoding := string(r.field(&fieldContentEncoding))
 	if encoding == "" || r.ctx.IsGet() || r.ctx.IsHead() { // which have no body
 		return coded, nil
 	}

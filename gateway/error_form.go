@@ -23,12 +23,10 @@ const (
 	headerAnthropicID      = "Request-Id"
 )
 
-type errorFormKey struct{}
-
 // before notes the form, and serves.
 func (f errorForm) before(serve fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		ctx.SetUserValue(errorFormKey{}, f)
+		requestOf(ctx).head.tells = f
 		f.mark(ctx)
 		serve(ctx)
 	}
@@ -41,16 +39,13 @@ func (f errorForm) mark(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// errorsOf is the form that the operation or the path has, or else that of a client who says by its
-// header that it is Anthropic's: of what both APIs have, and of what neither has.
-func errorsOf(ctx *fasthttp.RequestCtx) errorForm {
-	if f, ok := ctx.UserValue(errorFormKey{}).(errorForm); ok {
+// errorForm is the form that the path has, or else that of a client who says by its header that it is
+// Anthropic's: of what both APIs have, and of what neither has. The operation may have another.
+func (r *request) errorForm() errorForm {
+	if f, ok := errorsAt(r.ctx.Path()); ok {
 		return f
 	}
-	if f, ok := errorsAt(string(ctx.Path())); ok {
-		return f
-	}
-	if len(ctx.Request.Header.PeekCanonical(fieldAnthropicVersion)) > 0 {
+	if len(r.field(&fieldAnthropicVersion)) > 0 {
 		return anthropicErrors
 	}
 	return openaiErrors

@@ -29,7 +29,7 @@ func (e *invalid) Error() string { return "invalid request" }
 func (r *request) fail(err error) {
 	if errors.Is(err, relay.ErrGone) {
 		r.ctx.SetConnectionClose()
-		writeError(r.ctx, spec.Errorf(spec.CodeClientGone, "The client closed its side of the connection before the answer was there."), r.id)
+		r.tell(spec.Errorf(spec.CodeClientGone, "The client closed its side of the connection before the answer was there."))
 		return
 	}
 	if spec.CodeOf(err) == spec.CodeInternal {
@@ -38,18 +38,19 @@ func (r *request) fail(err error) {
 			r.g.cfg.Log.Error("request failed", slog.String("request_id", r.id), slog.String("path", string(r.ctx.Path())), slog.Any("error", err))
 		}
 	}
-	writeError(r.ctx, err, r.id)
+	r.tell(err)
 }
 
 // headerRetryAfterMS is Retry-After more exactly, which OpenAI's clients look for first.
 const headerRetryAfterMS = "Retry-After-Ms"
 
-// writeError sets err as the answer. What is no *spec.Error is told as internal,
+// tell sets err as the answer. What is no *spec.Error is told as internal,
 // without its text.
-func writeError(ctx *fasthttp.RequestCtx, err error, requestID string) {
+func (r *request) tell(err error) {
+	ctx := r.ctx
 	e, problems := public(err)
 	status := e.Code.Lookup().Status
-	body := errorsOf(ctx).appendError(make([]byte, 0, 512), e, requestID, problems)
+	body := r.head.tells.appendError(make([]byte, 0, 512), e, r.id, problems)
 	if ctx.Response.IsBodyStream() {
 		_ = ctx.Response.CloseBodyStream()
 	}
@@ -121,13 +122,16 @@ func (e *limited) Unwrap() error { return e.err }
 
 // badRequest answers what fasthttp could not read.
 func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	id := requestID(ctx)
-	ctx.Response.Header.Set(HeaderRequestID, id)
+	r := &request{g: g, ctx: ctx}
+	r.id = r.name()
+	ctx.Response.Header.Set(HeaderRequestID, r.id)
 	ctx.Response.Header.Set("X-LotaBots-Gateway", string(g.cfg.Self))
-	if form, ok := errorsAt(pathOf(err)); ok {
-		ctx.SetUserValue(errorFormKey{}, form)
+	form, ok := errorsAt([]byte(pathOf(err)))
+	if !ok {
+		form = r.errorForm()
 	}
-	errorsOf(ctx).mark(ctx)
+	r.head.tells = form
+	form.mark(ctx)
 	hangUp(ctx)
 	e := g.unread(err)
 	if e.Code == spec.CodeRequestTimeout {
@@ -135,7 +139,7 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	} else {
 		g.metrics.malformed.Inc()
 	}
-	writeError(ctx, e, id)
+	r.tell(e)
 }
 
 // unread is why a request could not be read.

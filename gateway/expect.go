@@ -10,13 +10,6 @@ import (
 	"github.com/lotabots/lotabots/cluster/spec"
 )
 
-// Keys of user values of a request.
-const (
-	judging = "lotabots.judging" // it is looked at by its head alone
-	mayCome = "lotabots.welcome" // its body is to be sent
-	paid    = "lotabots.paid"    // it was counted against its key's limit when it was looked at
-)
-
 var modelPaths = []byte("/admin/v1/models/")
 
 // headed looks at a head that has come. A body that is too large is not waited for: the
@@ -32,18 +25,17 @@ func (g *Gateway) headed(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 // it returns is 100, or the status of the answer that it has made.
 func (g *Gateway) expected(ctx *fasthttp.RequestCtx) (status int) {
 	busy(ctx.Conn(), true)
-	id := g.greet(ctx).id
+	r := g.greet(ctx)
 	defer func() {
 		if p := recover(); p != nil {
-			g.cfg.Log.Error("panic while looking at a request", slog.String("request_id", id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
-			writeError(ctx, spec.Errorf(spec.CodeInternal, "The gateway failed to serve the request."), id)
+			g.cfg.Log.Error("panic while looking at a request", slog.String("request_id", r.id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			r.tell(spec.Errorf(spec.CodeInternal, "The gateway failed to serve the request."))
 			status = ctx.Response.StatusCode()
 		}
 	}()
-	ctx.SetUserValue(judging, true)
+	r.head.judging = true
 	g.router.Handler(ctx)
-	ctx.RemoveUserValue(judging)
-	if ctx.UserValue(mayCome) != nil {
+	if requestOf(ctx).head.welcome {
 		return fasthttp.StatusContinue
 	}
 	g.cors(ctx)
@@ -54,7 +46,7 @@ func (g *Gateway) expected(ctx *fasthttp.RequestCtx) (status int) {
 // judged has an operation stop short of what it does, where a request is looked at by its head.
 func judged(op operation) operation {
 	return func(r *request) error {
-		if r.ctx.UserValue(judging) == nil {
+		if !r.head.judging {
 			return op(r)
 		}
 		return r.welcome()
@@ -78,8 +70,8 @@ func (r *request) welcome() error {
 			b.giveBack(r.g.limiter)
 			return err
 		}
-		r.ctx.SetUserValue(paid, b)
+		r.head.paid = b
 	}
-	r.ctx.SetUserValue(mayCome, true)
+	r.head.welcome = true
 	return nil
 }

@@ -54,7 +54,7 @@ func (g *Gateway) readiness() error {
 func showMetrics(from prometheus.Gatherer) operation {
 	show := fasthttpadaptor.NewFastHTTPHandler(promhttp.HandlerFor(from, promhttp.HandlerOpts{}))
 	return func(r *request) error {
-		if !local(r.ctx) || len(keyOf(r.ctx)) > 0 {
+		if !local(r.ctx) || len(r.key()) > 0 {
 			if err := r.identified(access.MetricsRead); err != nil {
 				return err
 			}

@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/gateway/auth"
 	"github.com/lotabots/lotabots/gateway/guard"
@@ -17,19 +15,19 @@ var bearer = []byte("Bearer ")
 // headerAPIKey is where Anthropic's clients send their key.
 const headerAPIKey = "X-Api-Key"
 
-// keyOf returns the key that the client sent, or nil.
-func keyOf(ctx *fasthttp.RequestCtx) []byte {
-	h := ctx.Request.Header.PeekCanonical(fieldAuthorization)
+// key returns the key that the client sent, or nil.
+func (r *request) key() []byte {
+	h := r.field(&fieldAuthorization)
 	if len(h) > len(bearer) && bytes.EqualFold(h[:len(bearer)], bearer) {
 		return bytes.TrimSpace(h[len(bearer):])
 	}
-	return bytes.TrimSpace(ctx.Request.Header.PeekCanonical(fieldAPIKey))
+	return bytes.TrimSpace(r.field(&fieldAPIKey))
 }
 
 // identify finds out who asks, from where, and whether that may be with this
 // credential.
 func (r *request) identify() error {
-	text := keyOf(r.ctx)
+	text := r.key()
 	if len(text) == 0 {
 		return &spec.Error{Code: spec.CodeMissingKey, Message: "The request has no API key and no access token.",
 			Hint: "Send Authorization: Bearer KEY, or x-api-key: KEY, or log in first: lotabots login."}
@@ -118,9 +116,9 @@ const countAgain = time.Minute
 // maxRequestID bounds what is taken over from the client.
 const maxRequestID = 128
 
-// requestID takes over the client's id, if it is sane, or makes one.
-func requestID(ctx *fasthttp.RequestCtx) string {
-	if h := ctx.Request.Header.PeekCanonical(fieldRequestID); len(h) > 0 && len(h) <= maxRequestID && sane(h) {
+// name takes over the client's id of the request, if it is sane, or makes one.
+func (r *request) name() string {
+	if h := r.field(&fieldRequestID); len(h) > 0 && len(h) <= maxRequestID && sane(h) {
 		return string(h)
 	}
 	return newRequestID()

@@ -291,7 +291,7 @@ func regionsOf(who *auth.Principal, d *deployment) ([]string, error) {
 // startSpan continues the client's trace, or begins one.
 func (x *inferring) startSpan(r *request) {
 	x.Context = context.Background()
-	parent := string(r.ctx.Request.Header.PeekCanonical(fieldTraceParent))
+	parent := string(r.field(&fieldTraceParent))
 	if parent != "" {
 		remote := propagation.TraceContext{}.Extract(x.Context, propagation.MapCarrier{"traceparent": parent})
 		if trace.SpanContextFromContext(remote).IsValid() {

@@ -51,20 +51,20 @@ func malformed(err error, limit int) *spec.Error {
 }
 
 // errorsAt is the form in which errors are told at a path, whatever became of the request.
-func errorsAt(path string) (errorForm, bool) {
+func errorsAt(path []byte) (errorForm, bool) {
 	switch {
 	case under(path, "/v1/messages"):
 		return anthropicErrors, true
-	case path == "/v2", strings.HasPrefix(path, "/v2?"), under(path, "/v2/models"), under(path, "/v2/health"):
+	case string(path) == "/v2", len(path) > 3 && string(path[:4]) == "/v2?", under(path, "/v2/models"), under(path, "/v2/health"):
 		return kserveErrors, true // and /v2/rerank is another API's
 	}
 	return openaiErrors, false
 }
 
 // under tells whether the path is that of a place or of one within it.
-func under(path, place string) bool {
-	rest, ok := strings.CutPrefix(path, place)
-	return ok && (rest == "" || rest[0] == '/' || rest[0] == '?')
+func under(path []byte, place string) bool {
+	n := len(place)
+	return len(path) >= n && string(path[:n]) == place && (len(path) == n || path[n] == '/' || path[n] == '?')
 }
 
 // pathOf is the path of a request that could not be read, as the server's error quotes its

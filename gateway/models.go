@@ -38,7 +38,7 @@ func (g *Gateway) modelOf(d *deployment) model {
 }
 
 func listVisible(r *request) error {
-	if errorsOf(r.ctx) == anthropicErrors {
+	if r.head.tells == anthropicErrors {
 		return r.listForAnthropic()
 	}
 	out := struct {
@@ -60,7 +60,7 @@ func showVisible(r *request) error {
 	if !r.who.Lists(d.model(), d.GetTenant()) {
 		return forbidden(d)
 	}
-	if errorsOf(r.ctx) == anthropicErrors {
+	if r.head.tells == anthropicErrors {
 		return r.json(200, r.g.anthropicModel(d))
 	}
 	return r.json(200, r.g.modelOf(d))

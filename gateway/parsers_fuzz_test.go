@@ -114,7 +114,7 @@ func FuzzMalformed(f *testing.F) {
 			t.Fatalf("%q: %v", text, e)
 		}
 		path := pathOf(errors.New(text))
-		if form, ok := errorsAt(path); ok == (form == openaiErrors) || ok && !strings.HasPrefix(path, "/v") {
+		if form, ok := errorsAt([]byte(path)); ok == (form == openaiErrors) || ok && !strings.HasPrefix(path, "/v") {
 			t.Fatalf("%q is told of in the form %d", path, form)
 		}
 	})

@@ -20,10 +20,10 @@ const maxSession = 256
 // begins notes whether the client asks how it is served, and names the beginnings of the prompt, by which the instance is found that has read them already. Where
 // there is no choice of instances nothing is named. The names are the tenant's own, as what its engine holds is.
 func (x *inferring) begins(r *request, check *openai.Request, d *deployment) {
-	if name := r.ctx.Request.Header.PeekCanonical(fieldSession); len(name) > 0 {
+	if name := r.field(&fieldSession); len(name) > 0 {
 		x.Query.Session = balance.Session(x.who.Tenant, string(name[:min(len(name), maxSession)]))
 	}
-	x.Trace = string(r.ctx.Request.Header.PeekCanonical(fieldTrace)) == "1"
+	x.Trace = string(r.field(&fieldTrace)) == "1"
 	generates := x.Call.Path == openai.Chat.Path() || x.Call.Path == openai.Completions.Path()
 	if d.placed < 2 && !x.Trace || !generates || !check.Prompted() || d.adapter != "" { // what adapters make of a prompt is kept apart, and not told
 		return

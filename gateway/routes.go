@@ -32,13 +32,23 @@ type request struct {
 	try     int    // how often it has been begun anew
 	held    int    // of the room for bodies
 	holder  string // for whom
-	merges  bool   // what it writes is a change to what it has read, and may be made to something newer
+	head    head
+	merges  bool // what it writes is a change to what it has read, and may be made to something newer
+}
+
+// A head is what is known of a request before anybody knows who sends it.
+type head struct {
+	lacks   fieldSet  // fields that it does not have
+	tells   errorForm // how its errors are told
+	judging bool      // it is looked at by its head alone, and
+	welcome bool      // its body is to be sent
+	paid    *bill     // it was counted against its key's limit when it was looked at; else nil
 }
 
 // underWay is the key of the user value that is the request.
 type underWay struct{}
 
-// requestOf is the request that greet has begun.
+// requestOf is the request that greet has begun; nil: none.
 func requestOf(ctx *fasthttp.RequestCtx) *request {
 	r, _ := ctx.UserValue(underWay{}).(*request)
 	return r
@@ -50,36 +60,41 @@ type operation func(r *request) error
 // handle is the server's handler: whatever happens below it, there is an answer.
 func (g *Gateway) handle(ctx *fasthttp.RequestCtx) {
 	busy(ctx.Conn(), true)
-	id := g.greet(ctx).id
+	r := g.greet(ctx)
 	defer func() {
 		if p := recover(); p != nil {
-			g.cfg.Log.Error("panic while serving a request", slog.String("request_id", id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
-			writeError(ctx, spec.Errorf(spec.CodeInternal, "The gateway failed to serve the request."), id)
+			g.cfg.Log.Error("panic while serving a request", slog.String("request_id", r.id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			r.tell(spec.Errorf(spec.CodeInternal, "The gateway failed to serve the request."))
 		}
 	}()
 	if g.work.Err() != nil { // it came in while the last connections were being closed
 		ctx.SetConnectionClose()
-		writeError(ctx, spec.Errorf(spec.CodeDraining, "This gateway is shutting down."), id)
+		r.tell(spec.Errorf(spec.CodeDraining, "This gateway is shutting down."))
 		return
 	}
-	if e := unreadable(ctx); e != nil {
-		writeError(ctx, e, id)
+	if e := r.unreadable(); e != nil {
+		r.tell(e)
 		return
 	}
 	if !g.cors(ctx) {
 		g.router.Handler(ctx)
 	}
-	compress(ctx)
+	r.compress()
 	g.hold(ctx)
 }
 
 // greet begins a request, and sets what is on every answer.
 func (g *Gateway) greet(ctx *fasthttp.RequestCtx) *request {
-	r := &request{g: g, ctx: ctx, id: requestID(ctx)}
+	r := &request{g: g, ctx: ctx}
+	if judged := requestOf(ctx); judged != nil {
+		r.head.paid = judged.head.paid
+	}
+	r.head.lacks = lackedBy(&ctx.Request.Header)
+	r.id, r.head.tells = r.name(), r.errorForm()
 	ctx.SetUserValue(underWay{}, r)
-	ctx.Response.Header.SetCanonical(fieldRequestID, []byte(r.id))
-	ctx.Response.Header.SetCanonical(fieldGateway, []byte(g.cfg.Self))
-	errorsOf(ctx).mark(ctx)
+	ctx.Response.Header.SetCanonical(nameRequestID, []byte(r.id))
+	ctx.Response.Header.SetCanonical(nameGateway, []byte(g.cfg.Self))
+	r.head.tells.mark(ctx)
 	if g.draining.Load() {
 		ctx.SetConnectionClose()
 	}
@@ -104,7 +119,8 @@ func (g *Gateway) known(op operation) fasthttp.RequestHandler {
 		defer func() { r.give() }()
 		err := r.attempt(op)
 		for r.mayBegin(err) {
-			r = &request{g: g, ctx: ctx, id: r.id, form: r.form, try: r.try + 1, held: r.held, holder: r.holder}
+			r = &request{g: g, ctx: ctx, id: r.id, form: r.form, try: r.try + 1, held: r.held, holder: r.holder, head: r.head}
+			ctx.SetUserValue(underWay{}, r)
 			err = r.attempt(op)
 		}
 		if err != nil {

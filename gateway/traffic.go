@@ -96,7 +96,7 @@ func (x *inferring) divert(r *request, check *openai.Request, d *deployment, bod
 		return d, body
 	}
 	draw := rand.IntN(100)
-	if name := r.ctx.Request.Header.PeekCanonical(fieldSession); len(name) > 0 {
+	if name := r.field(&fieldSession); len(name) > 0 {
 		draw = int(prefix.Number(r.who.Tenant+"\x00"+string(name[:min(len(name), maxSession)])) % 100)
 	}
 	to := r.g.catalog.find([]byte(r.g.traffic.of(d.GetName(), draw)))

@@ -48,7 +48,7 @@ func (x *inferring) turn(r *request, check *openai.Request, d *deployment, body 
 func (r *request) taken() error {
 	may := r.g.ranks.of(r.who.Key, r.who.Tenant, "")
 	p := may.usual
-	if text := r.ctx.Request.Header.PeekCanonical(fieldPriority); len(text) > 0 {
+	if text := r.field(&fieldPriority); len(text) > 0 {
 		if asked, ok := fair.ParsePriority(string(text)); ok {
 			p = min(asked, may.most)
 		}
@@ -61,7 +61,7 @@ func (r *request) taken() error {
 
 // wants is the priority that the client asks for.
 func (r *request) wants(check *openai.Request, usual fair.Priority) (fair.Priority, error) {
-	if text := r.ctx.Request.Header.PeekCanonical(fieldPriority); len(text) > 0 {
+	if text := r.field(&fieldPriority); len(text) > 0 {
 		p, ok := fair.ParsePriority(string(text))
 		if !ok {
 			return p, &spec.Error{Code: spec.CodeInvalidRequest, Param: HeaderPriority, Message: HeaderPriority + " must be low, normal, high or critical."}
@@ -86,8 +86,7 @@ func byNumber(n int) fair.Priority {
 
 // until notes the client's deadline.
 func (x *inferring) until(r *request) error {
-	h := &r.ctx.Request.Header
-	if text := h.PeekCanonical(fieldDeadline); len(text) > 0 {
+	if text := r.field(&fieldDeadline); len(text) > 0 {
 		at, ok := parseDeadline(string(text), x.began)
 		switch {
 		case !ok:
@@ -100,8 +99,8 @@ func (x *inferring) until(r *request) error {
 		}
 		return nil
 	}
-	for _, name := range fieldsTimeout {
-		text := h.PeekCanonical(name)
+	for i := range fieldsTimeout {
+		text := r.field(&fieldsTimeout[i])
 		if len(text) == 0 { // nearly always, and an error is made at a cost
 			continue
 		}
