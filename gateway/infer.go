@@ -324,7 +324,7 @@ func (x *inferring) account(o relay.Outcome) {
 	code := codeOf(o)
 	g.metrics.active.Dec()
 	g.metrics.ended(x.endpoint, code, took, o.FirstByte)
-	g.metrics.nodes.count(string(o.Node), x.endpoint.String(), code, took.Seconds())
+	g.metrics.nodes.count(string(o.Node), x.endpoint, code, took.Seconds())
 	if o.HasUsage || o.Estimated {
 		g.metrics.prompt.Add(float64(o.Usage.Prompt))
 		g.metrics.generated.Add(float64(o.Usage.Completion))

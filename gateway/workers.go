@@ -1,15 +1,18 @@
 package gateway
 
 import (
+	"maps"
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/shirou/gopsutil/v4/load"
 
 	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/limit"
+	"github.com/lotabots/lotabots/gateway/openai"
 )
 
 // mostShown bounds the instances, and the queues, that metrics tell of one by one.
@@ -77,10 +80,8 @@ func (w workers) Collect(out chan<- prometheus.Metric) {
 type byNode struct {
 	ended *prometheus.CounterVec
 	took  *prometheus.HistogramVec
-	mu    struct {
-		sync.Mutex
-		known map[string]*nodeCounts
-	}
+	known atomic.Pointer[map[string]*nodeCounts] // read without a lock
+	mu    sync.Mutex                             // of who adds to known
 }
 
 // nodeCounts are one node's counters, found once: looking them up by their labels takes
@@ -88,7 +89,7 @@ type byNode struct {
 type nodeCounts struct {
 	label string
 	took  prometheus.Observer
-	well  map[string]prometheus.Counter // requests that ended well, by endpoint; guarded by byNode.mu
+	well  [endpoints]atomic.Pointer[prometheus.Counter] // of requests that ended well, once there is one
 }
 
 const mostNodes = 200
@@ -101,20 +102,27 @@ func newByNode() *byNode {
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "lotabots_gateway_worker_duration_seconds",
 			Help: "Time from a request's arrival to the end of its answer, by the node that served it.", Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 60, 300}}, []string{"node"}),
 	}
-	b.mu.known = map[string]*nodeCounts{}
+	b.known.Store(&map[string]*nodeCounts{})
 	return b
 }
 
-// of are the node's counters, of which there are a bounded number; mu is held.
+// of are the node's counters, of which there are a bounded number.
 func (b *byNode) of(node string) *nodeCounts {
-	if n := b.mu.known[node]; n != nil {
+	if n := (*b.known.Load())[node]; n != nil {
 		return n
 	}
-	if len(b.mu.known) >= mostNodes && node != otherNodes {
-		return b.of(otherNodes)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	known := *b.known.Load()
+	if len(known) >= mostNodes && known[node] == nil {
+		node = otherNodes
 	}
-	n := &nodeCounts{label: node, took: b.took.WithLabelValues(node), well: map[string]prometheus.Counter{}}
-	b.mu.known[node] = n
+	if n := known[node]; n != nil {
+		return n
+	}
+	n, next := &nodeCounts{label: node, took: b.took.WithLabelValues(node)}, maps.Clone(known)
+	next[node] = n
+	b.known.Store(&next)
 	return n
 }
 
@@ -122,24 +130,23 @@ func (b *byNode) of(node string) *nodeCounts {
 const otherNodes = "other"
 
 // count takes note of a request; nobody served it where node is empty.
-func (b *byNode) count(node, endpoint, code string, seconds float64) {
+func (b *byNode) count(node string, at openai.Endpoint, code string, seconds float64) {
 	if node == "" {
 		return
 	}
-	b.mu.Lock()
 	n := b.of(node)
-	well := n.well[endpoint]
-	if code == "" && well == nil {
-		well = b.ended.WithLabelValues(n.label, endpoint, "ok")
-		n.well[endpoint] = well
-	}
-	b.mu.Unlock()
-	if code == "" {
-		well.Inc()
-	} else {
-		b.ended.WithLabelValues(n.label, endpoint, code).Inc()
-	}
 	n.took.Observe(seconds)
+	if code != "" {
+		b.ended.WithLabelValues(n.label, at.String(), code).Inc()
+		return
+	}
+	well := n.well[at].Load()
+	if well == nil {
+		c := b.ended.WithLabelValues(n.label, at.String(), "ok")
+		well = &c
+		n.well[at].Store(well)
+	}
+	(*well).Inc()
 }
 
 // limiterState shows what the limiter holds.

@@ -83,6 +83,9 @@ func (g Grants) List() []Grant { return g.grants }
 
 // Allows tells whether the verb may be done to the resource. It allocates nothing.
 func (g Grants) Allows(v Verb, to Resource) bool {
+	if g.verbs == 0 { // as where nothing is bound
+		return false
+	}
 	i := placeOf(v)
 	return i != none && g.find(set(1)<<i, &to) != nil
 }
