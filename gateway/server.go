@@ -138,6 +138,7 @@ func (g *Gateway) newServer() *fasthttp.Server {
 		DisablePreParseMultipartForm: true,
 		CloseOnShutdown:              true,
 		NoDefaultDate:                true,
+		LazyRequestTime:              true, // which nobody asks for
 		TCPKeepalive:                 true,
 		Logger:                       quiet{g.cfg.Log},
 	}
