@@ -51,6 +51,7 @@ type stream struct {
 	stream   bool        // was asked for as one
 	messages bool        // asked for in Anthropic's form, of an engine that mixes tenants
 	work     leash.Leash // the engine's
+	tie      leash.Tie   // to work
 	span     trace.Span
 	began    time.Time
 	resp     *http.Response
@@ -86,7 +87,7 @@ func (x *stream) answer(resp *http.Response) {
 		x.span.SetAttributes(attribute.Int("http.response.status_code", resp.StatusCode))
 	}
 	// Whoever forgets to close, or waits for a read that does not return, is freed by the end of its context.
-	if !x.work.Hold(x) {
+	if !x.work.Hold(&x.tie, x) {
 		x.Ended(x.work.Cause())
 	}
 }
@@ -234,7 +235,7 @@ func (x *stream) finish(result string, err error, now time.Time) {
 		if now.IsZero() {
 			now = time.Now()
 		}
-		x.work.Let(x)
+		x.work.Let(&x.tie)
 		x.work.End(nil)
 		x.s.streams.remove(x)
 		x.used()

@@ -16,6 +16,7 @@ type exchange struct {
 	caller   *Caller
 	conn     *conn
 	leash    *leash.Leash // that it hangs on; nil: stop has it hang on the context no more
+	tie      leash.Tie    // to it
 	stop     func() bool
 	keep     bool // conn may have another request after this
 	headless bool // answers to it have no body
@@ -154,7 +155,7 @@ func (x *exchange) hang(ctx context.Context) {
 		x.stop = context.AfterFunc(ctx, func() { x.Ended(nil) })
 		return
 	}
-	if x.leash = l; !l.Hold(x) {
+	if x.leash = l; !l.Hold(&x.tie, x) {
 		x.Ended(nil)
 	}
 }
@@ -165,7 +166,7 @@ func (x *exchange) Ended(error) { _ = x.conn.Close() }
 // let has it not do so any more; false: it does already.
 func (x *exchange) let() bool {
 	if x.leash != nil {
-		return x.leash.Let(x)
+		return x.leash.Let(&x.tie)
 	}
 	return x.stop()
 }

@@ -13,22 +13,29 @@ type Leash struct {
 	above context.Context
 	due   time.Time
 	up    *Leash // that it hangs on; nil: it does not
+	tie   Tie    // to up
 	mu    struct {
 		sync.Mutex
 		done  chan struct{} // nil: nobody has asked for it
 		ended bool
 		err   error // as Err has it
 		cause error
-		held  [2]Held // the first to hang on it; nil: free
-		more  []Held
+		first *Tie        // of what hangs on it
 		stop  func() bool // has it hang on another context no more; nil: it does not
 	}
 }
 
-// Held is what hangs on a Leash. It is comparable.
+// Held is what hangs on a Leash.
 type Held interface {
 	// Ended is called, in a goroutine of its own, when the leash ends first.
 	Ended(cause error)
+}
+
+// A Tie is by what something hangs on a Leash, and is part of that. It is of one Leash at a time, which guards it, and
+// is not copied.
+type Tie struct {
+	held       Held // nil: it is not tied
+	prev, next *Tie
 }
 
 var _ context.Context = (*Leash)(nil)
@@ -38,7 +45,7 @@ var _ context.Context = (*Leash)(nil)
 func (l *Leash) Begin(above context.Context, due time.Time) {
 	l.above, l.due = above, due
 	if up, ok := above.(*Leash); ok {
-		if l.up = up; !up.Hold(l) {
+		if l.up = up; !up.Hold(&l.tie, l) {
 			l.End(up.Cause())
 		}
 		return
@@ -77,63 +84,57 @@ func (l *Leash) End(cause error) {
 	if m.done != nil {
 		close(m.done)
 	}
-	held, more, stop := m.held, m.more, m.stop
-	m.held, m.more = [2]Held{}, nil
+	for t := m.first; t != nil; t = m.first {
+		go t.held.Ended(cause)
+		l.cutLocked(t)
+	}
+	stop := m.stop
 	m.Unlock()
 	if l.up != nil {
-		l.up.Let(l)
+		l.up.Let(&l.tie)
 	}
 	if stop != nil {
 		stop()
 	}
-	for _, h := range held {
-		if h != nil {
-			go h.Ended(cause)
-		}
-	}
-	for _, h := range more {
-		go h.Ended(cause)
-	}
 }
 
-// Hold has h hang on l; false: l has ended, and h is told nothing.
-func (l *Leash) Hold(h Held) bool {
+// Hold has h hang on l by t; false: l has ended, and h is told nothing.
+func (l *Leash) Hold(t *Tie, h Held) bool {
 	m := &l.mu
 	m.Lock()
 	defer m.Unlock()
 	if m.ended {
 		return false
 	}
-	for i := range m.held {
-		if m.held[i] == nil {
-			m.held[i] = h
-			return true
-		}
+	t.held, t.next = h, m.first
+	if t.next != nil {
+		t.next.prev = t
 	}
-	m.more = append(m.more, h)
+	m.first = t
 	return true
 }
 
-// Let has h hang on l no more; false: it did not, as l has ended.
-func (l *Leash) Let(h Held) bool {
-	m := &l.mu
-	m.Lock()
-	defer m.Unlock()
-	for i := range m.held {
-		if m.held[i] == h {
-			m.held[i] = nil
-			return true
-		}
+// Let has nothing hang on l by t any more; false: nothing did, as l has ended.
+func (l *Leash) Let(t *Tie) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t.held == nil {
+		return false
 	}
-	for i := range m.more {
-		if m.more[i] == h {
-			last := len(m.more) - 1
-			m.more[i], m.more[last] = m.more[last], nil
-			m.more = m.more[:last]
-			return true
-		}
+	l.cutLocked(t)
+	return true
+}
+
+func (l *Leash) cutLocked(t *Tie) {
+	if t.next != nil {
+		t.next.prev = t.prev
 	}
-	return false
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		l.mu.first = t.next
+	}
+	*t = Tie{}
 }
 
 // Cause is why l has ended; nil: it has not.
@@ -185,14 +186,17 @@ func (l *Leash) Value(key any) any {
 
 // AfterFunc is what context.AfterFunc, and contexts derived from l, make use of.
 func (l *Leash) AfterFunc(f func()) (stop func() bool) {
-	h := &called{f}
-	if !l.Hold(h) {
+	h := &called{f: f}
+	if !l.Hold(&h.tie, h) {
 		go f()
 	}
-	return func() bool { return l.Let(h) }
+	return func() bool { return l.Let(&h.tie) }
 }
 
-type called struct{ f func() }
+type called struct {
+	f   func()
+	tie Tie
+}
 
 func (c *called) Ended(error) { c.f() }
 

@@ -19,14 +19,15 @@ func TestEnd(t *testing.T) {
 		var l Leash
 		l.Begin(context.Background(), time.Time{})
 		var all []told
-		for range 5 { // more than it has places for
+		var ties [5]Tie
+		for i := range ties {
 			h := make(told, 1)
 			all = append(all, h)
-			if !l.Hold(h) {
+			if !l.Hold(&ties[i], h) {
 				t.Fatal("does not hold before its end")
 			}
 		}
-		if !l.Let(all[1]) || !l.Let(all[3]) || l.Let(all[3]) {
+		if !l.Let(&ties[1]) || !l.Let(&ties[3]) || l.Let(&ties[3]) || l.Let(new(Tie)) {
 			t.Error("lets go of what it does not hold, or not of what it does")
 		}
 		if l.Err() != nil || l.Cause() != nil || context.Cause(&l) != nil {
@@ -49,7 +50,7 @@ func TestEnd(t *testing.T) {
 				}
 			}
 		}
-		if l.Err() != context.Canceled || l.Cause() != errGone || Cause(&l) != errGone || l.Hold(all[0]) || l.Let(all[0]) {
+		if l.Err() != context.Canceled || l.Cause() != errGone || Cause(&l) != errGone || l.Hold(&ties[0], all[0]) || l.Let(&ties[0]) {
 			t.Errorf("after its end: %v, %v, %v", l.Err(), l.Cause(), Cause(&l))
 		}
 	})
@@ -61,7 +62,7 @@ func TestAbove(t *testing.T) {
 		"leash": func() (context.Context, func(error), func() bool) {
 			l := new(Leash)
 			l.Begin(context.Background(), time.Time{})
-			return l, l.End, func() bool { return l.mu.held == [2]Held{} && len(l.mu.more) == 0 }
+			return l, l.End, func() bool { return l.mu.first == nil }
 		},
 		"standard": func() (context.Context, func(error), func() bool) {
 			ctx, cancel := context.WithCancelCause(context.Background())
@@ -124,13 +125,16 @@ func TestDerived(t *testing.T) {
 }
 
 func TestNothingIsAllocated(t *testing.T) {
-	type work struct{ attempt, engine Leash }
+	type work struct {
+		attempt, engine Leash
+		tie             Tie
+	}
 	h := make(told, 1)
 	if n := testing.AllocsPerRun(100, func() {
 		w := &work{}
 		w.attempt.Begin(context.Background(), time.Time{})
 		w.engine.Begin(&w.attempt, time.Now())
-		if !w.engine.Hold(h) || !w.engine.Let(h) || w.engine.Err() != nil {
+		if !w.engine.Hold(&w.tie, h) || !w.engine.Let(&w.tie) || w.engine.Err() != nil {
 			t.Fatal("does not hold")
 		}
 		w.engine.End(nil)
