@@ -6,7 +6,8 @@ import (
 	"math/bits"
 )
 
-// Words of eight bytes: ones is 1 in each, tops the top bit of each.
+// Words of eight bytes: ones is 1 in each, tops the top bit of each. Loops over words ask whether i is negative, which
+// it never is, and compare it with the length less seven: then the compiler knows that a word is there.
 const ones, tops = 0x0101010101010101, 0x8080808080808080
 
 // plainText tells whether text is ASCII, and whether it has no control characters.
@@ -14,27 +15,21 @@ func plainText(text []byte) (ascii, plain bool) {
 	const bodies, lift = ones * 0x7f, ones * 0x60
 	// A byte's top bit is set in found where it is in one of the bytes, and in above where each is none of control.
 	found, above := uint64(0), uint64(tops)
-	rest := text
-	for ; len(rest) >= 32; rest = rest[32:] {
-		a, b := binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])
-		c, d := binary.LittleEndian.Uint64(rest[16:]), binary.LittleEndian.Uint64(rest[24:])
+	i := 0
+	for ; i < len(text)-31; i += 32 {
+		a, b := binary.LittleEndian.Uint64(text[i:]), binary.LittleEndian.Uint64(text[i+8:])
+		c, d := binary.LittleEndian.Uint64(text[i+16:]), binary.LittleEndian.Uint64(text[i+24:])
 		found |= a | b | c | d
 		above &= (a&bodies + lift | a) & (b&bodies + lift | b) & (c&bodies + lift | c) & (d&bodies + lift | d)
 	}
-	for ; len(rest) >= 8; rest = rest[8:] {
-		a := binary.LittleEndian.Uint64(rest)
+	for ; i < len(text)-7; i += 8 {
+		a := binary.LittleEndian.Uint64(text[i:])
 		found |= a
 		above &= a&bodies + lift | a
 	}
-	if len(rest) > 0 && len(text) >= 8 { // some of it once more
-		a := binary.LittleEndian.Uint64(text[len(text)-8:])
-		found |= a
-		above &= a&bodies + lift | a
-		rest = nil
-	}
-	for _, c := range rest {
-		found |= uint64(c)
-		if c < ' ' {
+	for ; i < len(text); i++ {
+		found |= uint64(text[i])
+		if text[i] < ' ' {
 			above = 0
 		}
 	}
@@ -90,7 +85,7 @@ func strict(text []byte, plain bool) bool {
 
 // quoteFrom is where the first quote is from i on, or -1.
 func quoteFrom(b []byte, i int) int {
-	if i+8 <= len(b) { // most strings are short
+	if i >= 0 && i < len(b)-7 { // most strings are short
 		w := binary.LittleEndian.Uint64(b[i:]) ^ ones*'"'
 		if found := (w - ones) &^ w & tops; found != 0 {
 			return i + bits.TrailingZeros64(found)/8
@@ -108,7 +103,7 @@ func quoteFrom(b []byte, i int) int {
 // it has what must not stand in one.
 func escapedEnd(b []byte, i int) int {
 	for i < len(b) {
-		if i+8 <= len(b) {
+		if i >= 0 && i < len(b)-7 {
 			w := binary.LittleEndian.Uint64(b[i:])
 			quote, slash := w^(ones*'"'), w^(ones*'\\')
 			found := ((quote-ones)&^quote | (slash-ones)&^slash) & tops
@@ -170,7 +165,7 @@ func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20
 
 // plainTo is where the first quote, backslash or control character is from i on, or the text's end.
 func plainTo(b []byte, i int) int {
-	for ; i+8 <= len(b); i += 8 {
+	for ; i >= 0 && i < len(b)-7; i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
 		quote, slash := w^(ones*'"'), w^(ones*'\\')
 		// A byte's top bit is set where it is 0, or below ' '; wrongly only behind one where it is so.
