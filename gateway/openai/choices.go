@@ -5,7 +5,7 @@ import "bytes"
 // HasChoices tells whether a whole answer of chat completions, or of completions, has a list of
 // choices: without one it answers nothing.
 func HasChoices(answer []byte) bool {
-	return bytes.Contains(answer, choicesWord) && has(answer, skipSpace(answer, 0), func(key []byte, value byte) bool {
+	return has(answer, skipSpace(answer, 0), func(key []byte, value byte) bool {
 		return string(key) == "choices" && value == '['
 	})
 }
@@ -39,5 +39,3 @@ func has(b []byte, at int, is func(key []byte, value byte) bool) bool {
 		}
 	}
 }
-
-var choicesWord = []byte(`"choices"`)

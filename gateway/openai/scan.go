@@ -1,7 +1,5 @@
 package openai
 
-import "bytes"
-
 // fields goes through the fields of a JSON object, or the elements of an array,
 // in place. It takes valid JSON; of other bytes it may make anything but a panic
 // or an endless loop. After next, the caller moves at behind the value.
@@ -86,11 +84,9 @@ func skipString(b []byte, at int) int {
 		return -1
 	}
 	for i := at + 1; ; {
-		n := bytes.IndexByte(b[i:], '"')
-		if n < 0 {
+		if i = quoteFrom(b, i); i < 0 {
 			return -1
 		}
-		i += n
 		slashes := 0
 		for b[i-1-slashes] == '\\' { // stops at the opening quote
 			slashes++

@@ -184,3 +184,25 @@ func TestMentionsError(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkAnswer is what the way back looks for in whole answers.
+func BenchmarkAnswer(b *testing.B) {
+	const before, after = `{"id":"chatcmpl-1","object":"chat.completion","created":1752000000,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"`,
+		`"},"finish_reason":"stop"}],"usage":{"prompt_tokens":30,"completion_tokens":20,"total_tokens":50}}`
+	for _, c := range []struct{ name, answer string }{
+		{"short", before + "The node that has the request's beginning in its cache should answer it." + after},
+		{"long", before + strings.Repeat(`The node that has the request's \"beginning\" in its cache should answer it.\n\n`, 100) + after},
+		{"embeddings", `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[` + strings.Repeat("-0.0123456,", 1535) + `0]}],"model":"m","usage":{"prompt_tokens":8,"total_tokens":8}}`},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			answer := []byte(c.answer)
+			b.SetBytes(int64(len(answer)))
+			for b.Loop() {
+				if !IsAnswer(answer) || c.name != "embeddings" && !HasChoices(answer) {
+					b.Fatal("it is none")
+				}
+				UsageOf(answer[max(0, len(answer)-TailSize):])
+			}
+		})
+	}
+}
