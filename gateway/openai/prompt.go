@@ -63,7 +63,7 @@ func (r *Request) say(key []byte, v *fastjson.Value) {
 	case "content":
 		note(&r.said.content, ".content")
 	default:
-		if w := ofMessage[string(key)]; w != nil && v.Type() != fastjson.TypeNull {
+		if w := ofMessage.of(key); w != nil && v.Type() != fastjson.TypeNull {
 			r.way = append(r.way[:0], step{name: "messages"}, step{at: r.said.at}, step{name: w.name})
 			r.keepTo(v, w.rule)
 		}

@@ -173,7 +173,9 @@ func (r *Request) field(e Endpoint, key []byte, v *fastjson.Value) {
 		r.once(fN, "n")
 		r.N = max(1, r.integer("n", v, 1, 128))
 	default:
-		r.own(rows[e].reads, key, v)
+		if r.own(rows[e].reads, key, v) {
+			return // it has no rule
+		}
 		r.wishes(key, v)
 		r.hold(e, key, v)
 	}
@@ -190,8 +192,8 @@ func (r *Request) streamOption(key []byte, v *fastjson.Value) {
 	r.IncludeUsage = v.Type() == fastjson.TypeTrue
 }
 
-// own looks at a field that only some endpoints have: those of reads.
-func (r *Request) own(reads uint32, key []byte, v *fastjson.Value) {
+// own looks at a field that only some endpoints have: those of reads. It tells whether key is one, of whichever.
+func (r *Request) own(reads uint32, key []byte, v *fastjson.Value) bool {
 	mine := func(bit uint32, param string) bool {
 		if reads&bit == 0 {
 			return false
@@ -233,7 +235,10 @@ func (r *Request) own(reads uint32, key []byte, v *fastjson.Value) {
 		if mine(fReturn, "return_documents") {
 			r.boolean("return_documents", v)
 		}
+	default:
+		return false
 	}
+	return true
 }
 
 func (r *Request) required(e Endpoint) {

@@ -78,7 +78,7 @@ type step struct {
 
 // hold lists what is wrong with a field of the body, by the endpoint's rules.
 func (r *Request) hold(e Endpoint, key []byte, v *fastjson.Value) {
-	w := rules[e][string(key)]
+	w := rules[e].of(key)
 	if w == nil || v.Type() == fastjson.TypeNull {
 		return
 	}

@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -88,11 +89,43 @@ func TestEnginesExtensionsAreNobodysBusiness(t *testing.T) {
 // TestRulesCanBeKept: what each says that it wants is possible, and is what it takes.
 func TestRulesCanBeKept(t *testing.T) {
 	for e, of := range rules {
-		for field, w := range of {
-			if w.rule.is == 0 || w.name != field || w.rule.low > w.rule.high || w.rule.is&aNumber == 0 && w.rule.high != 0 {
-				t.Errorf("%s %s: %+v", Endpoint(e), field, w.rule)
+		for _, w := range slices.Concat(of...) {
+			if w.rule.is == 0 || of.of([]byte(w.name)).rule != w.rule || w.rule.low > w.rule.high || w.rule.is&aNumber == 0 && w.rule.high != 0 {
+				t.Errorf("%s %s: %+v", Endpoint(e), w.name, w.rule)
 			}
 		}
+	}
+}
+
+// TestRulesAreFoundByName: each that is listed, the later of two, and no other.
+func TestRulesAreFoundByName(t *testing.T) {
+	for e, lists := range map[Endpoint][]map[string]*rule{Chat: {ofSampling, ofConversations}, Messages: {ofSampling, ofConversations}, Completions: {ofSampling, ofCompletions},
+		Embeddings: {ofEmbeddings}, Rerank: {ofRanks}, Speech: {ofSpeech}, Images: {ofImages}, Transcriptions: nil} {
+		want := map[string]*rule{}
+		for _, list := range lists {
+			maps.Copy(want, list)
+		}
+		for name, w := range want {
+			if got := rules[e].of([]byte(name)); got == nil || got.name != name || got.rule != w {
+				t.Errorf("%s %s: %+v", e, name, got)
+			}
+			for _, other := range []string{name + "s", name[1:], "X" + name[1:], name[:len(name)-1] + "X"} {
+				if got := rules[e].of([]byte(other)); want[other] == nil && got != nil {
+					t.Errorf("%s %s: %+v", e, other, got)
+				}
+			}
+		}
+		if got := len(slices.Concat(rules[e]...)); got != len(want) {
+			t.Errorf("%s: %d rules, want %d", e, got, len(want))
+		}
+		for _, own := range []string{"messages", "prompt", "input", "query", "documents", "top_n", "return_documents"} {
+			if rules[e].of([]byte(own)) != nil {
+				t.Errorf("%s: %s is looked at elsewhere, and its rule is not", e, own)
+			}
+		}
+	}
+	if one, other := isText, isName; namedOf(map[string]*rule{"a": one}, map[string]*rule{"a": other}).of([]byte("a")).rule != other {
+		t.Error("the earlier rule of two is kept")
 	}
 }
 
@@ -117,7 +150,7 @@ func FuzzHold(f *testing.F) {
 				t.Fatalf("%+v of %s", p, key)
 			}
 		}
-		if known := rules[Chat][key]; known == nil && len(first) > 0 {
+		if known := rules[Chat].of([]byte(key)); known == nil && len(first) > 0 {
 			t.Fatalf("%s has no rule: %v", key, first)
 		}
 	})

@@ -1,6 +1,10 @@
 package openai
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // A held field is one of a body with its rule.
 type held struct {
@@ -9,7 +13,7 @@ type held struct {
 }
 
 // rules are those of each endpoint's fields that routing has no need of.
-var rules = func() (all [endpointCount]map[string]*held) {
+var rules = func() (all [endpointCount]namedRules) {
 	set := func(e Endpoint, lists ...map[string]*rule) { all[e] = namedOf(lists...) }
 	for _, e := range []Endpoint{Chat, Messages, Responses, CountTokens} {
 		set(e, ofSampling, ofConversations)
@@ -22,13 +26,39 @@ var rules = func() (all [endpointCount]map[string]*held) {
 	return all
 }()
 
-// namedOf gives each rule the name that it is found by.
-func namedOf(lists ...map[string]*rule) map[string]*held {
-	all := map[string]*held{}
+// namedRules are found by name: they lie by its length, at which there are few.
+type namedRules [][]held
+
+// of is the rule of that name; nil: it has none.
+func (n namedRules) of(name []byte) *held {
+	if len(name) >= len(n) {
+		return nil
+	}
+	alike := n[len(name)]
+	for i := range alike {
+		if alike[i].name[0] == name[0] && alike[i].name == string(name) {
+			return &alike[i]
+		}
+	}
+	return nil
+}
+
+// namedOf gives each rule the name that it is found by. What is in a later list goes before an earlier one's.
+func namedOf(lists ...map[string]*rule) (all namedRules) {
 	for _, list := range lists {
 		for name, r := range list {
-			all[name] = &held{name, r}
+			if old := all.of([]byte(name)); old != nil {
+				old.rule = r
+				continue
+			}
+			for len(all) <= len(name) {
+				all = append(all, nil)
+			}
+			all[len(name)] = append(all[len(name)], held{name, r})
 		}
+	}
+	for _, alike := range all {
+		slices.SortFunc(alike, func(a, b held) int { return cmp.Compare(a.name, b.name) })
 	}
 	return all
 }
