@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"time"
 
@@ -126,22 +128,16 @@ func (r *request) name() string {
 
 // newRequestID is a UUID of version 4, as some engines take no other: so theirs is the same as ours.
 func newRequestID() string {
-	const digits = "0123456789abcdef"
-	var b [36]byte
-	hi, lo := rand.Uint64()&^0xf000|0x4000, rand.Uint64()&^(3<<62)|2<<62
-	for i, at := 0, 0; i < 32; i++ {
-		if i == 8 || i == 12 || i == 16 || i == 20 {
-			b[at] = '-'
-			at++
-		}
-		half := hi
-		if i >= 16 {
-			half = lo
-		}
-		b[at] = digits[half>>(60-4*(i%16))&15]
-		at++
-	}
-	return string(b[:])
+	var id [16]byte
+	binary.BigEndian.PutUint64(id[:], rand.Uint64()&^0xf000|0x4000)
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64()&^(3<<62)|2<<62)
+	text := [36]byte{8: '-', 13: '-', 18: '-', 23: '-'}
+	hex.Encode(text[:], id[:4])
+	hex.Encode(text[9:], id[4:6])
+	hex.Encode(text[14:], id[6:8])
+	hex.Encode(text[19:], id[8:10])
+	hex.Encode(text[24:], id[10:])
+	return string(text[:])
 }
 
 func sane(b []byte) bool {
