@@ -96,6 +96,7 @@ func Open(dir string, o Options) (*DB, error) {
 		Cache: cache, MemTableSize: memtableBytes, MaxOpenFiles: maxOpenFiles,
 		FormatMajorVersion: pebbleFormat, Logger: db.events, EventListener: &listener,
 	}
+	options.Experimental.SpanPolicyFunc = spans
 	logs := o.layered(options, db.guard.fail)
 	var err error
 	if db.pebble, err = db.guard.open(dir, options); err != nil {

@@ -17,12 +17,12 @@ import (
 	"github.com/lotabots/lotabots/storage"
 )
 
-// Keys after storage.Usage. Numbers are big-endian.
+// Keys after storage.Usage. Numbers are big-endian. After storage.UsageRecords comes
+// number(8) -> bytes of all records before it (8), UsageRecord.
 const (
 	identityMark = 0x00 // base(8) id
 	toldMark     = 0x01 // the number of the last record that the state has (8)
-	recordMark   = 0x02 // number(8) -> bytes of all records before it (8), UsageRecord
-	lifeMark     = 0x00 // after toldMark, as older builds take all after recordMark for records: the life (8) that frames of the journal are of
+	lifeMark     = 0x00 // after toldMark, as older builds take all after storage.UsageRecords for records: the life (8) that frames of the journal are of
 )
 
 // Config of a Ledger. What has no default named is required.
@@ -223,7 +223,7 @@ var (
 func recordKey(n uint64) []byte { return appendRecordKey(nil, n) }
 
 func appendRecordKey(dst []byte, n uint64) []byte {
-	return binary.BigEndian.AppendUint64(append(dst, byte(storage.Usage), recordMark), n)
+	return binary.BigEndian.AppendUint64(append(dst, storage.UsageRecords...), n)
 }
 
 func numberOf(key []byte) uint64 { return binary.BigEndian.Uint64(key[len(key)-8:]) }

@@ -200,7 +200,7 @@ func (l *Ledger) retain() error {
 	}
 	b := l.db.Pebble().NewBatch()
 	defer b.Close()
-	if err := b.DeleteRange(recordKey(0), recordKey(end), nil); err != nil {
+	if err := b.DeleteRange(recordKey(first), recordKey(end), nil); err != nil {
 		return err
 	}
 	if err := l.db.Apply(b); err != nil {
