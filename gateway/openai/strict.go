@@ -16,11 +16,13 @@ func plainText(text []byte) (ascii, plain bool) {
 	// A byte's top bit is set in found where it is in one of the bytes, and in above where each is none of control.
 	found, above := uint64(0), uint64(tops)
 	i := 0
-	for ; i < len(text)-31; i += 32 {
+	for ; i < len(text)-31; i += 32 { // as long as it is ASCII: no byte carries over to the next
 		a, b := binary.LittleEndian.Uint64(text[i:]), binary.LittleEndian.Uint64(text[i+8:])
 		c, d := binary.LittleEndian.Uint64(text[i+16:]), binary.LittleEndian.Uint64(text[i+24:])
-		found |= a | b | c | d
-		above &= (a&bodies + lift | a) & (b&bodies + lift | b) & (c&bodies + lift | c) & (d&bodies + lift | d)
+		if (a|b|c|d)&tops != 0 {
+			break
+		}
+		above &= (a + lift) & (b + lift) & (c + lift) & (d + lift)
 	}
 	for ; i < len(text)-7; i += 8 {
 		a := binary.LittleEndian.Uint64(text[i:])
