@@ -158,7 +158,11 @@ func TestUsage(t *testing.T) {
 
 func FuzzUsage(f *testing.F) {
 	f.Add([]byte(`{"usage":{"prompt_tokens":12,"completion_tokens":5}}`), 3)
+	f.Add([]byte(`"usage""usage"usage"`), 0)
 	f.Fuzz(func(t *testing.T, b []byte, at int) {
+		if got, want := lastKey(b), bytes.LastIndex(b, usageKey); got != want {
+			t.Fatalf("the last key is at %d, not at %d", got, want)
+		}
 		var whole, torn, once tally
 		whole.add(b)
 		at = max(0, min(at, len(b)))

@@ -11,17 +11,46 @@ var usageKey = []byte(`"usage"`)
 // JSON but the two numbers: what it gets wrong blurs an estimate and nothing else.
 func usageOf(tail []byte) (usage, bool) {
 	for end := len(tail); ; {
-		at := bytes.LastIndex(tail[:end], usageKey)
+		at := lastKey(tail[:end])
 		if at < 0 {
 			return usage{}, false
 		}
-		object := bytes.TrimLeft(tail[at+len(usageKey):], " \t\r\n:")
+		object := valueOf(tail[at+len(usageKey):])
 		if bytes.HasPrefix(object, []byte("{")) {
 			u := usage{prompt: numberOf(object, `"prompt_tokens"`), completion: numberOf(object, `"completion_tokens"`)}
 			return u, u != usage{}
 		}
 		end = at
 	}
+}
+
+// lastKey is bytes.LastIndex of usageKey, whose letter that is the rarest in an answer's end is looked for alone: a
+// hash of each place takes longer.
+func lastKey(b []byte) int {
+	const g, after = len(`"usa`), len(`e"`)
+	for end := len(b) - after; end > g; {
+		at := bytes.LastIndexByte(b[:end], 'g')
+		if at < g {
+			break
+		}
+		if bytes.HasPrefix(b[at-g:], usageKey) {
+			return at - g
+		}
+		end = at
+	}
+	return -1
+}
+
+// valueOf is b without what stands between a key and its value.
+func valueOf(b []byte) []byte {
+	for i, c := range b {
+		switch c {
+		case ' ', '\t', '\r', '\n', ':':
+		default:
+			return b[i:]
+		}
+	}
+	return nil
 }
 
 // numberOf is the whole number after the first key in b; 0: there is none.
@@ -31,7 +60,7 @@ func numberOf(b []byte, key string) int {
 		return 0
 	}
 	n := 0
-	for _, c := range bytes.TrimLeft(b[at+len(key):], " \t\r\n:") {
+	for _, c := range valueOf(b[at+len(key):]) {
 		if c < '0' || c > '9' || n > 1<<30 {
 			break
 		}
