@@ -30,6 +30,7 @@ type inferring struct {
 	matter
 	ended  func(relay.Outcome)       // done
 	booked func(relay.Outcome) error // settle
+	record *wire.UsageRecord         // nil: none was made yet
 }
 
 // A matter is what the gateway alone knows of it.

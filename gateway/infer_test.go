@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
@@ -32,7 +34,11 @@ type sink struct {
 	err     error
 }
 
-func (s *sink) Note(u *wire.UsageRecord) { s.Lock(); defer s.Unlock(); s.all = append(s.all, u) }
+func (s *sink) Note(u *wire.UsageRecord) {
+	s.Lock()
+	defer s.Unlock()
+	s.all = append(s.all, proto.CloneOf(u))
+}
 
 func (s *sink) Settle(u *wire.UsageRecord) error {
 	s.Note(u)

@@ -8,7 +8,7 @@ import (
 	"github.com/lotabots/lotabots/gateway/relay"
 )
 
-// A UsageSink writes down what requests have used, each once.
+// A UsageSink writes down what requests have used, each once. It keeps no record: the caller uses it again.
 type UsageSink interface {
 	// Settle returns when the record outlives this process, or soon with an error. The request is
 	// answered all the same: the sink tells of what it could not write.
@@ -50,13 +50,16 @@ func (x *inferring) usage(o relay.Outcome) *wire.UsageRecord {
 	if o.Cache != spec.CacheMiss {
 		cache = string(o.Cache)
 	}
-	return &wire.UsageRecord{
-		Request: x.Call.RequestID, AtMs: now.UnixMilli(), Tenant: x.who.Tenant, User: x.who.User, Key: x.who.Key,
-		Deployment: x.Call.Deployment, Version: x.Call.Version, Adapter: x.Call.Adapter, Endpoint: x.at, Region: region, Node: string(o.Node),
-		Prompt: uint64(o.Usage.Prompt), Cached: uint64(o.Usage.Cached), Completion: uint64(o.Usage.Completion), Unknown: !o.HasUsage && o.Node != "",
-		GpuMs: uint64(o.Held.Milliseconds()) * x.devices, Outcome: outcome, Code: code, Attempts: uint32(o.Attempts),
-		DurationMs: uint64(now.Sub(x.began).Milliseconds()), FirstByteMs: uint64(o.FirstByte.Milliseconds()), Cache: cache,
+	if x.record == nil {
+		x.record = new(wire.UsageRecord)
 	}
+	u := x.record // all of which is written anew
+	u.Request, u.AtMs, u.Tenant, u.User, u.Key = x.Call.RequestID, now.UnixMilli(), x.who.Tenant, x.who.User, x.who.Key
+	u.Deployment, u.Version, u.Adapter, u.Endpoint, u.Region, u.Node = x.Call.Deployment, x.Call.Version, x.Call.Adapter, x.at, region, string(o.Node)
+	u.Prompt, u.Cached, u.Completion, u.Unknown = uint64(o.Usage.Prompt), uint64(o.Usage.Cached), uint64(o.Usage.Completion), !o.HasUsage && o.Node != ""
+	u.GpuMs, u.Outcome, u.Code, u.Attempts = uint64(o.Held.Milliseconds())*x.devices, outcome, code, uint32(o.Attempts)
+	u.DurationMs, u.FirstByteMs, u.Cache = uint64(now.Sub(x.began).Milliseconds()), uint64(o.FirstByte.Milliseconds()), cache
+	return u
 }
 
 // outcomeOf is how a request ended, and by which code.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
@@ -170,9 +172,9 @@ type gate struct {
 }
 
 func (g *gate) Settle(u *wire.UsageRecord) error {
-	g.settled <- u
+	g.settled <- proto.CloneOf(u)
 	<-g.on
 	return nil
 }
 
-func (g *gate) Note(u *wire.UsageRecord) { g.settled <- u }
+func (g *gate) Note(u *wire.UsageRecord) { g.settled <- proto.CloneOf(u) }
