@@ -44,8 +44,8 @@ func TestADeadlineMovesOn(t *testing.T) {
 			t.Errorf("%s: it ended after %v, and not after %v", what, took, after)
 		}
 	}
-	for _, ms := range []time.Duration{20, 60, 120} {
-		if err := ours.SetReadDeadline(began.Add(ms * time.Millisecond)); err != nil {
+	for _, after := range []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 120 * time.Millisecond} {
+		if err := ours.SetReadDeadline(began.Add(after)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -208,7 +208,8 @@ func (x *exchange) receive() error {
 		b = (*lent)[:0]
 	}
 	for informed, looked := 0, 0; ; {
-		h, end := x.caller.known(b), 0
+		var end int
+		h := x.caller.known(b)
 		if h != nil {
 			end = len(h.text)
 		} else {
