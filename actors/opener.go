@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -131,9 +130,7 @@ func (o opener) request(ctx context.Context, p place, target spec.Target, call *
 		x.answer(engine.Unspoken()) //nolint:bodyclose // the stream closes it
 		return x, nil
 	}
-	head := heads.Get()
-	resp, err := p.Engine.Do(ctx, call.Path, head.of(call, o.s.parent(ctx, call)), body) //nolint:bodyclose // the stream closes it
-	head.giveBack()
+	resp, err := p.Engine.Do(ctx, call.Path, headOf(call, o.s.parent(ctx, call)), body) //nolint:bodyclose // the stream closes it
 	if err != nil {
 		return nil, x.failed(ctx, err)
 	}
@@ -181,62 +178,15 @@ func neverSent(err error) bool {
 	return errors.Is(err, engine.ErrEnded) || errors.As(err, &op) && op.Op == "dial" && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT))
 }
 
-// A head is the header of a request for an engine, and the memory of what each has. Its usual fields stay in the
-// map, and have other values for each request.
-type head struct {
-	header http.Header
-	values [usualFields]string
-}
-
-const usualFields = 3
-
-var heads = pool.New("request-headers", func() *head {
-	f := &head{header: make(http.Header, 8)}
-	f.lay()
-	return f
-})
-
-func (f *head) lay() {
-	values := f.values[:]
-	f.header["Content-Type"], f.header["X-Request-Id"], f.header[engine.CacheSalt] = values[0:1:1], values[1:2:2], values[2:3:3]
-}
-
-func (f *head) giveBack() {
-	if len(f.header) != usualFields {
-		clear(f.header)
-		f.lay()
-	}
-	f.values = [usualFields]string{}
-	heads.Put(f)
-}
-
-var eventStreams = []string{"text/event-stream"}
-
-// of is call's header. It is f's own.
-func (f *head) of(call *spec.Call, traced string) http.Header {
-	kind := call.ContentType
-	if kind == "" {
-		kind = "application/json"
-	}
-	h := f.header
-	f.values = [...]string{kind, call.RequestID, saltOf(call.Tenant)}
-	if call.Method != "" {
-		h.Set(engine.Method, call.Method)
-	}
+// headOf is what the engine is told of the call.
+func headOf(call *spec.Call, traced string) engine.Head {
+	h := engine.Head{Method: call.Method, ContentType: call.ContentType, RequestID: call.RequestID, TraceParent: traced, CacheSalt: saltOf(call.Tenant),
+		Adapter: call.Adapter, TokenCounts: call.Gateway == batch.Gateway}
 	if call.HeadLength > 0 {
-		h.Set(spec.HeadLengthHeader, strconv.Itoa(call.HeadLength))
-	}
-	if call.Adapter != "" {
-		h.Set(engine.Adapter, call.Adapter)
-	}
-	if call.Gateway == batch.Gateway {
-		h.Set(engine.TokenCounts, "1")
+		h.HeadLength = strconv.Itoa(call.HeadLength)
 	}
 	if call.Stream {
-		h["Accept"] = eventStreams
-	}
-	if traced != "" {
-		h.Set(traceParent, traced)
+		h.Accept = "text/event-stream"
 	}
 	return h
 }

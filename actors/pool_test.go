@@ -31,13 +31,6 @@ func BenchmarkPool(b *testing.B) {
 			admitOnce(b, o, pid, &c)
 		}
 	})
-	pooltest.Compare(b, "request-headers", func(pb *testing.PB) {
-		for pb.Next() {
-			h := heads.Get()
-			h.of(&c, "")
-			h.giveBack()
-		}
-	})
 	cache := answers.New(answers.Config{Bytes: 1 << 20})
 	defer cache.Close()
 	var n atomic.Uint64

@@ -142,10 +142,10 @@ func (l *local) Version() string {
 // writing are the paths at which a text is asked for.
 var writing = []string{"/v1/chat/completions", "/v1/completions", messagesPath, responsesPath}
 
-// salted puts CacheSalt into the body, over the client's own, for programs that look for it there.
-func (l *local) salted(path string, header http.Header, body []byte) ([]byte, error) {
+// salted puts the head's CacheSalt into the body, over the client's own, for programs that look for it there.
+func (l *local) salted(path string, head *Head, body []byte) ([]byte, error) {
 	_, takes := l.driver.(interface{ saltsBody() })
-	salt := Field(header, CacheSalt)
+	salt := head.CacheSalt
 	if !takes || salt == "" || !slices.Contains(writing, path) {
 		return body, nil
 	}

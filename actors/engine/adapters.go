@@ -20,10 +20,6 @@ const (
 	DefaultAdapters = 8
 )
 
-// Adapter is the header by which a node names the adapter that a request is for; without it is none. The
-// node must set or remove it: a client's own is not to be let through.
-const Adapter = "X-Lotabots-Adapter"
-
 // Adapters is what an Engine has that loads LoRA adapters while it runs; those that cannot answer with
 // CodeUnsupported.
 type Adapters interface {
@@ -112,8 +108,8 @@ type adapter struct {
 
 // adapted has the request tell its adapter. Where a program is told by the body, what the client has put
 // there about adapters is replaced: the gateway has judged the model's name alone.
-func (l *local) adapted(path string, header http.Header, body []byte) ([]byte, error) {
-	name := Field(header, Adapter)
+func (l *local) adapted(path string, head *Head, body []byte) ([]byte, error) {
+	name := head.Adapter
 	if d, ok := l.driver.(adapterTeller); ok {
 		return d.adapterBody(path, body, name)
 	}

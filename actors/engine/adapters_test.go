@@ -3,7 +3,6 @@ package engine
 import (
 	"archive/tar"
 	"bytes"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,7 +110,7 @@ func TestAdaptersOfATar(t *testing.T) {
 			t.Errorf("%s: unloaded: %v, files left %v", preset, err, hasSafetensors(dir))
 		}
 		for adapter, want := range map[string]string{"fr": `{"model":"fr","MODEL":"fr"}`, "": `{"model":"lota","MODEL":"lota"}`} {
-			body, err := e.adapted("/v1/completions", http.Header{Adapter: {adapter}}, []byte(`{"model":"fr","MODEL":"secret"}`))
+			body, err := e.adapted("/v1/completions", &Head{Adapter: adapter}, []byte(`{"model":"fr","MODEL":"secret"}`))
 			if err != nil || string(body) != want {
 				t.Errorf("%s, adapter %q: %s, %v", preset, adapter, body, err)
 			}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"mime"
-	"net/http"
 	"strings"
 
 	"github.com/lotabots/lotabots/cluster/spec"
@@ -18,10 +17,8 @@ const kserveModels = "/v2/models/"
 // kserves tells whether the path is one of KServe's protocol, which names the model itself.
 func kserves(path string) bool { return strings.HasPrefix(path, kserveModels) }
 
-// isJSON tells whether the body is one object; so it is where nothing is said.
-func isJSON(header http.Header) bool {
-	told := Field(header, "Content-Type")
-	if told == "" || told == "application/json" {
+func isJSON(told string) bool {
+	if told == "application/json" {
 		return true
 	}
 	kind, _, err := mime.ParseMediaType(told)
@@ -30,8 +27,8 @@ func isJSON(header http.Header) bool {
 
 // addressed has a request that is not one JSON object ask for the model by that name: in the path, as KServe
 // has it, or in the field of a form. An adapter cannot be asked for so.
-func addressed(path string, header http.Header, body []byte, name string) (string, []byte, error) {
-	if Field(header, Adapter) != "" {
+func addressed(path string, head *Head, body []byte, name string) (string, []byte, error) {
+	if head.Adapter != "" {
 		return "", nil, spec.Errorf(spec.CodeUnsupported, "adapters are not served at %s", path)
 	}
 	if name == "" {
@@ -43,7 +40,7 @@ func addressed(path string, header http.Header, body []byte, name string) (strin
 		}
 		return kserveModels + name, body, nil
 	}
-	spliced, err := form.WithValue(header.Get("Content-Type"), body, "model", name)
+	spliced, err := form.WithValue(head.ContentType, body, "model", name)
 	if err != nil {
 		return "", nil, &spec.Error{Code: spec.CodeInvalidRequest, Message: "the form could not be read: " + err.Error(), Err: err}
 	}

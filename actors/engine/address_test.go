@@ -21,17 +21,15 @@ func TestRequestsNameTheModelAsTheEngineDoes(t *testing.T) {
 		{"/v1/audio/transcriptions", kind, form, "theirs", "/v1/audio/transcriptions", strings.Replace(form, "ours", "theirs", 1)},
 		{"/v1/audio/transcriptions", kind, "anything", "", "/v1/audio/transcriptions", "anything"},
 	} {
-		path, body, err := addressed(c.path, http.Header{"Content-Type": {c.kind}}, []byte(c.body), c.name)
+		path, body, err := addressed(c.path, &Head{ContentType: c.kind}, []byte(c.body), c.name)
 		if err != nil || path != c.wantPath || string(body) != c.wantBody {
 			t.Errorf("%s for %q: %s %q, %v", c.path, c.name, path, body, err)
 		}
 	}
-	if _, _, err := addressed("/v1/audio/transcriptions", http.Header{"Content-Type": {kind}}, []byte("no form"), "theirs"); spec.CodeOf(err) != spec.CodeInvalidRequest {
+	if _, _, err := addressed("/v1/audio/transcriptions", &Head{ContentType: kind}, []byte("no form"), "theirs"); spec.CodeOf(err) != spec.CodeInvalidRequest {
 		t.Errorf("no form: %v", err)
 	}
-	h := http.Header{}
-	h.Set(Adapter, "fr")
-	if _, _, err := addressed("/v2/models/ours/infer", h, nil, ""); spec.CodeOf(err) != spec.CodeUnsupported {
+	if _, _, err := addressed("/v2/models/ours/infer", &Head{Adapter: "fr"}, nil, ""); spec.CodeOf(err) != spec.CodeUnsupported {
 		t.Errorf("an adapter: %v", err)
 	}
 }
@@ -41,17 +39,13 @@ func TestRequestsNameTheModelAsTheEngineDoes(t *testing.T) {
 func TestKServeReachesExternalEngines(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		_, _ = io.WriteString(w, r.Method+" "+r.URL.Path+" "+r.Header.Get(spec.HeadLengthHeader)+" "+r.Header.Get(Method)+" "+string(body))
+		_, _ = io.WriteString(w, r.Method+" "+r.URL.Path+" "+r.Header.Get(spec.HeadLengthHeader)+" "+string(body))
 	}))
 	defer s.Close()
 	e := openExternal(t, s.URL, map[string]string{"model": "theirs"})
-	ask := func(path string, body string, header ...string) string {
+	ask := func(path string, body string, head Head) string {
 		t.Helper()
-		h := http.Header{}
-		for i := 0; i < len(header); i += 2 {
-			h.Set(header[i], header[i+1])
-		}
-		answer, err := e.Do(t.Context(), path, h, []byte(body))
+		answer, err := e.Do(t.Context(), path, head, []byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,13 +53,13 @@ func TestKServeReachesExternalEngines(t *testing.T) {
 		raw, _ := io.ReadAll(answer.Body)
 		return string(raw)
 	}
-	if got := ask("/v2/models/ours/infer", "{}\x01", "Content-Type", "application/octet-stream", spec.HeadLengthHeader, "2"); got != "POST /v2/models/theirs/infer 2  {}\x01" {
+	if got := ask("/v2/models/ours/infer", "{}\x01", Head{ContentType: "application/octet-stream", HeadLength: "2"}); got != "POST /v2/models/theirs/infer 2 {}\x01" {
 		t.Errorf("%q", got)
 	}
-	if got := ask("/v2/models/ours", "", Method, "GET"); got != "GET /v2/models/theirs   " {
+	if got := ask("/v2/models/ours", "", Head{Method: "GET"}); got != "GET /v2/models/theirs  " {
 		t.Errorf("%q", got)
 	}
-	if got := ask("/v1/completions", `{"model":"ours"}`, "Content-Type", "application/json"); got != `POST /v1/completions   {"model":"theirs"}` {
+	if got := ask("/v1/completions", `{"model":"ours"}`, Head{ContentType: "application/json"}); got != `POST /v1/completions  {"model":"theirs"}` {
 		t.Errorf("%q", got)
 	}
 }

@@ -54,7 +54,7 @@ func TestReachHoldsForEachRequest(t *testing.T) {
 	_, err = e.Load(t.Context())
 	expect(t, err, "engine_unavailable", "/metrics")
 	for _, path := range []string{"/v1/../admin", "/v1x", "v1", "", "//h/v1", "/v1/a?b", "/v1/%2e%2e", "/v1/a\nb"} {
-		if _, err := e.Do(t.Context(), path, nil, []byte("{}")); err == nil || strings.Contains(err.Error(), "did not answer") {
+		if _, err := e.Do(t.Context(), path, Head{}, []byte("{}")); err == nil || strings.Contains(err.Error(), "did not answer") {
 			t.Errorf("%q was tried: %v", path, err)
 		}
 	}

@@ -117,7 +117,7 @@ func TestNodeIsKilledWhileLoading(t *testing.T) {
 // serves checks that the engine is the one that was launched first, and works.
 func (l *lingering) serves(t *testing.T, e *local, child int) {
 	t.Helper()
-	r, err := e.Do(within(t), "/v1/chat/completions", nil, []byte("{}"))
+	r, err := e.Do(within(t), "/v1/chat/completions", Head{}, []byte("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}

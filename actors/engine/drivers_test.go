@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,13 +104,13 @@ func TestDriversServe(t *testing.T) {
 			t.Errorf("%s is %q", preset, got)
 		}
 		if preset != Triton {
-			r, err := e.Do(t.Context(), "/v1/chat/completions", http.Header{CacheSalt: {"t1"}}, []byte(`{"model":"lota","cache_salt":"another's"}`))
+			r, err := e.Do(t.Context(), "/v1/chat/completions", Head{CacheSalt: "t1"}, []byte(`{"model":"lota","cache_salt":"another's"}`))
 			if err != nil || r.StatusCode != 200 {
 				t.Fatalf("%s: %v, %v", preset, r, err)
 			}
 			r.Body.Close()
 			e.spec.Options = map[string]string{"weights": "m", sharePrefixes: "on"}
-			if r, err = e.Do(t.Context(), "/v1/chat/completions", http.Header{CacheSalt: {"t1"}}, []byte(`{"model":"lota","cache_salt":"mine"}`)); err != nil {
+			if r, err = e.Do(t.Context(), "/v1/chat/completions", Head{CacheSalt: "t1"}, []byte(`{"model":"lota","cache_salt":"mine"}`)); err != nil {
 				t.Fatal(err)
 			}
 			r.Body.Close()

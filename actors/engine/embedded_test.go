@@ -40,7 +40,7 @@ func TestEmbedded(t *testing.T) {
 				l, err := e.Load(t.Context())
 				return err == nil && l.Known && l.Running == 0 && l.DecodeTPS > 0
 			})
-			if r, err := e.Do(t.Context(), "/v1/embeddings", nil, []byte(`{"input":"a"}`)); err != nil || r.StatusCode != http.StatusBadRequest {
+			if r, err := e.Do(t.Context(), "/v1/embeddings", Head{}, []byte(`{"input":"a"}`)); err != nil || r.StatusCode != http.StatusBadRequest {
 				t.Errorf("embeddings are off, and yet: %v, %v", r, err)
 			} else {
 				r.Body.Close()
@@ -57,7 +57,7 @@ func TestEmbedded(t *testing.T) {
 				t.Errorf("after Stop: %v", e.Err())
 			}
 			gone(t, p, e)
-			if _, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{}`)); spec.CodeOf(err) != spec.CodeUpstream {
+			if _, err := e.Do(t.Context(), "/v1/chat/completions", Head{}, []byte(`{}`)); spec.CodeOf(err) != spec.CodeUpstream {
 				t.Errorf("a stopped engine answers %v", err)
 			}
 		})

@@ -43,11 +43,10 @@ type Engine interface {
 	// Err says, once Done is closed, how the process ended; nil: it was stopped.
 	Err() error
 
-	// Do posts body to path, such as /v1/chat/completions, and returns once the headers have come.
-	// Of header, which it does not keep, only what concerns the request is passed on; that of the response is
-	// not to be changed. Closing the response's body early, or
-	// ending ctx, ends the engine's work on it. Redirects are errors.
-	Do(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error)
+	// Do posts body to path, such as /v1/chat/completions, and returns once the headers have come. The header of the
+	// response is not to be changed. Closing the response's body early, or ending ctx, ends the engine's work on it.
+	// Redirects are errors.
+	Do(ctx context.Context, path string, head Head, body []byte) (*http.Response, error)
 
 	// Load asks how busy the engine is. Known is false where it cannot tell.
 	Load(ctx context.Context) (Load, error)

@@ -128,7 +128,7 @@ const count = `{"temperature":0,"stream":true,"max_tokens":%d,"messages":[{"role
 // stream begins a long answer and reads its first bytes.
 func stream(ctx context.Context, t *testing.T, e Engine, tokens int) io.ReadCloser {
 	t.Helper()
-	r, err := e.Do(ctx, "/v1/chat/completions", http.Header{"X-Request-Id": {"r1"}}, fmt.Appendf(nil, count, tokens))
+	r, err := e.Do(ctx, "/v1/chat/completions", Head{RequestID: "r1"}, fmt.Appendf(nil, count, tokens))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,21 +89,21 @@ func (e *external) Slots() uint32 {
 
 func (e *external) Context() uint32 { return e.spec.Context }
 
-func (e *external) Do(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error) {
+func (e *external) Do(ctx context.Context, path string, head Head, body []byte) (*http.Response, error) {
 	if e.stopped.Err() != nil {
 		return nil, spec.Errorf(spec.CodeUpstream, "the engine was stopped")
 	}
 	var err error
 	switch name := e.options["model"]; {
-	case !isJSON(header) || kserves(path):
-		path, body, err = addressed(path, header, body, name)
+	case !head.isJSON() || kserves(path):
+		path, body, err = addressed(path, &head, body, name)
 	case name != "":
 		body, err = withModel(body, name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return e.web.post(ctx, path, header, body)
+	return e.web.post(ctx, path, &head, body)
 }
 
 func (e *external) Load(ctx context.Context) (Load, error) {

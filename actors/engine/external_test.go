@@ -72,8 +72,8 @@ func TestExternal(t *testing.T) {
 	if l, err := e.Load(t.Context()); err != nil || l != (Load{Known: true, Running: 2, Queued: 1, KVUse: 0.5}) {
 		t.Errorf("%+v, %v", l, err)
 	}
-	r, err := e.Do(t.Context(), "/v1/chat/completions", http.Header{
-		CacheSalt: {"t1"}, "Authorization": {"Bearer secret"}, "Cookie": {"a"}, "X-Request-Id": {"r1"}, "Traceparent": {"00-1"}, "Accept": {"text/event-stream"},
+	r, err := e.Do(t.Context(), "/v1/chat/completions", Head{
+		CacheSalt: "t1", RequestID: "r1", TraceParent: "00-1", Accept: "text/event-stream",
 	}, []byte(`{"model":"ext"}`))
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestExternal(t *testing.T) {
 		t.Errorf("%q, %v", line, err)
 	}
 	for name, want := range map[string]string{
-		CacheSalt: "", "Authorization": "", "Cookie": "", "X-Request-Id": "82f3e9c6-95dc-8b8d-9b11-818d5701919e", "X-Lotabots-Request-Id": "r1", "Traceparent": "00-1", "Accept": "text/event-stream", "Content-Type": "application/json",
+		cacheSalt: "", "Authorization": "", "Cookie": "", "X-Request-Id": "82f3e9c6-95dc-8b8d-9b11-818d5701919e", "X-Lotabots-Request-Id": "r1", "Traceparent": "00-1", "Accept": "text/event-stream", "Content-Type": "application/json",
 		"Accept-Encoding": "",
 	} {
 		if got := header.Get(name); got != want {
@@ -94,7 +94,7 @@ func TestExternal(t *testing.T) {
 	r.Body.Close()
 	until(t, 30*time.Second, "the engine learns that its client has left", left.Load)
 	stop(t, e)
-	if _, err := e.Do(t.Context(), "/v1/chat/completions", nil, nil); err == nil {
+	if _, err := e.Do(t.Context(), "/v1/chat/completions", Head{}, nil); err == nil {
 		t.Error("a stopped engine answers")
 	}
 }
@@ -109,7 +109,7 @@ func TestExternalRedirect(t *testing.T) {
 			http.Redirect(w, r, elsewhere.URL+r.URL.Path, status)
 		}))
 		e := openExternal(t, server.URL, nil)
-		_, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{}`))
+		_, err := e.Do(t.Context(), "/v1/chat/completions", Head{}, []byte(`{}`))
 		expect(t, err, "engine_error", "redirect")
 		if err := e.Healthy(t.Context()); err == nil {
 			t.Errorf("%d counts as health", status)
@@ -160,7 +160,7 @@ func TestExternalNameAtALoopbackAddress(t *testing.T) {
 	e.web.client.Transport.(*http.Transport).DialContext = dial
 	e.web.near.Dial = func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", e.web.base.Host) }
 	expect(t, e.Start(t.Context()), "engine_unavailable", "loopback address")
-	if _, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{}`)); spec.CodeOf(err) != spec.CodeEngineUnavailable {
+	if _, err := e.Do(t.Context(), "/v1/chat/completions", Head{}, []byte(`{}`)); spec.CodeOf(err) != spec.CodeEngineUnavailable {
 		t.Error(err)
 	}
 	if asked.Load() {

@@ -97,7 +97,7 @@ func TestLlamaServer(t *testing.T) {
 	if l, err := e.Load(t.Context()); err != nil || l != (Load{Known: true, Running: 1, Queued: 3, DecodeTPS: 12.5, Resident: l.Resident}) {
 		t.Errorf("%+v, %v", l, err)
 	}
-	r, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{}`))
+	r, err := e.Do(t.Context(), "/v1/chat/completions", Head{}, []byte(`{}`))
 	if err != nil || r.StatusCode != 200 {
 		t.Fatalf("%v, %v", r, err)
 	}
@@ -123,7 +123,7 @@ func TestLlamaServerCounts(t *testing.T) {
 		`{"prompt":"abc"}`: `{"count":3,"tokens":[0,0,0]}`,
 		`{"prompt":""}`:    `{"count":0,"tokens":[]}`,
 	} {
-		resp, err := e.Do(t.Context(), TokenizePath, http.Header{"Content-Type": {"application/json"}}, []byte(body))
+		resp, err := e.Do(t.Context(), TokenizePath, Head{}, []byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +132,7 @@ func TestLlamaServerCounts(t *testing.T) {
 			t.Errorf("%s: %d %s", body, resp.StatusCode, got)
 		}
 	}
-	if _, err := e.Do(t.Context(), TokenizePath, http.Header{}, []byte("{")); spec.CodeOf(err) != spec.CodeInvalidJSON {
+	if _, err := e.Do(t.Context(), TokenizePath, Head{}, []byte("{")); spec.CodeOf(err) != spec.CodeInvalidJSON {
 		t.Error(err)
 	}
 }

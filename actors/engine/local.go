@@ -233,14 +233,13 @@ func (l *local) failed(err error, p *process) error {
 }
 
 // Do implements Engine.
-func (l *local) Do(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error) {
+func (l *local) Do(ctx context.Context, path string, head Head, body []byte) (*http.Response, error) {
 	w, err := l.running()
 	if err != nil {
 		return nil, err
 	}
 	if l.spec.Options[sharePrefixes] == "on" {
-		header = header.Clone()
-		header.Del(CacheSalt)
+		head.CacheSalt = ""
 	}
 	name := ""
 	if d, ok := l.driver.(knownAs); ok {
@@ -249,15 +248,15 @@ func (l *local) Do(ctx context.Context, path string, header http.Header, body []
 	if d, ok := l.driver.(counts); ok && path == TokenizePath {
 		return counted(d.tokens(ctx, w, body))
 	}
-	if isJSON(header) && !kserves(path) {
-		body, err = l.json(path, header, body)
+	if head.isJSON() && !kserves(path) {
+		body, err = l.json(path, &head, body)
 	} else {
-		path, body, err = addressed(path, header, body, name)
+		path, body, err = addressed(path, &head, body, name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	resp, err := w.post(ctx, path, header, body)
+	resp, err := w.post(ctx, path, &head, body)
 	if _, ok := l.driver.(repeats); ok && err == nil && path == "/v1/chat/completions" {
 		err = unrepeated(resp, begun(body))
 	}
@@ -265,15 +264,15 @@ func (l *local) Do(ctx context.Context, path string, header http.Header, body []
 }
 
 // json is a body of one object as the program wants it.
-func (l *local) json(path string, header http.Header, body []byte) ([]byte, error) {
+func (l *local) json(path string, head *Head, body []byte) ([]byte, error) {
 	body, err := l.driver.body(body)
 	if err != nil {
 		return nil, err
 	}
-	if body, err = l.salted(path, header, body); err != nil {
+	if body, err = l.salted(path, head, body); err != nil {
 		return nil, err
 	}
-	return l.adapted(path, header, body)
+	return l.adapted(path, head, body)
 }
 
 // Load implements Engine.

@@ -43,7 +43,7 @@ func TestNamedPreset(t *testing.T) {
 		if l, err := e.Load(t.Context()); err != nil || !l.Known || l.Running != 2 {
 			t.Errorf("%+v, %v", l, err)
 		}
-		r, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{}`))
+		r, err := e.Do(t.Context(), "/v1/chat/completions", Head{}, []byte(`{}`))
 		if err != nil || r.StatusCode != 200 {
 			t.Fatalf("%v, %v", r, err)
 		}
@@ -155,7 +155,7 @@ func TestNamedPresetComputes(t *testing.T) {
 	s := demoSpec(1)
 	s.Preset, s.Options, s.Context = "my-llama", map[string]string{"threads": "1"}, 256
 	e := start(t, p, s)
-	r, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{"temperature":0,"max_tokens":8,"messages":[{"role":"user","content":"Count from 1 to 5."}]}`))
+	r, err := e.Do(t.Context(), "/v1/chat/completions", Head{}, []byte(`{"temperature":0,"max_tokens":8,"messages":[{"role":"user","content":"Count from 1 to 5."}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

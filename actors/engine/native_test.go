@@ -2,7 +2,6 @@ package engine
 
 import (
 	"io"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -29,8 +28,7 @@ func TestNativeAPIs(t *testing.T) {
 			if can := e.Abilities().Can & native; can != c.can {
 				t.Errorf("%s, %s: %s", preset, c.name, can)
 			}
-			header := http.Header{"Content-Type": {"application/json"}, CacheSalt: {"tenant"}}
-			answer, err := e.Do(t.Context(), "/v1/responses", header, []byte(`{"model":"m","input":"x"}`))
+			answer, err := e.Do(t.Context(), "/v1/responses", Head{CacheSalt: "tenant"}, []byte(`{"model":"m","input":"x"}`))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -42,7 +42,7 @@ func TestOllamaCalls(t *testing.T) {
 		s.Preset = Ollama
 		c.change(&s)
 		e := start(t, p, s)
-		r, err := e.Do(t.Context(), "/v1/chat/completions", nil, []byte(`{"model":"deployment","n":1}`))
+		r, err := e.Do(t.Context(), "/v1/chat/completions", Head{}, []byte(`{"model":"deployment","n":1}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,12 +7,11 @@ import (
 )
 
 func BenchmarkPool(b *testing.B) {
+	w := &web{}
 	pooltest.Compare(b, "engine-requests", func(pb *testing.PB) {
 		for pb.Next() {
 			n := nears.Get()
-			for _, name := range passed {
-				n.set(name, "value")
-			}
+			w.fields(&Head{Accept: "text/event-stream", RequestID: "id", TraceParent: "00-1"}, n.set)
 			n.giveBack()
 		}
 	})

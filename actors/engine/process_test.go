@@ -163,7 +163,7 @@ func TestNeverStarted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Do(t.Context(), "/v1/chat/completions", nil, nil); spec.CodeOf(err) != spec.CodeNotReady {
+	if _, err := e.Do(t.Context(), "/v1/chat/completions", Head{}, nil); spec.CodeOf(err) != spec.CodeNotReady {
 		t.Errorf("Do before Start: %v", err)
 	}
 	stop(t, e)
@@ -212,7 +212,7 @@ func TestInstanceRunsOnce(t *testing.T) {
 func TestFlood(t *testing.T) {
 	p, _ := fakeServer(t, "", 0)
 	e := start(t, p, serverSpec())
-	r, err := e.Do(t.Context(), "/flood", nil, []byte("{}"))
+	r, err := e.Do(t.Context(), "/flood", Head{}, []byte("{}"))
 	if err != nil || r.StatusCode != http.StatusOK {
 		t.Fatalf("%v, %v", r, err)
 	}

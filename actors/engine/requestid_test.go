@@ -34,7 +34,7 @@ func TestAConnectionOfItsOwn(t *testing.T) {
 		w := newWeb(base, nil)
 		w.fresh = fresh
 		for range 4 {
-			resp, err := w.post(t.Context(), "/v1/x", http.Header{}, []byte("{}"))
+			resp, err := w.post(t.Context(), "/v1/x", &Head{}, []byte("{}"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -33,7 +33,7 @@ type stub struct {
 
 func (s stub) Slots() uint32   { return s.slots }
 func (s stub) Context() uint32 { return s.context }
-func (s stub) Do(context.Context, string, http.Header, []byte) (*http.Response, error) {
+func (s stub) Do(context.Context, string, engine.Head, []byte) (*http.Response, error) {
 	panic("not asked")
 }
 

@@ -77,7 +77,7 @@ const (
 
 // try has the engine answer t in full.
 func try(ctx context.Context, e *monitored, t trial) error {
-	resp, err := e.do(ctx, t.path, http.Header{"Content-Type": {"application/json"}, "X-Request-Id": {"canary"}}, t.body, true)
+	resp, err := e.do(ctx, t.path, engine.Head{RequestID: "canary"}, t.body, true)
 	if err != nil {
 		return err
 	}

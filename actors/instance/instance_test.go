@@ -49,7 +49,7 @@ func (e *scripted) Err() error {
 	defer e.mu.Unlock()
 	return e.err
 }
-func (e *scripted) Do(context.Context, string, http.Header, []byte) (*http.Response, error) {
+func (e *scripted) Do(context.Context, string, engine.Head, []byte) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("{}"))}, nil
 }
 func (e *scripted) Load(context.Context) (engine.Load, error) {

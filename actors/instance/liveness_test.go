@@ -69,7 +69,7 @@ func (e *paced) read(ctx context.Context, size int) bool {
 	return true
 }
 
-func (e *paced) Do(ctx context.Context, _ string, _ http.Header, body []byte) (*http.Response, error) {
+func (e *paced) Do(ctx context.Context, _ string, _ engine.Head, body []byte) (*http.Response, error) {
 	e.asked.Add(1)
 	n := max(mostTokens(body), 1)
 	r, w := io.Pipe()
@@ -153,7 +153,7 @@ func (w *ward) ask(size, tokens int, stream bool) (done chan struct{}) {
 	body += strings.Repeat("x", max(0, size-len(body)-2)) + `"}`
 	go func() {
 		defer close(done)
-		resp, err := w.serve.Do(w.ctx, "/v1/completions", nil, []byte(body))
+		resp, err := w.serve.Do(w.ctx, "/v1/completions", engine.Head{}, []byte(body))
 		if err != nil {
 			return
 		}
@@ -254,7 +254,7 @@ func TestSlowEnginesAreGivenTime(t *testing.T) {
 // TestSlowReaderIsNoHang: an answer that nobody reads says nothing of the engine.
 func TestSlowReaderIsNoHang(t *testing.T) {
 	watched(t, newPaced(5000, 20*time.Millisecond, false), func(w *ward) {
-		resp, err := w.serve.Do(w.ctx, "/", nil, []byte(`{"stream":true,"max_tokens":1000}`))
+		resp, err := w.serve.Do(w.ctx, "/", engine.Head{}, []byte(`{"stream":true,"max_tokens":1000}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -226,15 +226,15 @@ func (m *monitored) Streamed() *atomic.Uint64 { return &m.pulse.streamed }
 func (m *monitored) Unwrap() engine.Engine { return m.Engine }
 
 // Do implements engine.Engine.
-func (m *monitored) Do(ctx context.Context, path string, header http.Header, body []byte) (*http.Response, error) {
-	return m.do(ctx, path, header, body, false)
+func (m *monitored) Do(ctx context.Context, path string, head engine.Head, body []byte) (*http.Response, error) {
+	return m.do(ctx, path, head, body, false)
 }
 
-func (m *monitored) do(ctx context.Context, path string, header http.Header, body []byte, canary bool) (*http.Response, error) {
+func (m *monitored) do(ctx context.Context, path string, head engine.Head, body []byte, canary bool) (*http.Response, error) {
 	a := &answer{pulse: m.pulse}
 	q := &a.question
 	m.pulse.begin(q, body, canary)
-	resp, err := m.Engine.Do(ctx, path, header, body)
+	resp, err := m.Engine.Do(ctx, path, head, body)
 	q.asks.Store(false)
 	if err != nil {
 		m.pulse.end(q)
