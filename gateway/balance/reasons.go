@@ -32,8 +32,11 @@ type Candidate struct {
 
 // reasonsLocked fills q's Reasons, if it has one, for the choice of chosen.
 func (t *Table) reasonsLocked(q *Query, chosen *Instance, now time.Time) {
-	p := t.mu.pools[chosen.Deployment]
-	if q.Why == nil || p == nil {
+	if q.Why == nil { // nearly always
+		return
+	}
+	p := t.poolOf(chosen)
+	if p == nil {
 		return
 	}
 	all := make([]Candidate, 0, len(p.list))
