@@ -61,7 +61,7 @@ func benchDevice(b *testing.B) (opener, *actor.PID) {
 }
 
 func admitOnce(b *testing.B, o opener, pid *actor.PID, c *spec.Call) {
-	p, err := o.admit(context.Background(), pid, spec.Target{Device: "gpu/1", Instance: "i"}, c)
+	p, _, err := o.admit(context.Background(), pid, spec.Target{Device: "gpu/1", Instance: "i"}, c)
 	if err != nil {
 		b.Error(err)
 		return

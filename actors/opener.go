@@ -60,7 +60,7 @@ func (o opener) refuse(device *actor.PID, call *spec.Call) string {
 
 // A place is what a call holds between its admission and its end.
 type place struct {
-	gpu.Admission
+	engine engine.Engine
 	lease  gpu.Lease
 	device *actor.PID
 	lane   *gpu.Lane // nil: the instance has none
@@ -80,8 +80,9 @@ var admissions = pool.New("admissions", func() *admission {
 	return &admission{make(chan gpu.Admission, 1), limit}
 })
 
-// admit takes a place by the instance's lane, or asks the device's actor. A place that is not waited for is given back.
-func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target, call *spec.Call) (place, error) {
+// admit takes a place by the instance's lane, or asks the device's actor, and tells the load with it. A place that is not
+// waited for is given back.
+func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target, call *spec.Call) (place, spec.Load, error) {
 	lease, waits := gpu.Lease(o.s.leases.Add(1)), call.Waits
 	waits.Gateway, waits.Instance = call.Gateway, target.Instance
 	m := gpu.Admit{
@@ -91,7 +92,7 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 	}
 	lane, now := o.s.lanes.Of(target.Instance), time.Now()
 	if a, ok := lane.Admit(target.Device, &m, now); ok {
-		return place{a, lease, device, lane, now}, nil
+		return place{a.Engine, lease, device, lane, now}, a.Load, nil
 	}
 	w := admissions.Get()
 	sent := m // lest every call be allocated
@@ -103,25 +104,25 @@ func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target
 		w.limit.Stop()
 		admissions.Put(w)
 		if a.Rejected != nil {
-			return place{}, a.Rejected
+			return place{}, spec.Load{}, a.Rejected
 		}
-		return place{a, lease, device, o.s.lanes.Of(target.Instance), time.Now()}, nil
+		return place{a.Engine, lease, device, o.s.lanes.Of(target.Instance), time.Now()}, a.Load, nil
 	case <-ctx.Done():
 		o.s.system.Root.Send(device, &gpu.Release{Lease: lease})
-		return place{}, ctx.Err()
+		return place{}, spec.Load{}, ctx.Err()
 	case <-w.limit.C:
 		o.s.system.Root.Send(device, &gpu.Release{Lease: lease})
-		return place{}, &spec.Rejection{Reason: spec.RejectUnhealthy}
+		return place{}, spec.Load{}, &spec.Rejection{Reason: spec.RejectUnhealthy}
 	}
 }
 
 // request asks the engine and returns its answer, whatever its status.
-func (o opener) request(ctx context.Context, p place, target spec.Target, call *spec.Call, body []byte) (spec.Stream, error) {
-	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, began: p.since, due: call.Deadline, used: o.s.crier.begin(target.Instance, p.Engine)}
-	x.sharing(p.Engine, call)
+func (o opener) request(ctx context.Context, p place, load spec.Load, target spec.Target, call *spec.Call, body []byte) (spec.Stream, error) {
+	x := &stream{s: o.s, place: p, instance: target.Instance, request: call.RequestID, stream: call.Stream, due: call.Deadline, used: o.s.crier.begin(target.Instance, p.engine)}
+	x.sharing(p.engine, call)
 	x.work.Begin(ctx, call.Deadline)
 	ctx, x.span = o.s.span(&x.work, "engine.request", target, call, trace.SpanKindClient)
-	x.mu.load = p.Load
+	x.mu.load = load
 	if !o.s.streams.add(x) {
 		x.finish(resultGone, errShutdown, time.Time{})
 		return nil, &spec.Rejection{Reason: spec.RejectDraining}
@@ -130,7 +131,7 @@ func (o opener) request(ctx context.Context, p place, target spec.Target, call *
 		x.answer(engine.Unspoken()) //nolint:bodyclose // the stream closes it
 		return x, nil
 	}
-	resp, err := p.Engine.Do(ctx, call.Path, headOf(call, o.s.parent(ctx, call)), body) //nolint:bodyclose // the stream closes it
+	resp, err := p.engine.Do(ctx, call.Path, headOf(call, o.s.parent(ctx, call)), body) //nolint:bodyclose // the stream closes it
 	if err != nil {
 		return nil, x.failed(ctx, err)
 	}

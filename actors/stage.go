@@ -38,12 +38,12 @@ func (s *System) through(o opener) opening {
 func (o opener) engine(ctx context.Context, target spec.Target, call *spec.Call, body []byte) (spec.Stream, error) {
 	parent := o.s.continued(ctx, call)
 	_, admitting := o.s.span(parent, "actor.admit", target, call, trace.SpanKindInternal)
-	p, err := o.admit(ctx, o.s.pids[target.Device], target, call)
+	p, load, err := o.admit(ctx, o.s.pids[target.Device], target, call)
 	endSpan(admitting, err)
 	if err != nil {
 		return nil, err
 	}
-	return o.request(parent, p, target, call, body)
+	return o.request(parent, p, load, target, call, body)
 }
 
 // A served is an instance that has an engine: how it was placed, which nobody changes,

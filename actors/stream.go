@@ -53,7 +53,6 @@ type stream struct {
 	work     leash.Leash // the engine's
 	tie      leash.Tie   // to work
 	span     trace.Span
-	began    time.Time
 	resp     *http.Response
 	moved    atomic.Int64 // Unix ns of the last read
 	cut      atomic.Pointer[error]
@@ -145,7 +144,7 @@ func (x *stream) Read(p []byte) (int, error) {
 		}
 		if x.first.IsZero() {
 			x.first = now
-			x.s.metrics.firstByte.Observe(now.Sub(x.began).Seconds())
+			x.s.metrics.firstByte.Observe(now.Sub(x.place.since).Seconds())
 			if err != io.EOF || x.stream { // else the place is given back at once
 				x.speaks(now)
 			}
@@ -193,7 +192,7 @@ const (
 // count tells how many pieces have come, the last one so long after the one before: few words for many.
 func (x *stream) count(waited time.Duration) {
 	if n := x.tally.events - x.told; x.stream && n > 0 && (waited > seldom || n >= manyPieces) {
-		if e, counts := engine.As[engine.Streams](x.place.Engine); counts {
+		if e, counts := engine.As[engine.Streams](x.place.engine); counts {
 			e.Streamed().Add(uint64(n))
 		}
 		x.told += n
@@ -248,7 +247,7 @@ func (x *stream) finish(result string, err error, now time.Time) {
 		}
 		x.release(r, now)
 		x.s.metrics.ended[result].Inc()
-		took := now.Sub(x.began)
+		took := now.Sub(x.place.since)
 		x.s.metrics.seconds.Observe(took.Seconds())
 		x.tell(result, took, err)
 		endSpan(x.span, err)
@@ -282,7 +281,7 @@ func (x *stream) learn(r *gpu.Release, now time.Time) {
 	if !x.stream || x.first.IsZero() {
 		return
 	}
-	r.Prefill = x.first.Sub(x.began)
+	r.Prefill = x.first.Sub(x.place.since)
 	// What came in a few pieces had piled up on the way: its time is not the engine's.
 	if 4*x.reads >= u.completion {
 		r.Decode = now.Sub(x.first)
