@@ -167,6 +167,11 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{c}, r)
 }
 
+// WriteTo implements io.WriterTo: by Read, as ReadFrom by Write.
+func (c *conn) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, struct{ io.Reader }{c})
+}
+
 const (
 	lingerTime  = time.Second
 	lingerBytes = 64 << 20

@@ -55,12 +55,21 @@ type question struct {
 	prev, next *question
 }
 
+// readLater is the size up to which a body is looked at, for the length of its answer, only where the request is still
+// under way when somebody wants to know; which holds up others.
+const readLater = 64 << 10
+
 // begin notes a request. One of somebody else's ends the canary's: it must not wait
 // for that.
 func (p *pulse) begin(q *question, body []byte, canary bool) {
-	q.began, q.size, q.canary, q.stream, q.body = time.Now(), len(body), canary, streams(body), body
-	if canary {
-		q.answer, q.body = 1, nil
+	q.began, q.size, q.canary, q.stream = time.Now(), len(body), canary, streams(body)
+	switch {
+	case canary:
+		q.answer = 1
+	case len(body) > readLater:
+		q.answer = mostTokens(body)
+	default:
+		q.body = body
 	}
 	q.asks.Store(true)
 	if q.stream {
