@@ -118,7 +118,12 @@ func TestStartGivesUp(t *testing.T) {
 		defer cancel()
 		failed := make(chan error, 1)
 		go func() { failed <- opened.Start(ctx) }()
-		until(t, 30*time.Second, "the program runs", func() bool { return len(noted(t, record)) > 0 })
+		engine := opened.(*local)
+		until(t, 30*time.Second, "the program runs, and its engine knows it", func() bool {
+			engine.mu.Lock()
+			defer engine.mu.Unlock()
+			return engine.mu.process != nil && len(noted(t, record)) > 0
+		})
 		want := "not ready in time"
 		if stopping {
 			want = "it was stopped"
@@ -136,7 +141,7 @@ func TestStartGivesUp(t *testing.T) {
 		if !closed(opened.Done()) {
 			t.Errorf("%s: Done is open", name)
 		}
-		gone(t, p, opened.(*local))
+		gone(t, p, engine)
 		if err := opened.Start(t.Context()); err == nil {
 			t.Errorf("%s: it starts again", name)
 		}
