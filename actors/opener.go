@@ -36,7 +36,7 @@ func (o opener) Open(ctx context.Context, target spec.Target, call spec.Call, bo
 	if reason := o.refuse(device, &call); reason != "" {
 		return nil, &spec.Rejection{Reason: reason}
 	}
-	if call.Cache == nil && parserOf(&call) == nil { // no stage has to do with it: nobody keeps it
+	if unstaged(&call) { // nobody keeps it
 		return o.engine(ctx, target, &call, body)
 	}
 	kept := call

@@ -24,6 +24,9 @@ type stage func(next opening) opening
 // answered before what is left is put together.
 func (s *System) stages() []stage { return []stage{s.recalling, s.batching} }
 
+// unstaged tells whether all stages would only pass the call on, as they do with nearly all.
+func unstaged(call *spec.Call) bool { return call.Cache == nil && parserOf(call) == nil }
+
 // through is the way of a call through all stages to its engine.
 func (s *System) through(o opener) opening {
 	next := opening(o.engine)
