@@ -30,7 +30,7 @@ type inferring struct {
 	matter
 	ended  func(relay.Outcome)       // done
 	booked func(relay.Outcome) error // settle
-	record *wire.UsageRecord         // usage
+	record *wire.UsageRecord         // nil: none was made yet
 }
 
 // A matter is what the gateway alone knows of it.
@@ -58,7 +58,7 @@ var inferrings = pool.New("request-exchanges", newInferring)
 
 func newInferring() *inferring {
 	x := new(inferring)
-	x.ended, x.booked, x.record = x.done, x.settle, new(wire.UsageRecord)
+	x.ended, x.booked = x.done, x.settle
 	return x
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/auth"
 	"github.com/lotabots/lotabots/gateway/relay"
 )
@@ -12,7 +13,7 @@ import (
 // TestNothingOfTheRecordBefore is left in one that is used again.
 func TestNothingOfTheRecordBefore(t *testing.T) {
 	x := newInferring()
-	x.g, x.who = &Gateway{}, &auth.Principal{}
+	x.g, x.who, x.record = &Gateway{}, &auth.Principal{}, &wire.UsageRecord{}
 	before := x.record.ProtoReflect()
 	fields := before.Descriptor().Fields()
 	for i := range fields.Len() {

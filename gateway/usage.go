@@ -50,6 +50,9 @@ func (x *inferring) usage(o relay.Outcome) *wire.UsageRecord {
 	if o.Cache != spec.CacheMiss {
 		cache = string(o.Cache)
 	}
+	if x.record == nil { // as of streams that wait, which are many
+		x.record = new(wire.UsageRecord)
+	}
 	u := x.record // all of which is written anew
 	u.Request, u.AtMs, u.Tenant, u.User, u.Key = x.Call.RequestID, now.UnixMilli(), x.who.Tenant, x.who.User, x.who.Key
 	u.Deployment, u.Version, u.Adapter, u.Endpoint, u.Region, u.Node = x.Call.Deployment, x.Call.Version, x.Call.Adapter, x.at, region, string(o.Node)
