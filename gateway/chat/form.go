@@ -23,27 +23,15 @@ var parsers = pool.New("chat-parsers", func() *fastjson.Parser { return new(fast
 // keep nothing of it beyond end: that is called when all fields have been seen. The
 // error is an invalid_json one.
 func Read(body []byte, field func(key string, v *fastjson.Value), end func()) *spec.Error {
-	if err := openai.CheckText(body); err != nil {
-		return err
-	}
 	p := parsers.Get()
 	defer func() {
 		if len(body) <= maxKept {
 			parsers.Put(p)
 		}
 	}()
-	// Parsing bounds the depth, and validation, which is strict, does not: in this order.
-	v, err := p.ParseBytes(body)
-	if err == nil {
-		err = fastjson.ValidateBytes(body)
-	}
+	o, err := openai.Parse(p, body)
 	if err != nil {
-		text := err.Error()
-		return &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is not valid JSON: " + text[:min(len(text), 160)] + "."}
-	}
-	o, err := v.Object()
-	if err != nil {
-		return &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is JSON, but not an object."}
+		return err
 	}
 	o.Visit(func(key []byte, v *fastjson.Value) { field(string(key), v) })
 	end()

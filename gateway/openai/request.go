@@ -3,7 +3,6 @@ package openai
 import (
 	"math"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/valyala/fastjson"
 
@@ -49,24 +48,11 @@ var parsers = pool.New("request-parsers", func() *fastjson.Parser { return new(f
 // it is, until Release.
 func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
 	*r = Request{Model: r.Model[:0], Problems: r.Problems[:0], way: r.way[:0], N: 1, Needs: e.Able()}
-	plain, refused := checkText(body)
-	if refused != nil {
-		return refused
-	}
 	p := parsers.Get()
-	// Parsing bounds the depth, and validation, which is strict, does not: in this order.
-	v, err := p.ParseBytes(body)
-	if err == nil && !strict(body, plain) {
-		err = fastjson.ValidateBytes(body)
-	}
-	if err != nil {
+	obj, refused := Parse(p, body)
+	if refused != nil {
 		keep(p, body)
-		return &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is not valid JSON: " + clip(err.Error(), 160) + "."}
-	}
-	obj, err := v.Object()
-	if err != nil {
-		keep(p, body)
-		return &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is JSON, but not an object."}
+		return refused
 	}
 	obj.Visit(func(key []byte, v *fastjson.Value) { r.field(e, key, v) })
 	r.required(e)
@@ -81,33 +67,6 @@ func (r *Request) Check(e Endpoint, body []byte) *spec.Error {
 		r.LeastTokens = leastOf(r.promptIn)
 	}
 	return nil
-}
-
-// CheckText refuses a body that has nothing in it, or is not UTF-8: what engines make of such bytes differs.
-func CheckText(body []byte) *spec.Error {
-	_, err := checkText(body)
-	return err
-}
-
-// checkText is CheckText, which tells too whether body has no control characters.
-func checkText(body []byte) (plain bool, err *spec.Error) {
-	if skipSpace(body, 0) == len(body) {
-		return false, &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is empty."}
-	}
-	ascii, plain := plainText(body)
-	if ascii || utf8.Valid(body) {
-		return plain, nil
-	}
-	at := 0
-	for rest := body; len(rest) > 0; {
-		c, n := utf8.DecodeRune(rest)
-		if c == utf8.RuneError && n == 1 {
-			break
-		}
-		rest, at = rest[n:], at+n
-	}
-	return false, &spec.Error{Code: spec.CodeInvalidJSON, Message: "The body is not UTF-8: its byte " + strconv.Itoa(at+1) + " belongs to no character.",
-		Hint: "Send JSON in UTF-8."}
 }
 
 func keep(p *fastjson.Parser, body []byte) {

@@ -112,7 +112,7 @@ func TestCheckTellsWhatTheEngineMust(t *testing.T) {
 func TestCheckRefusesWhatIsNoObject(t *testing.T) {
 	deep := strings.Repeat("[", 100_000)
 	for _, body := range []string{"", " ", "null", "7", `"x"`, "[]", "{", `{"model":"m"`, `{"model":"m",}`, `{"model":'m'}`, `{"model":"m"} x`, `{"a":01}`,
-		"{\"model\":\"a\nb\"}", `{"x":` + deep, `{"x":` + deep + strings.Repeat("]", 100_000) + "}", "\xff"} {
+		"{\"model\":\"a\nb\"}", "{\"model\":\"a\nb\\t\"}", "{\"a\x01\\u0041\":1}", `{"x":` + deep, `{"x":` + deep + strings.Repeat("]", 100_000) + "}", "\xff"} {
 		var r Request
 		if err := r.Check(Chat, []byte(body)); err == nil || err.Code != spec.CodeInvalidJSON || err.Message == "" {
 			t.Errorf("%.40q: %v", body, err)
