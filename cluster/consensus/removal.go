@@ -32,8 +32,12 @@ func (c *Consensus) remove(ctx context.Context, id spec.NodeID, write func() (*w
 	defer c.moving.Unlock()
 	g := c.present()
 	heir, soon := g.heir(id)
-	for until := time.Now().Add(heirWait); soon && time.Now().Before(until) && sleep(ctx, watchEvery); heir, soon = g.heir(id) {
+	for until := time.Now().Add(heirWait); soon; {
+		if time.Now().After(until) || !sleep(ctx, watchEvery) {
+			break
+		}
 		g = c.present()
+		heir, soon = g.heir(id)
 	}
 	if heir != "" { // the only voter goes: another must have the vote first
 		if err := c.make(move{kind: promote, id: heir, addr: g.nodes[heir].GetClusterAddr()}); err != nil {
