@@ -215,7 +215,7 @@ var rateHeaders = [2][6]string{
 
 // repay corrects what the request was counted with to what it has used. One that a
 // limit has refused has used nothing; else it stays one request, however it ended.
-func (x *inferring) repay(o relay.Outcome) {
+func (x *inferring) repay(o *relay.Outcome) {
 	prompt, cached, answer := x.used(o)
 	for _, h := range x.bill.holds {
 		used := h.n
@@ -242,7 +242,7 @@ func (b *bill) giveBack(l *limit.Limiter) {
 
 // used is how many tokens the request has taken. Where an engine that has answered
 // does not tell, the prompt's are those that were reckoned from its length.
-func (x *inferring) used(o relay.Outcome) (prompt, cached, answer uint64) {
+func (x *inferring) used(o *relay.Outcome) (prompt, cached, answer uint64) {
 	switch {
 	case o.HasUsage || o.Estimated:
 		return uint64(max(o.Usage.Prompt, 0)), uint64(max(o.Usage.Cached, 0)), uint64(max(o.Usage.Completion, 0))

@@ -49,7 +49,7 @@ func countTokens(c counting) operation {
 			return x.named(err)
 		}
 		if a, _ := r.g.table.Abilities(x.Call.Deployment); a.Can&spec.AbleCount == 0 {
-			x.account(relay.Outcome{Status: fasthttp.StatusOK})
+			x.account(&relay.Outcome{Status: fasthttp.StatusOK})
 		} else {
 			x.Done = x.ended
 			if err := r.g.relay.Serve(r.ctx, &x.Exchange); err == nil || errors.Is(err, relay.ErrGone) {

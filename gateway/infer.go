@@ -28,9 +28,9 @@ import (
 type inferring struct {
 	relay.Exchange
 	matter
-	ended  func(relay.Outcome)       // done
-	booked func(relay.Outcome) error // settle
-	record *wire.UsageRecord         // nil: none was made yet
+	ended  func(*relay.Outcome)       // done
+	booked func(*relay.Outcome) error // settle
+	record *wire.UsageRecord          // nil: none was made yet
 }
 
 // A matter is what the gateway alone knows of it.
@@ -310,16 +310,16 @@ func (x *inferring) startSpan(r *request) {
 // refused accounts for a request that never reached the relay.
 func (x *inferring) refused(err error) {
 	e, _ := public(err)
-	x.account(relay.Outcome{Err: e})
+	x.account(&relay.Outcome{Err: e})
 }
 
 // done accounts for one that did.
-func (x *inferring) done(o relay.Outcome) {
+func (x *inferring) done(o *relay.Outcome) {
 	x.g.bodies.add(x.share.who, -x.held)
 	x.account(o)
 }
 
-func (x *inferring) account(o relay.Outcome) {
+func (x *inferring) account(o *relay.Outcome) {
 	g := x.g
 	took := time.Since(x.began)
 	code := codeOf(o)
@@ -348,7 +348,7 @@ func (x *inferring) account(o relay.Outcome) {
 }
 
 // codeOf is why a request failed; empty: it did not.
-func codeOf(o relay.Outcome) string {
+func codeOf(o *relay.Outcome) string {
 	switch {
 	case o.Gone:
 		return "client_gone"
@@ -362,7 +362,7 @@ func codeOf(o relay.Outcome) string {
 
 // log writes one line: a warning for what went wrong here; the rest is in the
 // metrics, and shown to who asks for level debug.
-func (x *inferring) log(o relay.Outcome, code string, took time.Duration) {
+func (x *inferring) log(o *relay.Outcome, code string, took time.Duration) {
 	level, text := slog.LevelDebug, "inference request"
 	if o.Err != nil && o.Err.Code.Lookup().Status >= 500 && o.Err.Code != spec.CodeOverloaded { // a line for each would be more than the rest
 		level, text = slog.LevelWarn, "inference request failed"

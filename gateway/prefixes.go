@@ -37,7 +37,7 @@ func (x *inferring) begins(r *request, check *openai.Request, d *deployment) {
 }
 
 // prefixed accounts for what an engine held of a prompt whose beginnings were named.
-func (x *inferring) prefixed(o relay.Outcome) {
+func (x *inferring) prefixed(o *relay.Outcome) {
 	if x.Query.Prompt == nil || !o.HasUsage || !o.Usage.HasCached || o.Cache == spec.CacheHit || o.Cache == spec.CacheJoined {
 		return
 	}

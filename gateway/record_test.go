@@ -33,7 +33,7 @@ func TestNothingOfTheRecordBefore(t *testing.T) {
 			t.Fatalf("the test knows nothing of %s's kind", f.Name())
 		}
 	}
-	x.usage(relay.Outcome{}).ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+	x.usage(&relay.Outcome{}).ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch f.Name() {
 		case "at_ms", "duration_ms", "outcome":
 			if v.String() != "before" && v.String() != "7" {

@@ -154,7 +154,7 @@ func expectedTokens(e openai.Endpoint, check *openai.Request) int {
 }
 
 // spent is what a request that ended so counts for its tenant; below 0: that is not known.
-func spent(o relay.Outcome) float64 {
+func spent(o *relay.Outcome) float64 {
 	switch {
 	case o.Cache == spec.CacheHit || o.Cache == spec.CacheJoined: // no engine worked for it
 		return 0

@@ -18,7 +18,7 @@ type UsageSink interface {
 }
 
 // settle writes the request down before its last bytes go out.
-func (x *inferring) settle(o relay.Outcome) error {
+func (x *inferring) settle(o *relay.Outcome) error {
 	x.settled = true
 	_ = x.g.cfg.Usage.Settle(x.usage(o))
 	return nil
@@ -27,7 +27,7 @@ func (x *inferring) settle(o relay.Outcome) error {
 // note writes down a request that the relay has not settled: its client has left, or
 // it was refused. What named no model that the key may use is in the metrics alone, so
 // that nobody fills the ledger by being refused.
-func (x *inferring) note(o relay.Outcome) {
+func (x *inferring) note(o *relay.Outcome) {
 	switch {
 	case x.g.cfg.Usage == nil || x.settled || x.Call.Deployment == "":
 	case o.Gone:
@@ -39,7 +39,7 @@ func (x *inferring) note(o relay.Outcome) {
 
 // usage is the record of a request that ends so. GPU time is that of the slots that
 // it held, times the devices of an instance.
-func (x *inferring) usage(o relay.Outcome) *wire.UsageRecord {
+func (x *inferring) usage(o *relay.Outcome) *wire.UsageRecord {
 	now := time.Now()
 	region := x.g.cfg.Region
 	if o.Node != "" && x.g.cfg.RegionOf != nil {
@@ -63,7 +63,7 @@ func (x *inferring) usage(o relay.Outcome) *wire.UsageRecord {
 }
 
 // outcomeOf is how a request ended, and by which code.
-func outcomeOf(o relay.Outcome) (outcome, code string) {
+func outcomeOf(o *relay.Outcome) (outcome, code string) {
 	code = codeOf(o)
 	status := o.Status
 	if o.Err != nil {

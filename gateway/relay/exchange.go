@@ -25,21 +25,21 @@ type Exchange struct {
 	Body     []byte
 	Query    balance.Query
 	Conn     net.Conn
-	Raw      bool          // an answer of status 200 is in no form that is known here: it passes on as it comes
-	Object   bool          // an answer of status 200 that is not streamed is a JSON object, whatever type the engine gives it
-	Topology bool          // the client may see which node serves it
-	Instead  string        // the deployment that serves in place of what the client asked for; empty: none does
-	Trace    bool          // the client asks how it is served
-	Shape    Shape         // nil: the answer as it came
-	Native   *Native       // the request for engines that speak the client's API themselves; nil: none is asked in it
-	Bypass   bool          // its deployment keeps answers, but none is kept or looked for here
-	Hedge    bool          // a second instance may be asked where the first is late
-	Done     func(Outcome) // called once, when everything has ended
+	Raw      bool           // an answer of status 200 is in no form that is known here: it passes on as it comes
+	Object   bool           // an answer of status 200 that is not streamed is a JSON object, whatever type the engine gives it
+	Topology bool           // the client may see which node serves it
+	Instead  string         // the deployment that serves in place of what the client asked for; empty: none does
+	Trace    bool           // the client asks how it is served
+	Shape    Shape          // nil: the answer as it came
+	Native   *Native        // the request for engines that speak the client's API themselves; nil: none is asked in it
+	Bypass   bool           // its deployment keeps answers, but none is kept or looked for here
+	Hedge    bool           // a second instance may be asked where the first is late
+	Done     func(*Outcome) // called once, when everything has ended; it keeps nothing of what it is given
 	// Settle is called at most once, just before the last bytes of an answer go out:
 	// the whole of it, a stream's last event, or the error instead. It may block for
 	// a short while. Its error is what a client whose answer is whole gets then. It is
 	// not called for clients that have left before, nor while a panic is handled.
-	Settle func(Outcome) error
+	Settle func(*Outcome) error
 	Room   Room // that large answers take their memory of; nil: there is no bound
 	// Fallback is the n-th deployment to try where those before it cannot serve; false:
 	// there is no further one. nil: there is none.
@@ -49,7 +49,8 @@ type Exchange struct {
 	r     *Relay
 	began time.Time
 	watch watch
-	out   Outcome
+	out   Outcome       // what outcome tells is of when it was last called
+	held  time.Duration // as Outcome.Held, by attempts that have ended
 
 	work     *leash.Leash // of the present attempt; somebody may look at it for long
 	working  bool         // work has not ended
@@ -167,23 +168,23 @@ func (x *Exchange) settle(err error) error {
 	return x.Settle(x.outcome(err))
 }
 
-// outcome is how x ends with err.
-func (x *Exchange) outcome(err error) Outcome {
-	out := x.reckoned(err)
+// outcome is how x ends with err. It is x's own, and good until the next call.
+func (x *Exchange) outcome(err error) *Outcome {
+	out := &x.out
+	x.reckon(err, out)
 	if x.hides {
 		out.Usage.Cached, out.Usage.HasCached = 0, false
 	}
 	return out
 }
 
-// reckoned is outcome with all that the engine's answer has.
-func (x *Exchange) reckoned(err error) Outcome {
-	out := x.out
-	out.Gone = errors.Is(err, ErrGone)
+// reckon fills out in with all that the engine's answer has.
+func (x *Exchange) reckon(err error, out *Outcome) {
+	out.Err, out.Gone, out.Estimated = nil, errors.Is(err, ErrGone), false
 	if err != nil && !out.Gone {
 		out.Err = asPublic(err)
 	}
-	if x.stream != nil && !x.cached.free() {
+	if out.Held = x.held; x.stream != nil && !x.cached.free() {
 		out.Held += x.holding()
 	}
 	out.Cache = x.cached.how
@@ -192,7 +193,7 @@ func (x *Exchange) reckoned(err error) Outcome {
 		if out.Usage, out.HasUsage = x.Native.Shape.Usage(); !out.HasUsage {
 			out.Usage.Prompt, out.Estimated = max(out.Usage.Prompt, x.Call.PromptTokens), out.Usage.Completion > 0
 		}
-		return out
+		return
 	}
 	if !x.counted { // at the end it is asked for twice
 		x.usage, x.hasUsage = openai.UsageOf(x.tail)
@@ -204,7 +205,6 @@ func (x *Exchange) reckoned(err error) Outcome {
 	} else if n := x.script.completion(); n > 0 {
 		out.Usage, out.Estimated = openai.Usage{Prompt: x.Call.PromptTokens, Completion: n}, true
 	}
-	return out
 }
 
 // drop closes the present attempt and gives its place back.
@@ -215,7 +215,7 @@ func (x *Exchange) drop() {
 		_ = x.stream.Close()
 		last, told = x.stream.Load()
 		if !x.cached.free() {
-			x.out.Held += x.holding()
+			x.held += x.holding()
 		}
 		x.stream = nil
 	}

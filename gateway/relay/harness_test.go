@@ -169,7 +169,7 @@ func (b *bench) handle(ctx *fasthttp.RequestCtx) {
 		Call:  spec.Call{RequestID: string(h.Peek("X-Request-Id")), Deployment: "m", Version: 3, Stream: len(h.Peek("Stream")) > 0},
 		Query: balance.Query{Deployment: "m", Version: 3, Region: "north", PromptTokens: 10},
 	}
-	x.Done = func(o Outcome) { b.done(x.Call.RequestID, o) }
+	x.Done = func(o *Outcome) { b.done(x.Call.RequestID, *o) }
 	if d, err := time.ParseDuration(string(h.Peek("Deadline"))); err == nil {
 		x.Call.Deadline = time.Now().Add(d)
 	}

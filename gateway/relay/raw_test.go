@@ -181,7 +181,7 @@ func TestRawIsSettled(t *testing.T) {
 	for _, failure := range []error{nil, errors.New("disk full")} {
 		b := rawBench(t, sounds("x", "y"))
 		settled := 0
-		b.prepare = func(x *Exchange) { x.Raw, x.Settle = true, func(Outcome) error { settled++; return failure } }
+		b.prepare = func(x *Exchange) { x.Raw, x.Settle = true, func(*Outcome) error { settled++; return failure } }
 		res, err := b.ask(t.Context(), false)
 		if err != nil {
 			t.Fatal(err)

@@ -77,7 +77,7 @@ func (s *scripted) carry(asked string, can spec.Ability, reg prometheus.Register
 			Instance: "i-" + n, Deployment: "m", Version: 3, State: wire.InstanceState_INSTANCE_STATE_READY, Slots: 4, Can: uint32(can), PrefillTps: float32(1000 - i)}}}}}, time.Now())
 	}
 	var out Outcome
-	x := &Exchange{Context: context.Background(), Body: []byte(asked), Done: func(o Outcome) { out = o }, Topology: true,
+	x := &Exchange{Context: context.Background(), Body: []byte(asked), Done: func(o *Outcome) { out = *o }, Topology: true,
 		Call:  spec.Call{RequestID: "r1", Deployment: "m", Version: 3, Stream: true, Path: chatPath, PromptTokens: 10},
 		Query: balance.Query{Deployment: "m", Version: 3, Region: "north", PromptTokens: 10}}
 	for _, p := range prepare {

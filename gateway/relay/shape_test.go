@@ -157,7 +157,7 @@ func TestSettled(t *testing.T) {
 		var res io.Reader
 		opened := make(chan struct{})
 		b.prepare = func(x *Exchange) {
-			x.Settle = func(o Outcome) error {
+			x.Settle = func(o *Outcome) error {
 				calls++
 				if c.before != "" {
 					<-opened
