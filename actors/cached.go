@@ -72,13 +72,13 @@ func (s *System) recall(ctx context.Context, next opening, target spec.Target, c
 // unused gives back the place that was kept for a call which needs none, and takes in
 // what else waits at its gateway.
 func (s *System) unused(target spec.Target, call *spec.Call) {
-	if call.Lease == 0 && call.Waits.Seq == 0 {
+	if call.Lease == 0 && call.Waits == nil {
 		return
 	}
-	waits := call.Waits
-	waits.Gateway, waits.Instance, waits.Declined = call.Gateway, target.Instance, call.Lease
+	waits := call.Waiting(target.Instance)
+	waits.Declined = call.Lease
 	s.system.Root.Send(s.pids[target.Device], &gpu.Waits{Reservation: waits})
-	call.Lease, call.Waits = 0, spec.Reservation{}
+	call.Lease, call.Waits = 0, nil
 }
 
 var pieces = pool.New("kept-answers", func() *[32 << 10]byte { return new([32 << 10]byte) })

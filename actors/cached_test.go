@@ -174,7 +174,7 @@ func TestAPlaceIsNotKeptForWhoJoins(t *testing.T) {
 	n := newMesh(t).start("a", everything, with(e), func(c *Config) { c.Granted = func(l spec.Lease) { granted <- l } })
 	target := n.loadStub(t, e, "i", 1, 1)
 	joins := asking("/slow", 1, "acme")
-	joins.Gateway, joins.Lease, joins.Waits = "g", 99, spec.Reservation{Instance: target.Instance, Seq: 2, Count: 7}
+	joins.Gateway, joins.Lease, joins.Waits = "g", 99, &spec.Reservation{Instance: target.Instance, Seq: 2, Count: 7}
 	found := n.answers[target.Device].Ask(&answers.Request{
 		Key: answers.Key{Tenant: "acme", Deployment: "d", Version: 3, Sum: joins.Cache.Sum}, TTL: time.Hour, MaxBytes: 1 << 20})
 	done := make(chan error, 1)

@@ -83,12 +83,11 @@ var admissions = pool.New("admissions", func() *admission {
 // admit takes a place by the instance's lane, or asks the device's actor, and tells the load with it. A place that is not
 // waited for is given back.
 func (o opener) admit(ctx context.Context, device *actor.PID, target spec.Target, call *spec.Call) (place, spec.Load, error) {
-	lease, waits := gpu.Lease(o.s.leases.Add(1)), call.Waits
-	waits.Gateway, waits.Instance = call.Gateway, target.Instance
+	lease := gpu.Lease(o.s.leases.Add(1))
 	m := gpu.Admit{
 		Lease: lease, Instance: target.Instance, Deployment: call.Deployment, Version: call.Version,
 		PromptTokens: max(call.PromptTokens-call.CachedTokens, 1), Streamed: call.Stream, Adapter: call.Adapter,
-		Kept: call.Lease, Waits: waits,
+		Kept: call.Lease, Waits: call.Waiting(target.Instance),
 	}
 	lane, now := o.s.lanes.Of(target.Instance), time.Now()
 	if a, ok := lane.Admit(target.Device, &m, now); ok {

@@ -120,9 +120,9 @@ func (b *Batcher) Callers(id spec.InstanceID) int {
 // answer, or what Open returned. It gives a place back that was kept for the call. The
 // call's deadline is the caller's own.
 func (b *Batcher) Serve(ctx context.Context, target spec.Target, call *spec.Call, r *Request, limits Limits) (spec.Stream, error) {
-	if call.Lease != 0 || call.Waits.Seq != 0 {
-		w := call.Waits
-		w.Gateway, w.Instance, w.Declined = call.Gateway, target.Instance, call.Lease
+	if call.Lease != 0 || call.Waits != nil {
+		w := call.Waiting(target.Instance)
+		w.Declined = call.Lease
 		b.cfg.Reserve(target.Device, w)
 	}
 	if !call.Deadline.IsZero() {

@@ -173,7 +173,7 @@ var errTooLarge error = &spec.Error{Code: spec.CodeUpstream, Message: "The engin
 // several tenants, and ends with the last of their deadlines.
 func (s *serving) call(callers []*caller, lease uint64) *spec.Call {
 	c := *callers[0].call
-	c.Gateway, c.Lease, c.Waits = Gateway, lease, spec.Reservation{}
+	c.Gateway, c.Lease, c.Waits = Gateway, lease, nil
 	for _, other := range callers[1:] {
 		o := other.call
 		c.PromptTokens += o.PromptTokens

@@ -93,8 +93,8 @@ func callToWire(t spec.Target, c *spec.Call) *wire.Call {
 		w.DeadlineMs = c.Deadline.UnixMilli()
 	}
 	w.Lease, w.Alone = c.Lease, c.Alone
-	if c.Waits.Seq != 0 {
-		w.Waits = reservationToWire(t, &c.Waits)
+	if c.Waits != nil {
+		w.Waits = reservationToWire(t, c.Waits)
 	}
 	w.Cache = cacheToWire(c.Cache)
 	return w
@@ -111,8 +111,9 @@ func callFromWire(w *wire.Call) (spec.Target, spec.Call) {
 		c.Deadline = time.UnixMilli(w.DeadlineMs)
 	}
 	c.Lease, c.Alone = w.Lease, w.Alone
-	if w.Waits != nil {
-		_, c.Waits = reservationFromWire(w.Waits)
+	if w.Waits.GetSeq() != 0 { // else it is none
+		_, waits := reservationFromWire(w.Waits)
+		c.Waits = &waits
 	}
 	c.Cache = cacheFromWire(w.Cache)
 	return spec.Target{Device: spec.DeviceID(w.Device), Instance: spec.InstanceID(w.Instance)}, c

@@ -109,12 +109,12 @@ func TestNoLine(t *testing.T) {
 // TestCallCarriesALease and what else waits, which an older build leaves out.
 func TestCallCarriesALease(t *testing.T) {
 	target := spec.Target{Device: "d", Instance: "i"}
-	call := spec.Call{RequestID: "r", Lease: 8, Waits: spec.Reservation{Instance: "i", Seq: 3, Count: 2, Age: time.Second, Cost: 5}}
+	call := spec.Call{RequestID: "r", Lease: 8, Waits: &spec.Reservation{Instance: "i", Seq: 3, Count: 2, Age: time.Second, Cost: 5}}
 	_, back := callFromWire(callToWire(target, &call))
-	if back.Lease != call.Lease || back.Waits != call.Waits {
+	if back.Lease != call.Lease || back.Waits == nil || *back.Waits != *call.Waits {
 		t.Errorf("%+v became %+v", call.Waits, back.Waits)
 	}
-	call.Lease, call.Waits = 0, spec.Reservation{}
+	call.Lease, call.Waits = 0, nil
 	if w := callToWire(target, &call); w.Waits != nil || w.Lease != 0 {
 		t.Errorf("sent %+v", w)
 	}

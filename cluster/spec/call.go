@@ -23,14 +23,24 @@ type Call struct {
 	PromptTokens int       // estimate
 	CachedTokens int       // of them, that the engine is expected to have read for an earlier request
 	Stream       bool
-	Adapter      string      // one of the deployment's, by the name that clients use; empty: none
-	Method       string      // empty: POST
-	ContentType  string      // of the body; empty: application/json
-	HeadLength   int         // bytes of the JSON with which a binary body begins, as KServe has it; 0: it is not in two parts
-	Lease        uint64      // place that the actor has kept for it; 0: none
-	Waits        Reservation // what else waits at the gateway; Seq 0: not told
-	Alone        bool        // an engine broke off over it: it is not put together with others
-	Cache        *CacheAsk   // nil: answers are neither kept nor looked for
+	Adapter      string       // one of the deployment's, by the name that clients use; empty: none
+	Method       string       // empty: POST
+	ContentType  string       // of the body; empty: application/json
+	HeadLength   int          // bytes of the JSON with which a binary body begins, as KServe has it; 0: it is not in two parts
+	Lease        uint64       // place that the actor has kept for it; 0: none
+	Waits        *Reservation // what else waits at the gateway, which nobody writes to; nil: not told
+	Alone        bool         // an engine broke off over it: it is not put together with others
+	Cache        *CacheAsk    // nil: answers are neither kept nor looked for
+}
+
+// Waiting is what else waits at the call's gateway for the instance; its Seq is 0 where that is not told.
+func (c *Call) Waiting(at InstanceID) Reservation {
+	var r Reservation
+	if c.Waits != nil {
+		r = *c.Waits
+	}
+	r.Gateway, r.Instance = c.Gateway, at
+	return r
 }
 
 // A Target is where one attempt goes.

@@ -16,11 +16,11 @@ type Grant struct {
 	Version uint64
 	Able    spec.Abilities // the instance's
 	Run     Run
-	Cached  int              // of the request's prompt tokens, that it is expected to hold
-	Held    int              // tokens that its engine is expected to hold of the prompt, as that counts them
-	guessed bool             // it does not tell what it holds
-	Lease   uint64           // of the place, where an actor keeps it; 0: it is asked for with the request
-	Waits   spec.Reservation // that goes with the lease
+	Cached  int               // of the request's prompt tokens, that it is expected to hold
+	Held    int               // tokens that its engine is expected to hold of the prompt, as that counts them
+	guessed bool              // it does not tell what it holds
+	Lease   uint64            // of the place, where an actor keeps it; 0: it is asked for with the request
+	Waits   *spec.Reservation // that goes with the lease; nil: none does
 	table   *Table
 	query   *Query
 	in      *Instance

@@ -59,7 +59,8 @@ func (t *Table) Granted(node spec.NodeID, l spec.Lease) {
 	in.since--
 	in.read = read // what the actor has told since it kept the place has it as taken
 	t.takenLocked(p, w)
-	g.Lease, g.Waits = l.ID, t.reservationLocked(p, in, t.frontLocked(p), now)
+	waits := t.reservationLocked(p, in, t.frontLocked(p), now)
+	g.Lease, g.Waits = l.ID, &waits
 	w.serve(g, nil)
 }
 
@@ -238,7 +239,7 @@ func markOf(tenant string) uint32 {
 // back to its actor.
 func (g *Grant) Bind(c *spec.Call) {
 	c.Lease, c.Waits = g.Lease, g.Waits
-	g.Lease, g.Waits = 0, spec.Reservation{}
+	g.Lease, g.Waits = 0, nil
 }
 
 // unboundLocked gives back the kept place of a request that was not sent.

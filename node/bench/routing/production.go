@@ -118,7 +118,7 @@ func (w *world) ask(r *request, q *balance.Query) {
 func (w *world) send(r *request, q *balance.Query, g *balance.Grant) {
 	var call spec.Call
 	g.Bind(&call)
-	call.Waits.Gateway = nodeOf(r.gateway)
+	call.Gateway = nodeOf(r.gateway)
 	a := w.actors[number(g.Target.Instance)]
 	w.after(w.s.latency, func() {
 		if load, ok := a.admit(r, &call, g); !ok {
@@ -139,11 +139,12 @@ func (a *actor) facts() gate.Facts {
 // admit takes the request in where there is room.
 func (a *actor) admit(r *request, c *spec.Call, g *balance.Grant) (spec.Load, bool) {
 	f, now := a.facts(), a.w.time()
-	bound := c.Lease != 0 && a.gate.Bind(c.Waits.Gateway, c.Lease, now)
+	bound := c.Lease != 0 && a.gate.Bind(c.Gateway, c.Lease, now)
 	if c.Lease != 0 && !bound {
 		a.w.counts.late++
 	}
-	a.gate.Reserve(&c.Waits, now)
+	waits := c.Waiting(a.id)
+	a.gate.Reserve(&waits, now)
 	unread := max(r.prompt-g.Cached, 1)
 	if !bound && !a.gate.Room(&f, unread, now) {
 		a.pump()
