@@ -26,10 +26,10 @@ type Grant struct {
 	in      *Instance
 	reading time.Duration // that its prompt was thought to take
 	adapter uint32        // of the query
-	began   time.Time
-	shared  bool // it takes no slot for itself
-	ghost   bool // it is not counted: it asks for an answer that is kept, or made for another, and takes no place unless Made says so
-	making  bool // the answer that others may ask for meanwhile
+	Began   time.Time     // when the place was taken
+	shared  bool          // it takes no slot for itself
+	ghost   bool          // it is not counted: it asks for an answer that is kept, or made for another, and takes no place unless Made says so
+	making  bool          // the answer that others may ask for meanwhile
 	kept    uint64
 	probe   bool // what becomes of it decides whether others may follow
 	good    bool // the instance has answered, which is to be told with the place's return
@@ -49,24 +49,25 @@ type served struct {
 	err   error
 }
 
-// Acquire takes a place for q, waiting in the deployment's queue while nobody
-// has room. The error is a *spec.Error: no_capacity, model_not_ready, or ctx's
-// cause where that ended the wait.
-func (t *Table) Acquire(ctx context.Context, q *Query) (Grant, error) {
+// Acquire takes a place for q, which g becomes, waiting in the deployment's queue while
+// nobody has room, and tells for how long it has waited. The error is a *spec.Error:
+// no_capacity, model_not_ready, or ctx's cause where that ended the wait.
+func (t *Table) Acquire(ctx context.Context, q *Query, g *Grant) (waited time.Duration, err error) {
 	t.mu.Lock()
 	p := t.poolLocked(q.Deployment)
-	var e entry
-	if t.firstLocked(p, q, &e); e.standing == Picked {
+	standing := t.firstLocked(p, q, g)
+	if standing == Picked {
 		t.mu.Unlock()
-		return e.grant, nil
+		return 0, nil
 	}
+	began := time.Now()
 	ch := make(chan served, 1)
-	t.enterLocked(p, q, &e, func(g Grant, err error) { ch <- served{g, err} })
+	w, look, err := t.enterLocked(p, q, standing, func(g Grant, err error) { ch <- served{g, err} })
 	t.mu.Unlock()
-	if e.err != nil {
-		return Grant{}, e.err
+	if *g = (Grant{}); err == nil {
+		*g, err = t.await(ctx, w, ch, standing, look)
 	}
-	return t.await(ctx, e.waiter, ch, e.standing, e.look)
+	return time.Since(began), err
 }
 
 // Enter is Acquire for who does not block. Where q has to wait, serve is called with its
@@ -76,42 +77,34 @@ func (t *Table) Enter(q *Query, serve func(Grant, error)) (g Grant, waits bool, 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.poolLocked(q.Deployment)
-	var e entry
-	if t.firstLocked(p, q, &e); e.standing != Picked {
-		t.enterLocked(p, q, &e, serve)
+	if standing := t.firstLocked(p, q, &g); standing != Picked {
+		var w *waiter
+		w, _, err = t.enterLocked(p, q, standing, serve)
+		waits = w != nil
 	}
-	return e.grant, e.waiter != nil, e.err
+	return g, waits, err
 }
 
-// An entry is what becomes of a request that comes.
-type entry struct {
-	grant    Grant
-	waiter   *waiter // nil: it does not wait
-	standing Standing
-	look     time.Duration // after which it looks whether waiting is worth it
-	err      error
-}
-
-// firstLocked takes a place for q, if there is one and nobody waits.
-func (t *Table) firstLocked(p *pool, q *Query, e *entry) {
+// firstLocked takes a place for q, if there is one and nobody waits. Else it leaves g as it is.
+func (t *Table) firstLocked(p *pool, q *Query, g *Grant) Standing {
 	now := t.cfg.Now()
 	p.counts(q, now)
 	if p.queue.Len() == 0 || q.Shared && p.shared == 0 { // others wait for slots
-		e.standing = t.tryLocked(p, q, now, &e.grant)
-	} else {
-		t.expectLocked(p, q, now)
-		_, e.standing = stand(p.list, q, now)
+		return t.tryLocked(p, q, now, g)
 	}
+	t.expectLocked(p, q, now)
+	_, s := stand(p.list, q, now)
+	return s
 }
 
-// enterLocked has q wait.
-func (t *Table) enterLocked(p *pool, q *Query, e *entry, serve func(Grant, error)) {
-	if e.waiter, e.err = t.queueLocked(p, q, e.standing, serve); e.err != nil {
+// enterLocked has q wait; look is after what time it looks whether that is worth it.
+func (t *Table) enterLocked(p *pool, q *Query, s Standing, serve func(Grant, error)) (w *waiter, look time.Duration, err error) {
+	if w, err = t.queueLocked(p, q, s, serve); err != nil {
 		t.tidyLocked(q.Deployment, p)
-		return
+		return w, 0, err
 	}
 	t.serveLocked(p) // those before it may wait for what it can do without
-	e.look = min(t.waitFor(p, e.standing, q), t.cfg.ReadyTimeout, p.trial(t.cfg.Now()))
+	return w, min(t.waitFor(p, s, q), t.cfg.ReadyTimeout, p.trial(t.cfg.Now())), nil
 }
 
 // waitFor is how long it is worth waiting.
@@ -270,7 +263,7 @@ func (t *Table) ghostLocked(in *Instance, q *Query, now time.Time, g *Grant) {
 	unread := in.uncached(q)
 	reading := time.Duration(unread / in.prefill() * float64(time.Second))
 	*g = Grant{Target: in.Target, Version: in.Version, Able: in.able, Run: Run{in.Target.Instance, in.run}, Cached: q.PromptTokens - int(unread),
-		Held: int(q.expects.Told(&in.held)), guessed: !in.held.Tells(), table: t, query: q, in: in, reading: reading, adapter: q.Adapter, began: now, shared: in.shared(q), ghost: true}
+		Held: int(q.expects.Told(&in.held)), guessed: !in.held.Tells(), table: t, query: q, in: in, reading: reading, adapter: q.Adapter, Began: now, shared: in.shared(q), ghost: true}
 }
 
 // countLocked counts a ghost as a place from now on.

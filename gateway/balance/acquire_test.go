@@ -24,6 +24,12 @@ func newField(c Config) *field {
 	return &field{Table: NewTable(c)}
 }
 
+// Acquire is the table's.
+func (f *field) Acquire(ctx context.Context, q *Query) (g Grant, err error) {
+	_, err = f.Table.Acquire(ctx, q, &g)
+	return g, err
+}
+
 // tell is a digest of node: one instance, i-node.
 func (f *field) tell(node, region string, slots, running uint32, change ...func(*wire.DeviceLoad)) {
 	f.seq++

@@ -47,7 +47,8 @@ func FuzzObserve(f *testing.F) {
 		table.PutMember(Member{Node: spec.NodeID(d.GetNode()), Region: "north"})
 		table.Observe(&d, time.Now())
 		for range 3 {
-			g, err := table.Acquire(context.Background(), &Query{Deployment: "m", Version: 1, Region: "north", PromptTokens: 1})
+			var g Grant
+			_, err := table.Acquire(context.Background(), &Query{Deployment: "m", Version: 1, Region: "north", PromptTokens: 1}, &g)
 			var r *Refusal
 			switch {
 			case err == nil && g.Node != spec.NodeID(d.GetNode()):

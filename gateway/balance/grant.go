@@ -38,7 +38,7 @@ func (t *Table) endLocked(g *Grant, now time.Time) {
 		g.probe = false
 	}
 	if p := t.poolOf(g.in); p != nil {
-		held := now.Sub(g.began).Seconds()
+		held := now.Sub(g.Began).Seconds()
 		p.hold += 0.1 * (held - p.hold)
 	}
 	t.backLocked(g, now)
@@ -167,7 +167,7 @@ func (t *Table) backLocked(g *Grant, now time.Time) {
 		g.in.breaker.left()
 		g.probe = false
 	}
-	if left := g.reading - now.Sub(g.began); !g.ghost && left > 0 && !g.in.heard.After(g.began) {
+	if left := g.reading - now.Sub(g.Began); !g.ghost && left > 0 && !g.in.heard.After(g.Began) {
 		g.in.read = g.in.read.Add(-left) // it was not read, or sooner
 	}
 	if g.making {

@@ -27,7 +27,7 @@ func FuzzRaw(f *testing.F) {
 		r := New(Config{Opener: s, Table: balance.NewTable(balance.Config{Random: steady})})
 		r.begin(x)
 		s.open++
-		x.stream, x.opened = &script{scripted: s, text: string(sent), err: io.EOF, status: 200}, time.Now()
+		x.stream, x.grant.Began = &script{scripted: s, text: string(sent), err: io.EOF, status: 200}, time.Now()
 		if x.contentType = "audio/mpeg"; events {
 			x.contentType = eventStream
 		}

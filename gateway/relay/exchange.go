@@ -56,7 +56,6 @@ type Exchange struct {
 	working  bool         // work has not ended
 	grant    balance.Grant
 	stream   spec.Stream
-	opened   time.Time   // when it had a place
 	extra    spec.Stream // of a broken build alone: see double.go
 	failures int
 	refusals int
@@ -245,7 +244,7 @@ func (x *Exchange) holding() time.Duration {
 			return d
 		}
 	}
-	return time.Since(x.opened)
+	return time.Since(x.grant.Began)
 }
 
 // serve makes attempts until one has something for the client: the whole answer,
@@ -293,11 +292,7 @@ func (x *Exchange) place() error {
 		return err
 	}
 	end := x.r.span(x, "gateway.route")
-	began := time.Now()
-	var err error
-	x.grant, err = x.r.cfg.Table.Acquire(x.work, &x.Query)
-	x.opened = time.Now()
-	waited := x.opened.Sub(began)
+	waited, err := x.r.cfg.Table.Acquire(x.work, &x.Query, &x.grant)
 	x.queued += waited
 	x.r.metrics.queueWait[x.Query.Priority.Band()].Observe(waited.Seconds())
 	end(err)

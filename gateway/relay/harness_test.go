@@ -148,7 +148,7 @@ func (b *bench) nothingHeld() {
 	b.tellState(wire.InstanceState_INSTANCE_STATE_LOADING) // who comes from there has failed nothing yet
 	b.tell()
 	for range 4 * len(b.nodes) {
-		if _, err := b.table.Acquire(context.Background(), &balance.Query{Deployment: "m", Version: 3}); err != nil {
+		if _, err := b.table.Acquire(context.Background(), &balance.Query{Deployment: "m", Version: 3}, new(balance.Grant)); err != nil {
 			b.t.Errorf("a place was not given back: %v", err)
 			return
 		}

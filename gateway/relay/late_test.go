@@ -88,8 +88,8 @@ func (b *bench) unblamed(after string) {
 			b.t.Errorf("%s: a breaker is open: %+v", after, v)
 		}
 	}
-	g, err := b.table.Acquire(b.t.Context(), &balance.Query{Deployment: "m", Version: 3, Region: "north", PromptTokens: 10})
-	if err != nil {
+	var g balance.Grant
+	if _, err := b.table.Acquire(b.t.Context(), &balance.Query{Deployment: "m", Version: 3, Region: "north", PromptTokens: 10}, &g); err != nil {
 		b.t.Fatalf("%s: %v", after, err)
 	}
 	if g.Target.Instance != "i-a" {
@@ -124,7 +124,7 @@ func TestHastyClients(t *testing.T) {
 	if res, body := b.get(false, "Deadline", "60s"); res.StatusCode != 503 && res.StatusCode != 502 {
 		t.Errorf("an engine that failed in time: %d %s", res.StatusCode, body)
 	}
-	if _, err := b.table.Acquire(t.Context(), &balance.Query{Deployment: "m", Version: 3, Hasty: true}); err == nil {
+	if _, err := b.table.Acquire(t.Context(), &balance.Query{Deployment: "m", Version: 3, Hasty: true}, new(balance.Grant)); err == nil {
 		t.Error("an engine that failed in time is asked again at once")
 	}
 }

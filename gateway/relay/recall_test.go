@@ -186,8 +186,8 @@ func TestNobodyIsOvertaken(t *testing.T) {
 	b, home, _ := recalling(t)
 	var held []balance.Grant
 	for range 8 {
-		g, err := b.table.Acquire(t.Context(), &balance.Query{Deployment: "m", Version: 3})
-		if err != nil {
+		var g balance.Grant
+		if _, err := b.table.Acquire(t.Context(), &balance.Query{Deployment: "m", Version: 3}, &g); err != nil {
 			t.Fatal(err)
 		}
 		held = append(held, g)
@@ -195,7 +195,7 @@ func TestNobodyIsOvertaken(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	waits := make(chan error, 1)
 	go func() {
-		_, err := b.table.Acquire(ctx, &balance.Query{Deployment: "m", Version: 3})
+		_, err := b.table.Acquire(ctx, &balance.Query{Deployment: "m", Version: 3}, new(balance.Grant))
 		waits <- err
 	}()
 	eventually(t, "one waits", func() bool { return b.table.Waiting() == 1 })
