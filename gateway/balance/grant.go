@@ -19,7 +19,7 @@ func (g *Grant) Release() {
 }
 
 // ReleaseTold is Learn and Release.
-func (g *Grant) ReleaseTold(l spec.Load) {
+func (g *Grant) ReleaseTold(l *spec.Load) {
 	t := g.take()
 	if t == nil {
 		return
@@ -52,7 +52,7 @@ func (g *Grant) Learn(l spec.Load) {
 	}
 	g.table.mu.Lock()
 	defer g.table.mu.Unlock()
-	g.in.learnAnswer(l, g.table.cfg.Now())
+	g.in.learnAnswer(&l, g.table.cfg.Now())
 	if p := g.table.poolOf(g.in); p != nil && p.queue.Len() > 0 {
 		g.table.serveLocked(p)
 	}
@@ -69,7 +69,7 @@ func (g *Grant) Rejected(r *spec.Rejection) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	defer t.backLocked(g, t.cfg.Now()) // last: whoever waits must not be sent there in turn
-	if r.Load != nil && g.in.learnAnswer(*r.Load, t.cfg.Now()) && !g.shared && !g.ghost {
+	if r.Load != nil && g.in.learnAnswer(r.Load, t.cfg.Now()) && !g.shared && !g.ghost {
 		g.in.since++ // that load is without this request, which backLocked takes off
 	}
 	switch r.Reason {
@@ -183,7 +183,7 @@ func (t *Table) backLocked(g *Grant, now time.Time) {
 
 // learnAnswer is learn for a load that did not come by digest: one of the same
 // number as the last digest may still be newer, one of a lower number is not.
-func (in *Instance) learnAnswer(l spec.Load, now time.Time) bool {
+func (in *Instance) learnAnswer(l *spec.Load, now time.Time) bool {
 	if l.Seq < in.seq {
 		return false
 	}

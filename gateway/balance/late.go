@@ -46,7 +46,7 @@ func (t *Table) Granted(node spec.NodeID, l spec.Lease) {
 		return // it is gone, and what it kept with it; or not the node's to give
 	}
 	p, now := t.poolOf(in), t.cfg.Now()
-	in.learnAnswer(l.Load, now)
+	in.learnAnswer(&l.Load, now)
 	in.asked = now
 	defer t.forgetLocked()
 	w := p.suited(t.frontLocked(p), in, -1, now)
@@ -253,7 +253,7 @@ func (t *Table) unboundLocked(g *Grant) {
 }
 
 // backlogOf is what the load tells, within reason.
-func backlogOf(l spec.Load) time.Duration {
+func backlogOf(l *spec.Load) time.Duration {
 	if !(l.BacklogSeconds > 0) { // also what is no number
 		return 0
 	}

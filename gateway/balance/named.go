@@ -96,7 +96,7 @@ func (g *Grant) Unkept(r *spec.Rejection) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r.Load != nil && g.in.learnAnswer(*r.Load, t.cfg.Now()) && !g.shared && !g.ghost {
+	if r.Load != nil && g.in.learnAnswer(r.Load, t.cfg.Now()) && !g.shared && !g.ghost {
 		g.in.since++ // as in Rejected
 	}
 	t.backLocked(g, t.cfg.Now())

@@ -213,7 +213,7 @@ func (t *Table) observeDeviceLocked(m *member, dev *wire.DeviceLoad, now time.Ti
 		}
 		in.Version, in.State = il.GetVersion(), il.GetState()
 		in.draining, in.utilisation = dev.GetDraining(), int(dev.GetUtilisation())
-		in.learnDigest(spec.Load{
+		in.learnDigest(&spec.Load{
 			Slots: int(il.GetSlots()), Running: int(il.GetRunning()), Queued: int(il.GetQueued()),
 			KVUse: float64(il.GetKvUse()), BacklogSeconds: float64(il.GetBacklogSeconds()), Paced: il.GetPaced(),
 			PrefillTPS: float64(il.GetPrefillTps()), DecodeTPS: float64(il.GetDecodeTps()), Seq: dev.GetSeq(),
@@ -274,7 +274,7 @@ func (t *Table) tidyLocked(deployment string, p *pool) {
 }
 
 // learnDigest is learn for a load that came by digest, unless an answer has told what is newer.
-func (in *Instance) learnDigest(l spec.Load, now time.Time) {
+func (in *Instance) learnDigest(l *spec.Load, now time.Time) {
 	if l.Seq < in.seq {
 		in.heard = now
 		return
@@ -284,7 +284,7 @@ func (in *Instance) learnDigest(l spec.Load, now time.Time) {
 
 // learn takes over what the instance told, so that what this gateway did
 // before is part of it.
-func (in *Instance) learn(l spec.Load, now time.Time) {
+func (in *Instance) learn(l *spec.Load, now time.Time) {
 	in.Slots, in.Running, in.Queued = l.Slots, l.Running, l.Queued
 	in.KVUse, in.Backlog = l.KVUse, l.BacklogSeconds
 	if l.PrefillTPS > 0 {

@@ -230,7 +230,7 @@ func (x *Exchange) drop() {
 		x.work.End(nil)
 	}
 	if told {
-		x.grant.ReleaseTold(last)
+		x.grant.ReleaseTold(&last)
 	} else {
 		x.grant.Release()
 	}
