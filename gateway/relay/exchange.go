@@ -75,7 +75,7 @@ type Exchange struct {
 	closed bool
 	brief  bool // nobody but its own goroutine has seen it
 
-	usage    openai.Usage // that tail tells, where counted
+	usage    openai.Usage // that the answer's end tells, where counted
 	hasUsage bool
 	counted  bool
 	cached   cached // how the present attempt was answered
@@ -148,13 +148,13 @@ func (x *Exchange) end(err error) {
 	}
 }
 
-// Again makes x, whose request has ended, as good as new, its memory kept; false: somebody may still
+// Again makes x, whose request has ended, as good as new; false: somebody may still
 // look at it. Nobody does where it was answered as a whole, by one attempt at a time, and soon.
 func (x *Exchange) Again() bool {
 	if !x.closed || !x.brief || x.Call.Stream || x.Raw || x.Hedge || x.Fallback != nil || x.Call.Cache != nil {
 		return false
 	}
-	*x = Exchange{tail: x.tail[:0]}
+	*x = Exchange{}
 	return true
 }
 
@@ -195,8 +195,7 @@ func (x *Exchange) reckon(err error, out *Outcome) {
 		return
 	}
 	if !x.counted { // at the end it is asked for twice
-		x.usage, x.hasUsage = openai.UsageOf(x.tail)
-		x.counted = true
+		x.count(x.tail)
 	}
 	if out.Usage, out.HasUsage = x.usage, x.hasUsage; out.HasUsage {
 		out.Usage.Prompt -= min(x.shift, out.Usage.Prompt)
@@ -372,7 +371,7 @@ func (x *Exchange) receive() error {
 		case err == io.EOF && x.raw() && x.rawEvents() && (len(x.buf) == 0 || inEvent(x.buf)):
 			return errCutEvent
 		case err == io.EOF:
-			x.keepTail(x.buf)
+			x.count(x.buf[max(0, len(x.buf)-openai.TailSize):])
 			return x.checkAnswer()
 		case err != nil:
 			return err
@@ -456,6 +455,12 @@ func (x *Exchange) letGo() {
 		quietBuffers.Put((*[quietRead]byte)(x.buf[:quietRead]))
 	}
 	x.buf = nil
+}
+
+// count reads from the end of the answer what it took.
+func (x *Exchange) count(end []byte) {
+	x.usage, x.hasUsage = openai.UsageOf(end)
+	x.counted = true
 }
 
 func (x *Exchange) keepTail(b []byte) {
