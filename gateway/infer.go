@@ -18,7 +18,6 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/access"
 	"github.com/lotabots/lotabots/gateway/auth"
-	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/openai"
 	"github.com/lotabots/lotabots/gateway/relay"
 )
@@ -168,25 +167,22 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 		return err
 	}
 	x.devices = uint64(max(1, d.GetGpus()))
-	x.Call = spec.Call{
-		RequestID: r.id, Tenant: r.who.Tenant, Key: r.credential(), Deployment: d.GetName(), Version: d.GetVersion(),
-		Regions: regions, Path: x.endpoint.Path(), Gateway: r.g.cfg.Self, TraceParent: x.traced,
-		PromptTokens: check.PromptTokens, Stream: check.Stream, Deadline: x.began.Add(r.g.cfg.MaxDuration),
-		Adapter: d.adapter, Method: x.sent.method, ContentType: x.sent.contentType, HeadLength: x.sent.headLength,
-	}
+	x.of(r, d)      // which may be another
+	call := &x.Call // filled where it lies, as is the query
+	call.Tenant, call.Key, call.Regions, call.Path, call.Gateway = r.who.Tenant, r.credential(), regions, x.endpoint.Path(), r.g.cfg.Self
+	call.TraceParent, call.PromptTokens, call.Stream, call.Deadline = x.traced, check.PromptTokens, check.Stream, x.began.Add(r.g.cfg.MaxDuration)
+	call.Method, call.ContentType, call.HeadLength = x.sent.method, x.sent.contentType, x.sent.headLength
 	if x.path != nil {
-		x.Call.Path = x.path(d)
+		call.Path = x.path(d)
 	}
-	x.Query = balance.Query{
-		Deployment: d.GetName(), Version: d.GetVersion(), Regions: regions,
-		Region: r.g.cfg.Region, PromptTokens: check.PromptTokens, Expected: d.placed > 0,
-		Shared: x.endpoint == openai.Embeddings,
-	}
+	q := &x.Query
+	q.Deployment, q.Version, q.Regions, q.Region = d.GetName(), d.GetVersion(), regions, r.g.cfg.Region
+	q.PromptTokens, q.Expected, q.Shared = check.PromptTokens, d.placed > 0, x.endpoint == openai.Embeddings
 	if x.endpoint == openai.Rerank && d.GetEngine() == "embedded" { // where nodes of older builds are there, not all of its do
-		x.Query.Shared, x.Query.Sharing = true, spec.AbleRanks
+		q.Shared, q.Sharing = true, spec.AbleRanks
 	}
 	if d.adapter != "" {
-		x.Query.Adapter = spec.AdapterMark(d.adapter)
+		q.Adapter = spec.AdapterMark(d.adapter)
 	}
 	x.begins(r, check, d)
 	if x.Body, err = x.turn(r, check, d, body); err != nil {
