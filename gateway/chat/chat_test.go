@@ -46,6 +46,20 @@ func TestValuesKeep(t *testing.T) {
 	}
 }
 
+// TestReadRefuses what is no JSON object to every reader.
+func TestReadRefuses(t *testing.T) {
+	for _, body := range []string{"", "[]", `{"a":1`, "{\"a\":\"b\n\"}", "{\"a\":\"b\n\\t\"}", "{\"a\n\\t\":1}", `{"a":01}`, "{\"a\":\"\xff\"}"} {
+		err := Read([]byte(body), func(string, *fastjson.Value) {}, func() {})
+		if err == nil || err.Code != spec.CodeInvalidJSON {
+			t.Errorf("%q: %v", body, err)
+		}
+	}
+	var got string
+	if err := Read([]byte(`{"a":"b\n\t"}`), func(_ string, v *fastjson.Value) { got = string(v.GetStringBytes()) }, func() {}); err != nil || got != "b\n\t" {
+		t.Errorf("%q: %v", got, err)
+	}
+}
+
 func TestConversation(t *testing.T) {
 	b := func(s string) []byte { return []byte(s) }
 	for _, c := range []struct {
