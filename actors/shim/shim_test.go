@@ -261,15 +261,20 @@ func TestLaunchThatFails(t *testing.T) {
 // A node of a later build is told what this shim speaks, and may ask again.
 func TestLaterVersion(t *testing.T) {
 	r := newRig(t, time.Hour)
+	reply := make(chan answer, 1)
+	r.mu.Lock()
+	r.mu.waiting[7] = reply // before it is asked: an answer that nobody waits for is dropped
+	r.mu.Unlock()
 	if _, err := r.conn.Write([]byte(`{"v":99,"id":7,"do":"claim"}` + "\n")); err != nil {
 		t.Fatal(err)
 	}
-	reply := make(chan answer, 1)
-	r.mu.Lock()
-	r.mu.waiting[7] = reply
-	r.mu.Unlock()
-	if a := <-reply; a.Code != codeVersion || len(a.Speaks) != 2 {
-		t.Errorf("%+v", a)
+	select {
+	case a := <-reply:
+		if a.Code != codeVersion || len(a.Speaks) != 2 {
+			t.Errorf("%+v", a)
+		}
+	case <-within(t).Done():
+		t.Fatal("no answer")
 	}
 	if _, err := r.Describe(within(t)); err != nil {
 		t.Error(err)
