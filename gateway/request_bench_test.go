@@ -89,7 +89,9 @@ func serveLooped(b *testing.B, c *looped, serve func(net.Listener) error) {
 	<-c.ended
 	b.StopTimer()
 	b.ReportMetric(float64(computed()-before)/float64(b.N), "cpu-ns/op")
-	b.ReportMetric(float64(b.Elapsed()-c.apart)/float64(b.N), "request-ns/op")
+	if c.before != nil {
+		b.ReportMetric(float64(b.Elapsed()-c.apart)/float64(b.N), "request-ns/op")
+	}
 	if c.bad != "" || c.answers < b.N {
 		b.Fatalf("%d of %d answers; another was %q", c.answers, b.N, c.bad)
 	}
