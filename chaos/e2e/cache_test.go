@@ -72,28 +72,32 @@ func (k *keeper) count() (hits, joined, misses int) {
 	return hits, joined, misses
 }
 
-// settled waits until each gateway knows of three instances: its requests are answered.
+// settled waits until each gateway knows of three instances, one on each node, and of no others: while
+// nodes still joined, two may have come to share one, of which one moves and leaves its answers behind.
 func (k *keeper) settled(version int) {
 	k.t.Helper()
-	k.await(2*time.Minute, fmt.Sprint("three instances of version ", version, " are ready everywhere"), func() bool {
+	k.await(2*time.Minute, fmt.Sprint("three instances of version ", version, ", one on each node, are ready everywhere"), func() bool {
 		for _, n := range k.file.Nodes {
 			_, raw, err := call(k.t.Context(), "GET", n.API+"/admin/v1/status", k.file.AdminKey, nil)
 			var s struct {
 				Instances []struct {
-					Deployment, State string
-					Version           int
+					Deployment, State, Node string
+					Version                 int
 				}
 			}
 			if err != nil || json.Unmarshal(raw, &s) != nil {
 				return false
 			}
-			ready := 0
+			all, on := 0, map[string]bool{}
 			for _, i := range s.Instances {
-				if i.Deployment == k.name && i.State == "ready" && i.Version == version {
-					ready++
+				if i.Deployment != k.name {
+					continue
+				}
+				if all++; i.State == "ready" && i.Version == version {
+					on[i.Node] = true
 				}
 			}
-			if ready != 3 {
+			if all != 3 || len(on) != 3 {
 				return false
 			}
 		}
