@@ -85,7 +85,7 @@ func mayAdminister(c *wire.Command) error {
 		*wire.Command_PutTenant, *wire.Command_RemoveTenant,
 		*wire.Command_PutUser, *wire.Command_RemoveUser, *wire.Command_PutRole, *wire.Command_RemoveRole,
 		*wire.Command_PutBinding, *wire.Command_RemoveBinding, *wire.Command_RevokeSession, *wire.Command_NoteAudit,
-		*wire.Command_PutDeployment, *wire.Command_RemoveDeployment, *wire.Command_PutModel, *wire.Command_RemoveModel,
+		*wire.Command_PutDeployment, *wire.Command_RemoveDeployment, *wire.Command_PutCanary, *wire.Command_EndCanary, *wire.Command_PutModel, *wire.Command_RemoveModel,
 		*wire.Command_PutToken, *wire.Command_RevokeToken, *wire.Command_SetNodeState:
 		return nil
 	case *wire.Command_PutSetting:

@@ -3,15 +3,16 @@ package wire
 import "slices"
 
 // Level is the newest feature level of this build: it can apply every command up to it.
-const Level = 5
+const Level = 6
 
-// Numbers of the bodies in Command: the first that levels 2, 4 and 5 brought, and the
+// Numbers of the bodies in Command: the first that levels 2, 4, 5 and 6 brought, and the
 // last that this build knows.
 const (
 	secondLevel = 30
 	firstOfFour = 45
 	firstOfFive = 46
-	lastBody    = 46
+	firstOfSix  = 47
+	lastBody    = 48
 )
 
 // LevelOf is the feature level that brought the command: that of its body, or of
@@ -23,6 +24,8 @@ func LevelOf(c *Command) uint32 {
 	switch {
 	case body == nil || body.Number() > lastBody:
 		return Level + 1
+	case body.Number() >= firstOfSix:
+		return 6
 	case body.Number() >= firstOfFive || fifthLevel(c):
 		return 5
 	case body.Number() >= firstOfFour || fourthLevel(c):

@@ -101,6 +101,10 @@ func (t *tx) subject() *subject {
 		return about(t, &deploys, "deployments", "deployment", d.GetName(), d.GetTenant()).written()
 	case *wire.Command_RemoveDeployment:
 		return about(t, &deploys, "deployments.remove", "deployment", b.RemoveDeployment.GetName(), "")
+	case *wire.Command_PutCanary:
+		return about(t, &deploys, "deployments.canary", "deployment", b.PutCanary.GetDeployment(), "")
+	case *wire.Command_EndCanary:
+		return t.aboutCanaryEnd(b.EndCanary)
 	case *wire.Command_PutModel:
 		return about(t, &models, "models.import", "model", b.PutModel.GetModel().GetName(), "")
 	case *wire.Command_RemoveModel:
@@ -121,6 +125,16 @@ func (t *tx) subject() *subject {
 		return t.aboutSetting("settings.remove", b.RemoveSetting.GetName())
 	}
 	return t.accessSubject()
+}
+
+func (t *tx) aboutCanaryEnd(c *wire.EndCanary) *subject {
+	action := "deployments.canary.abort"
+	if c.GetPromote() {
+		action = "deployments.canary.promote"
+	}
+	s := about(t, &deploys, action, "deployment", c.GetDeployment(), "")
+	s.message = c.GetReason()
+	return s
 }
 
 func (t *tx) accessSubject() *subject {

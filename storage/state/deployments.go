@@ -31,6 +31,7 @@ func (t *tx) putDeployment(c *wire.PutDeployment) *wire.Result {
 	}
 	old, exists := deploys.get(t.view, d.GetName())
 	if !exists {
+		d.Canary, d.LastVersion = nil, 0
 		d.Version = t.retiredVersion(d.GetName()) + 1
 		d.CreatedMs, d.ChangedMs = t.at, t.at
 		t.remove(retiredKey(d.GetName()))
@@ -41,11 +42,15 @@ func (t *tx) putDeployment(c *wire.PutDeployment) *wire.Result {
 		return refuse(spec.CodeConflict, "deployment %s belongs to another owner now", d.GetName())
 	}
 	d.Version, d.CreatedMs, d.ChangedMs = old.GetVersion(), old.GetCreatedMs(), old.GetChangedMs()
+	d.Canary, d.LastVersion = old.GetCanary(), old.GetLastVersion()
 	if proto.Equal(d, old) {
 		return done(d.Version)
 	}
-	if !runsAlike(d, old) {
-		d.Version++
+	rerun(d, old)
+	if c := d.GetCanary(); c != nil {
+		if bad := t.checkCanary(d, c); bad != nil {
+			return bad
+		}
 	}
 	d.ChangedMs = t.at
 	deploys.put(t, d, old, true)
@@ -100,7 +105,7 @@ func (t *tx) removeDeployment(name string) *wire.Result {
 		return refuse(spec.CodeNotFound, "there is no deployment %q", name)
 	}
 	deploys.drop(t, d)
-	t.set(retiredKey(name), be(d.GetVersion()))
+	t.set(retiredKey(name), be(d.Newest()))
 	return done(d.GetVersion())
 }
 
@@ -171,17 +176,34 @@ func (t *tx) putModel(m *wire.Model) *wire.Result {
 		return done(0)
 	}
 	for _, d := range deploys.all(t.view) {
-		if uses(d, m.GetName()) {
-			d.Version++
-			d.ChangedMs = t.at
-			deploys.put(t, d, d, true)
+		if !uses(d, m.GetName()) {
+			continue
 		}
+		newest := d.Newest()
+		if runs(d, m.GetName()) {
+			newest++
+			d.Version = newest
+		}
+		if c := d.GetCanary(); c != nil {
+			if runs(c.GetRuns(), m.GetName()) {
+				newest++
+				c.Runs.Version, c.BeganMs = newest, t.at
+			}
+			d.LastVersion = newest
+		}
+		d.ChangedMs = t.at
+		deploys.put(t, d, d, true)
 	}
 	return done(0)
 }
 
-// uses tells whether the deployment runs the model, or has it for an adapter.
+// uses tells whether the deployment, or its canary, runs the model.
 func uses(d *wire.Deployment, model string) bool {
+	return runs(d, model) || d.GetCanary() != nil && runs(d.GetCanary().GetRuns(), model)
+}
+
+// runs tells whether what d runs is the model, or has it for an adapter.
+func runs(d *wire.Deployment, model string) bool {
 	return d.GetModel() == model || slices.ContainsFunc(d.GetAdapters(), func(a *wire.Adapter) bool { return a.GetModel() == model })
 }
 

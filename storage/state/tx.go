@@ -193,6 +193,10 @@ func (t *tx) dispatchAccess() *wire.Result {
 		return t.putUsage(given(b.PutUsage))
 	case *wire.Command_PutBudgets:
 		return t.putBudgets(given(b.PutBudgets))
+	case *wire.Command_PutCanary:
+		return t.putCanary(b.PutCanary)
+	case *wire.Command_EndCanary:
+		return t.endCanary(b.EndCanary)
 	}
 	panic("state: a command that this build does not carry out came past decodeCommand")
 }
