@@ -8,7 +8,7 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-// A roll is one deployment's replicas, sorted by what becomes of them.
+// A roll is one deployment's replicas, or those of its canary, sorted by what becomes of them.
 type roll struct {
 	p       *plan
 	d       *wire.Deployment
@@ -37,16 +37,22 @@ type gap struct {
 func (p *plan) roll(d *wire.Deployment) *roll {
 	m := p.models[d.Model]
 	r := &roll{p: p, d: d, want: int(d.Replicas)}
-	if n, ok := p.w.Replicas[d.Name]; ok {
+	trial := p.tried[d.Name] == d
+	if n, ok := p.w.Replicas[d.Name]; ok && !trial {
 		r.want = int(n)
 	}
 	r.floor = r.want
 	if n, ok := p.w.Floors[d.Name]; ok {
 		r.floor = min(max(int(n), 1), r.want) // the last that is wanted yields to nobody
 	}
+	if trial {
+		r.floor = 0 // nothing that serves goes for it
+	}
 	r.search = p.searchOf(d, m, p.tally(nil))
 	for _, x := range p.byDeployment[d.Name] {
-		r.sort(x)
+		if p.byName[d.Name].Tries(x.Version) == trial {
+			r.sort(x)
+		}
 	}
 	r.idle = d.Model != "" && m == nil && d.Engine != "external" && d.Engine != "ollama"
 	return r

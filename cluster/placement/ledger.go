@@ -17,7 +17,7 @@ func (p *plan) ledger() ledger {
 	}
 	for name, all := range p.byDeployment {
 		for _, x := range all {
-			if !x.OnDemand || x.leaves || p.byName[name].GetVersion() != x.Version {
+			if !x.OnDemand || x.leaves || !p.byName[name].InForce(x.Version) {
 				continue
 			}
 			for _, d := range x.all() {

@@ -8,7 +8,7 @@ import (
 // A packer looks for moves that make room, on paper.
 type packer struct {
 	p     *plan
-	rolls map[string]*roll
+	rolls map[running]*roll
 	on    [][]*replica // by device: those that could move
 	now   ledger
 	base  ledger // as it was before this search
@@ -17,6 +17,15 @@ type packer struct {
 	for_  *roll
 	ends  bool // those above their deployment's floor may be ended
 }
+
+// running is what a roll's replicas are.
+type running struct {
+	deployment string
+	version    uint64
+}
+
+// owner is the roll whose good replica x is.
+func (pk *packer) owner(x *replica) *roll { return pk.rolls[running{x.Deployment, x.Version}] }
 
 // A transfer is a replica that leaves its devices for others of one node; to none: it ends.
 type transfer struct {
@@ -40,9 +49,9 @@ func (s *search) needs(set []*device) (need uint64) {
 func (t transfer) fresh() bool { return t.x.Instance == "" }
 
 func (p *plan) packer() *packer {
-	pk := &packer{p: p, rolls: map[string]*roll{}, on: make([][]*replica, len(p.devices)), now: p.ledger(), left: roomVisits}
+	pk := &packer{p: p, rolls: map[running]*roll{}, on: make([][]*replica, len(p.devices)), now: p.ledger(), left: roomVisits}
 	for _, r := range p.rolls {
-		pk.rolls[r.d.Name] = r
+		pk.rolls[running{r.d.Name, r.d.Version}] = r
 		for _, x := range r.good {
 			pk.note(x)
 		}
@@ -122,7 +131,7 @@ func (pk *packer) settle(most, depth int) bool {
 		return false
 	}
 	for _, x := range pk.victims(full) {
-		t := transfer{x: x, owner: pk.rolls[x.Deployment]}
+		t := transfer{x: x, owner: pk.owner(x)}
 		cost := b2i(x.load != nil)
 		if cost > most {
 			continue
@@ -225,7 +234,7 @@ func (pk *packer) victims(d *device) []*replica {
 // movable tells whether x may be moved: it serves, and its deployment is at rest, or
 // it is placed by this plan.
 func (pk *packer) movable(x *replica) bool {
-	r := pk.rolls[x.Deployment]
+	r := pk.owner(x)
 	if r == pk.for_ || !slices.Contains(r.good, x) {
 		return false
 	}

@@ -142,6 +142,9 @@ func Plan(w Wanted, o Observed) []Action {
 	p := survey(w, o)
 	for _, name := range slices.Sorted(maps.Keys(p.byName)) {
 		p.rolls = append(p.rolls, p.roll(p.byName[name]))
+		if c := p.tried[name]; c != nil {
+			p.rolls = append(p.rolls, p.roll(c))
+		}
 	}
 	large := slices.Clone(p.rolls)
 	slices.SortStableFunc(large, func(a, b *roll) int { return cmp.Compare(b.size(), a.size()) })

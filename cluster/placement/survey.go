@@ -16,6 +16,7 @@ type plan struct {
 	nodes    map[string]*wire.Node
 	models   map[string]*wire.Model
 	byName   map[string]*wire.Deployment
+	tried    map[string]*wire.Deployment // by name: what a canary makes of it
 	devices  []*device // by id
 	byDevice map[spec.DeviceID]*device
 	replicas []*replica // by epoch
@@ -120,7 +121,7 @@ func (r *replica) state(s wire.InstanceState) bool { return r.load != nil && r.l
 func present(i *wire.InstanceLoad) bool { return i.State != wire.InstanceState_INSTANCE_STATE_GONE }
 
 func survey(w Wanted, o Observed) *plan {
-	p := &plan{w: w, o: o, nodes: map[string]*wire.Node{}, models: map[string]*wire.Model{}, byName: map[string]*wire.Deployment{}, byDevice: map[spec.DeviceID]*device{},
+	p := &plan{w: w, o: o, nodes: map[string]*wire.Node{}, models: map[string]*wire.Model{}, byName: map[string]*wire.Deployment{}, tried: map[string]*wire.Deployment{}, byDevice: map[spec.DeviceID]*device{},
 		sites: map[string]*site{}, byDeployment: map[string][]*replica{}, heirs: map[string]*replica{}, lacking: map[string][]bool{}}
 	for _, n := range w.Nodes {
 		p.nodes[n.Id] = n
@@ -130,6 +131,9 @@ func survey(w Wanted, o Observed) *plan {
 	}
 	for _, d := range w.Deployments {
 		p.byName[d.Name] = d
+		if c := d.Candidate(); c != nil {
+			p.tried[d.Name] = c
+		}
 	}
 	p.sited()
 	p.estrange()
@@ -197,7 +201,7 @@ func (p *plan) addReplica(pl *wire.Placement) {
 	}
 	for _, d := range r.all() {
 		if d != nil {
-			d.account(r, p.byName[pl.Deployment].GetVersion() == pl.Version)
+			d.account(r, p.byName[pl.Deployment].InForce(pl.Version))
 		}
 	}
 	r.cond, r.cause, r.reason = p.judge(r)

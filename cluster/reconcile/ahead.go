@@ -27,8 +27,10 @@ func (t *term) rose(d *wire.Deployment, wanted int, now time.Time) {
 // ahead lists what is to be loaded before a request waits for it: as many replicas as
 // have come to be wanted, where a device has the memory free. Once all are, it is
 // left to requests: one that finds none is unloaded after its keep-alive, and not loaded again.
+// A canary's are loaded as long as it is there: no request waits for one while others serve.
 func (t *term) ahead(w placement.Wanted, o placement.Observed) (out []placement.Action) {
-	if len(t.rises) == 0 {
+	tried := canaries(w)
+	if len(t.rises)+len(tried) == 0 {
 		return nil
 	}
 	versions, loads, free := map[string]uint64{}, map[string]*wire.InstanceLoad{}, map[string]uint64{}
@@ -49,6 +51,13 @@ func (t *term) ahead(w placement.Wanted, o placement.Observed) (out []placement.
 	loaded, cold := map[string]int{}, map[string][]*wire.Placement{}
 	for _, p := range w.Placements {
 		name := p.GetDeployment()
+		if tried[version{name, p.GetVersion()}] != nil && p.GetOnDemand() && loads[p.GetInstance()].GetState() == wire.InstanceState_INSTANCE_STATE_COLD {
+			if bytes := p.GetMemoryBytes(); free[p.GetDevice()] >= bytes {
+				free[p.GetDevice()] -= bytes
+				out = append(out, warm(p))
+			}
+			continue
+		}
 		if _, rises := t.rises[name]; !rises || p.GetVersion() != versions[name] || !p.GetOnDemand() {
 			continue
 		}

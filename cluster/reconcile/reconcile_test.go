@@ -351,7 +351,7 @@ func TestTwoReasonsAreToldOnceEach(t *testing.T) {
 	r := New(Config{Log: slog.New(slog.NewTextHandler(&lines, nil))})
 	tm := newTerm(r)
 	for range 5 {
-		tm.say([]placement.Action{{Deployment: "d", Reason: "full"}, {Deployment: "d", Reason: "short"}, {Deployment: "d", Reason: "short"}})
+		tm.say([]placement.Action{{Deployment: "d", Reason: "full"}, {Deployment: "d", Reason: "short"}, {Deployment: "d", Reason: "short"}}, nil)
 	}
 	if n := strings.Count(lines.String(), "\n"); n != 2 {
 		t.Errorf("%d lines:\n%s", n, lines.String())

@@ -25,7 +25,7 @@ func (t *term) scale(w *placement.Wanted, o placement.Observed) {
 		if s == nil {
 			s = &scale.Sample{At: o.Now}
 		}
-		began := scale.Began(d, standing(w.Placements, d.GetName()), o.Now)
+		began := scale.Began(d, standing(w.Placements, d), o.Now)
 		was, known := t.wanted[d.GetName()]
 		decision, changed := t.scaler.Look(d, *s, began)
 		t.wanted[d.GetName()] = decision.Wanted
@@ -51,11 +51,11 @@ func (t *term) scale(w *placement.Wanted, o placement.Observed) {
 	t.tellScales(t.scaler.States())
 }
 
-// standing is how many places the deployment has, of all versions, but for those that
-// another takes over: what its replicas were before whatever is under way.
-func standing(placements []*wire.Placement, deployment string) (n int) {
+// standing is how many places the deployment has, of all versions but its canary's, and but for those
+// that another takes over: what its replicas were before whatever is under way.
+func standing(placements []*wire.Placement, d *wire.Deployment) (n int) {
 	for _, p := range placements {
-		if p.GetDeployment() == deployment && p.GetReplaces() == "" {
+		if p.GetDeployment() == d.GetName() && !d.Tries(p.GetVersion()) && p.GetReplaces() == "" {
 			n++
 		}
 	}
@@ -71,6 +71,23 @@ func replicasOf(d *wire.Deployment, wanted int) uint32 {
 	return uint32(max(wanted, 0))
 }
 
+// A version is one of a deployment.
+type version struct {
+	deployment string
+	version    uint64
+}
+
+// canaries is the deployments that have one, by it.
+func canaries(w placement.Wanted) map[version]*wire.Deployment {
+	out := map[version]*wire.Deployment{}
+	for _, d := range w.Deployments {
+		if c := d.GetCanary(); c != nil {
+			out[version{d.GetName(), c.GetRuns().GetVersion()}] = d
+		}
+	}
+	return out
+}
+
 // sampled is what is seen of each deployment that has a place or is asked for.
 func (t *term) sampled(w placement.Wanted, o placement.Observed) map[string]*scale.Sample {
 	out := map[string]*scale.Sample{}
@@ -80,13 +97,12 @@ func (t *term) sampled(w placement.Wanted, o placement.Observed) map[string]*sca
 		}
 		return out[name]
 	}
-	type version struct {
-		deployment string
-		version    uint64
-	}
-	placed := map[version]int{}
+	placed, tried := map[version]int{}, canaries(w)
 	for _, p := range w.Placements {
 		v := version{p.GetDeployment(), p.GetVersion()}
+		if tried[v] != nil {
+			continue
+		}
 		placed[v]++
 		s := of(v.deployment)
 		s.Placed = max(s.Placed, placed[v]) // those that replace others take no more than these did
@@ -94,7 +110,7 @@ func (t *term) sampled(w placement.Wanted, o placement.Observed) map[string]*sca
 	for _, d := range o.Devices {
 		for _, i := range d.Load.GetInstances() {
 			if o.Alive[d.Node] {
-				add(of(i.GetDeployment()), d.Load, i)
+				add(of(i.GetDeployment()), d.Load, i, tried[version{i.GetDeployment(), i.GetVersion()}] != nil)
 			}
 		}
 	}
@@ -109,8 +125,9 @@ func (t *term) sampled(w placement.Wanted, o placement.Observed) map[string]*sca
 	return out
 }
 
-// add counts what a device tells of an instance.
-func add(s *scale.Sample, d *wire.DeviceLoad, i *wire.InstanceLoad) {
+// add counts what a device tells of an instance. What a canary's does counts, and its place
+// does not: once that is given up, its requests are the others' too.
+func add(s *scale.Sample, d *wire.DeviceLoad, i *wire.InstanceLoad, tried bool) {
 	if load := i.GetLoadSeconds(); load > 0 && load < float32(time.Hour.Seconds()) {
 		s.Load = max(s.Load, time.Duration(float64(load)*float64(time.Second)))
 	}
@@ -122,7 +139,7 @@ func add(s *scale.Sample, d *wire.DeviceLoad, i *wire.InstanceLoad) {
 	if tps := float64(i.GetTokensPerSecond()); tps > 0 {
 		s.Tokens += tps
 	}
-	if i.GetState() == wire.InstanceState_INSTANCE_STATE_READY && !d.GetDraining() {
+	if i.GetState() == wire.InstanceState_INSTANCE_STATE_READY && !d.GetDraining() && !tried {
 		s.Ready++
 		s.Slots += int(i.GetSlots())
 	}

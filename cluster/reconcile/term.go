@@ -73,7 +73,7 @@ func (t *term) turn(ctx context.Context) {
 		t.command(ctx, w, o.Now, a)
 	}
 	t.tell(unplaced)
-	t.say(unplaced)
+	t.say(unplaced, canaries(w))
 	t.metrics.seconds.Observe(time.Since(began).Seconds())
 	if changed { // what was placed can be loaded at once
 		t.Wake()
@@ -81,12 +81,14 @@ func (t *term) turn(ctx context.Context) {
 }
 
 // say logs a reason for lacking replicas when it is new, and notes who lacks some.
-func (t *term) say(unplaced []placement.Action) {
+func (t *term) say(unplaced []placement.Action, tried map[version]*wire.Deployment) {
 	now := map[lack]bool{}
 	t.squeezed = map[string]bool{}
 	for _, a := range unplaced {
 		l := lack{a.Deployment, a.Reason}
-		t.squeezed[a.Deployment] = true
+		if tried[version{a.Deployment, a.Version}] == nil {
+			t.squeezed[a.Deployment] = true
+		}
 		if !now[l] && !t.said[l] {
 			t.cfg.Log.Warn("a replica has no place", "deployment", a.Deployment, "version", a.Version, "reason", a.Reason)
 		}
@@ -164,6 +166,9 @@ func message(w placement.Wanted, a placement.Action) (proto.Message, error) {
 	for _, d := range w.Deployments {
 		if d.Name != a.Deployment {
 			continue
+		}
+		if d.Tries(a.Version) {
+			d = d.Candidate()
 		}
 		m := &wire.LoadModel{Instance: string(a.Instance), Deployment: d.Name, Version: d.Version, Epoch: a.Epoch,
 			Model: d.Model, Engine: d.Engine, Options: d.Options, Context: d.Context, Slots: d.Slots, MemoryBytes: a.Memory,
