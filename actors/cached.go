@@ -156,11 +156,11 @@ func (s *System) PurgeAnswers(m answers.Match) (n int) {
 	return n
 }
 
-// KeepAnswers says which version of the deployment there is now; 0: none, or its answers
-// are not to be kept.
-func (s *System) KeepAnswers(deployment string, version uint64) {
+// KeepAnswers says which versions of the deployment there are now; none: it is gone, or its
+// answers are not to be kept.
+func (s *System) KeepAnswers(deployment string, versions ...uint64) {
 	for _, c := range s.answers {
-		c.Serves(deployment, version)
+		c.Serves(deployment, versions...)
 	}
 }
 

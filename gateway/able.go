@@ -19,7 +19,7 @@ var asked = map[spec.Ability]string{
 // able refuses what no instance of the model can. Where that is not known the engine
 // itself is asked.
 func (r *request) able(d *deployment, at openai.Endpoint, check *openai.Request) error {
-	a, context := r.g.table.Abilities(d.GetName())
+	a, context := r.g.table.Abilities(d.GetName(), d.alone())
 	lacks := a.Lacks(check.Needs)
 	if lacks == 0 {
 		return fits(d, context, at, check)
@@ -52,7 +52,7 @@ func fits(d *deployment, context int, at openai.Endpoint, check *openai.Request)
 // others names up to three models that the client may use and that can all of need.
 func (r *request) others(need spec.Ability) (names []string) {
 	for _, d := range r.g.catalog.visible(r.who) {
-		if a, _ := r.g.table.Abilities(d.GetName()); a.Can&need == need && len(names) < 3 {
+		if a, _ := r.g.table.Abilities(d.GetName(), d.alone()); a.Can&need == need && len(names) < 3 {
 			names = append(names, d.model())
 		}
 	}

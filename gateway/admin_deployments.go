@@ -40,14 +40,15 @@ type deploymentView struct {
 	limitsForm
 	priceForm
 	scaleForm
-	CreatedMS int64 `json:"created_ms"`
-	ChangedMS int64 `json:"changed_ms"`
+	Canary    *canaryView `json:"canary"` // null: there is none
+	CreatedMS int64       `json:"created_ms"`
+	ChangedMS int64       `json:"changed_ms"`
 }
 
 func viewDeployment(d *wire.Deployment) deploymentView {
 	v := deploymentView{Name: d.GetName(), Tenant: d.GetTenant(), Version: d.GetVersion(), Model: d.GetModel(), Engine: d.GetEngine(),
 		Options: d.GetOptions(), Replicas: d.GetReplicas(), MinPerRegion: d.GetMinPerRegion(), Regions: some(d.GetRegions()),
-		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), rescueView: viewRescue(d), cacheForm: viewCache(d), placingView: viewPlacing(d), limitsForm: limitsOf(d.GetLimits()), priceForm: priceOf(d.GetPrice()), scaleForm: scaleOf(d.GetScale()), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
+		Context: d.GetContext(), Slots: d.GetSlots(), MemoryBytes: d.GetMemoryBytes(), residencyView: viewResidency(d), rescueView: viewRescue(d), cacheForm: viewCache(d), placingView: viewPlacing(d), limitsForm: limitsOf(d.GetLimits()), priceForm: priceOf(d.GetPrice()), scaleForm: scaleOf(d.GetScale()), Canary: viewCanary(d.GetCanary()), CreatedMS: d.GetCreatedMs(), ChangedMS: d.GetChangedMs()}
 	if v.Options == nil {
 		v.Options = map[string]string{}
 	}

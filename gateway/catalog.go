@@ -26,6 +26,16 @@ type deployment struct {
 	placed  int    // instances that the state places
 	adapter string // its name; empty: the deployment itself
 	limits  []limit.Limit
+	canary  *deployment // what another version makes of it; nil: there is none
+	trial   bool        // it is such a one
+}
+
+// alone is its version where instances of it are to be told from others; else 0.
+func (d *deployment) alone() uint64 {
+	if d.canary != nil || d.trial {
+		return d.GetVersion()
+	}
+	return 0
 }
 
 // model is the name that clients use, and that permission is asked for.
@@ -61,10 +71,14 @@ func (c *catalog) reload() {
 			d.placed++
 		}
 	}
+	for _, d := range next {
+		d.tries()
+	}
 	for _, d := range adapted {
 		for _, a := range d.GetAdapters() {
 			if next[a.GetName()] == nil {
 				next[a.GetName()] = &deployment{Deployment: d.Deployment, placed: d.placed, adapter: a.GetName(), limits: d.limits}
+				next[a.GetName()].tries()
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func countTokens(c counting) operation {
 		if err := r.begin(x); err != nil {
 			return x.named(err)
 		}
-		if a, _ := r.g.table.Abilities(x.Call.Deployment); a.Can&spec.AbleCount == 0 {
+		if a, _ := r.g.table.Abilities(x.Call.Deployment, 0); a.Can&spec.AbleCount == 0 {
 			x.account(&relay.Outcome{Status: fasthttp.StatusOK})
 		} else {
 			x.Done = x.ended

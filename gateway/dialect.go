@@ -102,7 +102,7 @@ func (x *inferring) fit(r *request, d *deployment, check *openai.Request, body [
 	if x.endpoint != openai.Messages {
 		return body, nil
 	}
-	_, context := r.g.table.Abilities(d.GetName())
+	_, context := r.g.table.Abilities(d.GetName(), d.alone())
 	fit, changed, err := fitting(body, check.MaxTokens, context)
 	if changed {
 		x.Native = nil // which asks for more

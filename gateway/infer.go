@@ -158,6 +158,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 		return err
 	}
 	d, body = x.divert(r, check, d, body)
+	d = x.version(r, check, d)
 	if body, err = x.fit(r, d, check, body); err != nil {
 		return err
 	}

@@ -100,6 +100,9 @@ var asks = map[string]struct{ path, body string }{
 	"listDeployments":      {"/admin/v1/deployments", ""},
 	"putDeployment":        {"/admin/v1/deployments/own", `{"tenant":"t1","engine":"embedded","model":"g"}`},
 	"removeDeployment":     {"/admin/v1/deployments/own", ""},
+	"changeCanary":         {"/admin/v1/deployments/own/canary", `{"model":"g","context":512}`},
+	"removeCanary":         {"/admin/v1/deployments/own/canary", ""},
+	"promoteCanary":        {"/admin/v1/deployments/own/canary/promote", ""},
 	"listCaches":           {"/admin/v1/cache", ""},
 	"purgeCache":           {"/admin/v1/cache/purge", `{"deployment":"own"}`},
 	"plan":                 {"/admin/v1/plan", `{"name":"own","deployment":{"engine":"embedded","model":"g"}}`},
@@ -154,6 +157,7 @@ func matrixRig(t *testing.T) *rig {
 	r := newRig(t)
 	r.node("n1", "north", 4, whole)
 	r.state.addDeployment("own", "t1")
+	r.state.deployments["own"].Canary = &wire.Canary{Replicas: 1, Runs: &wire.Deployment{Version: 2, Engine: "embedded", Context: 9}}
 	r.state.models["g"] = &wire.Model{Name: "g"}
 	r.state.roles["t1/custom"] = &wire.AccessRole{Id: "t1/custom", Tenant: "t1", Version: 1, Permissions: []*wire.Permission{{Verb: "infer"}}}
 	for _, id := range []string{"t1", "t2"} {

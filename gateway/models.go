@@ -29,7 +29,7 @@ func (g *Gateway) modelOf(d *deployment) model {
 	if d.adapter != "" {
 		m.Parent = d.GetName()
 	}
-	able, context := g.table.Abilities(d.GetName())
+	able, context := g.table.Abilities(d.GetName(), d.alone())
 	m.Context = context
 	if can := able.Can &^ (spec.AbleContinue | spec.AbleSleep | spec.AbleAdapters | spec.AbleCount | spec.AbleUsage | spec.AbleTokens | spec.AbleRanks); can != 0 { // these are the cluster's business
 		m.Capabilities = can.Names()

@@ -19,7 +19,7 @@ type anthropicModel struct {
 }
 
 func (g *Gateway) anthropicModel(d *deployment) anthropicModel {
-	_, context := g.table.Abilities(d.GetName())
+	_, context := g.table.Abilities(d.GetName(), d.alone())
 	return anthropicModel{ID: d.model(), Type: "model", DisplayName: d.model(), Lifecycle: "active", Context: context,
 		CreatedAt: time.UnixMilli(d.GetCreatedMs()).UTC().Format(time.RFC3339)}
 }

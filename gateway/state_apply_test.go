@@ -38,6 +38,21 @@ func (s *state) applyLocked(c *wire.Command, res *wire.Result) []gateway.Ref {
 		res.Version = d.Version
 		s.deployments[d.Name] = d
 		return ref(gateway.KindDeployment, d.Name)
+	case *wire.Command_PutCanary:
+		d := proto.CloneOf(s.deployments[b.PutCanary.Deployment])
+		d.LastVersion = d.Newest() + 1
+		d.Canary = b.PutCanary.Canary
+		d.Canary.Runs.Version = d.LastVersion
+		s.deployments[d.Name], res.Version = d, d.LastVersion
+		return ref(gateway.KindDeployment, d.Name)
+	case *wire.Command_EndCanary:
+		d := proto.CloneOf(s.deployments[b.EndCanary.Deployment])
+		if b.EndCanary.Promote {
+			d.Run(d.Canary.Runs)
+		}
+		d.Canary = nil
+		s.deployments[d.Name], res.Version = d, d.Version
+		return ref(gateway.KindDeployment, d.Name)
 	case *wire.Command_RemoveDeployment:
 		_, ok := s.deployments[b.RemoveDeployment.Name]
 		found(res, ok)

@@ -36,11 +36,14 @@ func (n *Node) dropAnswers(c state.Change) {
 			}
 		case state.KindDeployment:
 			d, _ := n.state.Deployment(ref.ID)
-			version := d.GetVersion()
-			if d.GetCache() == nil {
-				version = 0
+			var versions []uint64
+			if d.GetCache() != nil {
+				versions = append(versions, d.GetVersion())
+				if c := d.GetCanary(); c != nil {
+					versions = append(versions, c.GetRuns().GetVersion())
+				}
 			}
-			n.actors.KeepAnswers(ref.ID, version)
+			n.actors.KeepAnswers(ref.ID, versions...)
 		case state.KindTenant:
 			if _, there := n.state.Tenant(ref.ID); !there { // another may come by its name
 				n.actors.PurgeAnswers(answers.Match{Tenant: ref.ID})

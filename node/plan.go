@@ -22,6 +22,7 @@ func (o operations) Plan(_ context.Context, d *wire.Deployment, m *wire.Model) (
 	seen.Now = time.Now()
 	w := placement.Wanted{Deployments: n.state.Deployments(), Placements: n.state.Placements(), Nodes: n.state.Nodes(), Models: n.state.Models(),
 		DeadGrace: n.config.Placement.DeadGrace, DrainGrace: n.config.Placement.DrainGrace, Still: n.census.level() < placement.MovesLevel}
+	besides(w.Deployments, d)
 	d.Version = versionOf(w.Deployments, d)
 	for i, x := range w.Deployments {
 		w.Deployments[i] = n.asScaled(x, w.Placements)
@@ -121,6 +122,15 @@ func memorySource(s wire.MemorySource) string {
 	return "estimated"
 }
 
+// besides gives d what the deployment in force has beside what is asked for.
+func besides(all []*wire.Deployment, d *wire.Deployment) {
+	for _, have := range all {
+		if have.GetName() == d.GetName() {
+			d.Canary, d.LastVersion = have.GetCanary(), have.GetLastVersion()
+		}
+	}
+}
+
 // versionOf is the version that the deployment would get: that of the one in
 // force, if it is the same.
 func versionOf(all []*wire.Deployment, d *wire.Deployment) uint64 {
@@ -133,7 +143,7 @@ func versionOf(all []*wire.Deployment, d *wire.Deployment) uint64 {
 		if proto.Equal(same, have) {
 			return have.GetVersion()
 		}
-		return have.GetVersion() + 1
+		return have.Newest() + 1
 	}
 	return 1
 }

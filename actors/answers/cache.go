@@ -24,6 +24,7 @@ type Cache struct {
 		shelves map[string]*shelf   // by deployment
 		flights map[Key]*Flight     // that others may join
 		gone    map[string]struct{} // deployments that keep no answers, as was told last
+		beside  map[string]uint64   // by deployment with a canary: the older of its two versions
 		total   account
 		held    int // bytes of flights, which total is without
 		closed  bool
@@ -40,7 +41,7 @@ func New(c Config) *Cache {
 		c.Metrics = NewMetrics(nil)
 	}
 	cache := &Cache{cfg: c}
-	cache.mu.shelves, cache.mu.flights, cache.mu.gone = map[string]*shelf{}, map[Key]*Flight{}, map[string]struct{}{}
+	cache.mu.shelves, cache.mu.flights, cache.mu.gone, cache.mu.beside = map[string]*shelf{}, map[Key]*Flight{}, map[string]struct{}{}, map[string]uint64{}
 	cache.mu.total.metrics = c.Metrics
 	return cache
 }
@@ -116,6 +117,7 @@ func (c *Cache) shelfLocked(r *Request) *shelf {
 	s := c.mu.shelves[r.Key.Deployment]
 	if s == nil {
 		s = newShelf(bytes, &c.mu.total)
+		s.beside = c.mu.beside[r.Key.Deployment]
 		c.mu.shelves[r.Key.Deployment] = s
 	}
 	s.resize(bytes)
@@ -132,7 +134,7 @@ func (c *Cache) land(f *Flight, a *Answer) {
 	}
 	delete(c.mu.flights, f.key)
 	s := c.mu.shelves[f.key.Deployment]
-	if a == nil || s == nil || c.mu.closed || f.key.Version < s.version {
+	if a == nil || s == nil || c.mu.closed || s.outdated(f.key.Version) {
 		return
 	}
 	s.expire(a.At)
@@ -215,17 +217,25 @@ func (c *Cache) Purge(m Match) (n int) {
 // manyGone bounds how many deployments without answers are remembered; past it all are forgotten.
 const manyGone = 4096
 
-// Serves says that the deployment is of that version now; 0: it is gone, or keeps no
-// answers, until the next word. Those of others go. While instances of an older version
-// serve still, theirs are kept until one of a newer version has answered.
-func (c *Cache) Serves(deployment string, version uint64) {
+// Serves says that the deployment is of those versions now, one or, with a canary, two; none: it is
+// gone, or keeps no answers, until the next word. Those of others go. While instances of an older
+// version serve still, theirs are kept until one of a newer version has answered.
+func (c *Cache) Serves(deployment string, versions ...uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.mu.shelves[deployment]
 	if s != nil {
-		s.each(func(e *entry) bool { return e.key.Version != version }, Outdated)
+		s.each(func(e *entry) bool { return !slices.Contains(versions, e.key.Version) }, Outdated)
 	}
-	if version > 0 {
+	delete(c.mu.beside, deployment)
+	if len(versions) > 0 {
+		newest := slices.Max(versions)
+		if len(versions) > 1 {
+			c.mu.beside[deployment] = slices.Min(versions)
+		}
+		if s != nil {
+			s.beside, s.version = c.mu.beside[deployment], min(s.version, newest)
+		}
 		delete(c.mu.gone, deployment)
 		return
 	}

@@ -206,7 +206,7 @@ func TestPurgesByWhatTheySay(t *testing.T) {
 	}
 	fill()
 	c.Serves("d", 2)
-	c.Serves("e", 0)
+	c.Serves("e")
 	if s := c.Stats(); len(s) != 1 || s[0].Entries != 0 {
 		t.Errorf("another version, and none: %+v", s)
 	}
@@ -293,7 +293,7 @@ func TestATenantsPurgeFindsWhatIsShared(t *testing.T) {
 func TestWhatKeepsNoAnswersKeepsNone(t *testing.T) {
 	c := newCache()
 	under := c.Ask(ask(1))
-	c.Serves("d", 0)
+	c.Serves("d")
 	lands(under.Flight, whole)
 	late, beside := c.Ask(ask(1)), c.Ask(ask(1))
 	if late.Flight == nil || beside.Flight == nil {
@@ -313,9 +313,56 @@ func TestWhatKeepsNoAnswersKeepsNone(t *testing.T) {
 		t.Error("it keeps nothing again")
 	}
 	for n := range manyGone + 10 {
-		c.Serves(strings.Repeat("x", n%7)+string(rune(n+1000)), 0)
+		c.Serves(strings.Repeat("x", n%7) + string(rune(n+1000)))
 	}
 	if len(c.mu.gone) > manyGone {
 		t.Errorf("%d are remembered", len(c.mu.gone))
+	}
+}
+
+// TestTwoVersionsKeepTheirAnswers as long as both are in force, and one alone where the other is given up.
+func TestTwoVersionsKeepTheirAnswers(t *testing.T) {
+	c := newCache()
+	of := func(version, n uint64) *Request {
+		r := ask(n)
+		r.Key.Version = version
+		return r
+	}
+	kept := func(version, n uint64) bool { r := of(version, n); r.Only = true; return c.Ask(r).Answer != nil }
+	made := func(version, n uint64) {
+		t.Helper()
+		f := c.Ask(of(version, n))
+		if f.Flight == nil {
+			t.Fatalf("answer %d of version %d is there already", n, version)
+		}
+		lands(f.Flight, whole)
+	}
+	want := func(what string, first, second bool) {
+		t.Helper()
+		if a, b := kept(1, 1), kept(2, 2); a != first || b != second {
+			t.Fatalf("%s: version 1 %v, version 2 %v", what, a, b)
+		}
+	}
+	c.Serves("d", 1, 2)
+	made(1, 1)
+	made(2, 2)
+	want("both serve", true, true)
+	made(1, 3)
+	if !kept(1, 3) {
+		t.Fatal("the older one's are not kept any more")
+	}
+	c.Serves("d", 1)
+	want("the canary was given up", true, false)
+	made(1, 4)
+	if !kept(1, 4) {
+		t.Fatal("what is in force is not kept after a newer version was")
+	}
+	c.Serves("d", 1, 2)
+	made(2, 2)
+	c.Serves("d", 2)
+	want("it was promoted", false, true)
+	made(1, 5) // by a gateway that has not heard of it
+	if kept(1, 5) {
+		t.Fatal("an older version's are kept")
 	}
 }

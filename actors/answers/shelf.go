@@ -15,6 +15,7 @@ type shelf struct {
 	asked   uint64 // in the settings
 	ttl     time.Duration
 	version uint64 // the newest that has an answer here
+	beside  uint64 // an older one whose answers are kept all the same; 0: none
 
 	by        map[Key]*entry
 	window    *ring
@@ -141,13 +142,16 @@ func (s *shelf) add(r *ring, e *entry) {
 	s.enter(r, e)
 }
 
+// outdated tells whether answers of the version are not kept any more.
+func (s *shelf) outdated(version uint64) bool { return version < s.version && version != s.beside }
+
 // renew drops what older versions have left, once a newer one answers.
 func (s *shelf) renew(version uint64) {
 	if version <= s.version {
 		return
 	}
 	s.version = version
-	s.each(func(e *entry) bool { return e.key.Version < version }, Outdated)
+	s.each(func(e *entry) bool { return s.outdated(e.key.Version) }, Outdated)
 }
 
 // contest moves e out of the window: to the rest, or away.

@@ -17,7 +17,7 @@ type plan struct {
 	models   map[string]*wire.Model
 	byName   map[string]*wire.Deployment
 	tried    map[string]*wire.Deployment // by name: what a canary makes of it
-	devices  []*device // by id
+	devices  []*device                   // by id
 	byDevice map[spec.DeviceID]*device
 	replicas []*replica // by epoch
 	actions  []Action

@@ -1,20 +1,31 @@
 package balance
 
-import "github.com/lotabots/lotabots/cluster/spec"
+import (
+	"slices"
+
+	"github.com/lotabots/lotabots/cluster/spec"
+)
 
 // Abilities tells what some instance of the deployment can, and what none of them can;
 // and the most tokens that one request may have at any of them, 0: that is not known.
-// Without instances nothing is known.
-func (t *Table) Abilities(deployment string) (a spec.Abilities, context int) {
+// Without instances nothing is known. Those of the version count alone where there are
+// any; version 0: all.
+func (t *Table) Abilities(deployment string, version uint64) (a spec.Abilities, context int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.mu.pools[deployment]
 	if p == nil {
 		return a, 0
 	}
-	for i, in := range p.list {
+	only := version > 0 && slices.ContainsFunc(p.list, func(in *Instance) bool { return in.Version == version })
+	first := true
+	for _, in := range p.list {
+		if only && in.Version != version {
+			continue
+		}
 		context = max(context, in.context)
-		if i == 0 {
+		if first {
+			first = false
 			a = in.able
 		} else {
 			a = a.Either(in.able)

@@ -21,7 +21,7 @@ func TestAbilitiesAreThoseOfAnyInstance(t *testing.T) {
 	}
 	check := func(can, cannot spec.Ability, context int) {
 		t.Helper()
-		if a, c := table.Abilities("d"); a.Can != can || a.Cannot != cannot || c != context {
+		if a, c := table.Abilities("d", 0); a.Can != can || a.Cannot != cannot || c != context {
 			t.Errorf("can %s, cannot %s, context %d; want %s, %s, %d", a.Can, a.Cannot, c, can, cannot, context)
 		}
 	}

@@ -98,6 +98,7 @@ type Query struct {
 	Session      uint64            // that it belongs to, by Session; 0: none
 	Kept         uint64            // of the answer that may be kept for it, by its canonical request; 0: none may
 	Why          *Reasons          // nil: nobody asks
+	Pinned       bool              // the rest of an answer that Version alone can go on with
 	Shared       bool              // it may go to its engine together with others
 	Sharing      spec.Ability      // and does so at instances that can do that; 0: at all that share
 
@@ -289,7 +290,7 @@ func allowedRegion(region string, allowed []string) bool {
 // excluded tells whether the instance was tried. One of a node that has started since an answer broke off may be
 // tried again: it was the node that failed.
 func excluded(in *Instance, q *Query) bool {
-	return slices.Contains(q.Exclude, in.Target.Instance) && !(q.patient() && in.node.born.After(q.Broke))
+	return q.Pinned && in.Version != q.Version || slices.Contains(q.Exclude, in.Target.Instance) && !(q.patient() && in.node.born.After(q.Broke))
 }
 
 // died tells whether the engine that serves is the one that has failed the request.

@@ -1,0 +1,41 @@
+package gateway
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/openai"
+	"github.com/lotabots/lotabots/gateway/prefix"
+)
+
+// tries gives d what its canary makes of it.
+func (d *deployment) tries() {
+	if c := d.Candidate(); c != nil {
+		d.canary = &deployment{Deployment: c, placed: d.placed, adapter: d.adapter, limits: d.limits, trial: true}
+	}
+}
+
+// version is the one of d's versions that serves the request: its canary's for its part of the requests, one
+// session's all by the same. What the canary cannot do is d's own.
+func (x *inferring) version(r *request, check *openai.Request, d *deployment) *deployment {
+	if d.canary == nil {
+		return d
+	}
+	x.Apart = apart(d.Deployment, d.canary.Deployment)
+	draw := rand.IntN(100)
+	if name := r.field(&fieldSession); len(name) > 0 {
+		draw = int(prefix.Number(r.who.Tenant+"\x00"+string(name[:min(len(name), maxSession)])+"\x00canary") % 100)
+	}
+	if draw >= int(d.GetCanary().GetPercent()) || r.able(d.canary, x.endpoint, check) != nil {
+		return d
+	}
+	return d.canary
+}
+
+// apart tells whether an answer that a begun cannot be gone on with by b: it may be of another model.
+func apart(a, b *wire.Deployment) bool {
+	return a.GetModel() != b.GetModel() || a.GetEngine() != b.GetEngine() || !maps.Equal(a.GetOptions(), b.GetOptions()) ||
+		!slices.EqualFunc(a.GetAdapters(), b.GetAdapters(), func(x, y *wire.Adapter) bool { return x.GetModel() == y.GetModel() })
+}
