@@ -23,7 +23,7 @@ func (x *inferring) version(r *request, check *openai.Request, d *deployment) *d
 	if d.canary == nil {
 		return d
 	}
-	x.Apart = apart(d.Deployment, d.canary.Deployment)
+	x.Apart, x.Canary = apart(d.Deployment, d.canary.Deployment), d.canary.GetVersion()
 	draw := rand.IntN(100)
 	if name := r.field(&fieldSession); len(name) > 0 {
 		draw = int(prefix.Number(r.who.Tenant+"\x00"+string(name[:min(len(name), maxSession)])+"\x00canary") % 100)
@@ -38,4 +38,10 @@ func (x *inferring) version(r *request, check *openai.Request, d *deployment) *d
 func apart(a, b *wire.Deployment) bool {
 	return a.GetModel() != b.GetModel() || a.GetEngine() != b.GetEngine() || !maps.Equal(a.GetOptions(), b.GetOptions()) ||
 		!slices.EqualFunc(a.GetAdapters(), b.GetAdapters(), func(x, y *wire.Adapter) bool { return x.GetModel() == y.GetModel() })
+}
+
+// Trials tells how requests of deployments with a canary have fared here, of those for which goes
+// is true of the canary's version; the others are forgotten.
+func (g *Gateway) Trials(goes func(deployment string, canary uint64) bool) []*wire.Trial {
+	return g.relay.Trials(goes)
 }

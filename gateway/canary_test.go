@@ -119,6 +119,40 @@ func TestNobodyNoticesABadCanary(t *testing.T) {
 	}
 }
 
+// TestCanaryIsTold of as it fares: what it failed counts against it, though another answered, and what the client did wrong does not.
+func TestCanaryIsTold(t *testing.T) {
+	c := newCanaried(t, 50)
+	fares := func() (own, tried *wire.Fare) {
+		t.Helper()
+		all := c.g.Trials(func(deployment string, canary uint64) bool { return deployment == "m" && canary == 2 })
+		if len(all) != 1 || all[0].GetDeployment() != "m" || all[0].GetCanary() != 2 {
+			t.Fatalf("told is %v", all)
+		}
+		return all[0].GetOwn(), all[0].GetTried()
+	}
+	by := c.ask(40, chatBody)
+	if own, tried := fares(); int(own.GetAttempts()) != by["n1"] || int(tried.GetAttempts()) != by["n2"] || own.GetFailed()+tried.GetFailed() != 0 ||
+		tried.GetFirsts() != tried.GetAttempts() || tried.GetFirstSeconds() <= 0 || tried.GetFirstSeconds() > 20 {
+		t.Errorf("of %v told is %v and %v", by, own, tried)
+	}
+	before, triedBefore := fares()
+	c.fails["n2"] = true
+	by = c.ask(20, chatBody)
+	if own, tried := fares(); int(own.GetAttempts()-before.GetAttempts()) != 20 || int(tried.GetFailed()) != by["n2"] || tried.GetAttempts()-triedBefore.GetAttempts() != tried.GetFailed() || by["n2"] == 0 {
+		t.Errorf("of %v told is %v and %v", by, own, tried)
+	}
+	before, triedBefore = fares()
+	for range 10 {
+		c.do(c.infer, "POST", "/v1/chat/completions", strings.Replace(chatBody, "hi", "hi\",\"x\":{", 1))
+	}
+	if own, tried := fares(); own.String() != before.String() || tried.String() != triedBefore.String() {
+		t.Errorf("requests that were refused are told: %v and %v", own, tried)
+	}
+	if gone := c.g.Trials(func(string, uint64) bool { return false }); len(gone) != 0 || len(c.g.Trials(func(string, uint64) bool { return true })) != 0 {
+		t.Errorf("a canary that has ended is told of: %v", gone)
+	}
+}
+
 // TestCanaryOfTheAPI begins as the deployment is, is changed field by field, and ends.
 func TestCanaryOfTheAPI(t *testing.T) {
 	r := newRig(t)

@@ -27,8 +27,9 @@ type demands struct {
 }
 
 type toldDemands struct {
-	boot uint64
-	of   map[string]toldDemand
+	boot   uint64
+	of     map[string]toldDemand
+	trials map[string]toldTrial
 }
 
 type toldDemand struct {
@@ -44,14 +45,14 @@ func newDemands() *demands {
 
 // heard takes in what a digest tells.
 func (d *demands) heard(l *wire.LoadDigest, now time.Time) {
-	if len(l.GetDemands()) == 0 {
+	if len(l.GetDemands())+len(l.GetTrials()) == 0 {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t := d.mu.by[spec.NodeID(l.GetNode())]
 	if t == nil || t.boot < l.GetBoot() {
-		t = &toldDemands{boot: l.GetBoot(), of: map[string]toldDemand{}}
+		t = &toldDemands{boot: l.GetBoot(), of: map[string]toldDemand{}, trials: map[string]toldTrial{}}
 		d.mu.by[spec.NodeID(l.GetNode())] = t
 	}
 	if t.boot > l.GetBoot() {
@@ -59,6 +60,9 @@ func (d *demands) heard(l *wire.LoadDigest, now time.Time) {
 	}
 	for _, w := range l.GetDemands() {
 		t.of[w.GetDeployment()] = toldDemand{w, now}
+	}
+	for _, w := range l.GetTrials() {
+		t.trials[w.GetDeployment()] = toldTrial{w, now}
 	}
 }
 
@@ -88,7 +92,7 @@ func (d *demands) sum(now time.Time) map[string]scale.Demand {
 }
 
 // tellDemands tells voters, of which one leads, what is asked of this node's gateway for
-// deployments that are scaled.
+// deployments that are scaled, and how requests of those with a canary have fared.
 func (n *Node) tellDemands(ctx context.Context) {
 	tick := time.NewTicker(demandEvery)
 	defer tick.Stop()
@@ -110,6 +114,9 @@ func (n *Node) tellDemands(ctx context.Context) {
 		}
 		for _, d := range packed(&wire.LoadDigest{Node: string(n.id), Boot: n.boot, Note: n.notes.hash()}, scaled) {
 			n.tellVoters(d)
+		}
+		for _, w := range g.Trials(n.tries) {
+			n.tellVoters(&wire.LoadDigest{Node: string(n.id), Boot: n.boot, Note: n.notes.hash(), Trials: []*wire.Trial{w}})
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lotabots/lotabots/cluster/placement"
 	"github.com/lotabots/lotabots/cluster/reconcile"
+	"github.com/lotabots/lotabots/cluster/rollout"
 	"github.com/lotabots/lotabots/cluster/scale"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/storage/state"
@@ -22,6 +23,7 @@ func (n *Node) startReconciler(context.Context) error {
 		State: n.state, Observed: n.observation, Propose: n.raft.Propose, Command: n.actors.Command, Barrier: n.raft.Barrier,
 		Level:     n.census.level,
 		Demand:    func() map[string]scale.Demand { return n.demands.sum(time.Now()) },
+		Trials:    func() map[string]rollout.Trial { return n.demands.trials(time.Now()) },
 		DeadGrace: n.config.Placement.DeadGrace, DrainGrace: n.config.Placement.DrainGrace, Settle: n.config.Placement.SettleTime, Log: n.log, Registerer: n.metrics,
 	})
 	cancel := n.state.Subscribe(func(c state.Change) {

@@ -13,6 +13,7 @@ type metrics struct {
 	seconds  prometheus.Histogram
 	wanted   *prometheus.GaugeVec
 	changes  *prometheus.CounterVec
+	canaries *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -30,12 +31,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_scale_changes_total",
 			Help: "Times that this leader has wanted another number of replicas, by deployment, direction (up, down) and reason."},
 			[]string{"deployment", "direction", "reason"}),
+		canaries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lotabots_rollout_canaries_total",
+			Help: "Canaries that this leader has judged, by its verdict: promote, give_up."}, []string{"verdict"}),
 	}
 	for _, cause := range placement.Causes[1:] {
 		m.moves.WithLabelValues(cause)
 	}
 	if r != nil {
-		r.MustRegister(m.actions, m.moves, m.unplaced, m.seconds, m.wanted, m.changes)
+		r.MustRegister(m.actions, m.moves, m.unplaced, m.seconds, m.wanted, m.changes, m.canaries)
 	}
 	return m
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/lotabots/lotabots/cluster/placement"
+	"github.com/lotabots/lotabots/cluster/rollout"
 	"github.com/lotabots/lotabots/cluster/scale"
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
@@ -33,6 +34,9 @@ type Config struct {
 
 	// Demand is what gateways tell of requests, by deployment; nil: nobody tells.
 	Demand func() map[string]scale.Demand
+
+	// Trials is what gateways tell of canaries, by deployment; nil: nobody tells.
+	Trials func() map[string]rollout.Trial
 
 	// Level is the feature level that every member knows; nil: that of this build.
 	Level func() uint32

@@ -69,6 +69,7 @@ func (t *term) turn(ctx context.Context) {
 			t.command(ctx, w, o.Now, a)
 		}
 	}
+	changed = t.judge(ctx, w, o) || changed
 	for _, a := range t.ahead(w, o) {
 		t.command(ctx, w, o.Now, a)
 	}

@@ -140,6 +140,17 @@ func (w *world) applyLocked(c *wire.Command) *wire.Result {
 		if len(w.placements) == before {
 			return &wire.Result{Index: w.index, Code: string(spec.CodeNotFound), Message: "no such placement"}
 		}
+	case *wire.Command_EndCanary:
+		w.deployments = slices.Clone(w.deployments)
+		for i, d := range w.deployments {
+			if d = proto.CloneOf(d); d.Name == b.EndCanary.Deployment && d.Tries(b.EndCanary.Version) {
+				if b.EndCanary.Promote {
+					d.Run(d.Canary.Runs)
+				}
+				d.Canary = nil
+				w.deployments[i] = d
+			}
+		}
 	default:
 		w.t.Errorf("the loop proposed %T", b)
 	}

@@ -35,6 +35,7 @@ type Exchange struct {
 	Bypass   bool           // its deployment keeps answers, but none is kept or looked for here
 	Hedge    bool           // a second instance may be asked where the first is late
 	Apart    bool           // an answer is gone on with by the version alone that began it
+	Canary   uint64         // version of the deployment's canary; 0: there is none
 	Done     func(*Outcome) // called once, when everything has ended; it keeps nothing of what it is given
 	// Settle is called at most once, just before the last bytes of an answer go out:
 	// the whole of it, a stream's last event, or the error instead. It may block for
@@ -82,6 +83,7 @@ type Exchange struct {
 	cached   cached // how the present attempt was answered
 
 	settled bool
+	judged  int // the last attempt of which the canary's judge was told
 
 	usual    string // path at engines that get the request as Body
 	native   bool   // the present one gets it as Native
@@ -144,6 +146,7 @@ func (x *Exchange) end(err error) {
 	if out.HasUsage && out.Usage.HasCached {
 		x.grant.Found(out.Usage.Cached)
 	}
+	x.concluded(out)
 	if x.Done != nil {
 		x.Done(out)
 	}

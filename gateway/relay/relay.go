@@ -47,6 +47,7 @@ type Relay struct {
 	watcher *watcher
 	metrics *metrics
 	budgets *budgets
+	trials  *trials
 	speeds  speeds
 	lacking lacks
 	legs    sync.WaitGroup // that ask instances for whole answers
@@ -78,7 +79,7 @@ func New(cfg Config) *Relay {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Relay{cfg: cfg, watcher: newWatcher(cfg.Table.Alive), metrics: newMetrics(cfg.Registerer), budgets: newBudgets()}
+	r := &Relay{cfg: cfg, watcher: newWatcher(cfg.Table.Alive), metrics: newMetrics(cfg.Registerer), budgets: newBudgets(), trials: newTrials(cfg.Registerer)}
 	r.watcher.probes.ask, _ = cfg.Opener.(spec.Prober)
 	r.SetPatience(cfg.FirstByte, cfg.Between)
 	return r

@@ -109,6 +109,7 @@ func (x *Exchange) judge(err error) error {
 		x.grant.Answered()
 		return err // the same anywhere
 	}
+	x.fared(true)
 	x.r.metrics.retries.WithLabelValues(reasonOf(err)).Inc()
 	x.r.cfg.Log.Info("attempt failed", "request_id", x.Call.RequestID, "node", x.grant.Node,
 		"instance", x.grant.Target.Instance, "attempt", x.out.Attempts, "error", err)

@@ -1,0 +1,51 @@
+package rollout
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lotabots/lotabots/cluster/wire"
+)
+
+// TestJudge: a canary is given up as soon as it is certain that it is worse, and promoted when it has
+// served for long enough, and enough, without that.
+func TestJudge(t *testing.T) {
+	began := time.Unix(1_700_000_000, 0)
+	const early, late = time.Minute, 10 * time.Minute
+	good := Fare{Attempts: 100, Firsts: 100, FirstSeconds: 20} // .2 s
+	for name, c := range map[string]struct {
+		after time.Duration
+		trial Trial
+		want  Verdict
+	}{
+		"it is early":                           {early, Trial{7, good, good, 1, false}, Wait},
+		"it is as good":                         {late, Trial{7, good, good, 1, false}, Promote},
+		"it had too few requests":               {late, Trial{7, good, Fare{Attempts: 49, Firsts: 49, FirstSeconds: 9}, 1, false}, Wait},
+		"enough":                                {late, Trial{7, good, Fare{Attempts: 50, Firsts: 50, FirstSeconds: 9}, 1, false}, Promote},
+		"another canary's requests":             {late, Trial{6, good, Fare{Attempts: 100, Failed: 100}, 1, false}, Wait},
+		"it fails early, for certain":           {early, Trial{7, good, Fare{Attempts: 3, Failed: 3}, 1, false}, GiveUp},
+		"it failed once, which may be mended":   {early, Trial{7, good, Fare{Attempts: 1, Failed: 1}, 1, false}, Wait},
+		"it fails as often as it may":           {late, Trial{7, good, Fare{Attempts: 100, Failed: 2, Firsts: 98, FirstSeconds: 10}, 1, false}, Promote},
+		"it fails more often":                   {late, Trial{7, good, Fare{Attempts: 100, Failed: 3, Firsts: 97, FirstSeconds: 10}, 1, false}, GiveUp},
+		"both fail":                             {late, Trial{7, Fare{Attempts: 100, Failed: 50, Firsts: 50, FirstSeconds: 9}, Fare{Attempts: 100, Failed: 50, Firsts: 50, FirstSeconds: 9}, 1, false}, Promote},
+		"it is slow, early":                     {early, Trial{7, good, Fare{Attempts: 100, Firsts: 100, FirstSeconds: 90}, 1, false}, Wait},
+		"it is slow":                            {late, Trial{7, good, Fare{Attempts: 100, Firsts: 100, FirstSeconds: 31}, 1, false}, GiveUp},
+		"it is as slow as it may be":            {late, Trial{7, good, Fare{Attempts: 100, Firsts: 100, FirstSeconds: 29}, 1, false}, Promote},
+		"nobody is beside it":                   {late, Trial{7, Fare{}, Fare{Attempts: 100, Firsts: 100, FirstSeconds: 500}, 1, false}, Promote},
+		"nobody is beside it, and it fails":     {late, Trial{7, Fare{}, Fare{Attempts: 100, Failed: 30}, 1, false}, GiveUp},
+		"none of it serves":                     {late, Trial{Broken: true}, GiveUp},
+		"it is loaded for long":                 {late, Trial{}, Wait},
+		"none of it serves yet":                 {early, Trial{Broken: true}, Wait},
+		"none of it serves any more, after all": {late, Trial{7, good, good, 0, true}, GiveUp},
+	} {
+		canary := &wire.Canary{Runs: &wire.Deployment{Version: 7}, BeganMs: began.UnixMilli(),
+			Verdict: &wire.Verdict{AfterMs: (5 * time.Minute).Milliseconds(), Requests: 50, Failures: 0.02, Slower: 1.5}}
+		if got, why := Judge(canary, c.trial, began.Add(c.after)); got != c.want || why == "" {
+			t.Errorf("%s: %v (%s), want %v", name, got, why, c.want)
+		}
+		canary.Verdict = nil
+		if got, _ := Judge(canary, c.trial, began.Add(c.after)); got != Wait {
+			t.Errorf("%s: %v, though somebody decides", name, got)
+		}
+	}
+}
