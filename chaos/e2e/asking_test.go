@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -25,7 +26,7 @@ func (c *cluster) keepAsking(ctx context.Context, clients int, deployment string
 				answer, raw, err := call(ctx, "POST", c.file.Nodes[i%len(c.file.Nodes)].API+"/v1/chat/completions", c.file.AdminKey, chat(deployment, 1, tokens, i%2 == 0))
 				switch {
 				case ctx.Err() != nil:
-				case err == nil && answer.StatusCode == 200:
+				case err == nil && answer.StatusCode == 200 && (i%2 != 0 || bytes.HasSuffix(bytes.TrimSpace(raw), []byte("data: [DONE]"))):
 					a.answered.Add(1)
 				default:
 					a.failed.Add(1)

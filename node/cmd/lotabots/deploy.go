@@ -46,7 +46,8 @@ type deploymentRow struct {
 	PerMinute    uint32            `json:"requests_per_minute,omitempty"`
 	limitRow
 	priceRow
-	Scale *spec.Scale `json:"scale,omitempty"`
+	Scale  *spec.Scale `json:"scale,omitempty"`
+	Canary *canaryRow  `json:"canary,omitempty"` // shown, not taken
 }
 
 // A wish is a deployment as flags describe it.
@@ -198,9 +199,9 @@ func deploymentsListCommand(flags *client.Flags) *cobra.Command {
 			return err
 		}
 		return show(c, *format, all, func(w io.Writer) {
-			row(w, "NAME", "VERSION", "MODEL", "ENGINE", "REPLICAS", "RESIDENCY", "REGIONS")
+			row(w, "NAME", "VERSION", "MODEL", "ENGINE", "REPLICAS", "RESIDENCY", "REGIONS", "CANARY")
 			for _, d := range all {
-				row(w, d.Name, d.Version, d.Model, d.Engine, copies(d.Replicas, d.Scale), d.Residency, strings.Join(d.Regions, ","))
+				row(w, d.Name, d.Version, d.Model, d.Engine, copies(d.Replicas, d.Scale), d.Residency, strings.Join(d.Regions, ","), d.Canary.short())
 			}
 		})
 	}

@@ -51,7 +51,7 @@ func rootCommand() *cobra.Command {
 		c.GroupID = "start"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{statusCommand(), usageCommand(), limitsCommand(), modelsCommand(), deployCommand(), deploymentsCommand(), planCommand(), cacheCommand(), explainCommand(), applyCommand(), exportCommand(), tokensCommand(), backupCommand(), contextCommand()} {
+	for _, c := range []*cobra.Command{statusCommand(), usageCommand(), limitsCommand(), modelsCommand(), deployCommand(), deploymentsCommand(), canaryCommand(), planCommand(), cacheCommand(), explainCommand(), applyCommand(), exportCommand(), tokensCommand(), backupCommand(), contextCommand()} {
 		c.GroupID = "use"
 		root.AddCommand(c)
 	}
