@@ -28,6 +28,7 @@ type scripted struct {
 	calls  []spec.Call
 	at     []spec.NodeID
 	open   int
+	older  string // nodes whose instances are of the version before
 }
 
 type script struct {
@@ -72,9 +73,13 @@ func (s *script) Load() (spec.Load, bool) { return spec.Load{}, false }
 func (s *scripted) carry(asked string, can spec.Ability, reg prometheus.Registerer, prepare ...func(*Exchange)) (string, Outcome) {
 	table := balance.NewTable(balance.Config{QueueTimeout: 50 * time.Millisecond, ReadyTimeout: 20 * time.Millisecond, DigestInterval: time.Minute, Random: steady})
 	for i, n := range []string{"a", "b", "c"} {
+		version := uint64(3)
+		if strings.Contains(s.older, n) {
+			version = 2
+		}
 		table.PutMember(balance.Member{Node: spec.NodeID(n), Region: "north"})
 		table.Observe(&wire.LoadDigest{Node: n, Boot: 1, Devices: []*wire.DeviceLoad{{Device: "cpu/" + n, Seq: 1, Instances: []*wire.InstanceLoad{{
-			Instance: "i-" + n, Deployment: "m", Version: 3, State: wire.InstanceState_INSTANCE_STATE_READY, Slots: 4, Can: uint32(can), PrefillTps: float32(1000 - i)}}}}}, time.Now())
+			Instance: "i-" + n, Deployment: "m", Version: version, State: wire.InstanceState_INSTANCE_STATE_READY, Slots: 4, Can: uint32(can), PrefillTps: float32(1000 - i)}}}}}, time.Now())
 	}
 	var out Outcome
 	x := &Exchange{Context: context.Background(), Body: []byte(asked), Done: func(o *Outcome) { out = *o }, Topology: true,
@@ -398,6 +403,41 @@ func TestResumedAgainAndAgain(t *testing.T) {
 	text = strings.ReplaceAll(strings.ReplaceAll(text, `"id":"x"`, `"id":"first"`), `"created":1,`, `"created":5,`)
 	if text != want || seams != 2 || o.Resumes != 2 || o.Attempts != 3 || o.Usage.Completion != 7 {
 		t.Errorf("%d seams %+v\n%s\nwant\n%s", seams, o, got, want)
+	}
+}
+
+// TestResumedByItsVersion: where the two versions of a deployment may be different models, the one that
+// began an answer goes on with it, whichever was asked for; nobody does where there is no other of it.
+func TestResumedByItsVersion(t *testing.T) {
+	for name, c := range map[string]struct {
+		older string
+		apart bool
+		at    string // who goes on; empty: nobody
+	}{
+		"the next is of another version":          {"b", true, "c"},
+		"so are all, and may be of another model": {"bc", true, ""},
+		"and run the same":                        {"bc", false, "b"},
+		"none is of the version that was asked":   {"abc", true, "b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &scripted{t: t, older: c.older, answer: func(attempt int, body []byte) (string, error) {
+				text := embedded(body, fmt.Sprint(strings.Repeat("x", attempt)))
+				if attempt == 1 {
+					return strings.Join(strings.SplitAfter(text, "\n\n")[:2], ""), errBroke
+				}
+				return text, io.EOF
+			}}
+			got, o := s.carry("{}", ableTokens, nil, func(x *Exchange) { x.Apart = c.apart })
+			if c.at == "" {
+				if o.Err == nil || o.Resumes != 1 || len(s.at) != 1 || !strings.Contains(got, `"error"`) {
+					t.Errorf("%+v by %v\n%s", o, s.at, got)
+				}
+				return
+			}
+			if o.Err != nil || o.Resumes != 1 || len(s.at) != 2 || string(s.at[1]) != c.at {
+				t.Errorf("%+v by %v\n%s", o, s.at, got)
+			}
+		})
 	}
 }
 
