@@ -156,6 +156,9 @@ func changeCanary(r *request) error {
 		return err
 	}
 	ask.whole(old)
+	if ask.JudgeAfter == 0 && old.GetCanary().GetVerdict() != nil {
+		ask.verdictForm = verdictForm{} // somebody decides from now on
+	}
 	runs := ask.deployed(old.GetTenant())
 	if err := r.judge(f, func() {
 		ask.check(f, old, r.g)
@@ -166,7 +169,7 @@ func changeCanary(r *request) error {
 		return err
 	}
 	runsNow := old
-	if c := old.GetCanary(); c != nil {
+	if c := old.GetCanary(); c != nil && ask.Percent <= c.GetPercent() {
 		runsNow = c.GetRuns()
 	}
 	if err := r.mayCallOut(runsNow, runs); err != nil {
@@ -174,8 +177,8 @@ func changeCanary(r *request) error {
 	}
 	canary := &wire.Canary{Runs: &wire.Deployment{}, Percent: ask.Percent, Replicas: ask.Replicas, Verdict: ask.verdict()}
 	canary.Runs.Run(runs.deployment(name))
-	have := old.GetCanary().GetRuns().GetVersion()
-	res, err := r.propose(&wire.Command{Body: &wire.Command_PutCanary{PutCanary: &wire.PutCanary{Deployment: name, Canary: canary, ExpectVersion: have}}})
+	r.merges = true
+	res, err := r.propose(&wire.Command{Body: &wire.Command_PutCanary{PutCanary: &wire.PutCanary{Deployment: name, Canary: canary, ExpectRevision: old.GetCanary().GetRevision()}}})
 	if err != nil {
 		return err
 	}
@@ -199,7 +202,14 @@ func endCanary(r *request, promote bool) error {
 	if !ok || old.GetCanary() == nil {
 		return spec.Errorf(spec.CodeNotFound, "There is no canary of a deployment %s.", strconv.Quote(clip(name, 100)))
 	}
-	version := old.GetCanary().GetRuns().GetVersion()
+	runs := old.GetCanary().GetRuns()
+	if promote {
+		if err := r.mayCallOut(old, &deploymentForm{Engine: runs.GetEngine(), Options: runs.GetOptions()}); err != nil {
+			return err
+		}
+	}
+	r.merges = true
+	version := runs.GetVersion()
 	res, err := r.propose(&wire.Command{Body: &wire.Command_EndCanary{EndCanary: &wire.EndCanary{Deployment: name, Version: version, Promote: promote}}})
 	if err != nil {
 		return err

@@ -256,7 +256,7 @@ func putDeployment(r *request) error {
 	if err != nil {
 		return err
 	}
-	if now, ok := r.g.cfg.State.Deployment(name); ok && now.GetVersion() >= res.GetVersion() {
+	if now, ok := r.g.cfg.State.Deployment(name); ok && now.GetVersion() >= res.GetVersion() && !now.Tries(res.GetVersion()) {
 		return r.json(200, viewDeployment(now))
 	}
 	d.Version = res.GetVersion() // this node's copy lags behind

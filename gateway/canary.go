@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/openai"
 	"github.com/lotabots/lotabots/gateway/prefix"
 )
@@ -13,7 +14,17 @@ import (
 // tries gives d what its canary makes of it.
 func (d *deployment) tries() {
 	if c := d.Candidate(); c != nil {
-		d.canary = &deployment{Deployment: c, placed: d.placed, adapter: d.adapter, limits: d.limits, trial: true}
+		d.canary = &deployment{Deployment: c, placed: d.placed, adapter: d.adapter, limits: d.limits, trial: d}
+	}
+}
+
+// beside tells q of both versions, where d has a canary or is one; q asks for d's.
+func (d *deployment) beside(q *balance.Query) {
+	switch {
+	case d.canary != nil:
+		q.Canary, q.Own, q.Apart = d.canary.GetVersion(), d.GetVersion(), apart(d.Deployment, d.canary.Deployment)
+	case d.trial != nil:
+		d.trial.beside(q)
 	}
 }
 
@@ -23,12 +34,15 @@ func (x *inferring) version(r *request, check *openai.Request, d *deployment) *d
 	if d.canary == nil {
 		return d
 	}
-	x.Apart, x.Canary = apart(d.Deployment, d.canary.Deployment), d.canary.GetVersion()
 	draw := rand.IntN(100)
 	if name := r.field(&fieldSession); len(name) > 0 {
 		draw = int(prefix.Number(r.who.Tenant+"\x00"+string(name[:min(len(name), maxSession)])+"\x00canary") % 100)
 	}
-	if draw >= int(d.GetCanary().GetPercent()) || r.able(d.canary, x.endpoint, check) != nil {
+	if draw >= int(d.GetCanary().GetPercent()) {
+		return d
+	}
+	able, context := r.g.table.Abilities(d.GetName(), d.canary.GetVersion())
+	if able.Lacks(check.Needs) != 0 || fits(d.canary, context, x.endpoint, check) != nil {
 		return d
 	}
 	return d.canary

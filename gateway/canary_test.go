@@ -17,11 +17,11 @@ import (
 type canaried struct {
 	*rig
 	served map[string]int // requests, by node
-	fails  map[string]bool
+	fails  map[string]int // the status that a node's engine fails by
 }
 
 func newCanaried(t *testing.T, percent uint32) *canaried {
-	c := &canaried{served: map[string]int{}, fails: map[string]bool{}}
+	c := &canaried{served: map[string]int{}, fails: map[string]int{}}
 	c.rig = newRig(t)
 	for i, node := range []string{"n1", "n2"} {
 		c.node(node, "north", 16, func(w http.ResponseWriter, req *http.Request) {
@@ -30,8 +30,8 @@ func newCanaried(t *testing.T, percent uint32) *canaried {
 			c.served[node]++
 			fails := c.fails[node]
 			c.state.mu.Unlock()
-			if fails {
-				w.WriteHeader(http.StatusInternalServerError)
+			if fails > 0 {
+				w.WriteHeader(fails)
 				return
 			}
 			w.Header().Set("Content-Type", "application/json")
@@ -109,7 +109,7 @@ func TestCanaryServesItsPart(t *testing.T) {
 // instance of its own, its part is served all the same.
 func TestNobodyNoticesABadCanary(t *testing.T) {
 	c := newCanaried(t, 50)
-	c.fails["n2"] = true
+	c.fails["n2"] = http.StatusInternalServerError
 	if by := c.ask(40, chatBody); by["n1"] != 40 || by["n2"] == 0 {
 		t.Errorf("a canary that fails: %v", by)
 	}
@@ -136,10 +136,27 @@ func TestCanaryIsTold(t *testing.T) {
 		t.Errorf("of %v told is %v and %v", by, own, tried)
 	}
 	before, triedBefore := fares()
-	c.fails["n2"] = true
+	c.fails["n2"] = http.StatusInternalServerError
 	by = c.ask(20, chatBody)
 	if own, tried := fares(); int(own.GetAttempts()-before.GetAttempts()) != 20 || int(tried.GetFailed()) != by["n2"] || tried.GetAttempts()-triedBefore.GetAttempts() != tried.GetFailed() || by["n2"] == 0 {
 		t.Errorf("of %v told is %v and %v", by, own, tried)
+	}
+	for _, status := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound} { // of which no other is asked
+		_, triedBefore = fares()
+		c.fails["n2"] = status
+		clear(c.served)
+		for range 20 {
+			c.do(c.infer, "POST", "/v1/chat/completions", chatBody)
+		}
+		if _, tried := fares(); int(tried.GetFailed()-triedBefore.GetFailed()) != c.served["n2"] || c.served["n2"] == 0 {
+			t.Errorf("of %v by %d told is %v", c.served, status, tried)
+		}
+	}
+	_, triedBefore = fares()
+	c.fails["n2"] = http.StatusTooManyRequests
+	c.ask(10, chatBody)
+	if _, tried := fares(); tried.String() != triedBefore.String() {
+		t.Errorf("want of room is told: %v", tried)
 	}
 	before, triedBefore = fares()
 	for range 10 {
@@ -169,7 +186,7 @@ func TestCanaryOfTheAPI(t *testing.T) {
 		return r.state.last.GetPutCanary(), got
 	}
 	p, got := change(`{"context":512}`)
-	if runs := p.GetCanary().GetRuns(); p.GetExpectVersion() != 0 || p.GetCanary().GetPercent() != 10 || p.GetCanary().GetReplicas() != 1 || p.GetCanary().GetVerdict() != nil ||
+	if runs := p.GetCanary().GetRuns(); p.GetExpectRevision() != 0 || p.GetCanary().GetPercent() != 10 || p.GetCanary().GetReplicas() != 1 || p.GetCanary().GetVerdict() != nil ||
 		runs.GetContext() != 512 || runs.GetModel() != "g" || runs.GetSlots() != 3 || runs.GetOptions()["a"] != "b" || runs.GetResidency().GetKeepAliveMs() != 60_000 || runs.GetName() != "" {
 		t.Errorf("it begins as %v", p)
 	}
@@ -177,11 +194,14 @@ func TestCanaryOfTheAPI(t *testing.T) {
 		t.Errorf("told is %s", got)
 	}
 	p, _ = change(`{"percent":50,"options":{},"model":"h","judge_after_seconds":60}`)
-	if runs := p.GetCanary().GetRuns(); p.GetExpectVersion() != 5 || p.GetCanary().GetPercent() != 50 || runs.GetContext() != 512 || runs.GetModel() != "h" || len(runs.GetOptions()) != 0 {
+	if runs := p.GetCanary().GetRuns(); p.GetExpectRevision() != 77 || p.GetCanary().GetPercent() != 50 || runs.GetContext() != 512 || runs.GetModel() != "h" || len(runs.GetOptions()) != 0 {
 		t.Errorf("it becomes %v", p)
 	}
 	if v := p.GetCanary().GetVerdict(); v.GetAfterMs() != 60_000 || v.GetRequests() != 50 || v.GetFailures() != 0.02 || v.GetSlower() != 1.5 {
 		t.Errorf("it is judged by %v", v)
+	}
+	if p, _ = change(`{"judge_after_seconds":0}`); p.GetCanary().GetVerdict() != nil || p.GetCanary().GetPercent() != 50 {
+		t.Errorf("it is judged still: %v", p)
 	}
 	if res, body := r.do(r.admin, "POST", "/admin/v1/deployments/d/canary/promote", ""); res.StatusCode != http.StatusOK || !strings.Contains(body, `"model":"h"`) || !strings.Contains(body, `"canary":null`) {
 		t.Errorf("promoted: %d %s", res.StatusCode, body)

@@ -27,12 +27,12 @@ type deployment struct {
 	adapter string // its name; empty: the deployment itself
 	limits  []limit.Limit
 	canary  *deployment // what another version makes of it; nil: there is none
-	trial   bool        // it is such a one
+	trial   *deployment // whose canary it is; nil: nobody's
 }
 
 // alone is its version where instances of it are to be told from others; else 0.
 func (d *deployment) alone() uint64 {
-	if d.canary != nil || d.trial {
+	if d.canary != nil || d.trial != nil {
 		return d.GetVersion()
 	}
 	return 0

@@ -105,6 +105,7 @@ func (x *inferring) alternative(to *deployment, allowed []string, body []byte, p
 	a := relay.Alternative{Name: to.model(), Regions: regions, Adapter: to.adapter, Hedge: hedged(x.endpoint, to), Body: body,
 		Query: balance.Query{Deployment: to.GetName(), Version: to.GetVersion(), Regions: regions, Region: x.g.cfg.Region, PromptTokens: prompt, Prompt: x.Query.Prompt, Session: x.Query.Session, Expected: to.placed > 0,
 			Tenant: x.Query.Tenant, Priority: x.Query.Priority, Deadline: x.Query.Deadline, OutputTokens: x.Query.OutputTokens}}
+	to.beside(&a.Query)
 	if to.adapter != "" {
 		a.Query.Adapter = spec.AdapterMark(to.adapter)
 	}

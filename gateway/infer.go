@@ -178,6 +178,7 @@ func (x *inferring) prepare(r *request, check *openai.Request) error {
 	}
 	q := &x.Query
 	q.Deployment, q.Version, q.Regions, q.Region = d.GetName(), d.GetVersion(), regions, r.g.cfg.Region
+	d.beside(q)
 	q.PromptTokens, q.Expected, q.Shared = check.PromptTokens, d.placed > 0, x.endpoint == openai.Embeddings
 	if x.endpoint == openai.Rerank && d.GetEngine() == "embedded" { // where nodes of older builds are there, not all of its do
 		q.Shared, q.Sharing = true, spec.AbleRanks

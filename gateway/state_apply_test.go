@@ -42,7 +42,7 @@ func (s *state) applyLocked(c *wire.Command, res *wire.Result) []gateway.Ref {
 		d := proto.CloneOf(s.deployments[b.PutCanary.Deployment])
 		d.LastVersion = d.Newest() + 1
 		d.Canary = b.PutCanary.Canary
-		d.Canary.Runs.Version = d.LastVersion
+		d.Canary.Runs.Version, d.Canary.Revision = d.LastVersion, 77
 		s.deployments[d.Name], res.Version = d, d.LastVersion
 		return ref(gateway.KindDeployment, d.Name)
 	case *wire.Command_EndCanary:

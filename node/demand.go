@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -60,6 +61,9 @@ func (d *demands) heard(l *wire.LoadDigest, now time.Time) {
 	}
 	for _, w := range l.GetDemands() {
 		t.of[w.GetDeployment()] = toldDemand{w, now}
+	}
+	if len(l.GetTrials()) > 0 {
+		maps.DeleteFunc(t.trials, func(_ string, w toldTrial) bool { return now.Sub(w.at) > trialStale })
 	}
 	for _, w := range l.GetTrials() {
 		t.trials[w.GetDeployment()] = toldTrial{w, now}

@@ -59,7 +59,7 @@ func (n *Node) asScaled(d *wire.Deployment, placements []*wire.Placement) *wire.
 	}
 	placed := 0
 	for _, p := range placements {
-		if p.GetDeployment() == d.GetName() {
+		if p.GetDeployment() == d.GetName() && !d.Tries(p.GetVersion()) {
 			placed++
 		}
 	}
@@ -126,7 +126,7 @@ func memorySource(s wire.MemorySource) string {
 func besides(all []*wire.Deployment, d *wire.Deployment) {
 	for _, have := range all {
 		if have.GetName() == d.GetName() {
-			d.Canary, d.LastVersion = have.GetCanary(), have.GetLastVersion()
+			d.Canary, d.LastVersion, d.GivenUp = have.GetCanary(), have.GetLastVersion(), have.GetGivenUp()
 		}
 	}
 }

@@ -39,8 +39,16 @@ func (d *demands) trials(now time.Time) map[string]rollout.Trial {
 			case w.GetCanary() > s.Canary:
 				s = rollout.Trial{Canary: w.GetCanary()}
 			}
-			s.Own.Add(w.GetOwn())
+			if w.GetVersion() > s.Version {
+				s.Version, s.Own = w.GetVersion(), rollout.Fare{}
+			}
+			if w.GetVersion() == s.Version {
+				s.Own.Add(w.GetOwn())
+			}
 			s.Tried.Add(w.GetTried())
+			if at := time.UnixMilli(w.GetSinceMs()); w.GetSinceMs() > 0 && (s.Since.IsZero() || at.Before(s.Since)) {
+				s.Since = at
+			}
 			out[name] = s
 		}
 	}

@@ -24,7 +24,7 @@ type Cache struct {
 		shelves map[string]*shelf   // by deployment
 		flights map[Key]*Flight     // that others may join
 		gone    map[string]struct{} // deployments that keep no answers, as was told last
-		beside  map[string]uint64   // by deployment with a canary: the older of its two versions
+		pairs   map[string]pair     // by deployment that has, or had, a canary
 		total   account
 		held    int // bytes of flights, which total is without
 		closed  bool
@@ -41,7 +41,7 @@ func New(c Config) *Cache {
 		c.Metrics = NewMetrics(nil)
 	}
 	cache := &Cache{cfg: c}
-	cache.mu.shelves, cache.mu.flights, cache.mu.gone, cache.mu.beside = map[string]*shelf{}, map[Key]*Flight{}, map[string]struct{}{}, map[string]uint64{}
+	cache.mu.shelves, cache.mu.flights, cache.mu.gone, cache.mu.pairs = map[string]*shelf{}, map[Key]*Flight{}, map[string]struct{}{}, map[string]pair{}
 	cache.mu.total.metrics = c.Metrics
 	return cache
 }
@@ -117,7 +117,7 @@ func (c *Cache) shelfLocked(r *Request) *shelf {
 	s := c.mu.shelves[r.Key.Deployment]
 	if s == nil {
 		s = newShelf(bytes, &c.mu.total)
-		s.beside = c.mu.beside[r.Key.Deployment]
+		s.beside = c.mu.pairs[r.Key.Deployment].older
 		c.mu.shelves[r.Key.Deployment] = s
 	}
 	s.resize(bytes)
@@ -134,7 +134,7 @@ func (c *Cache) land(f *Flight, a *Answer) {
 	}
 	delete(c.mu.flights, f.key)
 	s := c.mu.shelves[f.key.Deployment]
-	if a == nil || s == nil || c.mu.closed || s.outdated(f.key.Version) {
+	if a == nil || s == nil || c.mu.closed || s.outdated(f.key.Version) || f.key.Version == c.mu.pairs[f.key.Deployment].ended {
 		return
 	}
 	s.expire(a.At)
@@ -217,6 +217,22 @@ func (c *Cache) Purge(m Match) (n int) {
 // manyGone bounds how many deployments without answers are remembered; past it all are forgotten.
 const manyGone = 4096
 
+// A pair is the two versions of a deployment with a canary; where that is over, one may have ended
+// that is newer than the other: no more answers of it are kept, though older ones are not outdated by it.
+type pair struct{ older, newer, ended uint64 }
+
+// now is what becomes of the pair where the deployment is of those versions.
+func (p pair) now(versions []uint64) pair {
+	newest := slices.Max(versions)
+	if len(versions) > 1 {
+		return pair{older: slices.Min(versions), newer: newest, ended: p.ended}
+	}
+	if ended := max(p.newer, p.ended); ended > newest {
+		return pair{ended: ended}
+	}
+	return pair{}
+}
+
 // Serves says that the deployment is of those versions now, one or, with a canary, two; none: it is
 // gone, or keeps no answers, until the next word. Those of others go. While instances of an older
 // version serve still, theirs are kept until one of a newer version has answered.
@@ -227,18 +243,18 @@ func (c *Cache) Serves(deployment string, versions ...uint64) {
 	if s != nil {
 		s.each(func(e *entry) bool { return !slices.Contains(versions, e.key.Version) }, Outdated)
 	}
-	delete(c.mu.beside, deployment)
 	if len(versions) > 0 {
-		newest := slices.Max(versions)
-		if len(versions) > 1 {
-			c.mu.beside[deployment] = slices.Min(versions)
+		now := c.mu.pairs[deployment].now(versions)
+		if c.mu.pairs[deployment] = now; now == (pair{}) {
+			delete(c.mu.pairs, deployment)
 		}
 		if s != nil {
-			s.beside, s.version = c.mu.beside[deployment], min(s.version, newest)
+			s.beside, s.version = now.older, min(s.version, slices.Max(versions))
 		}
 		delete(c.mu.gone, deployment)
 		return
 	}
+	delete(c.mu.pairs, deployment)
 	if len(c.mu.gone) >= manyGone {
 		clear(c.mu.gone)
 	}

@@ -351,16 +351,29 @@ func TestTwoVersionsKeepTheirAnswers(t *testing.T) {
 	if !kept(1, 3) {
 		t.Fatal("the older one's are not kept any more")
 	}
+	late := c.Ask(of(2, 6))
 	c.Serves("d", 1)
 	want("the canary was given up", true, false)
+	lands(late.Flight, whole)
+	made(2, 7) // by a gateway that has not heard of it
+	want("what it answers late changes nothing", true, false)
+	if kept(2, 6) || kept(2, 7) {
+		t.Fatal("what was given up is kept")
+	}
 	made(1, 4)
 	if !kept(1, 4) {
 		t.Fatal("what is in force is not kept after a newer version was")
 	}
-	c.Serves("d", 1, 2)
-	made(2, 2)
+	c.Serves("d", 1, 3)
+	made(3, 2)
+	c.Serves("d", 3, 4)
+	c.Serves("d", 3)
+	if !kept(3, 2) {
+		t.Fatal("another canary's end has taken an answer")
+	}
 	c.Serves("d", 2)
-	want("it was promoted", false, true)
+	made(2, 2)
+	want("one is promoted that is older than the deployment's", false, true)
 	made(1, 5) // by a gateway that has not heard of it
 	if kept(1, 5) {
 		t.Fatal("an older version's are kept")

@@ -117,3 +117,43 @@ func TestCanaryIsNotScaled(t *testing.T) {
 		t.Fatalf("%v became %v", before, d)
 	}
 }
+
+// TestACanaryIsGivenUpWhileAVersionRolls: its replicas go, and those go on serving that the new version replaces.
+func TestACanaryIsGivenUpWhileAVersionRolls(t *testing.T) {
+	s := newSim()
+	for _, node := range []string{"n1", "n2", "n3", "n4"} {
+		s.node(node, "eu", 8*gib)
+	}
+	d := s.deploy("m", 2, 4*gib)
+	s.run(t, nil)
+	try(d, 1, 4*gib)
+	s.run(t, nil)
+	d.Version, d.LastVersion, d.Slots = 3, 3, 7
+	d.Canary, d.GivenUp = nil, 2
+	for _, a := range steps(s.plan()) {
+		if a.Kind == Unload && a.Version == 1 {
+			t.Fatalf("%+v", a)
+		}
+		s.apply(a)
+	}
+	s.settle()
+	want(t, "served", s.served("m")[2], 0)
+	s.run(t, nil)
+	want(t, "served", s.served("m"), map[uint64]int{3: 2})
+}
+
+// TestNothingMovesForACanary, though it would have room then.
+func TestNothingMovesForACanary(t *testing.T) {
+	s := newSim()
+	s.node("n1", "eu", 20*gib)
+	s.node("n2", "eu", 20*gib)
+	d := s.deploy("m", 1, 8*gib)
+	s.deploy("other", 1, 8*gib)
+	s.run(t, nil)
+	before := s.instances(1)
+	want(t, "devices", s.on(), map[string]int{"n1": 1, "n2": 1})
+	try(d, 1, 14*gib)
+	s.run(t, nil)
+	want(t, "what was there", s.instances(1), before)
+	want(t, "canaries", len(s.instances(2)), 0)
+}

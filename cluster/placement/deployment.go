@@ -23,6 +23,7 @@ type roll struct {
 	leaving int     // that are being unloaded
 	tight   bool    // a replica found no room
 	idle    bool    // nothing can be placed: its model is not there
+	trial   bool    // they are its canary's
 }
 
 // A gap is a replica that has no place.
@@ -36,21 +37,20 @@ type gap struct {
 // roll sorts the deployment's replicas.
 func (p *plan) roll(d *wire.Deployment) *roll {
 	m := p.models[d.Model]
-	r := &roll{p: p, d: d, want: int(d.Replicas)}
-	trial := p.tried[d.Name] == d
-	if n, ok := p.w.Replicas[d.Name]; ok && !trial {
+	r := &roll{p: p, d: d, want: int(d.Replicas), trial: p.tried[d.Name] == d}
+	if n, ok := p.w.Replicas[d.Name]; ok && !r.trial {
 		r.want = int(n)
 	}
 	r.floor = r.want
 	if n, ok := p.w.Floors[d.Name]; ok {
 		r.floor = min(max(int(n), 1), r.want) // the last that is wanted yields to nobody
 	}
-	if trial {
+	if r.trial {
 		r.floor = 0 // nothing that serves goes for it
 	}
 	r.search = p.searchOf(d, m, p.tally(nil))
 	for _, x := range p.byDeployment[d.Name] {
-		if p.byName[d.Name].Tries(x.Version) == trial {
+		if p.byName[d.Name].Tries(x.Version) == r.trial {
 			r.sort(x)
 		}
 	}
@@ -74,6 +74,10 @@ func (r *roll) sort(x *replica) {
 		r.p.retire(x, x.reason, false)
 	case x.cond == sound && x.state(wire.InstanceState_INSTANCE_STATE_DRAINING):
 		r.leaving++ // somebody has decided so; its placement goes when it is gone
+		x.coming()
+	case x.Version == r.d.GivenUp:
+		r.leaving++
+		r.p.retire(x, "its canary was given up", true)
 		x.coming()
 	case x.Version != r.d.Version:
 		leaves(NewVersion, "another version replaces it")

@@ -137,7 +137,7 @@ type Action struct {
 // returns nothing but Unplaced. Actions of the same input are the same.
 //
 // Every deployment gets its first replica before any gets its second, then its floor,
-// then the rest, of each the largest first: large ones find fewer places.
+// then the rest, of each the largest first: large ones find fewer places. Canaries come last.
 func Plan(w Wanted, o Observed) []Action {
 	p := survey(w, o)
 	for _, name := range slices.Sorted(maps.Keys(p.byName)) {
@@ -147,7 +147,9 @@ func Plan(w Wanted, o Observed) []Action {
 		}
 	}
 	large := slices.Clone(p.rolls)
-	slices.SortStableFunc(large, func(a, b *roll) int { return cmp.Compare(b.size(), a.size()) })
+	slices.SortStableFunc(large, func(a, b *roll) int {
+		return cmp.Or(cmp.Compare(b2i(a.trial), b2i(b.trial)), cmp.Compare(b.size(), a.size()))
+	})
 	p.fill(large, first)
 	p.fill(large, floor)
 	p.returning()

@@ -69,7 +69,7 @@ func (pk *packer) serve(r *roll, l *gap) bool {
 		if ends && len(r.good) >= r.floor {
 			break
 		}
-		for most := 0; most <= roomMoves; most++ {
+		for most := 0; most <= roomMoves && (most == 0 || !r.trial); most++ { // nothing that runs is moved for a canary
 			if set := pk.find(&s, most); set != nil {
 				return pk.carryOut(r, &s, set, l)
 			}

@@ -9,7 +9,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/lotabots/lotabots/cluster/placement"
 	"github.com/lotabots/lotabots/cluster/rollout"
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
@@ -53,7 +55,7 @@ func testJudged(t *testing.T, tried rollout.Fare, after time.Duration, want map[
 		d.Canary = &wire.Canary{Replicas: 1, Percent: 20, BeganMs: time.Now().UnixMilli(), Runs: &wire.Deployment{Version: 2, Engine: "embedded", MemoryBytes: gib},
 			Verdict: &wire.Verdict{AfterMs: 60_000, Requests: 50, Failures: 0.02, Slower: 1.5}}
 		w.deployments = []*wire.Deployment{d}
-		trial = rollout.Trial{Canary: 2, Own: rollout.Fare{Attempts: 200, Firsts: 200, FirstSeconds: 20}}
+		trial = rollout.Trial{Canary: 2, Since: time.Now(), Own: rollout.Fare{Attempts: 200, Firsts: 200, FirstSeconds: 20}}
 	})
 	time.Sleep(8 * time.Second)
 	if a, b := w.ready("chat", 1), w.ready("chat", 2); a != 2 || b != 1 {
@@ -79,5 +81,26 @@ func testJudged(t *testing.T, tried rollout.Fare, after time.Duration, want map[
 	}
 	if len(ends) != 2 || !strings.Contains(ends[1].GetReason(), because) || ends[1].GetPromote() != (want[2] > 0) {
 		t.Errorf("the loop proposed %v", ends)
+	}
+}
+
+// TestACanarysFailureIsRemembered, so that it is not tried again on the device at once.
+func TestACanarysFailureIsRemembered(t *testing.T) {
+	m, now := newMemory(), time.Unix(1000, 0)
+	wanted := placement.Wanted{
+		Deployments: []*wire.Deployment{{Name: "chat", Version: 1, Canary: &wire.Canary{Runs: &wire.Deployment{Version: 2}}}},
+		Nodes:       []*wire.Node{{Id: "n1", Roles: []string{"worker"}, State: wire.NodeState_NODE_STATE_ACTIVE}},
+		Placements:  []*wire.Placement{{Instance: "i", Deployment: "chat", Version: 2, Node: "n1", Device: "gpu/n1", Epoch: 5}},
+	}
+	o := placement.Observed{Now: now, Alive: map[spec.NodeID]bool{"n1": true}, Devices: []placement.Device{{Node: "n1", Load: &wire.DeviceLoad{
+		Device: "gpu/n1", Health: "ok", Instances: []*wire.InstanceLoad{{Instance: "i", Deployment: "chat", Version: 2, Epoch: 5, State: wire.InstanceState_INSTANCE_STATE_FAILED}}}}}}
+	m.recall(wanted, &o, nil)
+	if f := o.Failures[placement.FailureKey{Deployment: "chat", Version: 2, Device: "gpu/n1"}]; f.Count != 1 {
+		t.Errorf("%+v", o.Failures)
+	}
+	o.Devices[0].Load.Instances = nil
+	m.recall(wanted, &o, nil)
+	if _, broken := standingOf(o, version{"chat", 2}); !broken {
+		t.Error("it counts as whole again")
 	}
 }

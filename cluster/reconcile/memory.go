@@ -76,12 +76,12 @@ func (m *memory) countFailures(w placement.Wanted, o *placement.Observed) {
 		m.failures[key] = placement.Failure{Count: n, Until: o.Now.Add(doubled(firstRetry, lastRetry, n-1))}
 	}
 	maps.DeleteFunc(m.counted, func(id spec.InstanceID, _ uint64) bool { return !placed[id] })
-	current := map[string]uint64{}
+	current := map[string]*wire.Deployment{}
 	for _, d := range w.Deployments {
-		current[d.Name] = d.Version
+		current[d.Name] = d
 	}
 	maps.DeleteFunc(m.failures, func(k placement.FailureKey, f placement.Failure) bool {
-		return current[k.Deployment] != k.Version || o.Now.Sub(f.Until) > 6*lastRetry || serving[k] && o.Now.Sub(f.Until) > proven
+		return !current[k.Deployment].InForce(k.Version) || o.Now.Sub(f.Until) > 6*lastRetry || serving[k] && o.Now.Sub(f.Until) > proven
 	})
 }
 

@@ -34,9 +34,11 @@ func (f *Fare) first() float64 { return f.FirstSeconds / float64(max(f.Firsts, 1
 // A Trial is what is known of a canary.
 type Trial struct {
 	Canary     uint64 // its version, of which the fares are
+	Version    uint64 // of the deployment itself, of which Own is
 	Own, Tried Fare
-	Ready      int  // its instances that serve
-	Broken     bool // some have failed, and are not tried at present
+	Since      time.Time // when it served first; zero: it has not
+	Ready      int       // its instances that serve
+	Broken     bool      // some have failed, and are not tried at present
 }
 
 // A Verdict is what becomes of a canary now.
@@ -68,13 +70,13 @@ func Judge(c *wire.Canary, t Trial, now time.Time) (Verdict, string) {
 		return GiveUp, fmt.Sprintf("%d of its %d requests failed, and %d of %d of the version beside it", t.Tried.Failed, t.Tried.Attempts, t.Own.Failed, t.Own.Attempts)
 	}
 	after := time.Duration(v.GetAfterMs()) * time.Millisecond
-	switch over := now.Sub(time.UnixMilli(c.GetBeganMs())) >= after; {
-	case !over:
-		return Wait, fmt.Sprintf("it is to serve for %v", after)
-	case t.Ready == 0 && t.Broken:
+	switch {
+	case t.Ready == 0 && t.Broken && now.Sub(time.UnixMilli(c.GetBeganMs())) >= after:
 		return GiveUp, fmt.Sprintf("its instances failed, and none serves after %v", after)
 	case t.Ready == 0:
-		return Wait, "no instance of it serves yet"
+		return Wait, "no instance of it serves"
+	case t.Since.IsZero() || now.Sub(t.Since) < after:
+		return Wait, fmt.Sprintf("it is to serve for %v", after)
 	case t.Tried.Attempts < enough:
 		return Wait, fmt.Sprintf("it has had %d requests of %d", t.Tried.Attempts, enough)
 	case t.Own.Firsts > 0 && t.Tried.first() > t.Own.first()*v.GetSlower():

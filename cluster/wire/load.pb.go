@@ -343,9 +343,11 @@ func (x *Demand) GetWaits() []uint32 {
 type Trial struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Deployment    string                 `protobuf:"bytes,1,opt,name=deployment,proto3" json:"deployment,omitempty"`
-	Canary        uint64                 `protobuf:"varint,2,opt,name=canary,proto3" json:"canary,omitempty"` // its version
-	Own           *Fare                  `protobuf:"bytes,3,opt,name=own,proto3" json:"own,omitempty"`        // of the deployment's own version
-	Tried         *Fare                  `protobuf:"bytes,4,opt,name=tried,proto3" json:"tried,omitempty"`    // of the canary's
+	Canary        uint64                 `protobuf:"varint,2,opt,name=canary,proto3" json:"canary,omitempty"`                  // its version
+	Own           *Fare                  `protobuf:"bytes,3,opt,name=own,proto3" json:"own,omitempty"`                         // of the deployment's own version
+	Tried         *Fare                  `protobuf:"bytes,4,opt,name=tried,proto3" json:"tried,omitempty"`                     // of the canary's
+	Version       uint64                 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`                // the deployment's own, of which own is
+	SinceMs       int64                  `protobuf:"varint,6,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // when the canary's first attempt ended here; 0: none has
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -406,6 +408,20 @@ func (x *Trial) GetTried() *Fare {
 		return x.Tried
 	}
 	return nil
+}
+
+func (x *Trial) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Trial) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
 }
 
 type Fare struct {
@@ -1335,14 +1351,16 @@ const file_cluster_wire_load_proto_rawDesc = "" +
 	"\twindow_ms\x18\x04 \x01(\rR\bwindowMs\x12\x18\n" +
 	"\aarrived\x18\x05 \x01(\rR\aarrived\x12\x18\n" +
 	"\arefused\x18\x06 \x01(\rR\arefused\x12\x14\n" +
-	"\x05waits\x18\a \x03(\rR\x05waits\"\x97\x01\n" +
+	"\x05waits\x18\a \x03(\rR\x05waits\"\xcc\x01\n" +
 	"\x05Trial\x12\x1e\n" +
 	"\n" +
 	"deployment\x18\x01 \x01(\tR\n" +
 	"deployment\x12\x16\n" +
 	"\x06canary\x18\x02 \x01(\x04R\x06canary\x12(\n" +
 	"\x03own\x18\x03 \x01(\v2\x16.lotabots.wire.v1.FareR\x03own\x12,\n" +
-	"\x05tried\x18\x04 \x01(\v2\x16.lotabots.wire.v1.FareR\x05tried\"w\n" +
+	"\x05tried\x18\x04 \x01(\v2\x16.lotabots.wire.v1.FareR\x05tried\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x04R\aversion\x12\x19\n" +
+	"\bsince_ms\x18\x06 \x01(\x03R\asinceMs\"w\n" +
 	"\x04Fare\x12\x1a\n" +
 	"\battempts\x18\x01 \x01(\rR\battempts\x12\x16\n" +
 	"\x06failed\x18\x02 \x01(\rR\x06failed\x12\x16\n" +

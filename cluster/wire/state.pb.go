@@ -1075,14 +1075,14 @@ func (x *RemoveDeployment) GetName() string {
 }
 
 // PutCanary begins a deployment's canary, or changes it: to another part of the requests, or to another version, which begins anew.
-// expect_version is the canary's that it is to change, 0 for none; where it is another, that is a conflict.
+// expect_revision is that of the canary which it is to change, 0 for none; where it is another, that is a conflict.
 type PutCanary struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Deployment    string                 `protobuf:"bytes,1,opt,name=deployment,proto3" json:"deployment,omitempty"`
-	Canary        *Canary                `protobuf:"bytes,2,opt,name=canary,proto3" json:"canary,omitempty"`
-	ExpectVersion uint64                 `protobuf:"varint,3,opt,name=expect_version,json=expectVersion,proto3" json:"expect_version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Deployment     string                 `protobuf:"bytes,1,opt,name=deployment,proto3" json:"deployment,omitempty"`
+	Canary         *Canary                `protobuf:"bytes,2,opt,name=canary,proto3" json:"canary,omitempty"`
+	ExpectRevision uint64                 `protobuf:"varint,3,opt,name=expect_revision,json=expectRevision,proto3" json:"expect_revision,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PutCanary) Reset() {
@@ -1129,9 +1129,9 @@ func (x *PutCanary) GetCanary() *Canary {
 	return nil
 }
 
-func (x *PutCanary) GetExpectVersion() uint64 {
+func (x *PutCanary) GetExpectRevision() uint64 {
 	if x != nil {
-		return x.ExpectVersion
+		return x.ExpectRevision
 	}
 	return 0
 }
@@ -4082,6 +4082,7 @@ type Deployment struct {
 	Cache         *AnswerCache           `protobuf:"bytes,26,opt,name=cache,proto3" json:"cache,omitempty"`                                 // absent: answers are not kept
 	Canary        *Canary                `protobuf:"bytes,27,opt,name=canary,proto3" json:"canary,omitempty"`                               // another version beside this one; absent: none
 	LastVersion   uint64                 `protobuf:"varint,28,opt,name=last_version,json=lastVersion,proto3" json:"last_version,omitempty"` // the highest that was ever given, where that is not version; set by apply
+	GivenUp       uint64                 `protobuf:"varint,29,opt,name=given_up,json=givenUp,proto3" json:"given_up,omitempty"`             // version of the last canary that was, whose instances end; set by apply
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4298,6 +4299,13 @@ func (x *Deployment) GetLastVersion() uint64 {
 	return 0
 }
 
+func (x *Deployment) GetGivenUp() uint64 {
+	if x != nil {
+		return x.GivenUp
+	}
+	return 0
+}
+
 // Canary is another version of what a deployment runs, which serves a part of its requests
 // until it takes the deployment's place or is given up.
 type Canary struct {
@@ -4307,6 +4315,7 @@ type Canary struct {
 	Replicas      uint32                 `protobuf:"varint,3,opt,name=replicas,proto3" json:"replicas,omitempty"`              // its instances, beside the deployment's own
 	BeganMs       int64                  `protobuf:"varint,4,opt,name=began_ms,json=beganMs,proto3" json:"began_ms,omitempty"` // set by apply
 	Verdict       *Verdict               `protobuf:"bytes,5,opt,name=verdict,proto3" json:"verdict,omitempty"`                 // absent: somebody decides
+	Revision      uint64                 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`              // index of the entry that changed it last; set by apply
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4376,10 +4385,17 @@ func (x *Canary) GetVerdict() *Verdict {
 	return nil
 }
 
+func (x *Canary) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // Verdict is by what a canary is promoted, or given up, on its own.
 type Verdict struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	AfterMs       int64                  `protobuf:"varint,1,opt,name=after_ms,json=afterMs,proto3" json:"after_ms,omitempty"` // promoted when it has served for so long, unless it is worse
+	AfterMs       int64                  `protobuf:"varint,1,opt,name=after_ms,json=afterMs,proto3" json:"after_ms,omitempty"` // promoted when it has served for so long since its first request, unless it is worse
 	Requests      uint32                 `protobuf:"varint,2,opt,name=requests,proto3" json:"requests,omitempty"`              // and so many requests of its own; it is not found to be worse before as many
 	Failures      float64                `protobuf:"fixed64,3,opt,name=failures,proto3" json:"failures,omitempty"`             // share of requests by which it may fail more often than the version beside it
 	Slower        float64                `protobuf:"fixed64,4,opt,name=slower,proto3" json:"slower,omitempty"`                 // times the other's first token, by the mean, that its own may take
@@ -5740,13 +5756,13 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x05moves\x18\x02 \x01(\bR\x05moves\x12\x12\n" +
 	"\x04from\x18\x03 \x01(\tR\x04from\"&\n" +
 	"\x10RemoveDeployment\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x84\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x86\x01\n" +
 	"\tPutCanary\x12\x1e\n" +
 	"\n" +
 	"deployment\x18\x01 \x01(\tR\n" +
 	"deployment\x120\n" +
-	"\x06canary\x18\x02 \x01(\v2\x18.lotabots.wire.v1.CanaryR\x06canary\x12%\n" +
-	"\x0eexpect_version\x18\x03 \x01(\x04R\rexpectVersion\"w\n" +
+	"\x06canary\x18\x02 \x01(\v2\x18.lotabots.wire.v1.CanaryR\x06canary\x12'\n" +
+	"\x0fexpect_revision\x18\x03 \x01(\x04R\x0eexpectRevision\"w\n" +
 	"\tEndCanary\x12\x1e\n" +
 	"\n" +
 	"deployment\x18\x01 \x01(\tR\n" +
@@ -6006,7 +6022,7 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x05count\x18\r \x01(\rR\x05count\x12\x18\n" +
 	"\arequest\x18\x0e \x01(\tR\arequest\x12\x1a\n" +
 	"\bprevious\x18\x0f \x01(\fR\bprevious\x12\x12\n" +
-	"\x04hash\x18\x10 \x01(\fR\x04hash\"\xfc\a\n" +
+	"\x04hash\x18\x10 \x01(\fR\x04hash\"\x97\b\n" +
 	"\n" +
 	"Deployment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -6037,16 +6053,18 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"\x05scale\x18\x19 \x01(\v2\x17.lotabots.wire.v1.ScaleR\x05scale\x123\n" +
 	"\x05cache\x18\x1a \x01(\v2\x1d.lotabots.wire.v1.AnswerCacheR\x05cache\x120\n" +
 	"\x06canary\x18\x1b \x01(\v2\x18.lotabots.wire.v1.CanaryR\x06canary\x12!\n" +
-	"\flast_version\x18\x1c \x01(\x04R\vlastVersion\x1a:\n" +
+	"\flast_version\x18\x1c \x01(\x04R\vlastVersion\x12\x19\n" +
+	"\bgiven_up\x18\x1d \x01(\x04R\agivenUp\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc0\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdc\x01\n" +
 	"\x06Canary\x120\n" +
 	"\x04runs\x18\x01 \x01(\v2\x1c.lotabots.wire.v1.DeploymentR\x04runs\x12\x18\n" +
 	"\apercent\x18\x02 \x01(\rR\apercent\x12\x1a\n" +
 	"\breplicas\x18\x03 \x01(\rR\breplicas\x12\x19\n" +
 	"\bbegan_ms\x18\x04 \x01(\x03R\abeganMs\x123\n" +
-	"\averdict\x18\x05 \x01(\v2\x19.lotabots.wire.v1.VerdictR\averdict\"t\n" +
+	"\averdict\x18\x05 \x01(\v2\x19.lotabots.wire.v1.VerdictR\averdict\x12\x1a\n" +
+	"\brevision\x18\x06 \x01(\x04R\brevision\"t\n" +
 	"\aVerdict\x12\x19\n" +
 	"\bafter_ms\x18\x01 \x01(\x03R\aafterMs\x12\x1a\n" +
 	"\brequests\x18\x02 \x01(\rR\brequests\x12\x1a\n" +

@@ -10,7 +10,7 @@ func (d *Deployment) Candidate() *Deployment {
 		return nil
 	}
 	c := proto.CloneOf(d)
-	c.Canary, c.LastVersion, c.Scale, c.MinPerRegion, c.Replicas = nil, 0, nil, 0, canary.GetReplicas()
+	c.Canary, c.LastVersion, c.GivenUp, c.Scale, c.MinPerRegion, c.Replicas = nil, 0, 0, nil, 0, canary.GetReplicas()
 	c.Run(canary.GetRuns())
 	return c
 }

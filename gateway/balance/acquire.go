@@ -89,12 +89,26 @@ func (t *Table) Enter(q *Query, serve func(Grant, error)) (g Grant, waits bool, 
 func (t *Table) firstLocked(p *pool, q *Query, g *Grant) Standing {
 	now := t.cfg.Now()
 	p.counts(q, now)
-	if p.queue.Len() == 0 || q.Shared && p.shared == 0 { // others wait for slots
+	tries := q.Canary > 0 && q.Version == q.Canary && !q.Pinned
+	if tries && !p.takes(q, now, t.stale()) {
+		tries, q.Version = false, q.Own // what a canary has no room for waits with the others, and for the same as they do
+	}
+	if tries || p.queue.Len() == 0 || q.Shared && p.shared == 0 { // others wait for slots
 		return t.tryLocked(p, q, now, g)
 	}
 	t.expectLocked(p, q, now)
 	_, s := stand(p.list, q, now)
 	return s
+}
+
+// takes tells whether an instance of the version that q asks for has room for it now.
+func (p *pool) takes(q *Query, now time.Time, stale time.Duration) bool {
+	for _, in := range p.list {
+		if in.Version == q.Version && in.takes(q, now, stale) {
+			return true
+		}
+	}
+	return false
 }
 
 // enterLocked has q wait; look is after what time it looks whether that is worth it.
@@ -351,7 +365,7 @@ func (t *Table) giveLocked(p *pool, w *waiter) bool {
 
 // plain tells whether whoever else waits is suited by nobody where this one is not.
 func (q *Query) plain() bool {
-	return len(q.Exclude) == 0 && q.Died.Instance == "" && len(q.Regions) == 0 && q.Adapter == 0
+	return len(q.Exclude) == 0 && q.Died.Instance == "" && len(q.Regions) == 0 && q.Adapter == 0 && !q.Pinned
 }
 
 // Waiting counts the requests in the queues.

@@ -39,6 +39,9 @@ func (in *Instance) sooner(o *Instance, q *Query) bool {
 	if a, b := in.Version == q.Version, o.Version == q.Version; a != b {
 		return a
 	}
+	if a, b := in.Version == q.Canary, o.Version == q.Canary; a != b {
+		return b
+	}
 	switch a, b := in.place(q), o.place(q); {
 	case in.Version != o.Version:
 		return in.Version > o.Version

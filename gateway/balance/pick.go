@@ -98,6 +98,9 @@ type Query struct {
 	Session      uint64            // that it belongs to, by Session; 0: none
 	Kept         uint64            // of the answer that may be kept for it, by its canonical request; 0: none may
 	Why          *Reasons          // nil: nobody asks
+	Canary       uint64            // version of the deployment's canary; 0: it has none
+	Own          uint64            // the deployment's own, where it has a canary
+	Apart        bool              // the two may be of different models
 	Pinned       bool              // the rest of an answer that Version alone can go on with
 	Shared       bool              // it may go to its engine together with others
 	Sharing      spec.Ability      // and does so at instances that can do that; 0: at all that share
@@ -193,11 +196,14 @@ func (in *Instance) takes(q *Query, now time.Time, stale time.Duration) bool {
 }
 
 // servable finds the version to serve: Full says that one is ready.
+//
+// A canary serves others' requests only where nobody else does, nor will once loaded.
 func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Standing) {
 	s = Absent
-	tried := false
+	tried, spare := false, false
 	for _, in := range list {
 		switch {
+		case q.Pinned && in.Version != q.Version:
 		case excluded(in, q):
 			tried = tried || in.reachable(q) && !in.silent(q) // though it may be starting again: it is not tried twice
 		case !in.ready(q, now):
@@ -206,9 +212,14 @@ func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Stan
 			}
 		case in.Version == q.Version:
 			return q.Version, Full
+		case in.Version == q.Canary:
+			spare = true
 		case in.Version >= version:
 			version, s = in.Version, Full
 		}
+	}
+	if spare && s != Full && s != Warming {
+		return q.Canary, Full
 	}
 	if s != Full && tried && !(q.patient() && s != Absent) {
 		s = Exhausted

@@ -34,8 +34,6 @@ type Exchange struct {
 	Native   *Native        // the request for engines that speak the client's API themselves; nil: none is asked in it
 	Bypass   bool           // its deployment keeps answers, but none is kept or looked for here
 	Hedge    bool           // a second instance may be asked where the first is late
-	Apart    bool           // an answer is gone on with by the version alone that began it
-	Canary   uint64         // version of the deployment's canary; 0: there is none
 	Done     func(*Outcome) // called once, when everything has ended; it keeps nothing of what it is given
 	// Settle is called at most once, just before the last bytes of an answer go out:
 	// the whole of it, a stream's last event, or the error instead. It may block for

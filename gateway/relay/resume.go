@@ -54,7 +54,7 @@ func (b *body) resume(err error) bool {
 		return false
 	}
 	x.failures, x.refusals, x.resuming = 0, 0, true
-	x.Query.Version, x.Query.Pinned = x.grant.Version, x.Apart
+	x.Query.Version, x.Query.Pinned = x.grant.Version, x.Query.Apart
 	// those that refused or failed when the answer began may be well again
 	x.Query.Exclude, x.Query.Avoid = x.Query.Exclude[:min(x.excluded, len(x.Query.Exclude))], nil
 	x.Query.Exclude = append(x.Query.Exclude, x.left...)

@@ -427,7 +427,7 @@ func TestResumedByItsVersion(t *testing.T) {
 				}
 				return text, io.EOF
 			}}
-			got, o := s.carry("{}", ableTokens, nil, func(x *Exchange) { x.Apart = c.apart })
+			got, o := s.carry("{}", ableTokens, nil, func(x *Exchange) { x.Query.Apart = c.apart })
 			if c.at == "" {
 				if o.Err == nil || o.Resumes != 1 || len(s.at) != 1 || !strings.Contains(got, `"error"`) {
 					t.Errorf("%+v by %v\n%s", o, s.at, got)

@@ -98,6 +98,7 @@ func (x *Exchange) judge(err error) error {
 		}
 		return nil
 	}
+	x.fared(err)
 	x.failures++
 	if !x.resuming && x.cached.how != spec.CacheHit && brokeOff(err) { // a joined request was the same, and may be what its engine died of
 		x.brokeOff++
@@ -109,7 +110,6 @@ func (x *Exchange) judge(err error) error {
 		x.grant.Answered()
 		return err // the same anywhere
 	}
-	x.fared(true)
 	x.r.metrics.retries.WithLabelValues(reasonOf(err)).Inc()
 	x.r.cfg.Log.Info("attempt failed", "request_id", x.Call.RequestID, "node", x.grant.Node,
 		"instance", x.grant.Target.Instance, "attempt", x.out.Attempts, "error", err)

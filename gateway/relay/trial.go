@@ -1,11 +1,15 @@
 package relay
 
 import (
+	"errors"
+	"net/http"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lotabots/lotabots/cluster/wire"
+	"github.com/lotabots/lotabots/gateway/openai"
 )
 
 // Trials are how the requests of deployments with a canary have fared since this gateway first had
@@ -34,20 +38,27 @@ func newTrials(reg prometheus.Registerer) *trials {
 }
 
 // count notes one attempt; first is its first byte's time, in seconds, 0 where that says nothing.
-func (t *trials) count(deployment string, canary, version uint64, failed bool, first float64) {
+func (t *trials) count(deployment string, canary, own, version uint64, failed bool, first float64) {
+	if version != canary && version != own {
+		return // it is on its way out
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	of := t.mu.by[deployment]
 	switch {
 	case of == nil || of.GetCanary() < canary:
-		of = &wire.Trial{Deployment: deployment, Canary: canary, Own: &wire.Fare{}, Tried: &wire.Fare{}}
+		of = &wire.Trial{Deployment: deployment, Canary: canary, Version: own, Own: &wire.Fare{}, Tried: &wire.Fare{}}
 		t.mu.by[deployment] = of
-	case of.GetCanary() > canary:
+	case of.GetCanary() > canary || of.GetVersion() > own: // of a request from before
 		return
+	case of.GetVersion() < own:
+		of.Version, of.Own = own, &wire.Fare{}
 	}
 	fare, name, outcome := of.Own, "own", "answered"
 	if version == canary {
-		fare, name = of.Tried, "canary"
+		if fare, name = of.Tried, "canary"; of.SinceMs == 0 {
+			of.SinceMs = time.Now().UnixMilli()
+		}
 	}
 	if fare.Attempts++; failed {
 		fare.Failed++
@@ -75,36 +86,36 @@ func (r *Relay) Trials(goes func(deployment string, canary uint64) bool) (out []
 			}
 			continue
 		}
-		out = append(out, &wire.Trial{Deployment: name, Canary: of.GetCanary(),
+		out = append(out, &wire.Trial{Deployment: name, Canary: of.GetCanary(), Version: of.GetVersion(), SinceMs: of.GetSinceMs(),
 			Own:   &wire.Fare{Attempts: of.Own.Attempts, Failed: of.Own.Failed, Firsts: of.Own.Firsts, FirstSeconds: of.Own.FirstSeconds},
 			Tried: &wire.Fare{Attempts: of.Tried.Attempts, Failed: of.Tried.Failed, Firsts: of.Tried.Firsts, FirstSeconds: of.Tried.FirstSeconds}})
 	}
 	return out
 }
 
-// fared counts the present attempt for what its deployment's canary is judged by. Answers that
-// were kept, and other deployments', say nothing of it.
-func (x *Exchange) fared(failed bool) {
-	if x.Canary == 0 || x.fell != x.Instead || x.cached.free() || x.judged == x.out.Attempts {
+// fared counts how the present attempt has ended, for what its deployment's canary is judged by. Says nothing of
+// the version: an answer that was kept, or is another's; want of room, also the engine's; a node that died.
+func (x *Exchange) fared(err error) {
+	q := &x.Query
+	if q.Canary == 0 || x.judged == x.out.Attempts || x.others(err) || x.out.Status == http.StatusTooManyRequests ||
+		errors.Is(err, errNodeGone) || errors.Is(err, errTooLong) || errors.Is(err, openai.ErrNoContinuation) {
 		return
 	}
 	x.judged = x.out.Attempts
 	first := 0.0
-	if !failed && x.out.Attempts == 1 {
+	if err == nil && x.out.Attempts == 1 {
 		first = max((x.out.FirstByte - x.queued).Seconds(), 0)
 	}
-	x.r.trials.count(x.Call.Deployment, x.Canary, x.grant.Version, failed, first)
+	x.r.trials.count(x.Call.Deployment, q.Canary, q.Own, x.grant.Version, err != nil, first)
 }
 
-// concluded counts the last attempt, of an answer that came whole, or broke off where its client could see it.
+// concluded counts the last attempt, of an answer that came whole, or that its engine refused or broke off.
 func (x *Exchange) concluded(out *Outcome) {
-	if x.Canary == 0 || out.Attempts == 0 || out.Gone {
-		return
-	}
 	switch {
+	case x.Query.Canary == 0 || out.Attempts == 0 || out.Gone:
 	case out.Err == nil:
-		x.fared(false)
-	case out.FirstByte > 0 && out.Err.Code.Lookup().Status >= 500 && !x.late():
-		x.fared(true)
+		x.fared(nil)
+	case x.r.watcher.finalCause(&x.watch) == nil && (out.Status >= 400 || out.FirstByte > 0):
+		x.fared(out.Err)
 	}
 }

@@ -17,8 +17,8 @@ func (t *tx) putCanary(c *wire.PutCanary) *wire.Result {
 	canary := given(c.GetCanary())
 	runs := given(canary.GetRuns())
 	was := old.GetCanary()
-	if have := was.GetRuns().GetVersion(); have != c.GetExpectVersion() {
-		return refuse(spec.CodeConflict, "the canary of deployment %s is of version %d now, not %d", old.GetName(), have, c.GetExpectVersion())
+	if was.GetRevision() != c.GetExpectRevision() {
+		return refuse(spec.CodeConflict, "the canary of deployment %s is another by now", old.GetName())
 	}
 	if bad := t.checkCanary(old, canary); bad != nil {
 		return bad
@@ -32,10 +32,11 @@ func (t *tx) putCanary(c *wire.PutCanary) *wire.Result {
 		d.LastVersion = old.Newest() + 1
 		canary.Runs.Version, canary.BeganMs = d.LastVersion, t.at
 	}
+	canary.Revision = was.GetRevision()
 	if d.Canary = canary; proto.Equal(d, old) {
 		return done(canary.GetRuns().GetVersion())
 	}
-	d.ChangedMs = t.at
+	canary.Revision, d.ChangedMs = t.index, t.at
 	deploys.put(t, d, old, true)
 	return done(canary.GetRuns().GetVersion())
 }
@@ -86,6 +87,8 @@ func (t *tx) endCanary(c *wire.EndCanary) *wire.Result {
 	d.Canary, d.ChangedMs = nil, t.at
 	if c.GetPromote() {
 		promote(d, old)
+	} else {
+		d.GivenUp = c.GetVersion()
 	}
 	deploys.put(t, d, old, true)
 	return done(d.GetVersion())

@@ -7,11 +7,12 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-func canary(version uint64, percent uint32, change func(*wire.Deployment)) *wire.Command {
+// canary changes the canary of that revision.
+func canary(revision uint64, percent uint32, change func(*wire.Deployment)) *wire.Command {
 	runs := &wire.Deployment{Engine: "embedded", Model: "tiny", Name: "not", Tenant: "told", Version: 99}
 	change(runs)
 	return &wire.Command{Level: 6, AtMs: 2000, Body: &wire.Command_PutCanary{PutCanary: &wire.PutCanary{
-		Deployment: "chat", ExpectVersion: version, Canary: &wire.Canary{Runs: runs, Percent: percent, Replicas: 1}}}}
+		Deployment: "chat", ExpectRevision: revision, Canary: &wire.Canary{Runs: runs, Percent: percent, Replicas: 1}}}}
 }
 
 func endCanary(version uint64, promote bool) *wire.Command {
@@ -60,7 +61,13 @@ func TestCanaryVersions(t *testing.T) {
 	if d := now(1, 2); d.GetCanary().GetRuns().GetName() != "" || d.GetCanary().GetBeganMs() != 2000 || d.Candidate().GetContext() != 512 || d.Candidate().GetName() != "chat" {
 		t.Fatalf("%v", d)
 	}
-	r.ok(t, canary(2, 50, context(512)))
+	revision := func() uint64 { d, _ := r.Deployment("chat"); return d.GetCanary().GetRevision() }
+	first := revision()
+	r.ok(t, canary(first, 50, context(512)))
+	if revision() == first || first == 0 {
+		t.Fatalf("the revision is %d and then %d", first, revision())
+	}
+	refused(canary(first, 20, context(512)), spec.CodeConflict) // who has read what it was
 	if d := now(1, 2); d.GetCanary().GetPercent() != 50 {
 		t.Fatalf("%v", d)
 	}
@@ -68,16 +75,18 @@ func TestCanaryVersions(t *testing.T) {
 	refused(endCanary(1, true), spec.CodeConflict)
 	r.ok(t, plain(0)) // what says the same leaves the canary
 	now(1, 2)
-	r.ok(t, canary(2, 50, context(600)))
+	r.ok(t, canary(revision(), 50, context(600)))
 	now(1, 3)
 	r.ok(t, endCanary(3, false))
-	now(1, 0)
+	if d := now(1, 0); d.GetGivenUp() != 3 {
+		t.Fatalf("%v", d)
+	}
 	refused(endCanary(3, false), spec.CodeConflict)
 	r.ok(t, canary(0, 5, context(512)))
 	now(1, 4)
 	r.ok(t, plain(700))
 	now(5, 4)
-	r.ok(t, canary(4, 6, context(512)))
+	r.ok(t, canary(revision(), 6, context(512)))
 	now(5, 4)
 	r.ok(t, endCanary(4, true))
 	if d := now(4, 0); d.GetContext() != 512 {
@@ -112,7 +121,8 @@ func TestCanaryOfAnotherModel(t *testing.T) {
 			t.Fatalf("after %s: %v", step.model, d)
 		}
 	}
-	r.ok(t, canary(5, 20, func(d *wire.Deployment) { d.Model = "tiny"; d.Context = 9 }))
+	have, _ := r.Deployment("chat")
+	r.ok(t, canary(have.GetCanary().GetRevision(), 20, func(d *wire.Deployment) { d.Model = "tiny"; d.Context = 9 }))
 	if d, _ := r.Deployment("chat"); d.GetCanary().GetRuns().GetVersion() != 6 {
 		t.Fatalf("%v", d)
 	}

@@ -31,7 +31,7 @@ func (t *tx) putDeployment(c *wire.PutDeployment) *wire.Result {
 	}
 	old, exists := deploys.get(t.view, d.GetName())
 	if !exists {
-		d.Canary, d.LastVersion = nil, 0
+		d.Canary, d.LastVersion, d.GivenUp = nil, 0, 0
 		d.Version = t.retiredVersion(d.GetName()) + 1
 		d.CreatedMs, d.ChangedMs = t.at, t.at
 		t.remove(retiredKey(d.GetName()))
@@ -42,7 +42,7 @@ func (t *tx) putDeployment(c *wire.PutDeployment) *wire.Result {
 		return refuse(spec.CodeConflict, "deployment %s belongs to another owner now", d.GetName())
 	}
 	d.Version, d.CreatedMs, d.ChangedMs = old.GetVersion(), old.GetCreatedMs(), old.GetChangedMs()
-	d.Canary, d.LastVersion = old.GetCanary(), old.GetLastVersion()
+	d.Canary, d.LastVersion, d.GivenUp = old.GetCanary(), old.GetLastVersion(), old.GetGivenUp()
 	if proto.Equal(d, old) {
 		return done(d.Version)
 	}
