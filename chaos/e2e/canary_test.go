@@ -116,7 +116,7 @@ func TestCanary(t *testing.T) {
 	}))
 	defer bad.Close()
 	c := trying{startCluster(t, []string{"LOTABOTS_ENGINES_EXTERNAL_URLS=" + bad.URL}, "--nodes", "3", "--regions", "north")}
-	c.run("deploy", "tried", "--model", c.file.Deployment, "--replicas", "2", "--apart-from", "tried", "--slots", "4")
+	c.run("deploy", "tried", "--model", c.file.Deployment, "--replicas", "2", "--apart-from", "tried", "--slots", "8")
 	c.stands("two instances serve", 1, 0, map[uint64]int{1: 2})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -126,11 +126,6 @@ func TestCanary(t *testing.T) {
 	c.stands("the canary serves beside them", 1, 2, map[uint64]int{1: 2, 2: 1})
 	if by := c.served(60, ""); by[2] < 15 || by[2] > 45 || by[1]+by[2] != 60 {
 		t.Errorf("of 60 requests at 50 percent each version has served %v", by)
-	}
-	for i := range 6 {
-		if by := c.served(6, fmt.Sprint("session", i)); len(by) != 1 {
-			t.Errorf("a session was served by %v", by)
-		}
 	}
 	c.run("canary", "set", "tried", "--percent", "0")
 	c.await(10*time.Second, "no request is the canary's", func() bool { return c.served(12, "")[2] == 0 })
@@ -153,7 +148,13 @@ func TestCanary(t *testing.T) {
 	if clients.answered.Load() < 20 {
 		t.Error("hardly anybody asked")
 	}
-	c.run("canary", "set", "tried", "--slots", "2")
+	c.run("canary", "set", "tried", "--slots", "2", "--percent", "50")
+	c.stands("another serves beside them", 4, 5, map[uint64]int{4: 2, 5: 1})
+	for i := range 6 {
+		if by := c.served(6, fmt.Sprint("session", i)); len(by) != 1 {
+			t.Errorf("a session was served by %v", by)
+		}
+	}
 	c.run("canary", "abort", "tried")
 	c.stands("it goes on as it was", 4, 0, map[uint64]int{4: 2})
 }
