@@ -169,7 +169,7 @@ func changeCanary(r *request) error {
 		return err
 	}
 	runsNow := old
-	if c := old.GetCanary(); c != nil && ask.Percent <= c.GetPercent() {
+	if c := old.GetCanary(); c != nil && ask.Percent <= c.GetPercent() && (ask.verdict() == nil || proto.Equal(ask.verdict(), c.GetVerdict())) {
 		runsNow = c.GetRuns()
 	}
 	if err := r.mayCallOut(runsNow, runs); err != nil {
@@ -208,7 +208,7 @@ func endCanary(r *request, promote bool) error {
 			return err
 		}
 	}
-	r.merges = true
+	r.merges = !promote // which is of what the caller has seen
 	version := runs.GetVersion()
 	res, err := r.propose(&wire.Command{Body: &wire.Command_EndCanary{EndCanary: &wire.EndCanary{Deployment: name, Version: version, Promote: promote}}})
 	if err != nil {

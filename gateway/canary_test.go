@@ -119,7 +119,8 @@ func TestNobodyNoticesABadCanary(t *testing.T) {
 	}
 }
 
-// TestCanaryIsTold of as it fares: what it failed counts against it, though another answered, and what the client did wrong does not.
+// TestCanaryIsTold of as it fares: what it failed counts against it, though the other version answered, which is not counted for that;
+// and what the other failed, and the canary answered or failed too, does not count for it.
 func TestCanaryIsTold(t *testing.T) {
 	c := newCanaried(t, 50)
 	fares := func() (own, tried *wire.Fare) {
@@ -138,9 +139,22 @@ func TestCanaryIsTold(t *testing.T) {
 	before, triedBefore := fares()
 	c.fails["n2"] = http.StatusInternalServerError
 	by = c.ask(20, chatBody)
-	if own, tried := fares(); int(own.GetAttempts()-before.GetAttempts()) != 20 || int(tried.GetFailed()) != by["n2"] || tried.GetAttempts()-triedBefore.GetAttempts() != tried.GetFailed() || by["n2"] == 0 {
+	if own, tried := fares(); int(own.GetAttempts()-before.GetAttempts()) != 20-by["n2"] || own.GetFailed() != 0 || int(tried.GetFailed()) != by["n2"] || tried.GetAttempts()-triedBefore.GetAttempts() != tried.GetFailed() || by["n2"] == 0 {
 		t.Errorf("of %v told is %v and %v", by, own, tried)
 	}
+	before, triedBefore = fares()
+	c.tries(0)
+	c.fails["n1"], c.fails["n2"] = http.StatusInternalServerError, 0
+	clear(c.served)
+	for range 10 {
+		c.do(c.infer, "POST", "/v1/chat/completions", chatBody)
+	}
+	if own, tried := fares(); int(own.GetFailed()-before.GetFailed()) != 10 || tried.String() != triedBefore.String() || c.served["n2"] == 0 {
+		t.Errorf("of %v told is %v and %v", c.served, own, tried)
+	}
+	c.tries(50)
+	c.fails["n1"] = 0
+	c.has("n1", 1, 0)
 	for _, status := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound} { // of which no other is asked
 		_, triedBefore = fares()
 		c.fails["n2"] = status

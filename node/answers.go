@@ -12,6 +12,7 @@ import (
 
 	"github.com/lotabots/lotabots/actors/answers"
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/storage/state"
 )
@@ -20,12 +21,14 @@ import (
 // kept any more. What is applied before the actors are there finds none kept.
 func (n *Node) keepAnswers() {
 	cancel := n.state.Subscribe(n.dropAnswers)
+	n.keepVersions()
 	n.onStop("kept answers", func(context.Context) error { cancel(); return nil })
 }
 
 func (n *Node) dropAnswers(c state.Change) {
 	if c.Reset { // what was purged meanwhile is not told
 		n.actors.PurgeAnswers(answers.Match{})
+		n.keepVersions()
 		return
 	}
 	for _, ref := range c.Records {
@@ -36,20 +39,34 @@ func (n *Node) dropAnswers(c state.Change) {
 			}
 		case state.KindDeployment:
 			d, _ := n.state.Deployment(ref.ID)
-			var versions []uint64
-			if d.GetCache() != nil {
-				versions = append(versions, d.GetVersion())
-				if c := d.GetCanary(); c != nil {
-					versions = append(versions, c.GetRuns().GetVersion())
-				}
-			}
-			n.actors.KeepAnswers(ref.ID, versions...)
+			n.actors.KeepAnswers(ref.ID, answering(d)...)
 		case state.KindTenant:
 			if _, there := n.state.Tenant(ref.ID); !there { // another may come by its name
 				n.actors.PurgeAnswers(answers.Match{Tenant: ref.ID})
 			}
 		}
 	}
+}
+
+// keepVersions tells the devices of all deployments with a canary: those whose answers are of two versions.
+func (n *Node) keepVersions() {
+	for _, d := range n.state.Deployments() {
+		if d.GetCanary() != nil {
+			n.actors.KeepAnswers(d.GetName(), answering(d)...)
+		}
+	}
+}
+
+// answering is the versions of which answers are kept; none: it is gone, or keeps none.
+func answering(d *wire.Deployment) (versions []uint64) {
+	if d.GetCache() == nil {
+		return nil
+	}
+	versions = append(versions, d.GetVersion())
+	if c := d.GetCanary(); c != nil {
+		versions = append(versions, c.GetRuns().GetVersion())
+	}
+	return versions
 }
 
 func (n *Node) purgeAnswers() {

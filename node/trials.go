@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/lotabots/lotabots/cluster/rollout"
@@ -21,7 +22,7 @@ func (n *Node) tries(deployment string, canary uint64) bool {
 	return ok && d.Tries(canary)
 }
 
-// trials is what all gateways tell of canaries, by deployment; of its newest canary alone.
+// trials is what all gateways tell of canaries, by deployment; of its newest canary beside its newest version alone.
 func (d *demands) trials(now time.Time) map[string]rollout.Trial {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -33,18 +34,13 @@ func (d *demands) trials(now time.Time) map[string]rollout.Trial {
 				continue
 			}
 			s := out[name]
-			switch {
-			case w.GetCanary() < s.Canary:
+			switch newer := cmp.Or(cmp.Compare(w.GetCanary(), s.Canary), cmp.Compare(w.GetVersion(), s.Version)); {
+			case newer < 0:
 				continue
-			case w.GetCanary() > s.Canary:
-				s = rollout.Trial{Canary: w.GetCanary()}
+			case newer > 0:
+				s = rollout.Trial{Canary: w.GetCanary(), Version: w.GetVersion()}
 			}
-			if w.GetVersion() > s.Version {
-				s.Version, s.Own = w.GetVersion(), rollout.Fare{}
-			}
-			if w.GetVersion() == s.Version {
-				s.Own.Add(w.GetOwn())
-			}
+			s.Own.Add(w.GetOwn())
 			s.Tried.Add(w.GetTried())
 			if at := time.UnixMilli(w.GetSinceMs()); w.GetSinceMs() > 0 && (s.Since.IsZero() || at.Before(s.Since)) {
 				s.Since = at

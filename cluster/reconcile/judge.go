@@ -24,7 +24,7 @@ func (t *term) judge(ctx context.Context, w placement.Wanted, o placement.Observ
 		}
 		trial := told[d.GetName()]
 		trial.Ready, trial.Broken = standingOf(o, version{d.GetName(), c.GetRuns().GetVersion()})
-		verdict, why := rollout.Judge(c, trial, o.Now)
+		verdict, why := rollout.Judge(d, trial, o.Now)
 		if verdict == rollout.Wait || t.unsure { // after a write that failed the others would as well
 			continue
 		}
@@ -60,7 +60,7 @@ func (t *term) conclude(ctx context.Context, d *wire.Deployment, promote bool, w
 	defer cancel()
 	canary := d.GetCanary().GetRuns().GetVersion()
 	result, err := t.cfg.Propose(ctx, &wire.Command{RequestId: uuid.NewString(), AtMs: t.cfg.Clock().UnixMilli(), Principal: "reconciler",
-		Body: &wire.Command_EndCanary{EndCanary: &wire.EndCanary{Deployment: d.GetName(), Version: canary, Promote: promote, Reason: why}}})
+		Body: &wire.Command_EndCanary{EndCanary: &wire.EndCanary{Deployment: d.GetName(), Version: canary, Promote: promote, Reason: why, Revision: d.GetCanary().GetRevision()}}})
 	t.unsure = err != nil
 	if err == nil && result.GetCode() != "" {
 		err = spec.Errorf(spec.Code(result.Code), "%s", result.Message)

@@ -55,7 +55,7 @@ func testJudged(t *testing.T, tried rollout.Fare, after time.Duration, want map[
 		d.Canary = &wire.Canary{Replicas: 1, Percent: 20, BeganMs: time.Now().UnixMilli(), Runs: &wire.Deployment{Version: 2, Engine: "embedded", MemoryBytes: gib},
 			Verdict: &wire.Verdict{AfterMs: 60_000, Requests: 50, Failures: 0.02, Slower: 1.5}}
 		w.deployments = []*wire.Deployment{d}
-		trial = rollout.Trial{Canary: 2, Since: time.Now(), Own: rollout.Fare{Attempts: 200, Firsts: 200, FirstSeconds: 20}}
+		trial = rollout.Trial{Canary: 2, Version: 1, Since: time.Now(), Own: rollout.Fare{Attempts: 200, Firsts: 200, FirstSeconds: 20}}
 	})
 	time.Sleep(8 * time.Second)
 	if a, b := w.ready("chat", 1), w.ready("chat", 2); a != 2 || b != 1 {

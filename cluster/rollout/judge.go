@@ -53,16 +53,17 @@ const (
 
 func (v Verdict) String() string { return [...]string{"wait", "promote", "give_up"}[min(v, GiveUp)] }
 
-// Judge says what becomes of the canary at now, and why. One that fails more often than it may is given up as
+// Judge says what becomes of d's canary at now, and why. One that fails more often than it may is given up as
 // soon as that is certain: when it has had the requests that it is judged by, or fails so many that the rest of
 // them cannot mend it. How soon it answers counts once its time is over, when what it has to cache is cached.
-func Judge(c *wire.Canary, t Trial, now time.Time) (Verdict, string) {
+func Judge(d *wire.Deployment, t Trial, now time.Time) (Verdict, string) {
+	c, version := d.GetCanary(), d.GetVersion()
 	v := c.GetVerdict()
 	if v == nil {
 		return Wait, "somebody decides"
 	}
-	if t.Canary != c.GetRuns().GetVersion() {
-		t = Trial{Ready: t.Ready, Broken: t.Broken} // nobody has told of this one yet
+	if t.Canary != c.GetRuns().GetVersion() || t.Version != version {
+		t = Trial{Ready: t.Ready, Broken: t.Broken} // nobody has told of these two yet
 	}
 	allowed := t.Own.failing() + v.GetFailures()
 	enough := max(int(v.GetRequests()), 1)
@@ -71,12 +72,14 @@ func Judge(c *wire.Canary, t Trial, now time.Time) (Verdict, string) {
 	}
 	after := time.Duration(v.GetAfterMs()) * time.Millisecond
 	switch {
-	case t.Ready == 0 && t.Broken && now.Sub(time.UnixMilli(c.GetBeganMs())) >= after:
+	case t.Ready == 0 && t.Broken && t.Since.IsZero() && now.Sub(time.UnixMilli(c.GetBeganMs())) >= after:
 		return GiveUp, fmt.Sprintf("its instances failed, and none serves after %v", after)
 	case t.Ready == 0:
 		return Wait, "no instance of it serves"
 	case t.Since.IsZero() || now.Sub(t.Since) < after:
 		return Wait, fmt.Sprintf("it is to serve for %v", after)
+	case t.Own.Attempts == 0 && c.GetPercent() < 100:
+		return Wait, "nothing is known of the version beside it"
 	case t.Tried.Attempts < enough:
 		return Wait, fmt.Sprintf("it has had %d requests of %d", t.Tried.Attempts, enough)
 	case t.Own.Firsts > 0 && t.Tried.first() > t.Own.first()*v.GetSlower():

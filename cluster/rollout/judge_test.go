@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -31,21 +32,28 @@ func TestJudge(t *testing.T) {
 		"it is slow, early":                     {early, Trial{7, 3, good, Fare{Attempts: 100, Firsts: 100, FirstSeconds: 90}, began, 1, false}, Wait},
 		"it is slow":                            {late, Trial{7, 3, good, Fare{Attempts: 100, Firsts: 100, FirstSeconds: 31}, began, 1, false}, GiveUp},
 		"it is as slow as it may be":            {late, Trial{7, 3, good, Fare{Attempts: 100, Firsts: 100, FirstSeconds: 29}, began, 1, false}, Promote},
-		"nobody is beside it":                   {late, Trial{7, 3, Fare{}, Fare{Attempts: 100, Firsts: 100, FirstSeconds: 500}, began, 1, false}, Promote},
+		"all are its own":                       {late, Trial{7, 3, Fare{}, Fare{Attempts: 100, Firsts: 100, FirstSeconds: 500}, began, 1, false}, Promote},
+		"nobody is beside it yet":               {late, Trial{7, 3, Fare{}, good, began, 1, false}, Wait},
+		"another version is beside it by now":   {late, Trial{7, 2, good, Fare{Attempts: 100, Failed: 100}, began, 1, false}, Wait},
 		"nobody is beside it, and it fails":     {late, Trial{7, 3, Fare{}, Fare{Attempts: 100, Failed: 30}, began, 1, false}, GiveUp},
 		"none of it serves":                     {late, Trial{Broken: true}, GiveUp},
 		"it is loaded for long":                 {late, Trial{}, Wait},
 		"it was loaded for long":                {late, Trial{7, 3, good, good, began.Add(late - early), 1, false}, Wait},
 		"none of it serves yet":                 {early, Trial{Broken: true}, Wait},
-		"none of it serves any more, after all": {late, Trial{7, 3, good, good, began, 0, true}, GiveUp},
+		"none of it serves any more, after all": {late, Trial{7, 3, good, good, began, 0, true}, Wait},
 	} {
-		canary := &wire.Canary{Runs: &wire.Deployment{Version: 7}, BeganMs: began.UnixMilli(),
+		percent := uint32(20)
+		if strings.HasPrefix(name, "all are its own") {
+			percent = 100
+		}
+		canary := &wire.Canary{Percent: percent, Runs: &wire.Deployment{Version: 7}, BeganMs: began.UnixMilli(),
 			Verdict: &wire.Verdict{AfterMs: (5 * time.Minute).Milliseconds(), Requests: 50, Failures: 0.02, Slower: 1.5}}
-		if got, why := Judge(canary, c.trial, began.Add(c.after)); got != c.want || why == "" {
+		d := &wire.Deployment{Version: 3, Canary: canary}
+		if got, why := Judge(d, c.trial, began.Add(c.after)); got != c.want || why == "" {
 			t.Errorf("%s: %v (%s), want %v", name, got, why, c.want)
 		}
 		canary.Verdict = nil
-		if got, _ := Judge(canary, c.trial, began.Add(c.after)); got != Wait {
+		if got, _ := Judge(d, c.trial, began.Add(c.after)); got != Wait {
 			t.Errorf("%s: %v, though somebody decides", name, got)
 		}
 	}

@@ -1136,13 +1136,14 @@ func (x *PutCanary) GetExpectRevision() uint64 {
 	return 0
 }
 
-// EndCanary ends the canary of that version: promoted, it is what the deployment runs from now on; else it is given up.
+// EndCanary ends the canary of that version, and of that revision where one is given: promoted, it is what the deployment runs from now on; else it is given up.
 type EndCanary struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Deployment    string                 `protobuf:"bytes,1,opt,name=deployment,proto3" json:"deployment,omitempty"`
 	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	Promote       bool                   `protobuf:"varint,3,opt,name=promote,proto3" json:"promote,omitempty"`
 	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Revision      uint64                 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1203,6 +1204,13 @@ func (x *EndCanary) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *EndCanary) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
 }
 
 type PutPlacement struct {
@@ -4082,7 +4090,7 @@ type Deployment struct {
 	Cache         *AnswerCache           `protobuf:"bytes,26,opt,name=cache,proto3" json:"cache,omitempty"`                                 // absent: answers are not kept
 	Canary        *Canary                `protobuf:"bytes,27,opt,name=canary,proto3" json:"canary,omitempty"`                               // another version beside this one; absent: none
 	LastVersion   uint64                 `protobuf:"varint,28,opt,name=last_version,json=lastVersion,proto3" json:"last_version,omitempty"` // the highest that was ever given, where that is not version; set by apply
-	GivenUp       uint64                 `protobuf:"varint,29,opt,name=given_up,json=givenUp,proto3" json:"given_up,omitempty"`             // version of the last canary that was, whose instances end; set by apply
+	GivenUp       uint64                 `protobuf:"varint,29,opt,name=given_up,json=givenUp,proto3" json:"given_up,omitempty"`             // version of the last canary that was not promoted, whose instances end; set by apply
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5762,14 +5770,15 @@ const file_cluster_wire_state_proto_rawDesc = "" +
 	"deployment\x18\x01 \x01(\tR\n" +
 	"deployment\x120\n" +
 	"\x06canary\x18\x02 \x01(\v2\x18.lotabots.wire.v1.CanaryR\x06canary\x12'\n" +
-	"\x0fexpect_revision\x18\x03 \x01(\x04R\x0eexpectRevision\"w\n" +
+	"\x0fexpect_revision\x18\x03 \x01(\x04R\x0eexpectRevision\"\x93\x01\n" +
 	"\tEndCanary\x12\x1e\n" +
 	"\n" +
 	"deployment\x18\x01 \x01(\tR\n" +
 	"deployment\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x18\n" +
 	"\apromote\x18\x03 \x01(\bR\apromote\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"I\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1a\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision\"I\n" +
 	"\fPutPlacement\x129\n" +
 	"\tplacement\x18\x01 \x01(\v2\x1b.lotabots.wire.v1.PlacementR\tplacement\"E\n" +
 	"\x0fRemovePlacement\x12\x1a\n" +

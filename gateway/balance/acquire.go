@@ -38,6 +38,7 @@ type Grant struct {
 type waiter struct {
 	q     *Query
 	item  fair.Item[*waiter]
+	apart bool               // it wants another version than most
 	picky bool               // it may go to fewer instances than others of its deployment
 	serve func(Grant, error) // called once, with the table locked, when it waits no more
 	nudge chan struct{}      // has something when it is to look again at once
@@ -89,9 +90,9 @@ func (t *Table) Enter(q *Query, serve func(Grant, error)) (g Grant, waits bool, 
 func (t *Table) firstLocked(p *pool, q *Query, g *Grant) Standing {
 	now := t.cfg.Now()
 	p.counts(q, now)
-	tries := q.Canary > 0 && q.Version == q.Canary && !q.Pinned
-	if tries && !p.takes(q, now, t.stale()) {
-		tries, q.Version = false, q.Own // what a canary has no room for waits with the others, and for the same as they do
+	tries := q.tries() && p.apart == 0 && p.takes(q, now, t.stale())
+	if q.tries() && !tries {
+		p.joins(q, now)
 	}
 	if tries || p.queue.Len() == 0 || q.Shared && p.shared == 0 { // others wait for slots
 		return t.tryLocked(p, q, now, g)
@@ -99,6 +100,21 @@ func (t *Table) firstLocked(p *pool, q *Query, g *Grant) Standing {
 	t.expectLocked(p, q, now)
 	_, s := stand(p.list, q, now)
 	return s
+}
+
+// tries tells whether q is of a canary's part, and may be served by the other version.
+func (q *Query) tries() bool { return q.Canary > 0 && q.Version == q.Canary && !q.Pinned }
+
+// apart tells whether q wants another version than most who wait.
+func (q *Query) apart() bool { return q.Pinned || q.tries() }
+
+// joins has q, for which its canary has no room, wait with the others, and for the same as they do; unless that
+// is not loaded, for which it would wait longer.
+func (p *pool) joins(q *Query, now time.Time) {
+	q.Version = q.Own
+	if _, s := servable(p.list, q, now); s == Warming {
+		q.Version = q.Canary
+	}
 }
 
 // takes tells whether an instance of the version that q asks for has room for it now.
@@ -340,11 +356,11 @@ func (t *Table) grantAllLocked(p *pool) {
 		if t.giveLocked(p, w) {
 			continue
 		}
-		if w.q.plain() && p.shared == 0 {
+		if w.q.plain() && p.shared+p.apart == 0 {
 			return
 		}
 		for _, it := range t.orderLocked(p, p.queue.Len())[1:] {
-			if w := it.Value; !t.giveLocked(p, w) && w.q.plain() && p.shared == 0 {
+			if w := it.Value; !t.giveLocked(p, w) && w.q.plain() && p.shared+p.apart == 0 {
 				return
 			}
 		}
@@ -365,7 +381,7 @@ func (t *Table) giveLocked(p *pool, w *waiter) bool {
 
 // plain tells whether whoever else waits is suited by nobody where this one is not.
 func (q *Query) plain() bool {
-	return len(q.Exclude) == 0 && q.Died.Instance == "" && len(q.Regions) == 0 && q.Adapter == 0 && !q.Pinned
+	return len(q.Exclude) == 0 && q.Died.Instance == "" && len(q.Regions) == 0 && q.Adapter == 0 && !q.apart()
 }
 
 // Waiting counts the requests in the queues.

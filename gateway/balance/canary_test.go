@@ -37,12 +37,24 @@ func TestCanaryIsForItsPart(t *testing.T) {
 		"it is not there yet":                  {at{1, ready, 0}, at{2, loading, 0}, beside(2, 1), 1},
 		"a newer version than it is not ready": {at{1, ready, 0}, at{2, ready, 0}, beside(3, 3), 1},
 		"the others' is cold, and loaded":      {at{1, cold, 0}, at{2, ready, 0}, beside(1, 1), 1},
+		"it is full, and the others' is cold":  {at{1, cold, 0}, at{2, ready, 4}, beside(2, 1), 0},
 		"the others' has failed":               {at{1, failed, 0}, at{2, ready, 0}, beside(1, 1), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newField(Config{})
 			f.tell("a", "north", 4, c.own.running, being(c.own.version, c.own.state))
 			f.tell("b", "north", 4, c.canary.running, being(c.canary.version, c.canary.state))
+			if c.want == 0 {
+				var served []Grant
+				if _, waits := f.enter(t, c.q, &served); !waits {
+					t.Fatal("it does not wait")
+				}
+				f.tell("b", "north", 4, 0, being(2, ready))
+				if len(served) != 1 || served[0].Version != 2 {
+					t.Errorf("served %v", served)
+				}
+				return
+			}
 			if g := f.must(t, c.q); g.Version != c.want {
 				t.Errorf("version %d serves, want %d", g.Version, c.want)
 			}
@@ -71,6 +83,17 @@ func TestAFullCanaryHoldsNobodyUp(t *testing.T) {
 	f.tell("a", "north", 4, 2, being(1, ready))
 	if len(served) != 2 || served[0].Version != 1 || served[1].Version != 1 {
 		t.Fatalf("those who waited: %v", served)
+	}
+}
+
+// TestCanaryInNeed: where the others' instances are lost it serves, though another of its own is being loaded.
+func TestCanaryInNeed(t *testing.T) {
+	f := newField(Config{})
+	f.tell("a", "north", 4, 0, being(1, wire.InstanceState_INSTANCE_STATE_FAILED))
+	f.tell("b", "north", 4, 0, being(2, ready))
+	f.tell("c", "north", 4, 0, being(2, wire.InstanceState_INSTANCE_STATE_LOADING))
+	if g := f.must(t, beside(1, 1)); g.Target.Instance != "i-b" {
+		t.Errorf("%s serves", g.Target.Instance)
 	}
 }
 

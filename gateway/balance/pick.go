@@ -200,7 +200,7 @@ func (in *Instance) takes(q *Query, now time.Time, stale time.Duration) bool {
 // A canary serves others' requests only where nobody else does, nor will once loaded.
 func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Standing) {
 	s = Absent
-	tried, spare := false, false
+	tried, spare, coming := false, false, false
 	for _, in := range list {
 		switch {
 		case q.Pinned && in.Version != q.Version:
@@ -210,6 +210,7 @@ func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Stan
 			if s == NotReady || s == Dying || s == Absent {
 				s = in.hope(q, s)
 			}
+			coming = coming || q.Canary > 0 && in.Version != q.Canary && in.warming(q)
 		case in.Version == q.Version:
 			return q.Version, Full
 		case in.Version == q.Canary:
@@ -218,7 +219,7 @@ func servable(list []*Instance, q *Query, now time.Time) (version uint64, s Stan
 			version, s = in.Version, Full
 		}
 	}
-	if spare && s != Full && s != Warming {
+	if spare && s != Full && !coming {
 		return q.Canary, Full
 	}
 	if s != Full && tried && !(q.patient() && s != Absent) {

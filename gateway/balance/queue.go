@@ -58,6 +58,9 @@ func (t *Table) queueLocked(p *pool, q *Query, s Standing, serve func(Grant, err
 	if q.Shared {
 		p.shared++
 	}
+	if w.apart = q.apart(); w.apart {
+		p.apart++
+	}
 	if p.queue.Len() <= t.cfg.QueueLength {
 		return w, nil
 	}
@@ -95,6 +98,9 @@ func (t *Table) leftLocked(p *pool, w *waiter) {
 	}
 	if w.q.Shared {
 		p.shared--
+	}
+	if w.apart {
+		p.apart--
 	}
 }
 

@@ -64,6 +64,7 @@ type pool struct {
 	trust  trust   // in guesses of what its instances hold
 	picky  int     // of those who wait, how many may go to fewer instances than others
 	shared int     // of those who wait, how many may go together with others
+	apart  int     // of those who wait, how many want another version than the others
 	turn   int     // of the instances, with whom reservations are left first
 }
 

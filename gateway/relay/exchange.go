@@ -81,7 +81,7 @@ type Exchange struct {
 	cached   cached // how the present attempt was answered
 
 	settled bool
-	judged  int // the last attempt of which the canary's judge was told
+	judged  bool // the canary's judge was told of it
 
 	usual    string // path at engines that get the request as Body
 	native   bool   // the present one gets it as Native

@@ -99,7 +99,7 @@ func notReady(err error) bool {
 func (x *Exchange) turn(to Alternative) {
 	x.drop() // what the wait for a place has left
 	x.fell = to.Name
-	x.failures, x.refusals, x.last = 0, 0, nil
+	x.failures, x.refusals, x.last, x.judged = 0, 0, nil, false
 	x.Query, x.Hedge, x.Body = to.Query, to.Hedge, to.Body
 	x.Bypass, x.Call.Cache, x.cached = x.Bypass || x.Call.Cache != nil, nil, cached{} // what is kept is another deployment's
 	x.Call.Deployment, x.Call.Version, x.Call.Regions, x.Call.Adapter = to.Query.Deployment, to.Query.Version, to.Regions, to.Adapter

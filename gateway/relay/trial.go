@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/openai"
 )
@@ -46,13 +47,11 @@ func (t *trials) count(deployment string, canary, own, version uint64, failed bo
 	defer t.mu.Unlock()
 	of := t.mu.by[deployment]
 	switch {
-	case of == nil || of.GetCanary() < canary:
+	case of == nil || of.GetCanary() < canary || of.GetCanary() == canary && of.GetVersion() < own:
 		of = &wire.Trial{Deployment: deployment, Canary: canary, Version: own, Own: &wire.Fare{}, Tried: &wire.Fare{}}
 		t.mu.by[deployment] = of
 	case of.GetCanary() > canary || of.GetVersion() > own: // of a request from before
 		return
-	case of.GetVersion() < own:
-		of.Version, of.Own = own, &wire.Fare{}
 	}
 	fare, name, outcome := of.Own, "own", "answered"
 	if version == canary {
@@ -93,15 +92,15 @@ func (r *Relay) Trials(goes func(deployment string, canary uint64) bool) (out []
 	return out
 }
 
-// fared counts how the present attempt has ended, for what its deployment's canary is judged by. Says nothing of
-// the version: an answer that was kept, or is another's; want of room, also the engine's; a node that died.
+// fared counts how the request's first attempt has ended, for what its deployment's canary is judged by: one that the
+// other version has failed before is no measure. Says nothing of the version: an answer that was kept, or is another's;
+// want of room, also the engine's; what never came to an engine.
 func (x *Exchange) fared(err error) {
 	q := &x.Query
-	if q.Canary == 0 || x.judged == x.out.Attempts || x.others(err) || x.out.Status == http.StatusTooManyRequests ||
-		errors.Is(err, errNodeGone) || errors.Is(err, errTooLong) || errors.Is(err, openai.ErrNoContinuation) {
+	if q.Canary == 0 || x.judged || x.failures > 0 || x.others(err) || x.out.Status == http.StatusTooManyRequests || err != nil && !ofEngine(err) {
 		return
 	}
-	x.judged = x.out.Attempts
+	x.judged = true
 	first := 0.0
 	if err == nil && x.out.Attempts == 1 {
 		first = max((x.out.FirstByte - x.queued).Seconds(), 0)
@@ -109,7 +108,19 @@ func (x *Exchange) fared(err error) {
 	x.r.trials.count(x.Call.Deployment, q.Canary, q.Own, x.grant.Version, err != nil, first)
 }
 
-// concluded counts the last attempt, of an answer that came whole, or that its engine refused or broke off.
+// ofEngine tells whether the engine has failed the attempt, as far as can be told.
+func ofEngine(err error) bool {
+	var public *spec.Error
+	switch {
+	case errors.Is(err, errNodeGone), errors.Is(err, errMute), errors.Is(err, errTooLong), errors.Is(err, openai.ErrNoContinuation):
+		return false
+	case errors.As(err, &public), errors.Is(err, spec.ErrBroken), errors.Is(err, errStatus), errors.Is(err, errEngine), errors.Is(err, errNoAnswer), errors.Is(err, errUnfinished), errors.Is(err, errStalled):
+		return true
+	}
+	return false
+}
+
+// concluded counts an answer that came whole, or that its engine refused or broke off.
 func (x *Exchange) concluded(out *Outcome) {
 	switch {
 	case x.Query.Canary == 0 || out.Attempts == 0 || out.Gone:

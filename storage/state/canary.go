@@ -29,6 +29,9 @@ func (t *tx) putCanary(c *wire.PutCanary) *wire.Result {
 	if was != nil && runsAlike(runs, was.GetRuns()) {
 		canary.Runs.Version, canary.BeganMs = was.GetRuns().GetVersion(), was.GetBeganMs()
 	} else {
+		if was != nil {
+			d.GivenUp = was.GetRuns().GetVersion()
+		}
 		d.LastVersion = old.Newest() + 1
 		canary.Runs.Version, canary.BeganMs = d.LastVersion, t.at
 	}
@@ -80,7 +83,7 @@ func (t *tx) endCanary(c *wire.EndCanary) *wire.Result {
 	if !ok {
 		return refuse(spec.CodeNotFound, "there is no deployment %q", c.GetDeployment())
 	}
-	if !old.Tries(c.GetVersion()) {
+	if have := old.GetCanary().GetRevision(); !old.Tries(c.GetVersion()) || c.GetRevision() > 0 && c.GetRevision() != have {
 		return refuse(spec.CodeConflict, "deployment %s has no canary of version %d", old.GetName(), c.GetVersion())
 	}
 	d := proto.CloneOf(old)

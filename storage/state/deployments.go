@@ -187,6 +187,7 @@ func (t *tx) putModel(m *wire.Model) *wire.Result {
 		if c := d.GetCanary(); c != nil {
 			if runs(c.GetRuns(), m.GetName()) {
 				newest++
+				d.GivenUp = c.GetRuns().GetVersion()
 				c.Runs.Version, c.BeganMs = newest, t.at
 			}
 			d.LastVersion = newest
