@@ -19,6 +19,7 @@ import (
 // holder of a replica, the other.
 func TestKill(t *testing.T) {
 	c := startCluster(t, nil)
+	c.await(time.Minute, "the two instances are on two nodes, so that one outlives the other's", c.spread)
 	killed := map[string]bool{}
 	for _, role := range []string{"leader", "holder", "other"} {
 		t.Run(role, func(t *testing.T) {
@@ -99,7 +100,7 @@ func killOne(c *cluster, victim int) {
 	c.await(time.Minute, "the node that came back has caught up", func() bool {
 		return stateIndex(c, victim) >= stateIndex(c, living[0]) && stateIndex(c, living[0]) > 0
 	})
-	c.await(30*time.Second, "two instances are ready again", func() bool { return c.readyInstances() >= 2 })
+	c.await(time.Minute, "two instances are ready again, on two nodes", c.spread)
 }
 
 // createKey creates a key through the node and returns its text, or "".
