@@ -9,9 +9,8 @@ import (
 	"github.com/lotabots/lotabots/cluster/wire"
 )
 
-// canaryView is a deployment's canary: what it runs, and which part of the requests it serves.
-type canaryView struct {
-	Version     uint64            `json:"version"`
+// canaryPart is what a canary's view and form have in common: its part of the requests, and what it runs.
+type canaryPart struct {
 	Percent     uint32            `json:"percent"`
 	Replicas    uint32            `json:"replicas"`
 	Model       string            `json:"model"`
@@ -20,6 +19,17 @@ type canaryView struct {
 	Context     uint32            `json:"context"`
 	Slots       uint32            `json:"slots"`
 	MemoryBytes uint64            `json:"memory_bytes"`
+}
+
+func partOf(percent, replicas uint32, runs *wire.Deployment) canaryPart {
+	return canaryPart{Percent: percent, Replicas: replicas, Model: runs.GetModel(), Engine: runs.GetEngine(), Options: runs.GetOptions(),
+		Context: runs.GetContext(), Slots: runs.GetSlots(), MemoryBytes: runs.GetMemoryBytes()}
+}
+
+// canaryView is a deployment's canary.
+type canaryView struct {
+	Version uint64 `json:"version"`
+	canaryPart
 	residencyView
 	verdictForm
 	BeganMS int64 `json:"began_ms"`
@@ -30,8 +40,8 @@ func viewCanary(c *wire.Canary) *canaryView {
 		return nil
 	}
 	r := c.GetRuns()
-	v := &canaryView{Version: r.GetVersion(), Percent: c.GetPercent(), Replicas: c.GetReplicas(), Model: r.GetModel(), Engine: r.GetEngine(), Options: r.GetOptions(),
-		Context: r.GetContext(), Slots: r.GetSlots(), MemoryBytes: r.GetMemoryBytes(), residencyView: viewResidency(r), verdictForm: verdictOf(c.GetVerdict()), BeganMS: c.GetBeganMs()}
+	v := &canaryView{Version: r.GetVersion(), canaryPart: partOf(c.GetPercent(), c.GetReplicas(), r),
+		residencyView: viewResidency(r), verdictForm: verdictOf(c.GetVerdict()), BeganMS: c.GetBeganMs()}
 	if v.Options == nil {
 		v.Options = map[string]string{}
 	}
@@ -86,14 +96,7 @@ func (v *verdictForm) verdict() *wire.Verdict {
 // canaryForm is what a client changes of a canary: what it leaves out is as the canary has it,
 // or where there is none yet, as the deployment has it.
 type canaryForm struct {
-	Percent     uint32            `json:"percent"`
-	Replicas    uint32            `json:"replicas"`
-	Model       string            `json:"model"`
-	Engine      string            `json:"engine"`
-	Options     map[string]string `json:"options"`
-	Context     uint32            `json:"context"`
-	Slots       uint32            `json:"slots"`
-	MemoryBytes uint64            `json:"memory_bytes"`
+	canaryPart
 	residencyForm
 	verdictForm
 }
@@ -101,30 +104,35 @@ type canaryForm struct {
 // usualPercent of the requests are a canary's where nothing else is said.
 const usualPercent = 10
 
-// canaryFormOf is the form that changes nothing of d's canary, or begins one of what d runs.
-func canaryFormOf(d *wire.Deployment) *canaryForm {
-	f, runs := &canaryForm{Percent: usualPercent, Replicas: 1}, d
+// triedBy is what d's canary runs, or where there is none yet, what d does.
+func triedBy(d *wire.Deployment) *wire.Deployment {
 	if c := d.GetCanary(); c != nil {
-		runs = c.GetRuns()
-		f.Percent, f.Replicas, f.verdictForm = c.GetPercent(), c.GetReplicas(), verdictOf(c.GetVerdict())
+		return c.GetRuns()
 	}
-	f.Model, f.Engine, f.Context, f.Slots, f.MemoryBytes = runs.GetModel(), runs.GetEngine(), runs.GetContext(), runs.GetSlots(), runs.GetMemoryBytes()
+	return d
+}
+
+// canaryFormOf is the form that changes nothing of d's canary, or begins one of what d runs. Its maps are
+// left to whole: what a client gives replaces them.
+func canaryFormOf(d *wire.Deployment) *canaryForm {
+	runs, percent, replicas := triedBy(d), uint32(usualPercent), uint32(1)
+	f := &canaryForm{}
+	if c := d.GetCanary(); c != nil {
+		percent, replicas, f.verdictForm = c.GetPercent(), c.GetReplicas(), verdictOf(c.GetVerdict())
+	}
+	f.canaryPart = partOf(percent, replicas, runs)
 	v := viewResidency(runs)
-	f.Residency, f.KeepAliveSeconds, f.MinResidentSeconds, f.GPUs = v.Residency, v.KeepAliveSeconds, v.MinResidentSeconds, &v.GPUs
+	f.Options, f.Residency, f.KeepAliveSeconds, f.MinResidentSeconds, f.GPUs = nil, v.Residency, v.KeepAliveSeconds, v.MinResidentSeconds, &v.GPUs
 	return f
 }
 
-// whole fills in the maps, which replace what was there.
+// whole fills in the maps that the client has not given.
 func (c *canaryForm) whole(d *wire.Deployment) {
-	runs := d
-	if d.GetCanary() != nil {
-		runs = d.GetCanary().GetRuns()
-	}
 	if c.Options == nil {
-		c.Options = runs.GetOptions()
+		c.Options = triedBy(d).GetOptions()
 	}
 	if c.Adapters == nil {
-		c.Adapters = viewResidency(runs).Adapters
+		c.Adapters = viewResidency(triedBy(d)).Adapters
 	}
 }
 
@@ -170,7 +178,7 @@ func changeCanary(r *request) error {
 	}
 	runsNow := old
 	if c := old.GetCanary(); c != nil && ask.Percent <= c.GetPercent() && (ask.verdict() == nil || proto.Equal(ask.verdict(), c.GetVerdict())) {
-		runsNow = c.GetRuns()
+		runsNow = triedBy(old)
 	}
 	if err := r.mayCallOut(runsNow, runs); err != nil {
 		return err

@@ -2,19 +2,18 @@ package gateway
 
 import (
 	"maps"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/balance"
 	"github.com/lotabots/lotabots/gateway/openai"
-	"github.com/lotabots/lotabots/gateway/prefix"
 )
 
 // tries gives d what its canary makes of it.
 func (d *deployment) tries() {
 	if c := d.Candidate(); c != nil {
 		d.canary = &deployment{Deployment: c, placed: d.placed, adapter: d.adapter, limits: d.limits, trial: d}
+		d.apart = apart(d.Deployment, c)
 	}
 }
 
@@ -22,7 +21,7 @@ func (d *deployment) tries() {
 func (d *deployment) beside(q *balance.Query) {
 	switch {
 	case d.canary != nil:
-		q.Canary, q.Own, q.Apart = d.canary.GetVersion(), d.GetVersion(), apart(d.Deployment, d.canary.Deployment)
+		q.Canary, q.Own, q.Apart = d.canary.GetVersion(), d.GetVersion(), d.apart
 	case d.trial != nil:
 		d.trial.beside(q)
 	}
@@ -31,14 +30,7 @@ func (d *deployment) beside(q *balance.Query) {
 // version is the one of d's versions that serves the request: its canary's for its part of the requests, one
 // session's all by the same. What the canary cannot do is d's own.
 func (x *inferring) version(r *request, check *openai.Request, d *deployment) *deployment {
-	if d.canary == nil {
-		return d
-	}
-	draw := rand.IntN(100)
-	if name := r.field(&fieldSession); len(name) > 0 {
-		draw = int(prefix.Number(r.who.Tenant+"\x00"+string(name[:min(len(name), maxSession)])+"\x00canary") % 100)
-	}
-	if draw >= int(d.GetCanary().GetPercent()) {
+	if d.canary == nil || r.draw("\x00canary") >= int(d.GetCanary().GetPercent()) {
 		return d
 	}
 	able, context := r.g.table.Abilities(d.GetName(), d.canary.GetVersion())

@@ -27,6 +27,7 @@ type deployment struct {
 	adapter string // its name; empty: the deployment itself
 	limits  []limit.Limit
 	canary  *deployment // what another version makes of it; nil: there is none
+	apart   bool        // the two may be of different models
 	trial   *deployment // whose canary it is; nil: nobody's
 }
 

@@ -89,17 +89,23 @@ func (t *traffic) of(name string, draw int) string {
 	return ""
 }
 
+// draw draws a number below 100, for all requests of a session the same; what draws for another reason has
+// another salt.
+func (r *request) draw(salt string) int {
+	name := r.field(&fieldSession)
+	if len(name) == 0 {
+		return rand.IntN(100)
+	}
+	return int(prefix.Number(r.who.Tenant+"\x00"+string(name[:min(len(name), maxSession)])+salt) % 100)
+}
+
 // divert gives the request to the deployment that has the share of d's traffic that it falls into: one
 // session's requests to one. Where the caller may not use that one, or it cannot what is asked for, d serves.
 func (x *inferring) divert(r *request, check *openai.Request, d *deployment, body []byte) (*deployment, []byte) {
 	if now := r.g.traffic.now.Load(); now == nil || len(*now) == 0 || d.adapter != "" || x.endpoint.Body() != openai.JSON {
 		return d, body
 	}
-	draw := rand.IntN(100)
-	if name := r.field(&fieldSession); len(name) > 0 {
-		draw = int(prefix.Number(r.who.Tenant+"\x00"+string(name[:min(len(name), maxSession)])) % 100)
-	}
-	to := r.g.catalog.find([]byte(r.g.traffic.of(d.GetName(), draw)))
+	to := r.g.catalog.find([]byte(r.g.traffic.of(d.GetName(), r.draw(""))))
 	if to == nil || to == d || !x.who.Sees(to.GetTenant()) || !x.who.MayUse(to.model(), to.GetTenant()) || r.able(to, x.endpoint, check) != nil {
 		return d, body
 	}

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/lotabots/lotabots/cluster/spec"
 	"github.com/lotabots/lotabots/cluster/wire"
 	"github.com/lotabots/lotabots/gateway/openai"
 )
 
-// Trials are how the requests of deployments with a canary have fared since this gateway first had
+// trials are how the requests of deployments with a canary have fared since this gateway first had
 // one for it: what was asked of each of the two versions.
 type trials struct {
 	mu struct {
@@ -79,15 +80,11 @@ func (r *Relay) Trials(goes func(deployment string, canary uint64) bool) (out []
 	for name, of := range t.mu.by {
 		if !goes(name, of.GetCanary()) {
 			delete(t.mu.by, name)
-			for _, version := range []string{"own", "canary"} {
-				t.attempts.DeletePartialMatch(prometheus.Labels{"deployment": name, "of": version})
-				t.first.DeleteLabelValues(name, version)
-			}
+			t.attempts.DeletePartialMatch(prometheus.Labels{"deployment": name})
+			t.first.DeletePartialMatch(prometheus.Labels{"deployment": name})
 			continue
 		}
-		out = append(out, &wire.Trial{Deployment: name, Canary: of.GetCanary(), Version: of.GetVersion(), SinceMs: of.GetSinceMs(),
-			Own:   &wire.Fare{Attempts: of.Own.Attempts, Failed: of.Own.Failed, Firsts: of.Own.Firsts, FirstSeconds: of.Own.FirstSeconds},
-			Tried: &wire.Fare{Attempts: of.Tried.Attempts, Failed: of.Tried.Failed, Firsts: of.Tried.Firsts, FirstSeconds: of.Tried.FirstSeconds}})
+		out = append(out, proto.CloneOf(of)) // which is counted on
 	}
 	return out
 }
