@@ -3,7 +3,7 @@
 //
 // Package engine calls it: Start makes a shim and Open finds one again; both return a Link, which is a
 // claim on the engine for as long as its connection is open. Run is the shim itself, called by the
-// command. The package imports the standard library and x/sys alone; it knows no presets, models or
+// command. The package imports the standard library, x/sys and slack alone; it knows no presets, models or
 // actors: what the node wants to find again is an opaque note.
 //
 // # The shim

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/lotabots/lotabots/cluster/spec/slack"
 )
 
 // leashScript runs in the program's group. Its watcher reads a pipe that only the shim holds open.
@@ -73,6 +75,7 @@ func (p *process) attend(started chan<- error) {
 	if p.cmd.SysProcAttr.Credential != nil {
 		err = renounce()
 	}
+	slack.Return()
 	if err == nil {
 		err = p.cmd.Start()
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lotabots/lotabots/cluster/spec"
+	"github.com/lotabots/lotabots/cluster/spec/slack"
 	"github.com/lotabots/lotabots/node"
 	"github.com/lotabots/lotabots/node/config"
 )
@@ -116,6 +117,7 @@ func gatewayCommand() *cobra.Command {
 	c.Flags().IntVar(&follow, "follow-pid", 0, "shut down when this process has ended")
 	_ = c.Flags().MarkHidden("follow-pid")
 	c.RunE = func(c *cobra.Command, _ []string) error {
+		slack.Take()
 		roles := c.Flags().Lookup("roles")
 		_ = roles.Value.Set("gateway")
 		roles.Changed = true

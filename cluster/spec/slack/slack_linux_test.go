@@ -1,0 +1,66 @@
+package slack
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The test's program is also the one that takes slack.
+func TestMain(m *testing.M) {
+	if os.Getenv("TAKES_SLACK") == "" {
+		os.Exit(m.Run())
+	}
+	before := os.Getpid()
+	Take()
+	runtime.LockOSThread()
+	is, _ := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	Return()
+	left, _ := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	fmt.Println(before, len(os.Args), is, left)
+	os.Exit(0)
+}
+
+// started starts the program on a thread that has such slack, and returns its number and what it says.
+func started(t *testing.T, slack uintptr) (pid int, says string) {
+	t.Helper()
+	c := exec.Command(os.Args[0], "one", "two")
+	c.Env = append(os.Environ(), "TAKES_SLACK=1")
+	var out strings.Builder
+	c.Stdout, c.Stderr = &out, &out
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and it ends with its goroutine
+		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, slack, 0, 0, 0); err != nil {
+			done <- err
+			return
+		}
+		done <- c.Run()
+	}()
+	if err := <-done; err != nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	return c.Process.Pid, strings.TrimSpace(out.String())
+}
+
+// A process takes the slack, under its own number and with its arguments, and gives it back.
+func TestTake(t *testing.T) {
+	pid, says := started(t, usual)
+	if want := strconv.Itoa(pid) + " 3 1000000 50000"; says != want {
+		t.Errorf("%q, want %q", says, want)
+	}
+}
+
+// What somebody else has chosen is left.
+func TestTakeNothing(t *testing.T) {
+	pid, says := started(t, 70_000)
+	if want := strconv.Itoa(pid) + " 3 70000 70000"; says != want {
+		t.Errorf("%q, want %q", says, want)
+	}
+}
