@@ -146,9 +146,21 @@ type pair struct {
 	index            uint64
 }
 
-func (p *pair) apply(t *rapid.T) {
+func (p *pair) apply(t *rapid.T) { p.hear(t, randomCommand(t)) }
+
+// try applies a command about what is deployed, and as what.
+func (p *pair) try(t *rapid.T) {
+	c := randomTrial(t)
+	if rapid.IntRange(0, 7).Draw(t, "informed") > 0 {
+		p.plain.informed(c)
+	}
+	c.Level, c.AtMs = 6, 1000+int64(rapid.IntRange(0, 10).Draw(t, "at"))
+	p.hear(t, c)
+}
+
+// hear applies a command to the server, and holds what it answers and tells against what it should.
+func (p *pair) hear(t *rapid.T, c *wire.Command) {
 	p.index += uint64(rapid.IntRange(1, 3).Draw(t, "step")) // Raft has entries of its own
-	c := randomCommand(t)
 	p.changes = nil
 	got := p.server.Apply(&raft.Log{Index: p.index, Term: p.index / 8, Data: encode(t, c)}).(*wire.Result)
 	want := p.plain.apply(p.index, c)
@@ -298,15 +310,29 @@ func sameRecords[M proto.Message](t *rapid.T, got, want []M, one func(string) (M
 }
 
 func TestStateAgainstModel(t *testing.T) {
+	againstModel(t, func(p *pair) map[string]func(*rapid.T) {
+		return map[string]func(*rapid.T){
+			"apply": p.apply, "and apply": p.apply, "apply again": p.apply, "apply more": p.apply, "apply still more": p.apply, "try": p.try,
+			"configure": p.configure, "follow": p.follow, "restart": p.restart,
+		}
+	})
+}
+
+func TestCanariesAgainstModel(t *testing.T) {
+	againstModel(t, func(p *pair) map[string]func(*rapid.T) {
+		return map[string]func(*rapid.T){"try": p.try, "and try": p.try, "try again": p.try, "try more": p.try, "try still more": p.try, "follow": p.follow, "restart": p.restart}
+	})
+}
+
+func againstModel(t *testing.T, actions func(*pair) map[string]func(*rapid.T)) {
 	rapid.Check(t, func(t *rapid.T) {
 		small := usual
 		small.entries, small.audits = 6, 12 // so that followers need snapshots, and the log forgets
 		p := &pair{server: start(t, vfs.NewMem(), small), follower: start(t, vfs.NewMem(), small), plain: newPlain()}
 		defer func() { p.server.db.Close(); p.follower.db.Close() }()
 		p.server.Subscribe(func(c Change) { p.changes = append(p.changes, c) })
-		t.Repeat(map[string]func(*rapid.T){
-			"": p.check, "apply": p.apply, "and apply": p.apply, "apply again": p.apply, "apply more": p.apply, "apply still more": p.apply,
-			"configure": p.configure, "follow": p.follow, "restart": p.restart,
-		})
+		all := actions(p)
+		all[""] = p.check
+		t.Repeat(all)
 	})
 }

@@ -28,6 +28,10 @@ func (p *plain) about(c *wire.Command) (action, target string) {
 		return "deployments.", "deployment:" + b.PutDeployment.Deployment.Name
 	case *wire.Command_RemoveDeployment:
 		return "deployments.remove", "deployment:" + b.RemoveDeployment.Name
+	case *wire.Command_PutCanary:
+		return "deployments.canary", "deployment:" + b.PutCanary.Deployment
+	case *wire.Command_EndCanary:
+		return map[bool]string{true: "deployments.canary.promote", false: "deployments.canary.abort"}[b.EndCanary.Promote], "deployment:" + b.EndCanary.Deployment
 	case *wire.Command_PutModel:
 		return "models.import", "model:" + b.PutModel.Model.Name
 	case *wire.Command_RemoveModel:

@@ -85,7 +85,7 @@ func (p *plain) carryOut(index uint64, c *wire.Command) (code spec.Code, version
 		if d == nil {
 			return spec.CodeNotFound, 0
 		}
-		p.retired[d.Name] = d.Version
+		p.retired[d.Name] = nextVersion(d) - 1
 		delete(p.deploys, d.Name)
 		p.touch(KindDeployment, d.Name)
 		return "", d.Version
@@ -105,6 +105,10 @@ func (p *plain) carryOutRest(index uint64, c *wire.Command) (code spec.Code, ver
 		}
 		p.unplace(pl)
 		return "", pl.Epoch
+	case *wire.Command_PutCanary:
+		return p.putCanary(index, b.PutCanary, c.AtMs)
+	case *wire.Command_EndCanary:
+		return p.endCanary(b.EndCanary, c.AtMs)
 	case *wire.Command_PutModel:
 		p.putModel(b.PutModel.Model, c.AtMs)
 		return "", 0
@@ -211,13 +215,13 @@ func (p *plain) putDeployment(b *wire.PutDeployment, c *wire.Command) (spec.Code
 	d.Version, d.CreatedMs, d.ChangedMs = p.retired[d.Name]+1, at, at
 	if old != nil {
 		d.Version, d.CreatedMs, d.ChangedMs = old.Version, old.CreatedMs, old.ChangedMs
+		if code := p.reran(d, old); code != "" {
+			return code, 0
+		}
 		if proto.Equal(d, old) {
 			return "", d.Version
 		}
 		d.ChangedMs = at
-		if d.Model != old.Model || d.Engine != old.Engine || d.Context != old.Context || !maps.Equal(d.Options, old.Options) {
-			d.Version++
-		}
 	}
 	delete(p.retired, d.Name)
 	p.deploys[d.Name] = d
@@ -250,11 +254,7 @@ func (p *plain) putModel(m *wire.Model, at int64) {
 		return
 	}
 	for _, d := range p.deploys {
-		if d.Model == m.Name {
-			d.Version++
-			d.ChangedMs = at
-			p.touch(KindDeployment, d.Name)
-		}
+		p.remodelled(d, m.Name, at)
 	}
 }
 
@@ -263,7 +263,7 @@ func (p *plain) removeModel(name string) spec.Code {
 		return spec.CodeNotFound
 	}
 	for _, d := range p.deploys {
-		if d.Model == name {
+		if d.Model == name || d.Canary != nil && d.Canary.Runs.Model == name {
 			return spec.CodeConflict
 		}
 	}
