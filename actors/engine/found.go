@@ -17,10 +17,11 @@ import (
 
 // findTime bounds what one shim may take to answer, all being asked at a time: a node's start waits for it. One that
 // could answer and does not is known long before, by shim.ErrMute. claimTime is how long the claim of the process
-// before may still be seen.
+// before may still be seen, and deathTime how long the lock of a shim that has been killed.
 const (
 	findTime  = 30 * time.Second
 	claimTime = 10 * time.Second
+	deathTime = 2 * time.Second
 )
 
 // Find looks for engines that an earlier process of this node has left running, and claims them: they wait
@@ -64,7 +65,9 @@ func (p *Presets) find(ctx context.Context, dir string) *found {
 	log := p.config.Log.With("room", dir)
 	link, err := shim.Dial(ctx, dir)
 	if err != nil {
-		log.Warn("an engine's shim does not answer; its engine is left to it", "error", err)
+		if !p.died(dir) {
+			log.Warn("an engine's shim does not answer; its engine is left to it", "error", err)
+		}
 		return nil
 	}
 	f, err := p.claimFound(ctx, link, dir)
@@ -81,11 +84,29 @@ func (p *Presets) find(ctx context.Context, dir string) *found {
 		log.Warn("an engine of the node's earlier process cannot be taken over, and is ended", "error", err)
 		if err := link.Stop(context.Background(), 0); err != nil {
 			log.Error("an engine does not end", "error", err)
+		} else {
+			p.died(dir)
 		}
 		return nil
 	}
 	log.Info("an engine of the node's earlier process was found", "instance", f.kept.Spec.Instance, "preset", f.kept.Spec.Preset, "pid", f.pid, "ready", f.kept.Ready)
 	return f
+}
+
+// died tells whether the room's shim was at its end, and clears what it has left of the room then: who is killed keeps
+// its lock for a moment longer than its engine lives, and its socket for one that is shorter or not.
+func (p *Presets) died(dir string) bool {
+	for end := time.Now().Add(deathTime); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		lock, err := shim.Lock(dir)
+		if err == nil {
+			p.clear(dir)
+			_ = lock.Close()
+		}
+		if err == nil || errors.Is(err, os.ErrNotExist) { // it has removed the room itself
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Presets) claimFound(ctx context.Context, link *shim.Link, dir string) (*found, error) {
