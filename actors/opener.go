@@ -181,12 +181,9 @@ func neverSent(err error) bool {
 // headOf is what the engine is told of the call.
 func headOf(call *spec.Call, traced string) engine.Head {
 	h := engine.Head{Method: call.Method, ContentType: call.ContentType, RequestID: call.RequestID, TraceParent: traced, CacheSalt: saltOf(call.Tenant),
-		Adapter: call.Adapter, TokenCounts: call.Gateway == batch.Gateway}
+		Adapter: call.Adapter, Stream: call.Stream, TokenCounts: call.Gateway == batch.Gateway}
 	if call.HeadLength > 0 {
 		h.HeadLength = strconv.Itoa(call.HeadLength)
-	}
-	if call.Stream {
-		h.Accept = "text/event-stream"
 	}
 	return h
 }

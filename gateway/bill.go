@@ -188,8 +188,8 @@ func utoa(n uint64) string { return strconv.FormatUint(n, 10) }
 // tokens per minute, as OpenAI's clients read it, and Anthropic's on its own routes.
 func (b *bill) standing(r *request) {
 	h := &r.ctx.Response.Header
-	for u, names := range &rateNames {
-		d := &b.told[u]
+	for u := range rateNames {
+		names, d := &rateNames[u], &b.told[u]
 		if d.Limit == 0 {
 			continue
 		}

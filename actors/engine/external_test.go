@@ -73,7 +73,7 @@ func TestExternal(t *testing.T) {
 		t.Errorf("%+v, %v", l, err)
 	}
 	r, err := e.Do(t.Context(), "/v1/chat/completions", Head{
-		CacheSalt: "t1", RequestID: "r1", TraceParent: "00-1", Accept: "text/event-stream",
+		CacheSalt: "t1", RequestID: "r1", TraceParent: "00-1", Stream: true,
 	}, []byte(`{"model":"ext"}`))
 	if err != nil {
 		t.Fatal(err)

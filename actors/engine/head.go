@@ -11,7 +11,7 @@ import (
 type Head struct {
 	Method      string // POST where it is empty
 	ContentType string // application/json where it is empty
-	Accept      string
+	Stream      bool   // the answer is wanted as events, piece by piece
 	RequestID   string // that engines are to log
 	TraceParent string // as W3C has it
 	HeadLength  string // of the JSON that a body of KServe's begins with, bytes
@@ -58,7 +58,9 @@ func (w *web) fields(h *Head, set func(name, value string)) {
 			set(name, value)
 		}
 	}
-	say("Accept", h.Accept)
+	if h.Stream {
+		set("Accept", "text/event-stream")
+	}
 	if w.foreign {
 		anyProgram(h.RequestID, set)
 	} else {

@@ -11,7 +11,7 @@ func BenchmarkPool(b *testing.B) {
 	pooltest.Compare(b, "engine-requests", func(pb *testing.PB) {
 		for pb.Next() {
 			n := nears.Get()
-			w.fields(&Head{Accept: "text/event-stream", RequestID: "id", TraceParent: "00-1"}, n.set)
+			w.fields(&Head{Stream: true, RequestID: "id", TraceParent: "00-1"}, n.set)
 			n.giveBack()
 		}
 	})

@@ -2,27 +2,13 @@ package instance
 
 import "bytes"
 
-// streams and mostTokens are what a JSON text says of its answer, after the first such
-// key: guesses that cost little, of which only patience hangs. They look for what few
-// texts have: a quote stands everywhere in one.
-func streams(b []byte) bool {
-	for at := 0; ; {
-		n := bytes.Index(b[at:], streamKey)
-		if n < 0 {
-			return false
-		}
-		if at += n + len(streamKey); at > len(streamKey) && b[at-len(streamKey)-1] == '"' {
-			return bytes.HasPrefix(valueAt(b[at:]), []byte("true"))
-		}
-	}
-}
-
 var (
-	streamKey  = []byte(`stream"`)
 	beforeMost = []byte(`"max`)
 	mostKeys   = [...][]byte{[]byte(`tokens"`), []byte(`completion_tokens"`)}
 )
 
+// mostTokens is what a JSON text says of its answer's length, after the first such key: a guess that costs little, of
+// which only patience hangs. It looks for what few texts have: a quote stands everywhere in one.
 func mostTokens(b []byte) (most int) {
 	var seen [len(mostKeys)]bool
 	for at := 0; ; {

@@ -1,7 +1,6 @@
 package instance
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +68,7 @@ func (e *paced) read(ctx context.Context, size int) bool {
 	return true
 }
 
-func (e *paced) Do(ctx context.Context, _ string, _ engine.Head, body []byte) (*http.Response, error) {
+func (e *paced) Do(ctx context.Context, _ string, head engine.Head, body []byte) (*http.Response, error) {
 	e.asked.Add(1)
 	n := max(mostTokens(body), 1)
 	r, w := io.Pipe()
@@ -78,7 +77,7 @@ func (e *paced) Do(ctx context.Context, _ string, _ engine.Head, body []byte) (*
 		defer cancel()
 		ok := e.read(ctx, len(body))
 		for i := 0; ok && i < n; i++ {
-			if ok = e.step(ctx, e.token); ok && streams(body) {
+			if ok = e.step(ctx, e.token); ok && head.Stream {
 				_, err := io.WriteString(w, "data: t\n\n")
 				ok = err == nil
 			}
@@ -153,7 +152,7 @@ func (w *ward) ask(size, tokens int, stream bool) (done chan struct{}) {
 	body += strings.Repeat("x", max(0, size-len(body)-2)) + `"}`
 	go func() {
 		defer close(done)
-		resp, err := w.serve.Do(w.ctx, "/v1/completions", engine.Head{}, []byte(body))
+		resp, err := w.serve.Do(w.ctx, "/v1/completions", engine.Head{Stream: stream}, []byte(body))
 		if err != nil {
 			return
 		}
@@ -254,7 +253,7 @@ func TestSlowEnginesAreGivenTime(t *testing.T) {
 // TestSlowReaderIsNoHang: an answer that nobody reads says nothing of the engine.
 func TestSlowReaderIsNoHang(t *testing.T) {
 	watched(t, newPaced(5000, 20*time.Millisecond, false), func(w *ward) {
-		resp, err := w.serve.Do(w.ctx, "/", engine.Head{}, []byte(`{"stream":true,"max_tokens":1000}`))
+		resp, err := w.serve.Do(w.ctx, "/", engine.Head{Stream: true}, []byte(`{"max_tokens":1000}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -400,20 +399,17 @@ func TestBodiesAreUnderstood(t *testing.T) {
 	for _, c := range []struct {
 		body   string
 		number int
-		stream bool
 	}{
-		{`{"stream": true, "max_tokens" : 12}`, 12, true},
-		{`{"prompt":"\"stream\":true,\"max_tokens\":9"}`, 0, false},
-		{`{"max_tokens":99999999999999999999}`, 999999999 / 10, false},
-		{`{"max_tokens":-3,"stream":false}`, 0, false},
-		{`{"upstream":true,"a_max_tokens":7,"max_completion_tokens":5,"max_tokens":3,"stream":true,"max_tokens":8}`, 5, true},
-		{`{"max_completion_tokens":2,"max_tokens":3}`, 3, false},
-		{`stream":true`, 0, false},
-		{``, 0, false},
+		{`{"stream": true, "max_tokens" : 12}`, 12},
+		{`{"prompt":"\"stream\":true,\"max_tokens\":9"}`, 0},
+		{`{"max_tokens":99999999999999999999}`, 999999999 / 10},
+		{`{"max_tokens":-3,"stream":false}`, 0},
+		{`{"upstream":true,"a_max_tokens":7,"max_completion_tokens":5,"max_tokens":3,"max_tokens":8}`, 5},
+		{`{"max_completion_tokens":2,"max_tokens":3}`, 3},
+		{``, 0},
 	} {
-		n := mostTokens([]byte(c.body))
-		if got := streams([]byte(c.body)); got != c.stream || min(n, 99999999) != c.number {
-			t.Errorf("%s: %d, %v", c.body, n, got)
+		if n := mostTokens([]byte(c.body)); min(n, 99999999) != c.number {
+			t.Errorf("%s: %d", c.body, n)
 		}
 	}
 }
@@ -424,9 +420,6 @@ func FuzzBodies(f *testing.F) {
 		if n := mostTokens(b); n < 0 || n > 1<<29 {
 			t.Errorf("%d", n)
 		}
-		if streams(b) && !bytes.Contains(b, []byte("true")) {
-			t.Error("a flag from nothing")
-		}
 	})
 }
 
@@ -434,7 +427,7 @@ func FuzzBodies(f *testing.F) {
 func TestLookLeavesNothing(t *testing.T) {
 	p, policy := new(pulse), Policy{}.withDefaults()
 	for range 1000 {
-		p.begin(new(question), []byte(`{"stream":true,"prompt":"x"}`), false)
+		p.begin(new(question), []byte(`{"prompt":"x"}`), true, false)
 	}
 	if n := testing.AllocsPerRun(10, func() {
 		c, pace := p.look(time.Now())

@@ -61,8 +61,8 @@ const readLater = 64 << 10
 
 // begin notes a request. One of somebody else's ends the canary's: it must not wait
 // for that.
-func (p *pulse) begin(q *question, body []byte, canary bool) {
-	q.began, q.size, q.canary, q.stream = time.Now(), len(body), canary, streams(body)
+func (p *pulse) begin(q *question, body []byte, stream, canary bool) {
+	q.began, q.size, q.canary, q.stream = time.Now(), len(body), canary, stream
 	switch {
 	case canary:
 		q.answer = 1
@@ -242,7 +242,7 @@ func (m *monitored) Do(ctx context.Context, path string, head engine.Head, body 
 func (m *monitored) do(ctx context.Context, path string, head engine.Head, body []byte, canary bool) (*http.Response, error) {
 	a := &answer{pulse: m.pulse}
 	q := &a.question
-	m.pulse.begin(q, body, canary)
+	m.pulse.begin(q, body, head.Stream, canary)
 	resp, err := m.Engine.Do(ctx, path, head, body)
 	q.asks.Store(false)
 	if err != nil {
