@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/lotabots/lotabots/actors/shim"
@@ -65,7 +66,7 @@ func (p *Presets) find(ctx context.Context, dir string) *found {
 	log := p.config.Log.With("room", dir)
 	link, err := shim.Dial(ctx, dir)
 	if err != nil {
-		if !p.died(dir) {
+		if !p.died(ctx, dir) {
 			log.Warn("an engine's shim does not answer; its engine is left to it", "error", err)
 		}
 		return nil
@@ -85,7 +86,7 @@ func (p *Presets) find(ctx context.Context, dir string) *found {
 		if err := link.Stop(context.Background(), 0); err != nil {
 			log.Error("an engine does not end", "error", err)
 		} else {
-			p.died(dir)
+			p.died(ctx, dir)
 		}
 		return nil
 	}
@@ -95,15 +96,15 @@ func (p *Presets) find(ctx context.Context, dir string) *found {
 
 // died tells whether the room's shim was at its end, and clears what it has left of the room then: who is killed keeps
 // its lock for a moment longer than its engine lives, and its socket for one that is shorter or not.
-func (p *Presets) died(dir string) bool {
-	for end := time.Now().Add(deathTime); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		lock, err := shim.Lock(dir)
-		if err == nil {
+func (p *Presets) died(ctx context.Context, dir string) bool {
+	for end := time.Now().Add(deathTime); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		switch lock, err := shim.Lock(dir); {
+		case err == nil:
 			p.clear(dir)
 			_ = lock.Close()
-		}
-		if err == nil || errors.Is(err, os.ErrNotExist) { // it has removed the room itself
 			return true
+		case !errors.Is(err, syscall.EWOULDBLOCK):
+			return errors.Is(err, os.ErrNotExist) // it has removed the room itself
 		}
 	}
 	return false

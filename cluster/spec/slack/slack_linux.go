@@ -2,7 +2,6 @@ package slack
 
 import (
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,16 +13,15 @@ const (
 
 // Take gives all threads of this process a millisecond of slack. Those that are there already would keep what they
 // have, so the process executes its program anew, with the same number, files, arguments and environment: to be
-// called before anything is done that would be lost. Slack that somebody else has chosen (systemd's TimerSlackNSec) is
-// left as it is, and where a program may not be executed the process goes on as it was.
+// called by an init, which is on the first thread, and before signals are caught or anything else is done that would be
+// lost. Slack that somebody else has chosen (systemd's TimerSlackNSec) is left as it is, and where a program may not be
+// executed the process goes on as it was.
 func Take() {
-	runtime.LockOSThread() // the slack is a thread's, and passes from the one that executes
-	defer runtime.UnlockOSThread()
 	if !has(usual) {
 		return
 	}
 	self, err := os.Executable()
-	if err != nil || unix.Prctl(unix.PR_SET_TIMERSLACK, ours, 0, 0, 0) != nil {
+	if err != nil || unix.Prctl(unix.PR_SET_TIMERSLACK, ours, 0, 0, 0) != nil || !has(ours) { // or it would not end
 		return
 	}
 	_ = unix.Exec(self, os.Args, os.Environ())

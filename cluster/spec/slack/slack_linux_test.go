@@ -7,23 +7,25 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // The test's program is also the one that takes slack.
-func TestMain(m *testing.M) {
+func init() {
 	if os.Getenv("TAKES_SLACK") == "" {
-		os.Exit(m.Run())
+		return
 	}
-	before := os.Getpid()
 	Take()
-	runtime.LockOSThread()
 	is, _ := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	bound := 0
+	_ = unix.Prctl(unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&bound)), 0, 0, 0)
 	Return()
 	left, _ := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
-	fmt.Println(before, len(os.Args), is, left)
+	fmt.Println(os.Getpid(), len(os.Args), is, left, syscall.Signal(bound))
 	os.Exit(0)
 }
 
@@ -32,6 +34,7 @@ func started(t *testing.T, slack uintptr) (pid int, says string) {
 	t.Helper()
 	c := exec.Command(os.Args[0], "one", "two")
 	c.Env = append(os.Environ(), "TAKES_SLACK=1")
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var out strings.Builder
 	c.Stdout, c.Stderr = &out, &out
 	done := make(chan error)
@@ -49,10 +52,10 @@ func started(t *testing.T, slack uintptr) (pid int, says string) {
 	return c.Process.Pid, strings.TrimSpace(out.String())
 }
 
-// A process takes the slack, under its own number and with its arguments, and gives it back.
+// A process takes the slack, under its own number, with its arguments and bound to its parent, and gives it back.
 func TestTake(t *testing.T) {
 	pid, says := started(t, usual)
-	if want := strconv.Itoa(pid) + " 3 1000000 50000"; says != want {
+	if want := strconv.Itoa(pid) + " 3 1000000 50000 killed"; says != want {
 		t.Errorf("%q, want %q", says, want)
 	}
 }
@@ -60,7 +63,7 @@ func TestTake(t *testing.T) {
 // What somebody else has chosen is left.
 func TestTakeNothing(t *testing.T) {
 	pid, says := started(t, 70_000)
-	if want := strconv.Itoa(pid) + " 3 70000 70000"; says != want {
+	if want := strconv.Itoa(pid) + " 3 70000 70000 killed"; says != want {
 		t.Errorf("%q, want %q", says, want)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lotabots/lotabots/cluster/spec"
-	"github.com/lotabots/lotabots/cluster/spec/slack"
 	"github.com/lotabots/lotabots/node"
 	"github.com/lotabots/lotabots/node/config"
 )
@@ -117,7 +116,6 @@ func gatewayCommand() *cobra.Command {
 	c.Flags().IntVar(&follow, "follow-pid", 0, "shut down when this process has ended")
 	_ = c.Flags().MarkHidden("follow-pid")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		slack.Take()
 		roles := c.Flags().Lookup("roles")
 		_ = roles.Value.Set("gateway")
 		roles.Changed = true

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/lotabots/lotabots/cluster/spec/slack"
 	"github.com/lotabots/lotabots/gateway"
 	"github.com/lotabots/lotabots/node"
 	"github.com/lotabots/lotabots/node/client"
@@ -35,7 +34,6 @@ func nodeRunCommand() *cobra.Command {
 		Short: "Run the node of a data directory until SIGTERM, which drains it",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			slack.Take()
 			cfg, err := memberConfig(c)
 			if err != nil {
 				return err
