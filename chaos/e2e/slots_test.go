@@ -53,7 +53,8 @@ func TestSlotsAreFound(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	clients := c.keepAsking(ctx, 10, "steep", 4)
-	took := c.await(2*time.Minute, "the engine gets as many as it bears", func() bool { slots, _ := c.places("steep"); return slots == bears || slots == bears+1 })
+	// About one search in eight goes up once before it goes down, by chance, which takes it a minute more.
+	took := c.await(4*time.Minute, "the engine gets as many as it bears", func() bool { slots, _ := c.places("steep"); return slots == bears || slots == bears+1 })
 	cancel()
 	clients.check(t)
 	t.Logf("%v, %d requests", took.Round(100*time.Millisecond), clients.answered.Load())
