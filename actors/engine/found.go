@@ -98,13 +98,8 @@ func (p *Presets) find(ctx context.Context, dir string) *found {
 // its lock for a moment longer than its engine lives, and its socket for one that is shorter or not.
 func (p *Presets) died(ctx context.Context, dir string) bool {
 	for end := time.Now().Add(deathTime); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
-		switch lock, err := shim.Lock(dir); {
-		case err == nil:
-			p.clear(dir)
-			_ = lock.Close()
-			return true
-		case !errors.Is(err, syscall.EWOULDBLOCK):
-			return errors.Is(err, os.ErrNotExist) // it has removed the room itself
+		if err := p.clear(dir); !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err == nil || errors.Is(err, os.ErrNotExist) // it has removed the room itself
 		}
 	}
 	return false

@@ -115,10 +115,7 @@ func (p *Presets) tidy(run string) {
 		switch info, err := e.Info(); {
 		case err != nil:
 		case info.IsDir() && strings.HasSuffix(path, roomEnd):
-			if f, err := shim.Lock(path); err == nil {
-				p.clear(path)
-				_ = f.Close()
-			}
+			_ = p.clear(path) // most are held
 		case info.Mode().IsRegular() && strings.HasSuffix(path, logEnd):
 			logs = append(logs, log{path, info.ModTime().UnixNano()})
 		}
@@ -132,11 +129,17 @@ func (p *Presets) tidy(run string) {
 	}
 }
 
-// clear ends what runs in a room that nobody holds, and removes it. The caller has its lock.
-func (p *Presets) clear(room string) {
+// clear ends what runs in a room that nobody holds, and removes it. An error says that somebody holds it, or that it is none.
+func (p *Presets) clear(room string) error {
+	lock, err := shim.Lock(room)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	ended, err := shim.Sweep(room)
 	if ended != "" || err != nil {
 		p.config.Log.Warn("an engine was left without its shim, and was ended", "room", room, "ended", ended, "error", err)
 	}
 	_ = os.RemoveAll(room)
+	return nil
 }

@@ -253,7 +253,7 @@ func TestSlowEnginesAreGivenTime(t *testing.T) {
 // TestSlowReaderIsNoHang: an answer that nobody reads says nothing of the engine.
 func TestSlowReaderIsNoHang(t *testing.T) {
 	watched(t, newPaced(5000, 20*time.Millisecond, false), func(w *ward) {
-		resp, err := w.serve.Do(w.ctx, "/", engine.Head{Stream: true}, []byte(`{"max_tokens":1000}`))
+		resp, err := w.serve.Do(w.ctx, "/", engine.Head{Stream: true}, []byte(`{"stream":true,"max_tokens":1000}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -404,8 +404,9 @@ func TestBodiesAreUnderstood(t *testing.T) {
 		{`{"prompt":"\"stream\":true,\"max_tokens\":9"}`, 0},
 		{`{"max_tokens":99999999999999999999}`, 999999999 / 10},
 		{`{"max_tokens":-3,"stream":false}`, 0},
-		{`{"upstream":true,"a_max_tokens":7,"max_completion_tokens":5,"max_tokens":3,"max_tokens":8}`, 5},
+		{`{"upstream":true,"a_max_tokens":7,"max_completion_tokens":5,"max_tokens":3,"stream":true,"max_tokens":8}`, 5},
 		{`{"max_completion_tokens":2,"max_tokens":3}`, 3},
+		{`stream":true`, 0},
 		{``, 0},
 	} {
 		if n := mostTokens([]byte(c.body)); min(n, 99999999) != c.number {
@@ -427,7 +428,7 @@ func FuzzBodies(f *testing.F) {
 func TestLookLeavesNothing(t *testing.T) {
 	p, policy := new(pulse), Policy{}.withDefaults()
 	for range 1000 {
-		p.begin(new(question), []byte(`{"prompt":"x"}`), true, false)
+		p.begin(new(question), []byte(`{"stream":true,"prompt":"x"}`), true, false)
 	}
 	if n := testing.AllocsPerRun(10, func() {
 		c, pace := p.look(time.Now())
